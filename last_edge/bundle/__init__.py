@@ -1,0 +1,8 @@
+"""The deployable artefact: models, manifest, golden tensors. A folder, or one `.last` archive. numpy only."""
+
+from last_edge.bundle.golden import Golden
+from last_edge.bundle.manifest import Manifest, ModelInfo, Provenance
+from last_edge.bundle.reader import Bundle
+from last_edge.bundle.writer import write_bundle
+
+__all__ = ["Bundle", "Golden", "Manifest", "ModelInfo", "Provenance", "write_bundle"]

@@ -1,0 +1,124 @@
+"""`manifest.json`: what a bundle holds, how to feed it, what it was measured at, and the hashes that prove it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from last_edge import records
+from last_edge.errors import InputError
+from last_edge.inputs.spec import InputSpec
+
+MANIFEST = "manifest.json"
+GOLDEN = "golden.npz"
+CARD = "card.md"
+INPUT_NAME = "landmarks"
+OUTPUT_NAME = "logits"
+LARGEST_MANIFEST = 16 * 2**20
+
+Figure = int | float | str
+
+
+def model_file(precision: str) -> str:
+    """File name of one precision's graph."""
+    return f"model.{precision}.onnx"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What was exported.
+
+    name, kwargs: the registry's name and options. params: weights of the trained network. opset: of the ONNX files.
+    """
+
+    name: str
+    kwargs: dict[str, Any]
+    params: int
+    opset: int = 20
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the weights come from.
+
+    commit: of the code, "" when unknown. data_sha256: identity of the clip store trained on, "" when unknown.
+    checkpoint_sha256: of the weights file. seeds: by use. versions: of the libraries that made the files.
+    """
+
+    commit: str = ""
+    data_sha256: str = ""
+    checkpoint_sha256: str = ""
+    seeds: dict[str, int] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The bundle's description.
+
+    files: sha256 of every other file. input: the whole `InputSpec`. units, axes: of the points the graph takes.
+    labels: class names in the order of the logits. thresholds: `accept` is the least probability worth reporting.
+    calibration: how the INT8 ranges were found. calibration_ids: source ids of the clips used for it.
+    tolerances: largest |difference| from the golden logits that a backend may show, by precision.
+    parity: rows of {pair, on, n, max_abs, mean_abs, agreement}. metrics: accuracy of the exported files by precision,
+    percentages, each with split, clip count n and the store's sha256.
+    seal: sha256 of all of the above, so that a changed byte of the manifest itself is seen.
+    """
+
+    name: str
+    model: ModelInfo
+    files: dict[str, str]
+    input: InputSpec
+    units: str
+    axes: str
+    labels: tuple[str, ...]
+    thresholds: dict[str, float] = field(default_factory=dict)
+    calibration: dict[str, Figure] = field(default_factory=dict)
+    calibration_ids: tuple[str, ...] = ()
+    tolerances: dict[str, float] = field(default_factory=dict)
+    parity: tuple[dict[str, Figure], ...] = ()
+    metrics: dict[str, dict[str, Figure]] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
+    licence: str = ""
+    schema_version: int = 1
+    seal: str = ""
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Precisions with a graph file, `fp32` first."""
+        names = [name.split(".")[1] for name in self.files if name.startswith("model.") and name.endswith(".onnx")]
+        return tuple(sorted(names, key=lambda name: (name != "fp32", name)))
+
+    def sealed(self) -> Manifest:
+        """The same manifest with its seal."""
+        return dataclasses.replace(self, seal=_seal(self))
+
+
+def to_bytes(manifest: Manifest) -> bytes:
+    """Canonical JSON of a sealed manifest."""
+    return records.to_json(manifest.sealed()).encode()
+
+
+def from_bytes(content: bytes, *, where: object, verify: bool = True) -> Manifest:
+    """Read a manifest strictly; `InputError` for unknown or missing fields and, with `verify`, for any changed byte."""
+    if len(content) > LARGEST_MANIFEST:
+        raise InputError("manifest is too large", where=where, expected=f"<= {LARGEST_MANIFEST}", got=len(content))
+    try:
+        manifest = records.from_dict(Manifest, json.loads(content), where=where)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError("not a JSON file", where=where, got=error) from error
+    if verify and to_bytes(manifest) != content:
+        raise InputError("bundle: bytes have changed", where=where, expected=_seal(manifest), got=manifest.seal)
+    _check_labels(manifest, where)
+    return manifest
+
+
+def _seal(manifest: Manifest) -> str:
+    return records.digest(dataclasses.replace(manifest, seal=""))
+
+
+def _check_labels(manifest: Manifest, where: object) -> None:
+    if not manifest.labels or len(set(manifest.labels)) != len(manifest.labels):
+        raise InputError("labels must be unique and at least one", where=where, got=len(manifest.labels))

@@ -1,0 +1,109 @@
+"""Opening a bundle, strictly: every file must be the one that was exported."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from last_edge.bundle.archive import read_archive, safe_name
+from last_edge.bundle.golden import Golden
+from last_edge.bundle.manifest import GOLDEN, MANIFEST, Manifest, from_bytes, model_file
+from last_edge.errors import InputError
+from last_edge.names import did_you_mean
+
+MAKE_ONE = "last-edge export RUN --out BUNDLE"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle. `Bundle.open(path)` makes it; the bytes held are the ones that were hashed."""
+
+    path: Path
+    manifest: Manifest
+    contents: dict[str, bytes]
+
+    @classmethod
+    def open(cls, path: Path, *, verify_hashes: bool = True) -> Bundle:
+        """Open a folder or `.last` archive.
+
+        `InputError` names the file that is absent, changed by a byte or refused. `verify_hashes=False` skips the
+        hashes alone, for tools that report every fault instead of the first.
+        """
+        path = Path(path)
+        contents = _read_folder(path) if path.is_dir() else _read_file(path)
+        if MANIFEST not in contents:
+            raise InputError("bundle: manifest is missing", where=path / MANIFEST, hint=MAKE_ONE)
+        manifest = from_bytes(contents[MANIFEST], where=path / MANIFEST, verify=verify_hashes)
+        for name, fault in faults(manifest, contents, hashes=verify_hashes):
+            raise InputError(f"bundle: {fault}", where=path / name, expected=manifest.files.get(name))
+        return cls(path, manifest, contents)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Precisions with a graph file, `fp32` first."""
+        return self.manifest.precisions
+
+    @cached_property
+    def golden(self) -> Golden:
+        """The golden tensors."""
+        return Golden.from_bytes(self.read(GOLDEN), where=self.path / GOLDEN)
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes; `InputError` when the bundle has no such file."""
+        if name not in self.contents:
+            raise InputError(
+                f"bundle has no file {name!r}", where=self.path, expected=did_you_mean(name, self.contents)
+            )
+        return self.contents[name]
+
+    def file(self, name: str) -> Path | bytes:
+        """Where a file lies in a bundle folder; its bytes when the bundle is an archive."""
+        content = self.read(name)
+        return self.path / name if self.path.is_dir() else content
+
+    def graph(self, precision: str) -> bytes:
+        """The ONNX graph of a precision; `InputError` naming those there are."""
+        if precision not in self.precisions:
+            hint = "last-edge quantize BUNDLE --store STORE" if precision == "int8" else None
+            have = ", ".join(self.precisions)
+            raise InputError(f"bundle has no {precision} graph", where=self.path, expected=have, hint=hint)
+        return self.read(model_file(precision))
+
+
+def faults(manifest: Manifest, contents: dict[str, bytes], *, hashes: bool = True) -> list[tuple[str, str]]:
+    """(file, what is wrong) for every listed file that is absent, unsafe or changed, and every unlisted one."""
+    found = []
+    for name, expected in sorted(manifest.files.items()):
+        if safe_name(name) is not None:
+            found.append((name, f"file name refused: {safe_name(name)}"))
+        elif name not in contents:
+            found.append((name, "file is missing"))
+        elif hashes and hashlib.sha256(contents[name]).hexdigest() != expected:
+            found.append((name, "bytes have changed"))
+    found += [(name, "file is not in the manifest") for name in sorted(set(contents) - {*manifest.files, MANIFEST})]
+    return found
+
+
+def _read_file(path: Path) -> dict[str, bytes]:
+    if not path.is_file():
+        raise InputError("no bundle here", where=path, hint=MAKE_ONE)
+    return read_archive(path)
+
+
+def _read_folder(path: Path) -> dict[str, bytes]:
+    """The manifest and the files it lists; whatever else lies in the folder is not read."""
+    manifest = path / MANIFEST
+    if not manifest.is_file():
+        raise InputError("bundle: manifest is missing", where=manifest, hint=MAKE_ONE)
+    content = manifest.read_bytes()
+    listed = from_bytes(content, where=manifest, verify=False).files
+    contents = {MANIFEST: content}
+    for name in listed:
+        file = path / name
+        if safe_name(name) is None and file.is_file():
+            if not file.resolve().is_relative_to(path.resolve()):
+                raise InputError("bundle: a link leads out of the bundle", where=file)
+            contents[name] = file.read_bytes()
+    return contents
