@@ -1,0 +1,155 @@
+"""Reading a clip store: memory-mapped points and an index; opens in milliseconds at any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge import records
+from last_edge.clips.header import CONFIDENCE, FRAMES, HEADER, INDEX, StoredFile, StoreHeader, content_sha256
+from last_edge.clips.index import ClipIndex, read_index
+from last_edge.errors import InputError
+from last_edge.skeleton.clip import SkeletonClip, Units
+from last_edge.skeleton.layout import Layout
+
+
+@dataclass(frozen=True, eq=False)
+class ClipStore:
+    """Clips of one layout on disk. `ClipStore.open(path)` makes it."""
+
+    path: Path
+    header: StoreHeader
+    index: ClipIndex
+    frames: NDArray[np.float32]
+    confidence: NDArray[np.float16]
+
+    @classmethod
+    def open(cls, path: Path) -> ClipStore:
+        """Open a store; `InputError` names the file that is absent, truncated or does not fit the others."""
+        path = Path(path)
+        if not path.is_dir():
+            raise InputError("no clip store here", where=path, hint="last-edge data prepare NAME SOURCE --out STORE")
+        header = records.load(StoreHeader, path / HEADER)
+        for name in (FRAMES, CONFIDENCE, INDEX):
+            _check_size(path / name, header)
+        index = read_index(path / INDEX)
+        _check_index(index, header, path / INDEX)
+        frames = _mapped(path / FRAMES, header.shape, np.float32)
+        confidence = _mapped(path / CONFIDENCE, header.shape[:-1], np.float16)
+        return cls(path, header, index, frames, confidence)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def layout(self) -> Layout:
+        """Joint layout of every clip."""
+        return self.header.layout
+
+    @property
+    def units(self) -> Units:
+        """`image01` or `metres`."""
+        return self.header.units
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names; `index.label` counts into them."""
+        return self.header.labels
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Source, licence, axes and options of the preparation."""
+        return self.header.about
+
+    @property
+    def sha256(self) -> str:
+        """Identity of the content."""
+        return self.header.content_sha256
+
+    @cached_property
+    def fps(self) -> float:
+        """Median frame rate of the clips."""
+        return float(np.median(self.index.fps))
+
+    def points(self, clip: int) -> NDArray[np.float32]:
+        """(M, T, V, C) points of one clip, NaN where missing; a read-only view of the file."""
+        return np.asarray(self.frames[self._rows(clip)].swapaxes(0, 1))
+
+    def clip(self, clip: int) -> SkeletonClip:
+        """One clip with its confidence and description, copied into memory."""
+        label = int(self.index.label[clip])
+        about = {name: getattr(self.index, name)[clip] for name in ("subject", "split", "camera", "setup", "source_id")}
+        return SkeletonClip(
+            self.points(clip).copy(),
+            self.confidence[self._rows(clip)].swapaxes(0, 1).astype(np.float32),
+            self.layout,
+            float(self.index.fps[clip]),
+            self.units,
+            label=None if label < 0 else self.labels[label],
+            **about,
+        )
+
+    def select(self, *, split: str | None = None, subjects: Iterable[str] | None = None) -> NDArray[np.int64]:
+        """Numbers of the clips of a split and of some subjects; both None selects all."""
+        chosen = np.ones(len(self), bool)
+        if split is not None:
+            chosen &= self.index.split == split
+        if subjects is not None:
+            chosen &= np.isin(self.index.subject.astype(str), list(subjects))
+        return np.flatnonzero(chosen).astype(np.int64)
+
+    def verify(self) -> None:
+        """Hash every file and the content; `InputError` names the first that has changed."""
+        for name, stored in self.header.files.items():
+            got = StoredFile.of(self.path / name)
+            if got != stored:
+                raise InputError(
+                    "clip store: bytes have changed", where=self.path / name, expected=stored.sha256, got=got.sha256
+                )
+        header = self.header
+        got_id = content_sha256(
+            header.files, self.index, layout=header.layout, units=header.units, labels=header.labels
+        )
+        if got_id != header.content_sha256:
+            raise InputError("clip store: header has changed", where=self.path / HEADER)
+
+    def _rows(self, clip: int) -> slice:
+        start = int(self.index.offset[clip])
+        return slice(start, start + int(self.index.length[clip]))
+
+
+def _check_size(path: Path, header: StoreHeader) -> None:
+    if path.name not in header.files:
+        raise InputError("clip store: header does not list a file", where=path.parent / HEADER, expected=path.name)
+    if not path.is_file():
+        raise InputError("clip store: file is missing", where=path)
+    expected, got = header.files[path.name].bytes, path.stat().st_size
+    if got != expected:
+        raise InputError("clip store: file is truncated or changed", where=path, expected=f"{expected} bytes", got=got)
+
+
+def _check_index(index: ClipIndex, header: StoreHeader, path: Path) -> None:
+    ends = np.cumsum(index.length)
+    starts = ends - index.length
+    whole = len(index) == header.clips and len(index) > 0 and int(ends[-1]) == header.shape[0]
+    if not whole or not np.array_equal(starts, index.offset) or index.length.min() < 1:
+        raise InputError("clip store: index does not fit the frames", where=path)
+    if index.label.min() < -1 or index.label.max() >= len(header.labels):
+        raise InputError("clip store: label outside the class names", where=path)
+
+
+def _mapped(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError("clip store: damaged array", where=path, got=error) from error
+    if array.shape != shape or array.dtype != dtype:
+        got = f"{array.dtype} {array.shape}"
+        raise InputError("clip store: array does not fit the header", where=path, expected=shape, got=got)
+    return array

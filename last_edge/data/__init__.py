@@ -1,0 +1,1 @@
+"""Datasets: one reader a file, the table of readers, preparation of clip stores and their inspection."""

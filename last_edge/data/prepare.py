@@ -1,0 +1,129 @@
+"""From a dataset's source to a clip store: `last-edge data prepare`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from last_edge.clips import ClipStore, writing_store
+from last_edge.data.registry import Dataset, get_dataset
+from last_edge.errors import InputError, UsageError
+from last_edge.files import check_free
+from last_edge.skeleton.clip import SkeletonClip
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What came of a preparation; `sha256` is empty after a dry run."""
+
+    name: str
+    store: str
+    clips: int
+    frames: int
+    classes: int
+    layout: str
+    splits: dict[str, int]
+    sha256: str
+
+
+def prepare(
+    name: str,
+    source: Path,
+    *,
+    out: Path,
+    options: dict[str, Any] | None = None,
+    leave_out: Iterable[str] = (),
+    limit: int | None = None,
+    dry_run: bool = False,
+    force: bool = False,
+    progress: Progress = lambda clips: None,
+) -> Prepared:
+    """Read a dataset and write it as a store.
+
+    options: what the reader takes (`READERS[name].options`). leave_out: subjects that become the test split, all others
+    train. limit: only the first clips. dry_run: read everything, write nothing. Raises `UsageError`, `InputError`.
+    """
+    dataset, options = get_dataset(name), dict(options or {})
+    _check_options(name, dataset, options)
+    check_free(out, force=force)
+    clips = _clips(dataset, source, options, frozenset(leave_out), limit)
+    tally = _Tally(name, out, dataset.labels(source, options), progress)
+    if dry_run:
+        for clip in clips:
+            tally.add(clip)
+        return tally.result("")
+    _write(clips, tally, about=_about(name, source, dataset, options, leave_out, limit), force=force)
+    return tally.result(ClipStore.open(out).sha256)
+
+
+def _check_options(name: str, dataset: Dataset, options: dict[str, Any]) -> None:
+    for option in options:
+        if option not in dataset.options:
+            known = ", ".join(dataset.options) or "none"
+            raise UsageError(f"{name} has no option {option!r}", expected=known)
+
+
+def _clips(
+    dataset: Dataset, source: Path, options: dict[str, Any], leave_out: frozenset[str], limit: int | None
+) -> Iterator[SkeletonClip]:
+    met = set()
+    for clip in islice(dataset.read(source, **options), limit):
+        met.add(clip.subject)
+        if leave_out:
+            clip = dataclasses.replace(clip, split="test" if clip.subject in leave_out else "train")
+        yield clip
+    if limit is None and not leave_out <= met:
+        raise UsageError("subjects to leave out are not in the data", expected=sorted(met), got=sorted(leave_out - met))
+
+
+def _write(clips: Iterator[SkeletonClip], tally: _Tally, *, about: dict[str, Any], force: bool) -> None:
+    first = next(clips, None)
+    if first is None:
+        raise InputError("no clips found", where=about["source"])
+    store = writing_store(
+        tally.out, layout=first.layout, units=first.units, labels=tally.labels, about=about, force=force
+    )
+    with store as writer:
+        for clip in chain([first], clips):
+            writer.add(clip)
+            tally.add(clip)
+
+
+def _about(
+    name: str, source: Path, dataset: Dataset, options: dict[str, Any], leave_out: Iterable[str], limit: int | None
+) -> dict[str, Any]:
+    prepared = {**{key: str(value) if isinstance(value, Path) else value for key, value in options.items()}}
+    prepared |= {"leave_out": sorted(leave_out), "limit": limit}
+    facts = {"title": dataset.title, "licence": dataset.licence, "axes": dataset.axes}
+    return {"dataset": name, "source": source.name, **facts, "options": prepared}
+
+
+class _Tally:
+    """Counts clips as they pass."""
+
+    def __init__(self, name: str, out: Path, labels: tuple[str, ...] | None, progress: Progress) -> None:
+        self.name, self.out, self.labels, self.progress = name, out, labels, progress
+        self.clips = self.frames = 0
+        self.layout = ""
+        self.met: set[str] = set()
+        self.splits: Counter[str] = Counter()
+
+    def add(self, clip: SkeletonClip) -> None:
+        self.clips += 1
+        self.frames += clip.frames
+        self.layout = clip.layout.name
+        self.splits[clip.split] += 1
+        self.met |= {clip.label} - {None}  # type: ignore[arg-type]
+        self.progress(self.clips)
+
+    def result(self, sha256: str) -> Prepared:
+        classes = len(self.met if self.labels is None else self.labels)
+        splits = dict(sorted(self.splits.items()))
+        return Prepared(self.name, str(self.out), self.clips, self.frames, classes, self.layout, splits, sha256)

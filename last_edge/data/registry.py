@@ -1,0 +1,56 @@
+"""The table of datasets: reader, layout, units, labels, licence. The CLI, the docs and the tests read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from last_edge.data.holistic_words import read_holistic_words
+from last_edge.data.shrec17 import read_shrec17, shrec17_labels
+from last_edge.data.utd_mhad import ACTIONS, read_utd_mhad
+from last_edge.errors import UsageError
+from last_edge.names import did_you_mean
+from last_edge.skeleton.clip import SkeletonClip
+
+Reader = Callable[..., Iterator[SkeletonClip]]
+"""`reader(source, **options)` yields clips; `InputError` names file and reason."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One kind of source.
+
+    read: the reader. options: the reader's keyword arguments a user may give. licence: terms and citation.
+    labels: class names in order for given options; None where the clips tell. axes: where x, y and z point.
+    """
+
+    title: str
+    read: Reader
+    licence: str
+    axes: str
+    options: tuple[str, ...] = ()
+    labels: Callable[[Path, dict[str, Any]], tuple[str, ...] | None] = field(default=lambda source, options: None)
+
+
+IMAGE = "x to the image's right, y down, z away from the camera; all in image heights"
+METRIC = "x to the subject's right, y up, z away from the sensor"
+
+READERS: dict[str, Dataset] = {
+    "shrec17": Dataset(
+        "SHREC'17 Track: 14 or 28 hand gestures, official folder or archive",
+        read_shrec17,
+        "research use; cite De Smedt et al. 2017",
+        METRIC,
+        options=("labels",),
+        labels=lambda source, options: shrec17_labels(**options),
+    )
+}
+
+
+def get_dataset(name: str) -> Dataset:
+    """A dataset by name; `UsageError` with the nearest names when unknown."""
+    if name not in READERS:
+        raise UsageError(f"unknown dataset {name!r}", expected=did_you_mean(name, READERS))
+    return READERS[name]
