@@ -38,7 +38,7 @@ class StoreHeader:
     """The store's description.
 
     shape: (ΣT, M, V, C) of `frames.npy`. labels: class names, a clip's label is an index into them.
-    content_sha256: identity of points, confidences, index, layout, units and labels; free of file formats and of `about`.
+    content_sha256: identity of points, confidences, index, layout, units and labels, whatever `about` says.
     about: name and licence of the source, direction of the axes, options of the preparation.
     """
 

@@ -95,5 +95,5 @@ def _part(arrays: dict[str, NDArray[Any]], name: str, where: str) -> NDArray[np.
         raise InputError("wrong joint count", where=f"{where} › {name}", expected=("F", *SHAPES[name]), got=part.shape)
     if not np.isfinite(part).all():
         raise InputError("NaN or infinite point", where=f"{where} › {name}")
-    absent = ~part[..., :3].any(axis=(1, 2))
+    absent = np.asarray((part[..., :3] == 0).all(axis=(1, 2)))
     return np.where(absent[:, None, None], np.nan, part).astype(np.float32)

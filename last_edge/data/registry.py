@@ -1,9 +1,9 @@
-"""The table of datasets: reader, layout, units, labels, licence. The CLI, the docs and the tests read it."""
+"""The table of datasets: reader, options, labels, licence. The CLI, the docs and the tests read it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,13 @@ from last_edge.errors import UsageError
 from last_edge.names import did_you_mean
 from last_edge.skeleton.clip import SkeletonClip
 
+Options = dict[str, Any]
 Reader = Callable[..., Iterator[SkeletonClip]]
 """`reader(source, **options)` yields clips; `InputError` names file and reason."""
+
+
+def _from_clips(source: Path, options: Options) -> None:
+    """The clips tell their labels."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,11 @@ class Dataset:
     licence: str
     axes: str
     options: tuple[str, ...] = ()
-    labels: Callable[[Path, dict[str, Any]], tuple[str, ...] | None] = field(default=lambda source, options: None)
+    labels: Callable[[Path, Options], tuple[str, ...] | None] = _from_clips
 
 
-IMAGE = "x to the image's right, y down, z away from the camera; all in image heights"
 METRIC = "x to the subject's right, y up, z away from the sensor"
+IMAGE = "x to the image's right, y down, z away from the camera; all in image heights"
 
 READERS: dict[str, Dataset] = {
     "shrec17": Dataset(
@@ -45,7 +50,21 @@ READERS: dict[str, Dataset] = {
         METRIC,
         options=("labels",),
         labels=lambda source, options: shrec17_labels(**options),
-    )
+    ),
+    "utd_mhad": Dataset(
+        "UTD-MHAD: 27 actions, Kinect v1 skeletons, Skeleton.zip or its folder",
+        read_utd_mhad,
+        "research use; cite Chen et al. 2015",
+        METRIC,
+        labels=lambda source, options: ACTIONS,
+    ),
+    "holistic_words": Dataset(
+        "Webcam words as MediaPipe Holistic landmarks, a folder of signer_*.npz",
+        read_holistic_words,
+        "no licence: tests and internal figures only, ship no weights",
+        IMAGE,
+        options=("layout", "image_size", "fps"),
+    ),
 }
 
 
