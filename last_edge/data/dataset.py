@@ -1,0 +1,63 @@
+"""Clips of a store as a torch dataset of fixed windows. Each draw depends on (seed, epoch, clip) alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from last_edge.clips.store import ClipStore
+from last_edge.data.augment import Augment, augment
+from last_edge.inputs.spec import InputSpec
+from last_edge.inputs.transforms import Points, fit_window
+
+
+class ClipDataset(Dataset[tuple[Tensor, int, int]]):
+    """Items are (points, label, clip id): points as `spec.shape`, NaN where missing.
+
+    ranges: None gives the plain window, as in serving.
+    """
+
+    def __init__(
+        self,
+        store: ClipStore,
+        clips: NDArray[np.int64],
+        *,
+        spec: InputSpec,
+        ranges: Augment | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.store, self.clips, self.spec, self.ranges, self.seed = (store, clips, spec, ranges, seed)
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, item: int) -> tuple[Tensor, int, int]:
+        clip = int(self.clips[item])
+        window = self._window(clip, self.bodies(clip))
+        points = window[0] if self.spec.bodies == 1 else window
+        return torch.from_numpy(points), int(self.store.index.label[clip]), clip
+
+    def bodies(self, clip: int) -> Points:
+        """(M, T', V, C) the bodies the model reads."""
+        return self.store.points(clip)[: self.spec.bodies]
+
+    def _window(self, clip: int, points: Points) -> Points:
+        if self.ranges is None:
+            return fit_window(points, self.spec.frames)
+        random = np.random.default_rng([self.seed, self.epoch, clip])
+        return augment(points, frames=self.spec.frames, layout=self.spec.layout, ranges=self.ranges, random=random)
+
+
+def epoch_order(count: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """A shuffle of 0..count-1 that depends on (seed, epoch) alone."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def plain_batch(store: ClipStore, clips: NDArray[np.int64], spec: InputSpec) -> Points:
+    """(N, *spec.shape) windows of some clips, not augmented."""
+    items = [ClipDataset(store, clips, spec=spec)[item][0].numpy() for item in range(len(clips))]
+    return np.stack(items)

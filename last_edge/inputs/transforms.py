@@ -1,0 +1,89 @@
+"""The numpy transforms of an `InputSpec`. `last_edge.models.front` holds their torch twins; a test holds both equal."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.inputs.spec import InputSpec
+
+Points = NDArray[np.float32]
+SMALLEST_SCALE = 1e-6
+
+
+def model_input(points: Points, spec: InputSpec) -> Points:
+    """(M, T', V, C) points, NaN where missing -> (M, S*C, T, V) streams: window, normalise, streams."""
+    return streams(normalise(fit_window(points, spec.frames), spec), spec)
+
+
+def seen_span(points: Points) -> tuple[int, int]:
+    """First and last frame that show any point; (0, T'-1) when none does."""
+    seen = np.flatnonzero(~np.isnan(points).any(-1).all(axis=(0, 2)))
+    return (int(seen[0]), int(seen[-1])) if len(seen) else (0, points.shape[1] - 1)
+
+
+def fit_window(points: Points, frames: int) -> Points:
+    """(M, T', V, C) -> (M, frames, V, C): linear in time over the seen span.
+
+    Where one of the two neighbours is missing the nearer frame's point is taken, which may be missing too.
+    """
+    first, last = seen_span(points)
+    return sample_at(points, first + np.linspace(0.0, 1.0, frames) * (last - first))
+
+
+def sample_at(points: Points, positions: NDArray[np.float64]) -> Points:
+    """Points (M, T', V, C) at fractional frame positions (T,) within 0..T'-1."""
+    before = np.floor(positions).astype(np.int64)
+    after = np.minimum(before + 1, points.shape[1] - 1)
+    weight = (positions - before).astype(np.float32)[:, None, None]
+    blend = points[:, before] * (1 - weight) + points[:, after] * weight
+    nearer = points[:, np.where(weight[:, 0, 0] < 0.5, before, after)]
+    return np.asarray(np.where(np.isnan(blend).any(-1, keepdims=True), nearer, blend), np.float32)
+
+
+def normalise(points: Points, spec: InputSpec) -> Points:
+    """(M, T, V, C) centred and scaled by body 0; missing points stay NaN."""
+    centred = points - _origin(points[0], spec)
+    return np.asarray(centred / _unit(points[0], spec), np.float32)
+
+
+def streams(points: Points, spec: InputSpec) -> Points:
+    """(M, T, V, C) normalised points -> (M, S*C, T, V), streams in `spec.streams` order, nothing missing."""
+    made = {"joint": lambda: points, "velocity": lambda: _velocity(points), "bone": lambda: _bone(points, spec)}
+    parts = [np.nan_to_num(made[name](), nan=0.0) for name in spec.streams]
+    return np.ascontiguousarray(np.concatenate(parts, axis=-1).transpose(0, 3, 1, 2), np.float32)
+
+
+def _origin(body: Points, spec: InputSpec) -> Points:
+    """(1 or T, 1, C) what is subtracted; 0 where the centre is never seen."""
+    if spec.centre == "none":
+        return np.zeros((1, 1, body.shape[-1]), np.float32)
+    centre = body[:, list(spec.layout.centre)].mean(axis=1, keepdims=True)
+    if spec.centre == "first":
+        seen = ~np.isnan(centre[:, 0]).any(-1)
+        first = int(seen.argmax())
+        centre = centre[first : first + 1]
+    return np.nan_to_num(centre, nan=0.0)
+
+
+def _unit(body: Points, spec: InputSpec) -> np.float32:
+    """Mean length of the scale limb over the frames that show it; 1 where it is never seen or has no length."""
+    if spec.scale == "none" or spec.layout.scale is None:
+        return np.float32(1.0)
+    one, other = (body[:, list(ends)].mean(axis=1) for ends in spec.layout.scale)
+    lengths = np.sqrt(((one - other) ** 2).sum(-1))
+    seen = ~np.isnan(lengths)
+    mean = np.nan_to_num(lengths, nan=0.0).sum() / max(int(seen.sum()), 1)
+    return np.float32(mean if mean > SMALLEST_SCALE else 1.0)
+
+
+def _velocity(points: Points) -> Points:
+    """J(t+1) - J(t); 0 in the last frame."""
+    step = np.zeros_like(points)
+    step[:, :-1] = points[:, 1:] - points[:, :-1]
+    return step
+
+
+def _bone(points: Points, spec: InputSpec) -> Points:
+    """J(child) - J(parent); a root is its own parent and gets 0."""
+    return np.asarray(points - points[:, :, list(spec.layout.parents)], np.float32)

@@ -1,0 +1,1 @@
+"""Building blocks of the LAST family, one module a file."""

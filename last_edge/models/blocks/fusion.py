@@ -1,0 +1,25 @@
+"""Joining the input streams into one feature map."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class StreamFusionConcat(nn.Module):
+    """Per-stream batch norm, concatenate, 1x1 conv, batch norm, ReLU: (N, S*C, T, V) -> (N, C0, T, V).
+
+    Streams differ in scale by an order of magnitude, so each has its own statistics.
+    """
+
+    def __init__(self, *, streams: int, axes: int, channels: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.BatchNorm2d(axes) for _ in range(streams))
+        self.conv = nn.Conv2d(streams * axes, channels, 1, bias=False)
+        self.bn = nn.BatchNorm2d(channels)
+
+    def forward(self, streams: Tensor) -> Tensor:
+        """See the class."""
+        parts = streams.chunk(len(self.norms), dim=1)
+        normed = torch.cat([norm(part) for norm, part in zip(self.norms, parts, strict=True)], dim=1)
+        return torch.relu(self.bn(self.conv(normed)))

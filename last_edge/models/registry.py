@@ -1,0 +1,39 @@
+"""The table of models: a function's name is the model's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from last_edge.errors import UsageError
+from last_edge.inputs.spec import InputSpec
+from last_edge.models.landmark_model import LandmarkModel
+from last_edge.names import did_you_mean
+
+Builder = Callable[..., LandmarkModel]
+BUILDERS: dict[str, Builder] = {}
+ALIASES = {"nano_e_v3": "last_e_nano", "small_e_v3": "last_e_small"}
+
+
+def register_model(builder: Builder) -> Builder:
+    """Put a builder in the table under its own name."""
+    BUILDERS[builder.__name__] = builder
+    return builder
+
+
+def model_names() -> tuple[str, ...]:
+    """All registered names, sorted."""
+    return tuple(sorted(BUILDERS))
+
+
+def resolve_name(name: str) -> str:
+    """The registered name behind a name or alias; `UsageError` with the nearest names when unknown."""
+    name = ALIASES.get(name, name)
+    if name not in BUILDERS:
+        raise UsageError(f"unknown model {name!r}", expected=did_you_mean(name, BUILDERS), hint="last-edge models")
+    return name
+
+
+def create_model(name: str, *, spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
+    """Build a model for an input and a class count; `options` override the variant's defaults."""
+    return BUILDERS[resolve_name(name)](spec, classes, **options)

@@ -1,0 +1,18 @@
+"""Finding the name a user probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
+    """The known names closest in spelling to `name`, best first; may be empty."""
+    return difflib.get_close_matches(name, list(known), n=most, cutoff=0.4)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence for an error: the nearest names, or all of them when none is near."""
+    known = sorted(known)
+    close = nearest(name, known)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"

@@ -1,0 +1,141 @@
+"""Frozen dataclasses to JSON and back, strictly: an unknown or missing field is an error that names it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from last_edge.errors import InputError
+from last_edge.files import write_text
+from last_edge.names import did_you_mean
+
+Record = TypeVar("Record")
+
+
+def to_dict(record: Any) -> dict[str, Any]:
+    """A dataclass as plain JSON types; tuples become lists."""
+    return cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(record))))
+
+
+def to_json(record: Any) -> str:
+    """Canonical JSON: sorted keys, two spaces, newline at the end; equal records give equal bytes."""
+    return json.dumps(to_dict(record), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def digest(record: Any) -> str:
+    """sha256 of the canonical JSON."""
+    return hashlib.sha256(to_json(record).encode()).hexdigest()
+
+
+def save(record: Any, path: Path) -> None:
+    """Write the record's canonical JSON to `path`, through a partial file."""
+    write_text(path, to_json(record))
+
+
+def load(kind: type[Record], path: Path) -> Record:
+    """Read a record of class `kind`; `InputError` names file and field when it does not fit."""
+    return from_dict(kind, read_json(path), where=path)
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file; `InputError` when it is absent or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError("file not found", where=path) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError("not a JSON file", where=path, got=error) from error
+
+
+def from_dict(kind: type[Record], value: Any, *, where: object) -> Record:
+    """Build `kind` from plain JSON types; `where` names the source in errors."""
+    if not isinstance(value, dict):
+        raise InputError(f"{kind.__name__}: not an object", where=where, got=type(value).__name__)
+    fields = {field.name: field for field in dataclasses.fields(cast(Any, kind))}
+    for name in value:
+        if name not in fields:
+            raise InputError(f"{kind.__name__}: unknown field {name!r}", where=where, expected=did_you_mean(name, fields))
+    missing = [name for name, field in fields.items() if name not in value and _required(field)]
+    if missing:
+        raise InputError(f"{kind.__name__}: missing field {', '.join(map(repr, missing))}", where=where)
+    hints = typing.get_type_hints(kind)
+    parts = {name: _decode(hints[name], part, f"{where} › {name}") for name, part in value.items()}
+    _check_version(kind, parts, fields, where)
+    return kind(**parts)
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _check_version(kind: type, parts: dict[str, Any], fields: dict[str, Any], where: object) -> None:
+    if "schema_version" not in fields:
+        return
+    known = fields["schema_version"].default
+    got = parts.get("schema_version", known)
+    if got != known:
+        raise InputError(f"{kind.__name__}: schema version not supported", where=where, expected=known, got=got)
+
+
+def _decode(hint: Any, value: Any, where: str) -> Any:
+    """`value` as the annotated type `hint`; raises `InputError` where it is not."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if dataclasses.is_dataclass(hint):
+        return from_dict(cast(type[Any], hint), value, where=where)
+    if origin in (typing.Union, types.UnionType):
+        return _decode_union(arguments, value, where)
+    if origin is typing.Literal:
+        return _expect(value in arguments, value, where, " | ".join(map(str, arguments)))
+    if origin is tuple:
+        return _decode_tuple(arguments, value, where)
+    if origin is list:
+        _expect(isinstance(value, list), value, where, "a list")
+        return [_decode(arguments[0], part, f"{where}[{index}]") for index, part in enumerate(value)]
+    if origin is dict:
+        _expect(isinstance(value, dict), value, where, "an object")
+        return {key: _decode(arguments[1], part, f"{where} › {key}") for key, part in value.items()}
+    return _decode_scalar(hint, value, where)
+
+
+def _decode_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None and type(None) in arguments:
+        return None
+    failure: InputError | None = None
+    for hint in (argument for argument in arguments if argument is not type(None)):
+        try:
+            return _decode(hint, value, where)
+        except InputError as error:
+            failure = error
+    raise failure or InputError("null is not allowed", where=where)
+
+
+def _decode_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    _expect(isinstance(value, list | tuple), value, where, "a list")
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return tuple(_decode(arguments[0], part, f"{where}[{index}]") for index, part in enumerate(value))
+    _expect(len(value) == len(arguments), value, where, f"{len(arguments)} items")
+    return tuple(_decode(hint, part, where) for hint, part in zip(arguments, value, strict=True))
+
+
+def _decode_scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is float:
+        _expect(isinstance(value, int | float) and not isinstance(value, bool), value, where, "a number")
+        _expect(math.isfinite(value), value, where, "a finite number")
+        return float(value)
+    if hint is int:
+        return _expect(isinstance(value, int) and not isinstance(value, bool), value, where, "an integer")
+    return _expect(isinstance(value, hint), value, where, hint.__name__)
+
+
+def _expect(holds: bool, value: Any, where: str, expected: str) -> Any:
+    if not holds:
+        raise InputError("field has the wrong type or value", where=where, expected=expected, got=repr(value)[:80])
+    return value

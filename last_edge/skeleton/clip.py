@@ -1,0 +1,80 @@
+"""One recorded motion: points over time with their confidence and where they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.errors import InputError
+from last_edge.skeleton.layout import Layout
+
+Units = Literal["image01", "metres"]
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class SkeletonClip:
+    """Points of one clip.
+
+    coords: float32 (M bodies, T frames, V joints, C axes); NaN where a point is missing.
+    confidence: float32 (M, T, V) in 0..1; 0 exactly where the point is missing.
+    units: `image01` (0..1 of the image's *height* on both axes, y down) or `metres`.
+    label: class name, None when unlabelled. split: the dataset's own split, "" when it has none.
+    """
+
+    coords: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    layout: Layout
+    fps: float
+    units: Units
+    label: str | None = None
+    subject: str = ""
+    source_id: str = ""
+    split: str = ""
+    camera: str = ""
+    setup: str = ""
+    schema_version: int = field(default=SCHEMA_VERSION)
+
+    def __post_init__(self) -> None:
+        where = self.source_id or None
+        if self.coords.ndim != 4 or self.coords.shape[1] == 0:
+            raise InputError("a clip needs (M, T, V, C) points and one frame", where=where, got=self.coords.shape)
+        if self.coords.shape[2] != self.layout.joints:
+            expected = f"{self.layout.joints} joints of {self.layout.name}"
+            raise InputError("wrong joint count", where=where, expected=expected, got=self.coords.shape[2])
+        if self.confidence.shape != self.coords.shape[:3]:
+            raise InputError("confidence does not fit the points", where=where, got=self.confidence.shape)
+        if np.isinf(self.coords).any():
+            raise InputError("infinite points", where=where, expected="finite numbers, NaN where a point is missing")
+        if not np.array_equal(np.isnan(self.coords).any(-1), self.confidence == 0):
+            raise InputError("missing points must be NaN with confidence 0", where=where)
+
+    @property
+    def frames(self) -> int:
+        """T, the number of frames."""
+        return int(self.coords.shape[1])
+
+    @classmethod
+    def from_points(
+        cls,
+        points: NDArray[np.floating],
+        *,
+        layout: Layout,
+        fps: float,
+        units: Units,
+        confidence: NDArray[np.floating] | None = None,
+        **about: str | None,
+    ) -> SkeletonClip:
+        """Build a clip from (M, T, V, C) points, NaN where missing; confidence defaults to 1 for present points.
+
+        A point with one NaN axis or confidence 0 counts as missing on all axes.
+        """
+        coords = np.asarray(points, np.float32).copy()
+        given = np.ones(coords.shape[:-1], np.float32) if confidence is None else np.asarray(confidence, np.float32)
+        present = ~np.isnan(coords).any(-1) & (given > 0)
+        coords[~present] = np.nan
+        sure = np.where(present, given, 0).astype(np.float32)
+        return cls(coords, sure, layout, float(fps), units, **about)  # type: ignore[arg-type]

@@ -1,0 +1,114 @@
+"""Joint layouts as data: names, tree, pairs, centre, parts. One JSON file a layout; any sensor's file reads the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from last_edge import records
+from last_edge.errors import InputError
+from last_edge.names import did_you_mean
+
+SHIPPED = Path(__file__).parent / "layouts"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a sensor's points are called and how they hang together.
+
+    names: one a joint, in storage order.
+    parents: index of each joint's parent; a root is its own parent.
+    pairs: (left, right) joints that a mirror exchanges.
+    centre: joints whose mean is the origin after centring.
+    scale: two joints (or two groups, by their mean) whose distance is the unit of length.
+    limbs: undirected graph edges beyond the tree; empty means the tree alone.
+    parts: named groups of joints, used by masking and plots.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    parents: tuple[int, ...]
+    pairs: tuple[tuple[int, int], ...] = ()
+    centre: tuple[int, ...] = (0,)
+    scale: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    limbs: tuple[tuple[int, int], ...] = ()
+    parts: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        for fault in _faults(self):
+            raise InputError(f"layout {self.name!r}: {fault}")
+
+    @property
+    def joints(self) -> int:
+        """V, the number of joints."""
+        return len(self.names)
+
+    @property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """Undirected graph edges: every (child, parent) of the tree and the extra limbs."""
+        tree = [(child, parent) for child, parent in enumerate(self.parents) if child != parent]
+        return (*tree, *self.limbs)
+
+    @property
+    def mirror(self) -> tuple[int, ...]:
+        """For each joint the joint that takes its place in a mirror."""
+        order = list(range(self.joints))
+        for left, right in self.pairs:
+            order[left], order[right] = right, left
+        return tuple(order)
+
+
+def _faults(layout: Layout) -> list[str]:
+    joints = layout.joints
+    faults = []
+    if joints == 0 or len(set(layout.names)) != joints:
+        faults.append("joint names must be unique and at least one")
+    if len(layout.parents) != joints:
+        faults.append(f"{len(layout.parents)} parents for {joints} joints")
+    ends = (*layout.scale[0], *layout.scale[1]) if layout.scale else ()
+    edges = (*layout.pairs, *layout.limbs)
+    members = [joint for part in layout.parts.values() for joint in part]
+    used = [*layout.parents, *layout.centre, *ends, *(end for edge in edges for end in edge), *members]
+    if any(not 0 <= joint < joints for joint in used):
+        faults.append(f"a joint index is outside 0..{joints - 1}")
+    elif len(layout.parents) == joints and _has_cycle(layout.parents):
+        faults.append("the parents form a cycle (a root is its own parent)")
+    paired = [end for pair in layout.pairs for end in pair]
+    if len(set(paired)) != len(paired):
+        faults.append("a joint stands in two left/right pairs")
+    if not layout.centre or (layout.scale is not None and not (layout.scale[0] and layout.scale[1])):
+        faults.append("centre and both ends of scale need at least one joint")
+    return faults
+
+
+def _has_cycle(parents: tuple[int, ...]) -> bool:
+    for start in range(len(parents)):
+        joint = start
+        for _ in parents:
+            joint = parents[joint]
+        if parents[joint] != joint:
+            return True
+    return False
+
+
+def layout_names() -> tuple[str, ...]:
+    """Names of the shipped layouts."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.json")))
+
+
+@lru_cache(maxsize=None)
+def get_layout(name: str) -> Layout:
+    """A shipped layout by name; `InputError` with the nearest names when unknown."""
+    if name not in layout_names():
+        raise InputError(f"unknown layout {name!r}", expected=did_you_mean(name, layout_names()))
+    return records.load(Layout, SHIPPED / f"{name}.json")
+
+
+def load_layout(name_or_file: str) -> Layout:
+    """A shipped layout by name, or any sensor's layout from a JSON file."""
+    path = Path(name_or_file)
+    if path.suffix == ".json":
+        return records.load(Layout, path)
+    return get_layout(name_or_file)

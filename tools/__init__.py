@@ -1,0 +1,1 @@
+"""The command line, reports, benchmarks and checks."""

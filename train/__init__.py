@@ -1,0 +1,1 @@
+"""Training: configuration, loop, schedules, evaluation and checkpoints."""

@@ -1,0 +1,149 @@
+"""Checkpoints: whole folders of data files, written aside and renamed, read without running any pickle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from last_edge import records
+from last_edge.errors import InputError
+from last_edge.files import write_text, writing_folder
+from last_edge.inputs.spec import InputSpec
+from last_edge.models import create_model
+from last_edge.models.landmark_model import LandmarkModel
+
+Which = Literal["best", "last"]
+POINTER = "run.json"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """model.json: how to build the model again and what it was trained on."""
+
+    name: str
+    options: dict[str, Any]
+    classes: int
+    input_sha256: str
+    store_sha256: str
+    units: str
+    schema_version: int = 1
+
+
+@dataclass(frozen=True)
+class Labels:
+    """labels.json: class names in logit order."""
+
+    names: tuple[str, ...]
+    schema_version: int = 1
+
+
+@dataclass(frozen=True)
+class RunPointer:
+    """run.json: which checkpoint folder is the best one and which the last; replaced in one step."""
+
+    best: str
+    last: str
+    finished: bool
+    schema_version: int = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model and all that is needed to use it."""
+
+    path: Path
+    model: LandmarkModel
+    card: ModelCard
+    spec: InputSpec
+    labels: tuple[str, ...]
+
+
+def write_checkpoint(
+    folder: Path,
+    *,
+    weights: dict[str, Tensor],
+    card: ModelCard,
+    spec: InputSpec,
+    labels: tuple[str, ...],
+    texts: dict[str, str],
+    trainer: dict[str, Any],
+) -> None:
+    """Write one checkpoint folder; a kill at any moment leaves no half-written folder under this name."""
+    with writing_folder(folder, force=True) as partial:
+        save_file({name: value.contiguous() for name, value in weights.items()}, partial / "model.safetensors")
+        write_text(partial / "model.json", records.to_json(card))
+        write_text(partial / "input.json", records.to_json(spec))
+        write_text(partial / "labels.json", records.to_json(Labels(labels)))
+        for name, text in texts.items():
+            write_text(partial / name, text)
+        torch.save(trainer, partial / "trainer.pt")
+
+
+def read_pointer(run: Path) -> RunPointer | None:
+    """The run's pointer, or None where no checkpoint was completed yet."""
+    return records.load(RunPointer, run / POINTER) if (run / POINTER).exists() else None
+
+
+def checkpoint_folder(path: Path, which: Which = "best") -> Path:
+    """A run's best or last checkpoint folder; a checkpoint folder is returned as it is."""
+    if (path / "model.safetensors").exists():
+        return path
+    pointer = read_pointer(path) if path.is_dir() else None
+    if pointer is None:
+        there = sorted(item.name for item in path.iterdir()) if path.is_dir() else "nothing"
+        raise InputError(
+            "not a run or checkpoint", where=path, expected="run.json or model.safetensors", got=there,
+            hint="last-edge train --model last_e_nano --store STORE --out RUN",
+        )  # fmt: skip
+    return path / "checkpoints" / getattr(pointer, which)
+
+
+def load_checkpoint(path: Path, which: Which = "best") -> Checkpoint:
+    """Read a run's or a folder's checkpoint; the model is in eval mode on the CPU."""
+    folder = checkpoint_folder(path, which)
+    card = records.load(ModelCard, folder / "model.json")
+    spec = records.load(InputSpec, folder / "input.json")
+    labels = records.load(Labels, folder / "labels.json").names
+    if spec.sha256 != card.input_sha256:
+        raise InputError("input.json is not the one the model was trained with", where=folder, got=spec.sha256)
+    model = create_model(card.name, spec=spec, classes=card.classes, **card.options)
+    load_weights(model, folder / "model.safetensors")
+    return Checkpoint(folder, model.eval(), card, spec, labels)
+
+
+def load_weights(model: LandmarkModel, path: Path) -> None:
+    """Load safetensors into the model; `InputError` names what does not fit."""
+    try:
+        model.load_state_dict(load_file(path))
+    except (SafetensorError, FileNotFoundError) as error:
+        raise InputError("weights cannot be read", where=path, got=error) from error
+    except RuntimeError as error:
+        raise InputError("weights do not fit the model", where=path, got=str(error)[:400]) from error
+
+
+def read_trainer(folder: Path) -> dict[str, Any]:
+    """The trainer's state; loads tensors and plain values only."""
+    try:
+        return torch.load(folder / "trainer.pt", weights_only=True)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise InputError("trainer state cannot be read", where=folder / "trainer.pt", got=str(error)[:200]) from error
+
+
+def prune(run: Path, *, keep: set[str]) -> None:
+    """Remove checkpoint folders that are not in `keep`, and partial ones."""
+    for folder in (run / "checkpoints").iterdir():
+        if folder.name not in keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def as_json(value: Any) -> str:
+    """Plain values as JSON text."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,116 @@
+"""The schema of a recipe: dataclasses are the truth, YAML gives values, `--set` wins over both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class ModelConfig:
+    """Which model. name: registered name. options: changes to the variant, such as `dropout` or `use_st_att`."""
+
+    name: str = "last_e_nano"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class InputConfig:
+    """How clips become input; see `InputSpec` for each field. The layout and axes come from the store."""
+
+    frames: int = 64
+    centre: str = "first"
+    scale: str = "none"
+    streams: list[str] = field(default_factory=lambda: ["joint", "velocity", "bone"])
+    bodies: int = 1
+
+
+@dataclass
+class TrainingConfig:
+    """How the weights are found.
+
+    optimizer: `sgd` (momentum, nesterov) or `adamw` (betas .9, .999). scheduler: `cosine_warmup` rises linearly from
+    `warmup_start_lr` to `lr` over `warmup_epochs`, then falls as a cosine to `min_lr`; `constant` stays at `lr`.
+    gradient_clip: largest gradient norm, 0 for no limit. ema_decay: 0 for none.
+    amp: `off`, `bf16`, `fp16` (GPU, with a gradient scaler), or `auto`: fp16 on a GPU, off on a CPU.
+    input_clamp: largest absolute value of a stream, 0 for no limit; guards against tracking glitches.
+    save_interval: epochs between checkpoints that are kept for good, 0 for only best and last.
+    """
+
+    epochs: int = 90
+    batch_size: int = 32
+    optimizer: str = "sgd"
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 0.0004
+    scheduler: str = "cosine_warmup"
+    warmup_epochs: int = 5
+    warmup_start_lr: float = 0.01
+    min_lr: float = 0.0001
+    label_smoothing: float = 0.1
+    gradient_clip: float = 1.0
+    mixup: float = 0.0
+    ema_decay: float = 0.0
+    amp: str = "auto"
+    input_clamp: float = 30.0
+    save_interval: int = 0
+    workers: int = 0
+
+
+@dataclass
+class AugmentConfig:
+    """Random changes to a training clip; one draw serves all streams. Nothing here touches validation or test.
+
+    rotation_deg: about the vertical axis, uniform in +-; tilt_deg: about the other two. scale: factor in 1 +- scale.
+    shear: off-diagonal entries in +-. crop: shortest share of the clip that is kept. warp: strength of time warping.
+    noise_joint / _velocity / _bone: standard deviation added to each stream, in the model's units.
+    mirror: probability of exchanging left and right, joints and all. mask: share of joints hidden, up to.
+    """
+
+    rotation_deg: float = 15.0
+    tilt_deg: float = 0.0
+    scale: float = 0.1
+    shear: float = 0.1
+    crop: float = 1.0
+    warp: float = 0.0
+    noise_joint: float = 0.01
+    noise_velocity: float = 0.002
+    noise_bone: float = 0.005
+    mirror: float = 0.0
+    mask: float = 0.0
+
+
+@dataclass
+class ValidationConfig:
+    """What guides choices: a part of the *training* subjects, never the test split.
+
+    subjects: who is held out; empty draws `fraction` of them by seed (at least one). fraction 0 with no subjects
+    trains on everybody and keeps the last weights. select: `best` by validation top-1, or `last`.
+    """
+
+    subjects: list[str] = field(default_factory=list)
+    fraction: float = 0.1
+    select: str = "best"
+
+
+@dataclass
+class DistillConfig:
+    """Weights of the distillation loss a * CE + b * tau^2 * KL(teacher || student), Hinton et al. 2015."""
+
+    a: float = 0.3
+    b: float = 0.7
+    tau: float = 4.0
+
+
+@dataclass
+class Recipe:
+    """Everything that decides a run, with `seed`; written into each checkpoint as resolved."""
+
+    seed: int = 42
+    model: ModelConfig = field(default_factory=ModelConfig)
+    input: InputConfig = field(default_factory=InputConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)

@@ -1,0 +1,72 @@
+"""What is measured of a classifier, in numpy: the same function serves training, exported files and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Logits = NDArray[np.float32]
+Labels = NDArray[np.int64]
+CALIBRATION_BINS = 15
+
+
+def softmax(logits: Logits) -> Logits:
+    """(n, K) logits -> probabilities."""
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)
+
+
+def ranks(logits: Logits, labels: Labels) -> NDArray[np.int64]:
+    """(n,) how many classes score above the true one; a tie counts against the model, a non-finite score too."""
+    own = logits[np.arange(len(labels)), labels][:, None]
+    above = ~(logits < own)
+    return above.sum(axis=1) - 1
+
+
+def top_k(logits: Logits, labels: Labels, k: int) -> float:
+    """Share of clips, in percent, whose true class is among the k best."""
+    return percent(ranks(logits, labels) < k)
+
+
+def percent(hits: NDArray[np.bool_]) -> float:
+    """Mean of hits in percent, two decimals; 0 of nothing."""
+    return round(100.0 * float(hits.mean()), 2) if len(hits) else 0.0
+
+
+def calibration_error(logits: Logits, labels: Labels, *, bins: int = CALIBRATION_BINS) -> float:
+    """Expected calibration error in percent (Guo et al. 2017), equal-width bins of the top probability."""
+    probabilities = softmax(logits)
+    confidence, hits = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    which = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gaps = [abs(float((hits[which == b] - confidence[which == b]).sum())) for b in range(bins)]
+    return round(100.0 * sum(gaps) / max(len(labels), 1), 2)
+
+
+def confusion(logits: Logits, labels: Labels) -> NDArray[np.int64]:
+    """(K, K) counts, row = true class, column = predicted."""
+    classes = logits.shape[1]
+    table = np.zeros((classes, classes), np.int64)
+    np.add.at(table, (labels, logits.argmax(axis=1)), 1)
+    return table
+
+
+def classification_metrics(
+    logits: Logits, labels: Labels, *, subjects: Sequence[str], label_names: Sequence[str]
+) -> dict[str, Any]:
+    """Everything an evaluation reports; shares in percent. logits (n, K), labels (n,), subjects one a clip."""
+    hits = ranks(logits, labels) == 0
+    who = np.asarray(subjects)
+    per_class = {name: percent(hits[labels == index]) for index, name in enumerate(label_names) if (labels == index).any()}
+    return {
+        **{f"top{k}": top_k(logits, labels, k) for k in (1, 3, 5)},
+        "n": len(labels),
+        "mean_class": round(float(np.mean(list(per_class.values()))), 2) if per_class else 0.0,
+        "ece": calibration_error(logits, labels),
+        "per_class": per_class,
+        "per_subject": {str(name): percent(hits[who == name]) for name in sorted(set(who.tolist()))},
+        "confusion": confusion(logits, labels).tolist(),
+        "labels": list(label_names),
+    }

@@ -1,0 +1,132 @@
+"""Loading recipes: shipped name or YAML file, then `--set a.b=value`; every fault is named with the nearest key."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from last_edge.errors import InputError, UsageError
+from last_edge.names import did_you_mean
+from last_edge.train.config import Recipe
+
+SHIPPED = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "distill" / "recipes")
+CHOICES: dict[str, tuple[str, ...]] = {
+    "training.optimizer": ("sgd", "adamw"),
+    "training.scheduler": ("cosine_warmup", "constant"),
+    "training.amp": ("off", "bf16", "fp16", "auto"),
+    "validation.select": ("best", "last"),
+    "input.centre": ("first", "frame", "none"),
+    "input.scale": ("limb", "none"),
+}
+
+
+def recipe_files() -> dict[str, Path]:
+    """Shipped recipes by name."""
+    return {path.stem: path for folder in SHIPPED for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_recipe(name: str | None, *, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe called `name` (shipped, or a path to YAML; None for the defaults) with `overrides` applied."""
+    given = [] if name is None else [(_read(_find(name)), str(name))]
+    given += [(_parse_override(text), f"--set {text}") for text in overrides]
+    merged = OmegaConf.structured(Recipe)
+    for values, where in given:
+        _check_keys(values, Recipe(), where)
+        try:
+            merged = OmegaConf.merge(merged, values)
+        except OmegaConfBaseException as error:
+            raise UsageError("recipe value has the wrong type", where=where, got=str(error).splitlines()[0]) from error
+    recipe = cast(Recipe, OmegaConf.to_object(merged))
+    _check_values(recipe)
+    return recipe
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML, whole and in order."""
+    return yaml.safe_dump(dataclasses.asdict(recipe), sort_keys=False)
+
+
+def _find(name: str) -> Path:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    shipped = recipe_files()
+    if name not in shipped:
+        raise UsageError(f"unknown recipe {name!r}", expected=did_you_mean(name, shipped), hint="last-edge recipes ls")
+    return shipped[name]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError("recipe not found", where=path, hint="last-edge recipes ls") from error
+    except yaml.YAMLError as error:
+        raise InputError("recipe is not YAML", where=path, got=error) from error
+    if not isinstance(values, dict):
+        raise InputError("a recipe is a YAML mapping", where=path, got=type(values).__name__)
+    return values
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    """`a.b=value` as a nested mapping; the value is read as YAML, `x,y,z` as a list."""
+    key, equals, raw = text.partition("=")
+    if not equals or not key:
+        raise UsageError("--set needs KEY=VALUE", got=text, hint="--set training.lr=0.05")
+    value: Any = [_scalar(part) for part in raw.split(",")] if "," in raw and "[" not in raw else _scalar(raw)
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return cast(dict[str, Any], value)
+
+
+def _scalar(raw: str) -> Any:
+    """One value as YAML reads it; `1e-3` is a number too."""
+    try:
+        return float(raw) if "e" in raw.lower() else yaml.safe_load(raw)
+    except (ValueError, yaml.YAMLError):
+        return raw
+
+
+def _check_keys(values: dict[str, Any], schema: Any, where: str, prefix: str = "") -> None:
+    fields = {field.name for field in dataclasses.fields(schema)}
+    for key, value in values.items():
+        if key not in fields:
+            raise UsageError(f"unknown key {prefix + str(key)!r}", where=where, expected=did_you_mean(str(key), fields))
+        part = getattr(schema, key)
+        if dataclasses.is_dataclass(part) and isinstance(value, dict):
+            _check_keys(value, part, where, f"{prefix}{key}.")
+
+
+def _check_values(recipe: Recipe) -> None:
+    for key, allowed in CHOICES.items():
+        group, name = key.split(".")
+        got = getattr(getattr(recipe, group), name)
+        if got not in allowed:
+            raise UsageError(f"{key} has an unknown value", expected=did_you_mean(str(got), allowed), got=got)
+    t, v, a = recipe.training, recipe.validation, recipe.augment
+    _positive({"training.epochs": t.epochs, "training.batch_size": t.batch_size, "training.lr": t.lr})
+    _share({"validation.fraction": v.fraction, "augment.mirror": a.mirror, "augment.mask": a.mask})
+    _share({"training.ema_decay": t.ema_decay, "training.label_smoothing": t.label_smoothing, "augment.crop": a.crop})
+
+
+def _positive(values: dict[str, float]) -> None:
+    for key, value in values.items():
+        if value <= 0:
+            raise UsageError(f"{key} must be above 0", got=value)
+
+
+def _share(values: dict[str, float]) -> None:
+    for key, value in values.items():
+        if not 0 <= value <= 1:
+            raise UsageError(f"{key} must be within 0..1", got=value)
+
+
+def set_values(pairs: Iterable[tuple[str, object]]) -> list[str]:
+    """Command-line flags that were given, as `--set` texts."""
+    return [f"{key}={value}" for key, value in pairs if value is not None]
