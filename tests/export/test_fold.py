@@ -1,0 +1,102 @@
+"""The edge form computes what the trained model computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from last_edge.errors import UsageError
+from last_edge.export.edge_front import EdgeFront
+from last_edge.export.fold import fold
+from last_edge.inputs import InputSpec
+from last_edge.models import create_model
+from last_edge.models.front import LandmarkFront
+from last_edge.models.landmark_model import LandmarkModel
+from last_edge.skeleton import get_layout
+
+
+def points(spec: InputSpec, *, clips: int = 4, seed: int = 0) -> torch.Tensor:
+    """Random points with missing ones: single joints, whole frames, a late first centre, a clip with nothing."""
+    values = np.random.default_rng(seed).normal(size=(clips, *spec.shape)).astype(np.float32)
+    holes = np.random.default_rng(seed + 1).random(values.shape[:-1]) < 0.1
+    values[holes] = np.nan
+    values[0, ..., :3, :, :] = np.nan
+    values[1, ..., list(spec.layout.centre), :] = np.nan
+    values[2] = np.nan
+    return torch.from_numpy(values)
+
+
+def trained(name: str, spec: InputSpec, **options: Any) -> LandmarkModel:
+    """A model whose weights, norms, masks and gates are all far from their start."""
+    torch.manual_seed(7)
+    model = create_model(name, spec=spec, classes=14, **options)
+    for key, value in {**dict(model.named_parameters()), **dict(model.named_buffers())}.items():
+        if key.endswith(("alpha", "edge", "pool_gate", "running_mean")) or ("bn" in key and value.is_floating_point()):
+            value.data.add_(0.3 * torch.randn_like(value))
+        if key.endswith("running_var"):
+            value.data = value.data.abs() + 0.5
+    return model.eval()
+
+
+SPECS = {
+    "shrec22": InputSpec(get_layout("shrec22"), frames=16),
+    "limb": InputSpec(get_layout("shrec22"), frames=16, scale="limb"),
+    "frame": InputSpec(get_layout("mediapipe_holistic75"), frames=16, centre="frame", scale="limb"),
+    "raw": InputSpec(get_layout("shrec22"), frames=16, centre="none", streams=("bone", "joint")),
+    "two bodies": InputSpec(get_layout("ntu25"), frames=16, bodies=2, scale="limb"),
+    "flat": InputSpec(get_layout("mediapipe_hand21"), frames=16, channels=2),
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_edge_front_equals_the_models_front(name: str) -> None:
+    spec = SPECS[name]
+    batch = points(spec)
+    expected = LandmarkFront(spec)(batch)
+    expected = expected if spec.bodies == 1 else expected[:, 0]
+    torch.testing.assert_close(EdgeFront(spec)(batch), expected, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["last_e_nano", "last_e_small", "last_lite_nano", "last_lite_small"])
+def test_folding_keeps_the_function(name: str) -> None:
+    spec = SPECS["shrec22"]
+    model, batch = trained(name, spec), points(spec)
+    with torch.no_grad():
+        expected, got = model(batch), fold(model)(batch)
+    assert expected.std() > 0.01
+    scale = float(expected.abs().max())
+    torch.testing.assert_close(got / scale, expected / scale, atol=1e-5, rtol=0)
+
+
+def test_folding_leaves_the_model_alone() -> None:
+    model = trained("last_e_nano", SPECS["shrec22"])
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    fold(model)
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_no_norm_drop_or_mask_is_left() -> None:
+    edge = fold(trained("last_e_nano", SPECS["shrec22"], drop_path_rate=0.2))
+    kinds = {type(module).__name__ for module in edge.modules()}
+    assert not {kind for kind in kinds if "Norm" in kind or "Drop" in kind or kind == "SpatialGCN"}
+
+
+def test_lite_has_no_input_dependent_part() -> None:
+    """Scaling what leaves the stem scales what reaches the head: without biases the body is homogeneous."""
+    edge = fold(trained("last_lite_nano", SPECS["shrec22"]))
+    for module in edge.modules():
+        if isinstance(module, nn.Conv2d) and module.bias is not None:
+            module.bias.data.zero_()
+    x = torch.randn(2, 24, 16, 22)
+    with torch.no_grad():
+        torch.testing.assert_close(edge.blocks(3 * x), 3 * edge.blocks(x), atol=1e-4, rtol=1e-4)
+
+
+def test_another_family_is_refused() -> None:
+    with pytest.raises(UsageError, match="no edge form"):
+        fold(LandmarkModel(SPECS["shrec22"], nn.Flatten()))
