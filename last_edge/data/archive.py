@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import re
 import tarfile
 import zipfile
 import zlib
@@ -14,12 +15,14 @@ from last_edge.errors import InputError
 LARGEST_MEMBER = 256 * 2**20
 """Bytes one member may unpack to; more is taken for a decompression bomb."""
 
+ARCHIVE_NAME = re.compile(r"\.(zip|tar|tgz|txz|tar\.\w+)$")
+
 Wanted = Callable[[str], bool]
 Member = tuple[str, bytes]
 
 
 def members(source: Path, wanted: Wanted) -> Iterator[Member]:
-    """(name, bytes) of each file whose name is `wanted`: a folder in sorted order, an archive in its own.
+    """(name, bytes) of each file whose name is `wanted`: a folder in sorted order, an archive in its own, or one file.
 
     Every name of an archive is checked, wanted or not. Raises `InputError` for an absent or damaged source, a name
     that leaves the archive (absolute or with `..`), a link, and a member above `LARGEST_MEMBER`.
@@ -28,13 +31,31 @@ def members(source: Path, wanted: Wanted) -> Iterator[Member]:
         return _folder(source, wanted)
     if not source.is_file():
         raise InputError("no such file or folder", where=source)
+    if wanted(source.name) and not ARCHIVE_NAME.search(source.name):
+        return iter([(source.name, source.read_bytes())])
     if zipfile.is_zipfile(source):
         return _guarded(_zip(source, wanted), source)
     return _guarded(_tar(source, wanted), source)
 
 
+def member_names(source: Path) -> list[str]:
+    """Names of all files of a source, without reading any of them."""
+    if source.is_file() and not ARCHIVE_NAME.search(source.name):
+        return [source.name]
+    names: list[str] = []
+
+    def record(name: str) -> bool:
+        names.append(name)
+        return False
+
+    list(members(source, record))
+    return names
+
+
 def locate(source: Path, name: str) -> str:
     """How an error names one member of a source."""
+    if source.name == name:
+        return str(source)
     return str(source / name) if source.is_dir() else f"{source} › {name}"
 
 

@@ -39,7 +39,7 @@ def read_holistic_words(
     for name, content in members(source, lambda name: FILE_NAME.search(name) is not None):
         found = True
         signer = FILE_NAME.search(name)
-        where = locate(source, name) if source.is_dir() or source.suffix != ".npz" else str(source)
+        where = locate(source, name)
         yield from _signer(load_arrays(content, where), signer[1] if signer else "", where, layout, stretch, fps)
     if not found:
         raise InputError("no recordings found", where=source, expected="signer_*.npz")

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from last_edge.data.holistic_words import read_holistic_words
+from last_edge.data.npz import read_npz
+from last_edge.data.ntu import ntu_labels, read_ntu
+from last_edge.data.pose import read_pose_files
 from last_edge.data.shrec17 import read_shrec17, shrec17_labels
 from last_edge.data.utd_mhad import ACTIONS, read_utd_mhad
 from last_edge.errors import UsageError
@@ -64,6 +67,28 @@ READERS: dict[str, Dataset] = {
         "no licence: tests and internal figures only, ship no weights",
         IMAGE,
         options=("layout", "image_size", "fps"),
+    ),
+    "ntu": Dataset(
+        "NTU RGB+D 60 or 120, official .skeleton files",
+        read_ntu,
+        "research use after registration; cite Shahroudy et al. 2016, Liu et al. 2019",
+        "the camera's metres (x, y up, z away) about body 0's spine base; with rotate, z along its spine",
+        options=("split_type", "missing_list", "rotate", "centre", "classes"),
+        labels=ntu_labels,
+    ),
+    "pose": Dataset(
+        ".pose files of MediaPipe Holistic or OpenPose",
+        read_pose_files,
+        "as the files' source",
+        IMAGE,
+        options=("layout", "axes", "index"),
+    ),
+    "npz": Dataset(
+        "any sensor: .npz with frames, lengths, labels, subjects, split, and a layout",
+        read_npz,
+        "as the files' source",
+        "as the files' source",
+        options=("layout", "units", "fps"),
     ),
 }
 

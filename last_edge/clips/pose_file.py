@@ -1,0 +1,111 @@
+"""Reading `.pose` files (the pose-format project) as clips: MediaPipe Holistic and OpenPose points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.errors import InputError, MissingError
+from last_edge.skeleton.clip import SkeletonClip
+from last_edge.skeleton.convert import convert_clip
+from last_edge.skeleton.layout import Layout, get_layout
+
+FACE_POINTS = ("1", "61", "291", "152", "107", "336", "33", "263")
+OPENPOSE_PARTS = (
+    ("pose_keypoints_2d", 0, 25),
+    ("hand_left_keypoints_2d", 25, 21),
+    ("hand_right_keypoints_2d", 46, 21),
+    ("face_keypoints_2d", 67, 70),
+)
+MEDIAPIPE_HANDS = (("LEFT_HAND_LANDMARKS", 33), ("RIGHT_HAND_LANDMARKS", 54))
+
+
+def read_pose(path: Path, *, layout: Layout | None = None, **about: str | None) -> SkeletonClip:
+    """A `.pose` file as a clip (M people, T, V, C) in `image01`: pixels divided by the image height, y down.
+
+    layout: None takes the file's own, `mediapipe_holistic83` or `openpose137`; another is converted to. A point the
+    file does not have, or has with confidence 0, is missing. Raises `InputError` naming a damaged or empty file.
+    """
+    return pose_clip(path.read_bytes() if path.is_file() else _absent(path), str(path), layout=layout, **about)
+
+
+def pose_clip(content: bytes, where: str, *, layout: Layout | None = None, **about: str | None) -> SkeletonClip:
+    """As `read_pose`, from a file's bytes; `where` names it in errors."""
+    pose = _parse(content, where)
+    data, confidence = _body(pose, where)
+    columns = {component.name: start for component, start in _starts(pose)}
+    if "pose_keypoints_2d" in columns:
+        native, places = get_layout("openpose137"), _openpose_places(pose)
+    elif any(name.endswith("_LANDMARKS") for name in columns):
+        native, places = get_layout("mediapipe_holistic83"), _mediapipe_places(pose)
+    else:
+        raise InputError("points of an unknown kind", where=where, got=", ".join(columns))
+    points = np.full((*data.shape[:2], native.joints, data.shape[-1]), np.nan, np.float32)
+    sure = np.zeros(points.shape[:-1], np.float32)
+    for joint, column in places.items():
+        points[:, :, joint], sure[:, :, joint] = data[:, :, column], confidence[:, :, column]
+    clip = SkeletonClip.from_points(
+        points, layout=native, fps=float(pose.body.fps), units="image01", confidence=sure, **about
+    )
+    return clip if layout is None else convert_clip(clip, layout)
+
+
+def _absent(path: Path) -> bytes:
+    raise InputError("no such file", where=path)
+
+
+def _parse(content: bytes, where: str) -> Any:
+    try:
+        from pose_format import Pose
+    except ImportError as error:
+        raise MissingError(".pose files need pose-format", hint="pip install 'last-edge[runtime]'") from error
+    try:
+        return Pose.read(content)
+    except Exception as error:  # the library raises almost anything on a damaged file
+        raise InputError("damaged .pose file", where=where, got=f"{type(error).__name__}: {error}") from error
+
+
+def _body(pose: Any, where: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(M, T, points, C) in image heights and (M, T, points) in 0..1."""
+    data = np.asarray(np.ma.getdata(pose.body.data), np.float32)
+    confidence = np.asarray(pose.body.confidence, np.float32)
+    height = pose.header.dimensions.height
+    if data.ndim != 4 or 0 in data.shape or height <= 0 or not pose.body.fps > 0:
+        raise InputError("empty .pose file", where=where, got=f"{data.shape}, height {height}, {pose.body.fps} fps")
+    if not np.isfinite(data[confidence > 0]).all() or not np.isfinite(confidence).all():
+        raise InputError("NaN or infinite point", where=where)
+    seen = np.where((confidence > 0)[..., None], data / np.float32(height), np.nan)
+    return seen.swapaxes(0, 1).astype(np.float32), confidence.clip(0, 1).swapaxes(0, 1)
+
+
+def _starts(pose: Any) -> list[tuple[Any, int]]:
+    """Each component and the column of its first point."""
+    sizes = [len(component.points) for component in pose.header.components]
+    return list(zip(pose.header.components, np.cumsum([0, *sizes]).tolist(), strict=False))
+
+
+def _openpose_places(pose: Any) -> dict[int, int]:
+    """Joint of `openpose137` -> column of the file."""
+    found = {component.name: (start, len(component.points)) for component, start in _starts(pose)}
+    places: dict[int, int] = {}
+    for name, first, count in OPENPOSE_PARTS:
+        start, size = found.get(name, (0, 0))
+        places |= {first + point: start + point for point in range(min(count, size))}
+    return places
+
+
+def _mediapipe_places(pose: Any) -> dict[int, int]:
+    """Joint of `mediapipe_holistic83` -> column of the file, by point name: files may hold a part of the points."""
+    body = {name.upper(): joint for joint, name in enumerate(get_layout("mediapipe_pose33").names)}
+    face = {name: 75 + number for number, name in enumerate(FACE_POINTS)}
+    hand = {name.upper(): joint for joint, name in enumerate(get_layout("mediapipe_hand21").names)}
+    tables = {"POSE_LANDMARKS": body, "FACE_LANDMARKS": face}
+    tables |= {name: {point: first + joint for point, joint in hand.items()} for name, first in MEDIAPIPE_HANDS}
+    places: dict[int, int] = {}
+    for component, start in _starts(pose):
+        table = tables.get(component.name, {})
+        places |= {table[point]: start + at for at, point in enumerate(component.points) if point in table}
+    return places

@@ -1,0 +1,150 @@
+"""NTU RGB+D 60 and 120 from official `.skeleton` files: protocols by id, missing list by name, two bodies a clip."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from last_edge.data.archive import locate, member_names, members
+from last_edge.data.ntu_bodies import centre_bodies, rotate_bodies, select_bodies, stack_bodies
+from last_edge.data.ntu_file import Bodies, parse_skeleton
+from last_edge.errors import InputError, UsageError
+from last_edge.skeleton.clip import SkeletonClip
+from last_edge.skeleton.layout import get_layout
+
+FPS = 30.0
+FILE_NAME = re.compile(r"(?:^|/)(S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3}))\.skeleton$")
+CLIP_ID = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}")
+TRAIN_SUBJECTS = frozenset(
+    (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
+    + (45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86, 89)
+    + (91, 92, 93, 94, 95, 97, 98, 100, 103)
+)
+"""The 20 of NTU 60 and the 33 more of NTU 120; the first 40 subjects are split alike in both."""
+TRAIN_CAMERAS = frozenset((2, 3))
+SPLIT_TYPES = ("xsub", "xview", "xset")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NtuName:
+    """What a file name SsssCcccPpppRrrrAaaa says; all counted from 1."""
+
+    clip_id: str
+    setup: int
+    camera: int
+    subject: int
+    repeat: int
+    action: int
+
+    def split(self, split_type: str) -> str:
+        """`train` or `test` under a protocol: cross subject, cross view (camera 1 tests), cross setup (odd tests)."""
+        trains = {
+            "xsub": self.subject in TRAIN_SUBJECTS,
+            "xview": self.camera in TRAIN_CAMERAS,
+            "xset": self.setup % 2 == 0,
+        }
+        return "train" if trains[split_type] else "test"
+
+
+def parse_name(name: str) -> NtuName | None:
+    """The ids in a file's name, None when it is no NTU name."""
+    found = FILE_NAME.search(name)
+    return NtuName(found[1], *map(int, found.groups()[1:])) if found else None
+
+
+def read_ntu(
+    source: Path,
+    *,
+    split_type: str = "xsub",
+    missing_list: Path | None = None,
+    rotate: bool = False,
+    centre: bool = True,
+    classes: int | None = None,
+) -> Iterator[SkeletonClip]:
+    """Clips (2, T, 25, 3) of a folder or archive of `.skeleton` files.
+
+    Bodies are denoised by length and spread and ranked by motion; both are centred on body 0's first valid frame, or
+    left in the camera's metres with centre=False. missing_list: a file of clip ids to leave out (the 302 of NTU 60,
+    535 of NTU 120; not shipped). A clip in which no body was ever tracked is left out with a warning. Label is A - 1.
+    Raises `UsageError` for an unknown protocol, `InputError` naming file and line.
+    """
+    if split_type not in SPLIT_TYPES:
+        raise UsageError("unknown NTU protocol", expected=" | ".join(SPLIT_TYPES), got=split_type)
+    missing = read_missing_list(missing_list) if missing_list else frozenset()
+    names = ntu_labels(source, {"classes": classes})
+    for file_name, content in members(source, lambda name: _wanted(name, missing)):
+        name = parse_name(file_name)
+        if name is None:
+            continue
+        if name.action > len(names):
+            raise UsageError("action above --classes", expected=f"1..{len(names)}", got=name.clip_id)
+        clip = _clip(
+            name, content, locate(source, file_name), label=names[name.action - 1], split=name.split(split_type)
+        )
+        if clip is not None:
+            yield _placed(clip, centre=centre, rotate=rotate)
+
+
+def ntu_labels(source: Path, options: dict[str, Any]) -> tuple[str, ...]:
+    """`A001` ... `A060`, or to `A120` where an action above 60 is present or `classes` says so."""
+    classes = options.get("classes")
+    if classes is None:
+        actions = [name.action for name in map(parse_name, member_names(source)) if name]
+        if not actions:
+            raise InputError("no NTU clips found", where=source, expected="SsssCcccPpppRrrrAaaa.skeleton")
+        classes = 120 if max(actions) > 60 else 60
+    return tuple(f"A{action:03d}" for action in range(1, classes + 1))
+
+
+def read_missing_list(path: Path) -> frozenset[str]:
+    """Clip ids of a text file, one a line, with or without `.skeleton`; headings are skipped."""
+    try:
+        ids = frozenset(CLIP_ID.findall(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("missing list cannot be read", where=path, got=error) from error
+    if not ids:
+        raise InputError("missing list names no clip", where=path, expected="SsssCcccPpppRrrrAaaa on each line")
+    return ids
+
+
+def _wanted(file_name: str, missing: frozenset[str]) -> bool:
+    name = parse_name(file_name)
+    return name is not None and name.clip_id not in missing
+
+
+def _clip(name: NtuName, content: bytes, where: str, *, label: str, split: str) -> SkeletonClip | None:
+    people = select_bodies(_bodies(content, where))
+    if not people:
+        logger.warning("no body in any frame, left out: %s", where)
+        return None
+    return SkeletonClip.from_points(
+        stack_bodies(people),
+        layout=get_layout("ntu25"),
+        fps=FPS,
+        units="metres",
+        subject=f"P{name.subject:03d}",
+        source_id=name.clip_id,
+        camera=f"C{name.camera:03d}",
+        setup=f"S{name.setup:03d}",
+        label=label,
+        split=split,
+    )
+
+
+def _bodies(content: bytes, where: str) -> Bodies:
+    try:
+        return parse_skeleton(content.decode("ascii"), where)
+    except UnicodeDecodeError as error:
+        raise InputError("not a text file", where=where, got=error) from error
+
+
+def _placed(clip: SkeletonClip, *, centre: bool, rotate: bool) -> SkeletonClip:
+    points = centre_bodies(clip.coords) if centre else clip.coords
+    return dataclasses.replace(clip, coords=rotate_bodies(points) if rotate else points)

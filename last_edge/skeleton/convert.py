@@ -1,0 +1,102 @@
+"""Conversion between layouts where it means something: each target joint is a source joint or the mean of several."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.errors import UsageError
+from last_edge.skeleton.clip import SkeletonClip
+from last_edge.skeleton.layout import Layout, get_layout
+
+Side = Literal["left", "right"]
+Recipe = tuple[tuple[int, ...], ...]
+"""For each target joint the source joints whose mean it is; empty where the source has none: a missing point."""
+
+PALM = (0, 5, 9, 13, 17)
+"""Wrist and the four knuckles of a MediaPipe hand; their mean is the palm of `shrec22`."""
+
+HAND = "mediapipe_hand21"
+BODY = "mediapipe_pose33"
+HOLISTIC = "mediapipe_holistic75"
+FACED = "mediapipe_holistic83"
+
+OPENPOSE_BODY = {
+    "left_foot_index": "left_big_toe",
+    "right_foot_index": "right_big_toe",
+}
+NTU_TO_KINECT = {"shoulder_centre": "spine_shoulder", "spine": "spine_mid", "hip_centre": "spine_base"}
+
+
+def convert(points: NDArray[np.float32], *, source: str, target: str, side: Side = "right") -> NDArray[np.float32]:
+    """(..., V, C) points of layout `source` as (..., V', C) of layout `target`; missing points stay missing.
+
+    side: which hand of a body with two. Raises `UsageError` with what is known when there is no such conversion.
+    """
+    recipe = find_recipe(source, target, side=side)
+    parts = [points[..., list(joints), :].mean(axis=-2) if joints else np.full_like(points[..., 0, :], np.nan)
+             for joints in recipe]  # fmt: skip
+    return np.stack(parts, axis=-2).astype(np.float32)
+
+
+def convert_clip(clip: SkeletonClip, target: Layout, *, side: Side = "right") -> SkeletonClip:
+    """A clip in another layout; the confidence of a mean is the least of its points."""
+    if clip.layout == target:
+        return clip
+    recipe = find_recipe(clip.layout.name, target.name, side=side)
+    nothing = np.zeros(clip.confidence.shape[:-1], np.float32)
+    sure = [clip.confidence[..., list(joints)].min(axis=-1) if joints else nothing for joints in recipe]
+    about = {name: getattr(clip, name) for name in ("label", "subject", "source_id", "split", "camera", "setup")}
+    points = convert(clip.coords, source=clip.layout.name, target=target.name, side=side)
+    confidence = np.stack(sure, axis=-1)
+    return SkeletonClip.from_points(
+        points, layout=target, fps=clip.fps, units=clip.units, confidence=confidence, **about
+    )
+
+
+def conversions() -> tuple[tuple[str, str], ...]:
+    """Every (source, target) that `convert` knows."""
+    return tuple(sorted(_recipes("right")))
+
+
+def find_recipe(source: str, target: str, *, side: Side = "right") -> Recipe:
+    """Which source joints make each target joint; `UsageError` when the pair is not known."""
+    recipes = _recipes(side)
+    if (source, target) not in recipes:
+        known = ", ".join(sorted(end for start, end in recipes if start == source)) or "nothing"
+        raise UsageError(f"no conversion from {source} to {target}", expected=f"{source} converts to {known}")
+    return recipes[source, target]
+
+
+@lru_cache(maxsize=2)
+def _recipes(side: Side) -> dict[tuple[str, str], Recipe]:
+    hand = [(joint,) for joint in range(21)]
+    to_shrec: Recipe = (hand[0], PALM, *hand[1:])
+    recipes: dict[tuple[str, str], Recipe] = {
+        (HAND, "shrec22"): to_shrec,
+        ("shrec22", HAND): ((0,), *((joint,) for joint in range(2, 22))),
+        ("ntu25", "kinect20"): _by_name("ntu25", "kinect20", NTU_TO_KINECT),
+        ("openpose137", HOLISTIC): _by_name("openpose137", HOLISTIC, OPENPOSE_BODY),
+        (FACED, HOLISTIC): _by_name(FACED, HOLISTIC),
+        (HOLISTIC, BODY): _by_name(HOLISTIC, BODY),
+        (FACED, BODY): _by_name(FACED, BODY),
+    }
+    for whole in (HOLISTIC, FACED, "openpose137"):
+        recipes[whole, HAND] = _by_name(whole, HAND, prefix=f"{side}_hand_")
+        recipes[whole, "shrec22"] = _chain(recipes[whole, HAND], to_shrec)
+    return recipes
+
+
+def _by_name(source: str, target: str, renamed: dict[str, str] | None = None, *, prefix: str = "") -> Recipe:
+    """Joints of one name are the same; `renamed` maps target names to source names."""
+    place = {name: number for number, name in enumerate(get_layout(source).names)}
+    wanted = [(renamed or {}).get(name, prefix + name) for name in get_layout(target).names]
+    return tuple((place[name],) if name in place else () for name in wanted)
+
+
+def _chain(first: Recipe, second: Recipe) -> Recipe:
+    """First one conversion, then another; both exact, so means stay means."""
+    return tuple(tuple(origin for joint in joints for origin in first[joint]) for joints in second)
