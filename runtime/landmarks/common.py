@@ -1,0 +1,106 @@
+"""What the MediaPipe detectors share: the task in VIDEO mode, its clock, its units, its silence."""
+
+from __future__ import annotations
+
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.errors import MissingError
+from last_edge.runtime.landmarks.models import model_path
+from last_edge.skeleton import Layout, get_layout
+
+Image = NDArray[np.uint8]
+Points = NDArray[np.float32]
+
+
+class LandmarkSource(ABC):
+    """Points of one person in a stream of images.
+
+    Points are (V, 3) in units of the image's height, origin top left, x right, y down, z away from the camera
+    (`image01`); NaN where a point is not seen. MediaPipe's own x and z are in image widths, so both are multiplied
+    by width / height.
+    """
+
+    layout: Layout
+    model: str
+
+    def __init__(self, *, model: str, layout: str) -> None:
+        self.model, self.layout = model, get_layout(layout)
+        with quiet_native_logs():
+            self._task = self._create(_vision(), _base_options(model))
+        self._clock_ms = -1
+
+    def __call__(self, image: Image, timestamp_s: float) -> Points:
+        """(V, 3) points of an (H, W, 3) BGR image; images must come in the order of time."""
+        if self._clock_ms >= 0:
+            return self._detect(image, timestamp_s)
+        with quiet_native_logs():
+            return self._detect(image, timestamp_s)
+
+    def close(self) -> None:
+        """Give the detector's threads and memory back."""
+        self._task.close()
+
+    def _detect(self, image: Image, timestamp_s: float) -> Points:
+        self._clock_ms = max(self._clock_ms + 1, round(timestamp_s * 1000))
+        result = self._task.detect_for_video(_as_rgb(image), self._clock_ms)
+        height, width = image.shape[:2]
+        return self._points(result, width / height)
+
+    @abstractmethod
+    def _create(self, vision: Any, base_options: Any) -> Any:
+        """The MediaPipe task."""
+
+    @abstractmethod
+    def _points(self, result: Any, aspect: float) -> Points:
+        """(V, 3) points of the task's result; `aspect` is width / height."""
+
+
+def to_points(landmarks: Sequence[Any], joints: int, aspect: float) -> Points:
+    """(joints, 3) in image heights from MediaPipe landmarks; all NaN when the list is empty."""
+    if len(landmarks) < joints:
+        return np.full((joints, 3), np.nan, np.float32)
+    rows = [(point.x * aspect, point.y, point.z * aspect) for point in landmarks[:joints]]
+    return np.array(rows, np.float32)
+
+
+@contextmanager
+def quiet_native_logs() -> Iterator[None]:
+    """Keep the start-up chatter of MediaPipe's C++ side, which no setting silences, off the terminal."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _vision() -> Any:
+    try:
+        from mediapipe.tasks.python import vision
+    except ImportError as error:
+        raise MissingError("MediaPipe is not installed", got=error, hint="pip install 'last-edge[runtime]'") from error
+    return vision
+
+
+def _base_options(model: str) -> Any:
+    from mediapipe.tasks.python.core.base_options import BaseOptions
+
+    return BaseOptions(model_asset_path=str(model_path(model)))
+
+
+def _as_rgb(image: Image) -> Any:
+    import cv2
+    import mediapipe
+
+    return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=cv2.cvtColor(image, cv2.COLOR_BGR2RGB))

@@ -1,0 +1,50 @@
+"""A bundle made ready to run: its graph in a backend, and what the runtime must know to feed and read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from last_edge.bundle import Bundle
+from last_edge.errors import InputError
+from last_edge.inputs import InputSpec
+from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
+from last_edge.skeleton.clip import Units
+
+Precision = Literal["fp32", "int8"]
+ACCEPT = "accept"
+
+
+@dataclass(frozen=True)
+class DeployedModel:
+    """backend: raw landmarks to logits. labels: in logit order. accept: least probability of an event, if it is set."""
+
+    name: str
+    backend: Backend
+    spec: InputSpec
+    units: Units
+    labels: tuple[str, ...]
+    precision: str
+    accept: float | None
+
+
+def load_model(path: Path, *, precision: Precision | None = None, threads: int = 1) -> DeployedModel:
+    """Open a bundle, check every hash and load one of its graphs: INT8 when it has one and none is asked for.
+
+    Raises `InputError` when the bundle is damaged or has no such graph, `MissingError` without ONNX Runtime.
+    """
+    bundle = Bundle.open(path)
+    manifest = bundle.manifest
+    if manifest.units not in ("image01", "metres"):
+        raise InputError("bundle in unknown units", where=path, expected="image01 or metres", got=manifest.units)
+    chosen = precision or ("int8" if "int8" in bundle.precisions else "fp32")
+    return DeployedModel(
+        name=manifest.name,
+        backend=OnnxRuntimeCpu(bundle.graph(chosen), threads=threads),
+        spec=manifest.input,
+        units=cast(Units, manifest.units),
+        labels=manifest.labels,
+        precision=chosen,
+        accept=manifest.thresholds.get(ACCEPT),
+    )

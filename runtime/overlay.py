@@ -1,0 +1,150 @@
+"""Drawing on a frame what was seen and recognised: skeleton, label with score bar, best three, timings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.runtime.results import Event, Prediction
+from last_edge.skeleton import Layout
+from last_edge.skeleton.clip import Units
+
+Image = NDArray[np.uint8]
+Points = NDArray[np.float32]
+Colour = tuple[int, int, int]
+
+BLANK = (720, 1280, 3)
+INK: Colour = (245, 245, 245)
+BONE: Colour = (90, 200, 90)
+JOINT: Colour = (40, 120, 250)
+ACCENT: Colour = (60, 200, 255)
+PANEL_SHARE, PANEL_OPACITY = 0.34, 0.55
+EVENT_SHOWN_S = 1.5
+MARGIN_SHARE = 0.15
+
+
+class Overlay:
+    """Draws on the frames of one run. Points in metres have no image: the first that are seen set the view."""
+
+    def __init__(self, layout: Layout, units: Units) -> None:
+        self._edges, self._units = layout.edges, units
+        self._view: tuple[NDArray[np.float64], float] | None = None
+        self._event: Event | None = None
+
+    def draw(
+        self,
+        image: Image | None,
+        points: Points,
+        *,
+        time_s: float,
+        prediction: Prediction | None,
+        event: Event | None,
+        milliseconds: Mapping[str, float],
+    ) -> Image:
+        """A new (H, W, 3) image: `image`, or a dark canvas, with (M, V, C) points and the texts on it."""
+        canvas = np.full(BLANK, 24, np.uint8) if image is None else image.copy()
+        self._event = event or self._event
+        for body in points:
+            self._draw_skeleton(canvas, self._pixels(body, canvas.shape[0]))
+        _draw_panel(canvas)
+        _draw_prediction(canvas, prediction)
+        self._draw_event(canvas, time_s)
+        _draw_timings(canvas, milliseconds)
+        return canvas
+
+    def _pixels(self, body: Points, height: int) -> NDArray[np.float64]:
+        """(V, 2) pixels, NaN where missing."""
+        flat = body[:, :2].astype(np.float64)
+        if self._units == "image01":
+            return flat * height
+        upright = flat * (1, -1)
+        if self._view is None:
+            if np.isnan(upright).all():
+                return upright
+            self._view = _fit_view(upright)
+        centre, length = self._view
+        return (upright - centre) / length * height + np.array(BLANK[1::-1]) / 2
+
+    def _draw_skeleton(self, canvas: Image, pixels: NDArray[np.float64]) -> None:
+        import cv2
+
+        size = max(1, canvas.shape[0] // 360)
+        seen: NDArray[np.bool_] = np.asarray(np.isfinite(pixels).all(axis=-1))
+        whole = np.nan_to_num(np.clip(pixels, -1e4, 1e4)).round().astype(int)
+        for one, other in self._edges:
+            if seen[one] and seen[other]:
+                cv2.line(canvas, _pair(whole[one]), _pair(whole[other]), BONE, size, cv2.LINE_AA)
+        for joint in np.flatnonzero(seen):
+            cv2.circle(canvas, _pair(whole[joint]), size + 1, JOINT, -1, cv2.LINE_AA)
+
+    def _draw_event(self, canvas: Image, time_s: float) -> None:
+        """The last event, for a moment, in the top right corner."""
+        if self._event is None or time_s - self._event.end_s > EVENT_SHOWN_S:
+            return
+        text = f"{self._event.label} {self._event.probability:.0%}"
+        _text(canvas, text, (0.97, 0.08), size=1.3, colour=ACCENT, align_right=True)
+
+
+def _fit_view(upright: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Centre and height of a view that holds the seen points of (V, 2) four times over."""
+    seen = upright[~np.isnan(upright).any(axis=-1)]
+    return (seen.min(0) + seen.max(0)) / 2, max(float(np.ptp(seen, axis=0).max()) * 4, 1e-3)
+
+
+def _draw_panel(canvas: Image) -> None:
+    """Darken the left lower corner, so that light texts stay legible."""
+    height, width = canvas.shape[:2]
+    corner = canvas[int(height * 0.72) :, : int(width * PANEL_SHARE)]
+    corner[:] = (corner * (1 - PANEL_OPACITY)).astype(np.uint8)
+
+
+def _draw_prediction(canvas: Image, prediction: Prediction | None) -> None:
+    if prediction is None:
+        _text(canvas, "waiting for motion", (0.015, 0.78), size=0.9)
+        return
+    for row, guess in enumerate(prediction.top):
+        down = 0.78 + 0.055 * row
+        size, colour = (0.9, ACCENT) if row == 0 else (0.7, INK)
+        _bar(canvas, down, guess.probability, colour)
+        _text(canvas, f"{guess.label}  {guess.probability:.0%}", (0.015, down), size=size, colour=colour)
+
+
+def _bar(canvas: Image, down: float, share: float, colour: Colour) -> None:
+    import cv2
+
+    height, width = canvas.shape[:2]
+    top, left = int(height * (down + 0.01)), int(width * 0.015)
+    length = int(width * (PANEL_SHARE - 0.03) * min(max(share, 0.0), 1.0))
+    cv2.rectangle(canvas, (left, top), (left + length, top + max(2, height // 120)), colour, -1)
+
+
+def _draw_timings(canvas: Image, milliseconds: Mapping[str, float]) -> None:
+    text = "   ".join(f"{stage} {value:.1f} ms" for stage, value in milliseconds.items())
+    _text(canvas, text, (0.015, 0.97), size=0.55)
+
+
+def _text(
+    canvas: Image,
+    text: str,
+    place: tuple[float, float],
+    *,
+    size: float,
+    colour: Colour = INK,
+    align_right: bool = False,
+) -> None:
+    """Write at a place given in shares of width and height; `size` 1 is right for a height of 720 pixels."""
+    import cv2
+
+    height, width = canvas.shape[:2]
+    scale, thick = size * height / 720, max(1, round(height / 500))
+    (length, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
+    left = int(place[0] * width) - (length if align_right else 0)
+    down = int(place[1] * height)
+    cv2.putText(canvas, text, (left, down), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), thick + 2, cv2.LINE_AA)
+    cv2.putText(canvas, text, (left, down), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thick, cv2.LINE_AA)
+
+
+def _pair(pixel: NDArray[np.int_]) -> tuple[int, int]:
+    return int(pixel[0]), int(pixel[1])

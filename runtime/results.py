@@ -1,0 +1,46 @@
+"""What recognition says: a prediction for a span of time, and the event that decoding makes of several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A class and its probability, 0..1."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most likely classes of the points between two moments.
+
+    start_s, end_s: first and last moment with points. top: best first. milliseconds: what each stage took.
+    """
+
+    start_s: float
+    end_s: float
+    top: tuple[Guess, ...]
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    schema_version: int = 1
+
+    @property
+    def best(self) -> Guess:
+        """The most likely class."""
+        return self.top[0]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A recognised gesture, after smoothing, rejection and debounce.
+
+    start_s: where the window that shows it begins. end_s: the moment of the decision. probability: smoothed, 0..1.
+    """
+
+    label: str
+    probability: float
+    start_s: float
+    end_s: float
+    schema_version: int = 1

@@ -1,0 +1,60 @@
+"""A generated motion for any layout: the joints swing on their tree, and now and then nothing is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.runtime.sources.base import Frame, Source
+from last_edge.skeleton import Layout
+
+BONE, CENTRE = 0.06, (0.5, 0.6, 0.0)
+HIDDEN_EVERY, HIDDEN_FOR = 90, 12
+
+
+class SyntheticSource(Source):
+    """`seconds` of a moving skeleton in `image01`, the same at every run with the same seed.
+
+    Every 90 frames the skeleton is hidden for 12, so that a run also meets frames without points.
+    """
+
+    def __init__(self, layout: Layout, *, seconds: float = 10.0, fps: float = 30.0, seed: int = 0) -> None:
+        self.name, self.layout, self.fps = "synthetic", layout, fps
+        self.announced_frames = round(seconds * fps)
+        random = np.random.default_rng(seed)
+        self._angle = random.uniform(0, 2 * np.pi, layout.joints)
+        self._swing = random.uniform(0.1, 0.6, layout.joints)
+        self._pace = random.uniform(0.3, 1.5, layout.joints)
+        self._order = _parents_first(layout.parents)
+
+    def __iter__(self) -> Iterator[Frame]:
+        assert self.announced_frames is not None
+        for index in range(self.announced_frames):
+            time_s = index / self.fps
+            points = self._points(time_s)
+            if index % HIDDEN_EVERY >= HIDDEN_EVERY - HIDDEN_FOR:
+                points[:] = np.nan
+            yield Frame(index, time_s, points=points[None], clip=self.name)
+
+    def _points(self, time_s: float) -> NDArray[np.float32]:
+        """(V, 3): each joint one bone from its parent, in a direction that swings."""
+        assert self.layout is not None
+        angle = self._angle + self._swing * np.sin(2 * np.pi * self._pace * time_s)
+        bones = BONE * np.stack([np.cos(angle), np.sin(angle), 0.3 * np.sin(2 * angle)], axis=-1)
+        points = np.zeros((self.layout.joints, 3))
+        for joint in self._order:
+            parent = self.layout.parents[joint]
+            points[joint] = CENTRE if parent == joint else points[parent] + bones[joint]
+        return points.astype(np.float32)
+
+
+def _parents_first(parents: tuple[int, ...]) -> list[int]:
+    """Joints in an order in which every parent stands before its children."""
+    order: list[int] = []
+    while len(order) < len(parents):
+        order += [
+            joint for joint, parent in enumerate(parents) if joint not in order and (parent == joint or parent in order)
+        ]
+    return order

@@ -1,0 +1,76 @@
+"""A video file, decoded by OpenCV; the time of each frame is the file's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.errors import InputError
+from last_edge.runtime.sources.base import Frame, Source
+from last_edge.runtime.sources.capture import open_capture
+
+FASTEST_FPS, USUAL_FPS = 240.0, 30.0
+
+
+class VideoSource(Source):
+    """Every frame that decodes; `InputError` when the file is absent, is no video, or has no frame."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise InputError("no such video file", where=path)
+        if path.stat().st_size == 0:
+            raise InputError("the video file is empty", where=path, got="0 bytes")
+        self.name, self._path = path.name, path
+        self._capture = open_capture(str(path))
+        if self._capture is None:
+            raise InputError("not a video that can be read", where=path, expected="mp4, mov, avi, webm or mkv")
+        self.fps, self.announced_frames = _fps(self._capture), _frame_count(self._capture)
+        self._first = self._read()
+        if self._first is None:
+            raise InputError("the video has no frame", where=path)
+
+    def __iter__(self) -> Iterator[Frame]:
+        decoded, index, clock = self._first, 0, 0.0
+        while decoded is not None:
+            image, claimed = decoded
+            clock = _forward(clock, claimed, index, self.fps)
+            yield Frame(index, clock, image=image, clip=self.name)
+            decoded, index = self._read(), index + 1
+
+    def close(self) -> None:
+        if self._capture is not None:
+            self._capture.release()
+
+    def _read(self) -> tuple[NDArray[np.uint8], float] | None:
+        """The next image and the time in seconds that the file gives it; None at the end."""
+        import cv2
+
+        assert self._capture is not None
+        decoded, image = self._capture.read()
+        return (image, self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000) if decoded else None
+
+
+def _forward(clock: float, claimed: float, index: int, fps: float) -> float:
+    """The frame's time: what the file claims, or the nominal step where the claim stands still or runs back."""
+    if index == 0:
+        return max(claimed, 0.0) if claimed == claimed else 0.0
+    return claimed if claimed > clock else clock + 1 / fps
+
+
+def _fps(capture: Any) -> float:
+    """Frames a second, `USUAL_FPS` where the file says nothing or what no camera does."""
+    import cv2
+
+    fps = float(capture.get(cv2.CAP_PROP_FPS))
+    return fps if 0 < fps <= FASTEST_FPS else USUAL_FPS
+
+
+def _frame_count(capture: Any) -> int | None:
+    import cv2
+
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    return count if count > 0 else None

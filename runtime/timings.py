@@ -1,0 +1,56 @@
+"""How long each stage of a run takes."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+MOST_KEPT = 100_000
+
+
+@dataclass(frozen=True)
+class StageTiming:
+    """Milliseconds a frame: median, 95th and 99th percentile, and how many frames were measured."""
+
+    p50: float
+    p95: float
+    p99: float
+    n: int
+
+
+class Timings:
+    """Milliseconds of each stage, of the current frame and of the last 100,000."""
+
+    def __init__(self, stages: tuple[str, ...]) -> None:
+        self._all: dict[str, deque[float]] = {stage: deque(maxlen=MOST_KEPT) for stage in stages}
+        self.current: dict[str, float] = {}
+
+    def start_frame(self) -> None:
+        """Forget the frame before."""
+        self.current = {}
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Add the time of the block to a stage of the current frame."""
+        began = time.perf_counter()
+        yield
+        self.add(stage, (time.perf_counter() - began) * 1000)
+
+    def add(self, stage: str, milliseconds: float) -> None:
+        """Record a measured time."""
+        self._all[stage].append(milliseconds)
+        self.current[stage] = milliseconds
+
+    def summary(self) -> dict[str, StageTiming]:
+        """Percentiles of every stage that was measured."""
+        return {stage: _percentiles(list(values)) for stage, values in self._all.items() if values}
+
+
+def _percentiles(values: list[float]) -> StageTiming:
+    p50, p95, p99 = (round(float(value), 3) for value in np.percentile(values, [50, 95, 99]))
+    return StageTiming(p50, p95, p99, len(values))
