@@ -43,7 +43,7 @@ def writing(path: Path, mode: str = "wb") -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(partial, path)
+        partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -86,7 +86,7 @@ def _replace_folder(partial: Path, path: Path) -> None:
     old = path.with_name(path.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():
-        os.replace(path, old)
-    os.replace(partial, path)
+        path.replace(old)
+    partial.replace(path)
     fsync_path(path.parent)
     shutil.rmtree(old, ignore_errors=True)

@@ -60,7 +60,8 @@ def from_dict(kind: type[Record], value: Any, *, where: object) -> Record:
     fields = {field.name: field for field in dataclasses.fields(cast(Any, kind))}
     for name in value:
         if name not in fields:
-            raise InputError(f"{kind.__name__}: unknown field {name!r}", where=where, expected=did_you_mean(name, fields))
+            close = did_you_mean(name, fields)
+            raise InputError(f"{kind.__name__}: unknown field {name!r}", where=where, expected=close)
     missing = [name for name, field in fields.items() if name not in value and _required(field)]
     if missing:
         raise InputError(f"{kind.__name__}: missing field {', '.join(map(repr, missing))}", where=where)

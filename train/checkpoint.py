@@ -103,7 +103,7 @@ def checkpoint_folder(path: Path, which: Which = "best") -> Path:
             "not a run or checkpoint", where=path, expected="run.json or model.safetensors", got=there,
             hint="last-edge train --model last_e_nano --store STORE --out RUN",
         )  # fmt: skip
-    return path / "checkpoints" / getattr(pointer, which)
+    return path / "checkpoints" / (pointer.best if which == "best" else pointer.last)
 
 
 def load_checkpoint(path: Path, which: Which = "best") -> Checkpoint:

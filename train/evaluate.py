@@ -60,8 +60,6 @@ def labelled_clips(store: ClipStore, split: str) -> NDArray[np.int64]:
 def check_fits(store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
     """`InputError` when a store's layout or labels are not those of an artefact."""
     if store.layout != spec.layout:
-        raise InputError(
-            "store has another layout", where=store.path, expected=spec.layout.name, got=store.layout.name
-        )
+        raise InputError("store has another layout", where=store.path, expected=spec.layout.name, got=store.layout.name)
     if store.labels != labels:
         raise InputError("store has other labels", where=store.path, expected=labels, got=store.labels)

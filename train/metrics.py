@@ -23,7 +23,7 @@ def ranks(logits: Logits, labels: Labels) -> NDArray[np.int64]:
     """(n,) how many classes score above the true one; a tie counts against the model, a non-finite score too."""
     own = logits[np.arange(len(labels)), labels][:, None]
     above = ~(logits < own)
-    return above.sum(axis=1) - 1
+    return np.asarray(above.sum(axis=1) - 1, np.int64)
 
 
 def top_k(logits: Logits, labels: Labels, k: int) -> float:
@@ -59,7 +59,8 @@ def classification_metrics(
     """Everything an evaluation reports; shares in percent. logits (n, K), labels (n,), subjects one a clip."""
     hits = ranks(logits, labels) == 0
     who = np.asarray(subjects)
-    per_class = {name: percent(hits[labels == index]) for index, name in enumerate(label_names) if (labels == index).any()}
+    shown = [index for index in range(len(label_names)) if (labels == index).any()]
+    per_class = {label_names[index]: percent(hits[labels == index]) for index in shown}
     return {
         **{f"top{k}": top_k(logits, labels, k) for k in (1, 3, 5)},
         "n": len(labels),

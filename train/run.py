@@ -16,20 +16,11 @@ from torch.utils.data import DataLoader
 from last_edge.clips.store import ClipStore
 from last_edge.data.augment import Augment
 from last_edge.data.dataset import ClipDataset, epoch_order
-from last_edge.errors import InputError, InterruptedRun, UsageError
-from last_edge.files import check_free, write_text
+from last_edge.errors import InputError, InterruptedRun
+from last_edge.files import write_text
 from last_edge.models import create_model, resolve_name
-from last_edge.models.landmark_model import LandmarkModel
-from last_edge.train.checkpoint import (
-    POINTER,
-    ModelCard,
-    RunPointer,
-    as_json,
-    prune,
-    read_pointer,
-    read_trainer,
-    write_checkpoint,
-)
+from last_edge.train import run_folder
+from last_edge.train.checkpoint import ModelCard, as_json, load_checkpoint, read_trainer
 from last_edge.train.config import AugmentConfig, Recipe
 from last_edge.train.environment import describe_environment
 from last_edge.train.evaluate import metrics_of, predict
@@ -39,11 +30,8 @@ from last_edge.train.plan import Plan, make_plan
 from last_edge.train.recipe import dump_recipe
 from last_edge.train.trainer import Trainer
 
-from last_edge import records
-
-FINAL = "final.json"
-METRICS = "metrics.jsonl"
-Report = Callable[[dict[str, float]], None]
+Row = dict[str, float]
+Report = Callable[[Row, int], None]
 MakeObjective = Callable[[Recipe, Plan, str], Objective]
 
 
@@ -65,17 +53,22 @@ def cross_entropy(recipe: Recipe, plan: Plan, device: str) -> Objective:
     return CrossEntropy(smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp)
 
 
+def silent(row: Row, epochs: int) -> None:
+    """A report that tells nobody."""
+
+
 def run_training(
-    request: Request, *, make_objective: MakeObjective = cross_entropy, report: Report = lambda row: None
+    request: Request, *, make_objective: MakeObjective = cross_entropy, report: Report = silent
 ) -> dict[str, Any]:
     """Train, or continue the same run, and test once. Returns the content of final.json.
 
-    report: called with each epoch's row. Raises `InterruptedRun` when stopped by a signal, with a checkpoint saved.
+    report: called with each epoch's row and the number of epochs. Raises `InterruptedRun` when stopped by a signal,
+    with a checkpoint saved.
     """
-    run = Run(request, make_objective, report)
     with StopRequest() as stop:
+        run = Run(request, make_objective, report)
         run.train(stop)
-    return run.finish()
+        return run.finish()
 
 
 class Run:
@@ -85,43 +78,34 @@ class Run:
         self.request, self.recipe, self.report = request, request.recipe, report
         self.store = ClipStore.open(request.store)
         self.plan = make_plan(self.store, self.recipe)
-        self.identity = self._identity()
-        pointer = self._existing()
-        torch.manual_seed(self.recipe.seed)
-        model = build_model(self.recipe, self.plan, classes=len(self.store.labels))
+        self.batches = max(len(self.plan.train) // self.recipe.training.batch_size, 1)
+        self.contents = self._contents()
         objective = make_objective(self.recipe, self.plan, request.device)
-        self.batches = self._batches_per_epoch()
-        self.trainer = Trainer(
-            model, objective, training=self.recipe.training, seed=self.recipe.seed, device=request.device,
-            per_epoch=self.batches,
-        )  # fmt: skip
-        self.loader_data = ClipDataset(
+        self.trainer = self._trainer(objective)
+        self.clips = ClipDataset(
             self.store, self.plan.train, spec=self.plan.spec, ranges=ranges(self.recipe.augment), seed=self.recipe.seed
         )
-        if pointer is not None:
-            self._resume(request.out / "checkpoints" / pointer.last)
+        resume_from = run_folder.claim(request.out, self.contents.identity, force=request.force)
+        if resume_from is not None:
+            self._resume(resume_from)
 
     def train(self, stop: StopRequest) -> None:
         """Learn until the last epoch is done or a stop is wanted."""
-        total = self.recipe.training.epochs * self.batches
-        while self.trainer.progress.step < total:
-            for points, labels in self._epoch():
+        while self._step() < self._total():
+            for points, labels in self._rest_of_epoch():
                 self.trainer.step(points, labels)
-                if stop.wanted and self.trainer.progress.step % self.batches:
-                    self._save(finished=False)
+                if stop.wanted and self._step() % self.batches:
+                    self._save()
                     self._raise_stopped()
             self._end_epoch()
-            if stop.wanted and self.trainer.progress.step < total:
+            if stop.wanted and self._step() < self._total():
                 self._raise_stopped()
 
     def finish(self) -> dict[str, Any]:
         """Test the chosen checkpoint and write final.json."""
-        from last_edge.train.checkpoint import load_checkpoint
-
         chosen = load_checkpoint(self.request.out, "best")
-        parts = {"val": self.plan.val, "test": self.plan.test}
         final: dict[str, Any] = {
-            "model": resolve_name(self.recipe.model.name),
+            "model": chosen.card.name,
             "params": sum(p.numel() for p in chosen.model.parameters()),
             "checkpoint": chosen.path.name,
             "seed": self.recipe.seed,
@@ -129,50 +113,59 @@ class Run:
             "val_subjects": list(self.plan.val_subjects),
             "train_clips": len(self.plan.train),
         }
-        for name, clips in parts.items():
+        for name, clips in (("val", self.plan.val), ("test", self.plan.test)):
             if len(clips):
                 logits = predict(chosen.model, self.store, clips, spec=chosen.spec)
                 final[name] = metrics_of(logits, self.store, clips)
-        write_text(self.request.out / FINAL, as_json(final))
+        write_text(self.request.out / run_folder.FINAL, as_json(final))
         return final
 
-    def _identity(self) -> str:
-        """sha256 of everything that must be the same for a resume."""
-        parts = [dump_recipe(self.recipe), self.store.sha256, self.request.extra]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    def _step(self) -> int:
+        return self.trainer.progress.step
 
-    def _existing(self) -> RunPointer | None:
-        """The pointer of an unfinished run of the same settings; anything else at `out` is refused without force."""
-        out = self.request.out
-        pointer = read_pointer(out) if out.is_dir() and not self.request.force else None
-        if pointer is None:
-            if not (out.is_dir() and {item.name for item in out.iterdir()} <= {"checkpoints"}):
-                check_free(out, force=self.request.force)
-            clear_run(out)
-            return None
-        before = read_trainer(out / "checkpoints" / pointer.last)["identity"]
-        if before != self.identity:
-            raise UsageError(
-                "this run was started with other settings", where=out, hint="the same flags to resume, or --force"
-            )
-        if pointer.finished and (out / FINAL).exists():
-            raise UsageError("this run is finished", where=out, hint="last-edge eval, another --out, or --force")
-        return pointer
+    def _total(self) -> int:
+        return self.recipe.training.epochs * self.batches
 
-    def _batches_per_epoch(self) -> int:
-        size = self.recipe.training.batch_size
-        return max(len(self.plan.train) // size, 1)
+    def _trainer(self, objective: Objective) -> Trainer:
+        torch.manual_seed(self.recipe.seed)
+        options = self.recipe.model.options
+        model = create_model(self.recipe.model.name, spec=self.plan.spec, classes=len(self.store.labels), **options)
+        return Trainer(
+            model,
+            objective,
+            training=self.recipe.training,
+            seed=self.recipe.seed,
+            device=self.request.device,
+            per_epoch=self.batches,
+        )
 
-    def _epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of this epoch that are still to come."""
-        epoch, done = divmod(self.trainer.progress.step, self.batches)
-        self.loader_data.epoch = epoch
+    def _contents(self) -> run_folder.Contents:
+        recipe = dump_recipe(self.recipe)
+        identity = "\n".join([recipe, self.store.sha256, self.request.extra])
+        card = ModelCard(
+            name=resolve_name(self.recipe.model.name),
+            options=dict(self.recipe.model.options),
+            classes=len(self.store.labels),
+            input_sha256=self.plan.spec.sha256,
+            store_sha256=self.store.sha256,
+            units=self.store.units,
+        )
+        facts = {"device": self.request.device, "threads": torch.get_num_threads(), "seed": self.recipe.seed}
+        sha256 = hashlib.sha256(identity.encode()).hexdigest()
+        environment = describe_environment(**facts)
+        return run_folder.Contents(card, self.plan.spec, self.store.labels, recipe, environment, sha256)
+
+    def _rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of this epoch that are still to come; the last, incomplete one is left out."""
+        epoch, done = divmod(self._step(), self.batches)
+        self.clips.epoch = epoch
         order = epoch_order(len(self.plan.train), seed=self.recipe.seed, epoch=epoch)
         size = self.recipe.training.batch_size
         batches = [order[start * size : (start + 1) * size].tolist() for start in range(done, self.batches)]
-        loader = DataLoader(self.loader_data, batch_sampler=batches, num_workers=self.recipe.training.workers)
         self.trainer.model.train()
-        for points, labels, _ in loader:
+        for points, labels, _ in DataLoader(
+            self.clips, batch_sampler=batches, num_workers=self.recipe.training.workers
+        ):
             yield points, labels
 
     def _end_epoch(self) -> None:
@@ -189,25 +182,20 @@ class Run:
         progress.totals = {}
         progress.history.append(row)
         self._choose(row)
-        self._save(finished=progress.step >= self.recipe.training.epochs * self.batches)
-        self.report(row)
+        self._save()
+        self.report(row, self.recipe.training.epochs)
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self) -> Row:
         """Validation loss and top-1 of the weights that would be shipped."""
         if not len(self.plan.val):
             return {}
-        raw = {name: value.clone() for name, value in self.trainer.model.state_dict().items()}
-        self.trainer.model.load_state_dict(self.trainer.deployed())
-        logits = predict(
-            self.trainer.model, self.store, self.plan.val, spec=self.plan.spec, device=self.request.device
-        )
-        self.trainer.model.load_state_dict(raw)
+        with self.trainer.deployed_weights() as model:
+            logits = predict(model, self.store, self.plan.val, spec=self.plan.spec, device=self.request.device)
         labels = self.store.index.label[self.plan.val]
         loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))
-        hits = float(np.mean(logits.argmax(1) == labels))
-        return {"val_loss": float(loss), "val_top1": 100.0 * hits}
+        return {"val_loss": float(loss), "val_top1": 100.0 * float(np.mean(logits.argmax(1) == labels))}
 
-    def _choose(self, row: dict[str, float]) -> None:
+    def _choose(self, row: Row) -> None:
         """Mark this epoch as best: by validation top-1, then loss; or always, where the last is asked for."""
         progress = self.trainer.progress
         by_score = self.recipe.validation.select == "best" and "val_top1" in row
@@ -216,76 +204,33 @@ class Run:
             progress.best, progress.best_score = self._name(), score
 
     def _name(self) -> str:
-        epoch, step = divmod(self.trainer.progress.step, self.batches)
+        epoch, step = divmod(self._step(), self.batches)
         return f"epoch-{epoch:04d}" + (f"-step-{step:05d}" if step else "")
 
-    def _save(self, *, finished: bool) -> None:
-        """Write a checkpoint, then point to it, then drop those nobody needs."""
-        out, progress, name = self.request.out, self.trainer.progress, self._name()
-        history = "".join(as_json_line(row) for row in progress.history)
-        write_checkpoint(
-            out / "checkpoints" / name,
-            weights=self.trainer.deployed(),
-            card=self._card(),
-            spec=self.plan.spec,
-            labels=self.store.labels,
-            texts={"recipe.yaml": dump_recipe(self.recipe), METRICS: history, "env.json": self._environment()},
-            trainer=self.trainer.state() | {"identity": self.identity},
-        )
-        records.save(RunPointer(best=progress.best or name, last=name, finished=finished), out / POINTER)
-        write_text(out / METRICS, history)
-        write_text(out / "recipe.yaml", dump_recipe(self.recipe))
-        every = self.recipe.training.save_interval
-        kept = {f"epoch-{epoch:04d}" for epoch in range(every, self.recipe.training.epochs + 1, every)} if every else set()
-        prune(out, keep=kept | {name, progress.best or name})
-
-    def _card(self) -> ModelCard:
-        return ModelCard(
-            name=resolve_name(self.recipe.model.name),
-            options=dict(self.recipe.model.options),
-            classes=len(self.store.labels),
-            input_sha256=self.plan.spec.sha256,
-            store_sha256=self.store.sha256,
-            units=self.store.units,
-        )
-
-    def _environment(self) -> str:
-        return as_json(
-            describe_environment(device=self.request.device, threads=torch.get_num_threads(), seed=self.recipe.seed)
+    def _save(self) -> None:
+        t = self.recipe.training
+        every = range(t.save_interval, t.epochs + 1, t.save_interval) if t.save_interval else range(0)
+        run_folder.save(
+            self.request.out,
+            self._name(),
+            trainer=self.trainer,
+            contents=self.contents,
+            finished=self._step() >= self._total(),
+            keep=[f"epoch-{epoch:04d}" for epoch in every],
         )
 
     def _resume(self, folder: Path) -> None:
-        state = read_trainer(folder)
         try:
-            self.trainer.restore(state)
+            self.trainer.restore(read_trainer(folder))
         except (KeyError, RuntimeError, TypeError) as error:
             raise InputError("trainer state does not fit this run", where=folder, got=str(error)[:200]) from error
 
     def _raise_stopped(self) -> None:
-        raise InterruptedRun("stopped; a checkpoint is saved", where=self.request.out, hint="the same command to resume")
-
-
-def build_model(recipe: Recipe, plan: Plan, *, classes: int) -> LandmarkModel:
-    """The recipe's model for a plan's input."""
-    return create_model(recipe.model.name, spec=plan.spec, classes=classes, **recipe.model.options)
+        hint = "the same command to resume"
+        raise InterruptedRun("stopped; a checkpoint is saved", where=self.request.out, hint=hint)
 
 
 def ranges(config: AugmentConfig) -> Augment:
     """The part of the augmentation that changes points; noise is added to the streams."""
     names = ("rotation_deg", "tilt_deg", "scale", "shear", "crop", "warp", "mirror", "mask")
     return Augment(**{name: getattr(config, name) for name in names})
-
-
-def clear_run(out: Path) -> None:
-    """Remove what an earlier run left at `out`."""
-    for name in (POINTER, FINAL, METRICS, "recipe.yaml"):
-        (out / name).unlink(missing_ok=True)
-    if (out / "checkpoints").is_dir():
-        prune(out, keep=set())
-
-
-def as_json_line(row: dict[str, Any]) -> str:
-    """One row as a line of JSON."""
-    import json
-
-    return json.dumps(row) + "\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +46,14 @@ class Trainer:
     """
 
     def __init__(
-        self, model: LandmarkModel, objective: Objective, *, training: TrainingConfig, seed: int, device: str, per_epoch: int
+        self,
+        model: LandmarkModel,
+        objective: Objective,
+        *,
+        training: TrainingConfig,
+        seed: int,
+        device: str,
+        per_epoch: int,
     ) -> None:
         self.model = model.to(device)
         self.objective, self.training, self.seed, self.device = objective, training, seed, device
@@ -85,7 +94,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         if self.training.gradient_clip:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.training.gradient_clip)
@@ -103,6 +112,16 @@ class Trainer:
     def deployed(self) -> dict[str, Tensor]:
         """The weights to evaluate and ship: the average where there is one."""
         return dict(self.model.state_dict() if self.average is None else self.average.state)
+
+    @contextmanager
+    def deployed_weights(self) -> Iterator[LandmarkModel]:
+        """The model with the weights that would be shipped; the raw ones come back afterwards."""
+        raw = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.model.load_state_dict(self.deployed())
+        try:
+            yield self.model
+        finally:
+            self.model.load_state_dict(raw)
 
     def state(self) -> dict[str, Any]:
         """All that a resume needs, tensors and plain values."""

@@ -18,7 +18,8 @@ def model_input(points: Points, spec: InputSpec) -> Points:
 
 def seen_span(points: Points) -> tuple[int, int]:
     """First and last frame that show any point; (0, T'-1) when none does."""
-    seen = np.flatnonzero(~np.isnan(points).any(-1).all(axis=(0, 2)))
+    missing = np.isnan(points).any(-1).swapaxes(0, 1).reshape(points.shape[1], -1)
+    seen = np.flatnonzero(~missing.all(axis=1))
     return (int(seen[0]), int(seen[-1])) if len(seen) else (0, points.shape[1] - 1)
 
 
@@ -49,8 +50,7 @@ def normalise(points: Points, spec: InputSpec) -> Points:
 
 def streams(points: Points, spec: InputSpec) -> Points:
     """(M, T, V, C) normalised points -> (M, S*C, T, V), streams in `spec.streams` order, nothing missing."""
-    made = {"joint": lambda: points, "velocity": lambda: _velocity(points), "bone": lambda: _bone(points, spec)}
-    parts = [np.nan_to_num(made[name](), nan=0.0) for name in spec.streams]
+    parts = [np.nan_to_num(MAKERS[name](points, spec), nan=0.0) for name in spec.streams]
     return np.ascontiguousarray(np.concatenate(parts, axis=-1).transpose(0, 3, 1, 2), np.float32)
 
 
@@ -63,7 +63,7 @@ def _origin(body: Points, spec: InputSpec) -> Points:
         seen = ~np.isnan(centre[:, 0]).any(-1)
         first = int(seen.argmax())
         centre = centre[first : first + 1]
-    return np.nan_to_num(centre, nan=0.0)
+    return np.asarray(np.nan_to_num(centre, nan=0.0), np.float32)
 
 
 def _unit(body: Points, spec: InputSpec) -> np.float32:
@@ -77,7 +77,11 @@ def _unit(body: Points, spec: InputSpec) -> np.float32:
     return np.float32(mean if mean > SMALLEST_SCALE else 1.0)
 
 
-def _velocity(points: Points) -> Points:
+def _joint(points: Points, spec: InputSpec) -> Points:
+    return points
+
+
+def _velocity(points: Points, spec: InputSpec) -> Points:
     """J(t+1) - J(t); 0 in the last frame."""
     step = np.zeros_like(points)
     step[:, :-1] = points[:, 1:] - points[:, :-1]
@@ -87,3 +91,6 @@ def _velocity(points: Points) -> Points:
 def _bone(points: Points, spec: InputSpec) -> Points:
     """J(child) - J(parent); a root is its own parent and gets 0."""
     return np.asarray(points - points[:, :, list(spec.layout.parents)], np.float32)
+
+
+MAKERS = {"joint": _joint, "velocity": _velocity, "bone": _bone}

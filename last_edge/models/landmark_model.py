@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -12,9 +12,14 @@ from last_edge.inputs.spec import InputSpec
 from last_edge.models.front import LandmarkFront
 from last_edge.names import did_you_mean
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Variant = TypeVar("Variant", bound="DataclassInstance")
+
 
 class LandmarkModel(nn.Module):
-    """Points (N, T, V, C) or (N, M, T, V, C), NaN where missing -> logits (N, K). Of several bodies the first is read."""
+    """Points (N, T, V, C) or (N, M, T, V, C), NaN where missing -> logits (N, K). Of several bodies one is read."""
 
     def __init__(self, spec: InputSpec, body: nn.Module) -> None:
         super().__init__()
@@ -35,16 +40,7 @@ class LandmarkModel(nn.Module):
         return self.body(streams if self.spec.bodies == 1 else streams[:, 0])  # type: ignore[no-any-return]
 
 
-class Variant(Protocol):
-    """A frozen dataclass of a family's widths and switches."""
-
-    __dataclass_fields__: dict[str, Any]
-
-
-V = TypeVar("V", bound=Variant)
-
-
-def adjust(variant: V, options: dict[str, Any]) -> V:
+def adjust(variant: Variant, options: dict[str, Any]) -> Variant:
     """The variant with some fields replaced; `UsageError` with the nearest names for an unknown field."""
     fields = {field.name for field in dataclasses.fields(variant)}
     for name in options:

@@ -50,9 +50,10 @@ class Block(nn.Module):
     """Graph conv, activation, temporal conv, gates, drop path, plus residual: (N, C_in, T, V) -> (N, C_out, T/s, V)."""
 
     def __init__(
-        self, channels_in: int, channels_out: int, *, gcn: SpatialGCN, stride: int, st_att: bool, drop: float, o: Options
-    ) -> None:
+        self, channels: tuple[int, int], *, gcn: SpatialGCN, stride: int, st_att: bool, drop: float, o: Options
+    ):
         super().__init__()
+        channels_in, channels_out = channels
         self.gcn = gcn
         self.act = activation(o.act)
         self.tcn = EpSepTCN(channels_out, stride=stride, expand=o.expand, act=o.act)
@@ -108,7 +109,7 @@ def _stages(spec: InputSpec, o: Options) -> list[nn.Sequential]:
                 subset_attention=o.subset_attention,
             )
             step = stride if index == 0 else 1
-            stage.append(Block(channels, width, gcn=gcn, stride=step, st_att=st_att, drop=next(drops), o=o))
+            stage.append(Block((channels, width), gcn=gcn, stride=step, st_att=st_att, drop=next(drops), o=o))
             channels = width
         stages.append(nn.Sequential(*stage))
     return stages
@@ -122,13 +123,12 @@ def build(spec: InputSpec, classes: int, variant: Options, options: dict[str, An
 @register_model
 def last_e_nano(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
     """82,847 parameters at 25 joints and 60 classes."""
-    return build(spec, classes, Options(stem=24, widths=(32, 48, 64), blocks=(1, 1, 1), max_hop=1, dropout=0.2), options)
+    variant = Options(stem=24, widths=(32, 48, 64), blocks=(1, 1, 1), max_hop=1, dropout=0.2)
+    return build(spec, classes, variant, options)
 
 
 @register_model
 def last_e_small(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
     """344,727 parameters at 25 joints and 60 classes."""
-    variant = Options(
-        stem=32, widths=(48, 64, 96), blocks=(1, 2, 2), max_hop=2, dropout=0.25, subset_attention=True
-    )
+    variant = Options(stem=32, widths=(48, 64, 96), blocks=(1, 2, 2), max_hop=2, dropout=0.25, subset_attention=True)
     return build(spec, classes, variant, options)

@@ -1,4 +1,4 @@
-"""LAST-Lite, the deployable students: LAST-E without any input-dependent part, so that all of it folds and quantises."""
+"""LAST-Lite, the deployable students: LAST-E without input-dependent parts, so that all of it folds and quantises."""
 
 from __future__ import annotations
 

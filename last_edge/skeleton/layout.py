@@ -1,9 +1,9 @@
-"""Joint layouts as data: names, tree, pairs, centre, parts. One JSON file a layout; any sensor's file reads the same."""
+"""Joint layouts as data: names, tree, pairs, centre, parts. One JSON file a layout; any sensor has its own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from last_edge import records
@@ -98,7 +98,7 @@ def layout_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in SHIPPED.glob("*.json")))
 
 
-@lru_cache(maxsize=None)
+@cache
 def get_layout(name: str) -> Layout:
     """A shipped layout by name; `InputError` with the nearest names when unknown."""
     if name not in layout_names():

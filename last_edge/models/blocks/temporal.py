@@ -34,6 +34,4 @@ class EpSepTCN(nn.Module):
 
 def strided_projection(channels_in: int, channels_out: int, *, stride: int) -> nn.Sequential:
     """1x1 conv and batch norm that brings a skip path to another width and frame rate."""
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 1, (stride, 1), bias=False), nn.BatchNorm2d(channels_out)
-    )
+    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, (stride, 1), bias=False), nn.BatchNorm2d(channels_out))

@@ -1,0 +1,90 @@
+"""A run's folder on disk: claiming it, saving checkpoints into it, finding where to resume."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from last_edge import records
+from last_edge.errors import UsageError
+from last_edge.files import check_free, write_text
+from last_edge.inputs.spec import InputSpec
+from last_edge.train.checkpoint import (
+    POINTER,
+    ModelCard,
+    RunPointer,
+    as_json,
+    prune,
+    read_pointer,
+    read_trainer,
+    write_checkpoint,
+)
+from last_edge.train.trainer import Trainer
+
+FINAL = "final.json"
+METRICS = "metrics.jsonl"
+RECIPE = "recipe.yaml"
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What stays the same in every checkpoint of a run. identity: sha256 of all that a resume must share."""
+
+    card: ModelCard
+    spec: InputSpec
+    labels: tuple[str, ...]
+    recipe: str
+    environment: dict[str, Any]
+    identity: str
+
+
+def claim(out: Path, identity: str, *, force: bool) -> Path | None:
+    """The checkpoint to resume from, or None for a fresh start in an empty folder.
+
+    Raises `UsageError` when `out` holds a finished run, one with other settings, or anything else, unless `force`.
+    """
+    pointer = read_pointer(out) if out.is_dir() and not force else None
+    if pointer is None:
+        _make_room(out, force=force)
+        return None
+    last = out / CHECKPOINTS / pointer.last
+    if read_trainer(last)["identity"] != identity:
+        hint = "the same flags to resume, another --out, or --force to start over"
+        raise UsageError("this run was started with other settings", where=out, hint=hint)
+    if pointer.finished and (out / FINAL).exists():
+        raise UsageError("this run is finished", where=out, hint="last-edge eval, another --out, or --force")
+    return last
+
+
+def _make_room(out: Path, *, force: bool) -> None:
+    """Empty `out` of an earlier run; refuse a folder with anything else in it."""
+    begun = out.is_dir() and {item.name for item in out.iterdir()} <= {CHECKPOINTS}
+    if not begun:
+        check_free(out, force=force)
+    for name in (POINTER, FINAL, METRICS, RECIPE):
+        (out / name).unlink(missing_ok=True)
+    if (out / CHECKPOINTS).is_dir():
+        prune(out, keep=set())
+
+
+def save(out: Path, name: str, *, trainer: Trainer, contents: Contents, finished: bool, keep: Sequence[str]) -> None:
+    """Write a checkpoint, then point to it, then drop those nobody needs: a kill in between loses nothing."""
+    progress = trainer.progress
+    history = "".join(json.dumps(row) + "\n" for row in progress.history)
+    write_checkpoint(
+        out / CHECKPOINTS / name,
+        weights=trainer.deployed(),
+        card=contents.card,
+        spec=contents.spec,
+        labels=contents.labels,
+        texts={RECIPE: contents.recipe, METRICS: history, "env.json": as_json(contents.environment)},
+        trainer=trainer.state() | {"identity": contents.identity},
+    )
+    records.save(RunPointer(best=progress.best or name, last=name, finished=finished), out / POINTER)
+    write_text(out / METRICS, history)
+    write_text(out / RECIPE, contents.recipe)
+    prune(out, keep={name, progress.best or name, *keep})
