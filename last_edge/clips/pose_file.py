@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ OPENPOSE_PARTS = (
     ("hand_right_keypoints_2d", 46, 21),
     ("face_keypoints_2d", 67, 70),
 )
+FRAME_COUNT_WRAP = 2**16
+"""Version 0.1 stores the frame count in 16 bits."""
 MEDIAPIPE_HANDS = (("LEFT_HAND_LANDMARKS", 33), ("RIGHT_HAND_LANDMARKS", 54))
 
 
@@ -63,9 +66,29 @@ def _parse(content: bytes, where: str) -> Any:
     except ImportError as error:
         raise MissingError(".pose files need pose-format", hint="pip install 'last-edge[runtime]'") from error
     try:
+        _check_whole(content, where)
         return Pose.read(content)
+    except InputError:
+        raise
     except Exception as error:  # the library raises almost anything on a damaged file
         raise InputError("damaged .pose file", where=where, got=f"{type(error).__name__}: {error}") from error
+
+
+def _check_whole(content: bytes, where: str) -> None:
+    """Version 0.1 reads as many frames as there are bytes, and a truncated file as other points without an error."""
+    from pose_format.pose_header import PoseHeader
+    from pose_format.utils.reader import BufferReader
+
+    reader = BufferReader(content)
+    header = PoseHeader.read(reader)
+    if round(header.version, 3) != 0.1:
+        return
+    _, frames, people = struct.unpack_from("<HHH", content, reader.read_offset)
+    points = sum(len(component.points) for component in header.components)
+    per_frame = people * points * (header.num_dims() + 1) * 4
+    body = len(content) - reader.read_offset - struct.calcsize("<HHH")
+    if body % max(per_frame, 1) or (body // max(per_frame, 1) - frames) % FRAME_COUNT_WRAP:
+        raise InputError("truncated .pose file", where=where, expected=f"{frames * per_frame} bytes", got=body)
 
 
 def _body(pose: Any, where: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -107,5 +130,6 @@ def _mediapipe_places(pose: Any) -> dict[int, int]:
     places: dict[int, int] = {}
     for component, start in _starts(pose):
         table = tables.get(component.name, {})
-        places |= {table[point]: start + at for at, point in enumerate(component.points) if point in table}
+        names = [point.replace("_FINGER", "") for point in component.points]
+        places |= {table[name]: start + at for at, name in enumerate(names) if name in table}
     return places

@@ -24,11 +24,13 @@ Member = tuple[str, bytes]
 def members(source: Path, wanted: Wanted) -> Iterator[Member]:
     """(name, bytes) of each file whose name is `wanted`: a folder in sorted order, an archive in its own, or one file.
 
+    A folder without such a file but with one archive is read from the archive.
     Every name of an archive is checked, wanted or not. Raises `InputError` for an absent or damaged source, a name
     that leaves the archive (absolute or with `..`), a link, and a member above `LARGEST_MEMBER`.
     """
     if source.is_dir():
-        return _folder(source, wanted)
+        packed = _only_archive(source, wanted)
+        return members(packed, wanted) if packed else _folder(source, wanted)
     if not source.is_file():
         raise InputError("no such file or folder", where=source)
     if wanted(source.name) and not ARCHIVE_NAME.search(source.name):
@@ -57,6 +59,14 @@ def locate(source: Path, name: str) -> str:
     if source.name == name:
         return str(source)
     return str(source / name) if source.is_dir() else f"{source} › {name}"
+
+
+def _only_archive(folder: Path, wanted: Wanted) -> Path | None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    packed = [path for path in files if ARCHIVE_NAME.search(path.name)]
+    if len(packed) != 1 or any(wanted(path.relative_to(folder).as_posix()) for path in files):
+        return None
+    return packed[0]
 
 
 def _folder(source: Path, wanted: Wanted) -> Iterator[Member]:

@@ -23,9 +23,14 @@ SHAPES = {"pose": (33, 4), "left_hand": (21, 3), "right_hand": (21, 3), "face8":
 
 
 def read_holistic_words(
-    source: Path, *, layout: str = LAYOUTS[0], image_size: str = "640x480", fps: float = 30.0
+    source: Path,
+    *,
+    layout: str = LAYOUTS[0],
+    image_size: str = "640x480",
+    fps: float = 30.0,
+    words: tuple[str, ...] = (),
 ) -> Iterator[SkeletonClip]:
-    """Clips of every recorder; there is no official split.
+    """Clips of every recorder; there is no official split. words: only these labels; empty takes all.
 
     image_size: width x height of the recordings, needed because the file's x and z count image widths and its y image
     heights. Nothing in the files says it; 640x480 is the usual webcam, and only with 4:3 do the faces have human
@@ -40,7 +45,8 @@ def read_holistic_words(
         found = True
         signer = FILE_NAME.search(name)
         where = locate(source, name)
-        yield from _signer(load_arrays(content, where), signer[1] if signer else "", where, layout, stretch, fps)
+        clips = _signer(load_arrays(content, where), signer[1] if signer else "", where, layout, stretch, fps)
+        yield from (clip for clip in clips if not words or clip.label in words)
     if not found:
         raise InputError("no recordings found", where=source, expected="signer_*.npz")
 

@@ -53,13 +53,43 @@ def prepare(
     dataset, options = get_dataset(name), dict(options or {})
     _check_options(name, dataset, options)
     check_free(out, force=force)
-    clips = _clips(dataset, source, options, frozenset(leave_out), limit)
-    tally = _Tally(name, out, dataset.labels(source, options), progress)
+    return store_clips(
+        _clips(dataset, source, options, frozenset(leave_out), limit),
+        name=name,
+        out=out,
+        labels=dataset.labels(source, options),
+        about=_about(name, source, dataset, options, leave_out, limit),
+        dry_run=dry_run,
+        force=force,
+        progress=progress,
+    )
+
+
+def store_clips(
+    clips: Iterator[SkeletonClip],
+    *,
+    name: str,
+    out: Path,
+    labels: tuple[str, ...] | None,
+    about: dict[str, Any],
+    dry_run: bool = False,
+    force: bool = False,
+    progress: Progress = lambda clips: None,
+) -> Prepared:
+    """Write any stream of clips as a store, or only count them. Raises `UsageError`, `InputError`."""
+    check_free(out, force=force)
+    tally = _Tally(name, out, labels, progress)
+    counted = map(tally.add, clips)
+    first = next(counted, None)
+    if first is None:
+        raise InputError("no clips found", where=about.get("source"))
     if dry_run:
-        for clip in clips:
-            tally.add(clip)
+        for _ in counted:
+            pass
         return tally.result("")
-    _write(clips, tally, about=_about(name, source, dataset, options, leave_out, limit), force=force)
+    with writing_store(out, layout=first.layout, units=first.units, labels=labels, about=about, force=force) as writer:
+        for clip in chain([first], counted):
+            writer.add(clip)
     return tally.result(ClipStore.open(out).sha256)
 
 
@@ -83,23 +113,10 @@ def _clips(
         raise UsageError("subjects to leave out are not in the data", expected=sorted(met), got=sorted(leave_out - met))
 
 
-def _write(clips: Iterator[SkeletonClip], tally: _Tally, *, about: dict[str, Any], force: bool) -> None:
-    first = next(clips, None)
-    if first is None:
-        raise InputError("no clips found", where=about["source"])
-    store = writing_store(
-        tally.out, layout=first.layout, units=first.units, labels=tally.labels, about=about, force=force
-    )
-    with store as writer:
-        for clip in chain([first], clips):
-            writer.add(clip)
-            tally.add(clip)
-
-
 def _about(
     name: str, source: Path, dataset: Dataset, options: dict[str, Any], leave_out: Iterable[str], limit: int | None
 ) -> dict[str, Any]:
-    prepared = {**{key: str(value) if isinstance(value, Path) else value for key, value in options.items()}}
+    prepared = {key: value.name if isinstance(value, Path) else value for key, value in options.items()}
     prepared |= {"leave_out": sorted(leave_out), "limit": limit}
     facts = {"title": dataset.title, "licence": dataset.licence, "axes": dataset.axes}
     return {"dataset": name, "source": source.name, **facts, "options": prepared}
@@ -115,13 +132,14 @@ class _Tally:
         self.met: set[str] = set()
         self.splits: Counter[str] = Counter()
 
-    def add(self, clip: SkeletonClip) -> None:
+    def add(self, clip: SkeletonClip) -> SkeletonClip:
         self.clips += 1
         self.frames += clip.frames
         self.layout = clip.layout.name
         self.splits[clip.split] += 1
         self.met |= {clip.label} - {None}  # type: ignore[arg-type]
         self.progress(self.clips)
+        return clip
 
     def result(self, sha256: str) -> Prepared:
         classes = len(self.met if self.labels is None else self.labels)

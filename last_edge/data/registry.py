@@ -66,7 +66,7 @@ READERS: dict[str, Dataset] = {
         read_holistic_words,
         "no licence: tests and internal figures only, ship no weights",
         IMAGE,
-        options=("layout", "image_size", "fps"),
+        options=("layout", "image_size", "fps", "words"),
     ),
     "ntu": Dataset(
         "NTU RGB+D 60 or 120, official .skeleton files",

@@ -1,0 +1,110 @@
+"""What is in a clip store: `last-edge data info`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.clips import ClipStore
+from last_edge.data.duplicates import NearPair, near_duplicates
+
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """A store in figures.
+
+    lengths: frames at the quantiles 0, 25, 50, 75, 100 %. missing: share of points that are missing, of all and by
+    part of the layout. empty_bodies: share of clips that never show the body at that place.
+    shared_subjects: "split/split" -> people in both. near_duplicates: almost equal clips of different splits.
+    """
+
+    store: str
+    sha256: str
+    about: dict[str, Any]
+    layout: str
+    units: str
+    fps: float
+    clips: int
+    frames: int
+    shape: tuple[int, ...]
+    labels: dict[str, int]
+    unlabelled: int
+    subjects: dict[str, int]
+    splits: dict[str, int]
+    subjects_by_split: dict[str, int]
+    labels_absent_by_split: dict[str, list[str]]
+    lengths: tuple[int, ...]
+    missing: float
+    missing_by_part: dict[str, float]
+    empty_bodies: tuple[float, ...]
+    shared_subjects: dict[str, list[str]]
+    near_duplicates: tuple[NearPair, ...]
+
+
+def inspect(store: ClipStore, *, duplicates: bool = True) -> StoreInfo:
+    """Count everything; reads all points once."""
+    index, splits = store.index, _counts(store.index.split)
+    people = {split: set(index.subject[index.split == split]) for split in splits}
+    shown = {split: set(index.label[index.split == split].tolist()) for split in splits}
+    seen = _seen(store)
+    return StoreInfo(
+        store=str(store.path),
+        sha256=store.sha256,
+        about=store.about,
+        layout=store.layout.name,
+        units=store.units,
+        fps=store.fps,
+        clips=len(store),
+        frames=store.header.shape[0],
+        shape=store.header.shape[1:],
+        labels={name: int((index.label == number).sum()) for number, name in enumerate(store.labels)},
+        unlabelled=int((index.label < 0).sum()),
+        subjects=_counts(index.subject),
+        splits=splits,
+        subjects_by_split={split: len(names) for split, names in people.items()},
+        labels_absent_by_split={split: _absent(store.labels, numbers) for split, numbers in shown.items()},
+        lengths=tuple(int(value) for value in np.quantile(index.length, QUANTILES)),
+        missing=_share_missing(seen.mean(axis=(0, 1))),
+        missing_by_part={
+            name: _share_missing(seen.mean(axis=(0, 1))[list(part)]) for name, part in store.layout.parts.items()
+        },
+        empty_bodies=tuple(round(float(share), 4) for share in (seen.sum(axis=2) == 0).mean(axis=0)),
+        shared_subjects=_shared(people),
+        near_duplicates=near_duplicates(store) if duplicates else (),
+    )
+
+
+def _counts(column: NDArray[np.object_]) -> dict[str, int]:
+    return dict(sorted(Counter(column.tolist()).items()))
+
+
+def _seen(store: ClipStore) -> NDArray[np.float64]:
+    """(N, M, V) share of each clip's frames that show each joint."""
+    rows = np.concatenate([_rows_seen(store, start) for start in range(0, store.header.shape[0], BLOCK)])
+    return np.add.reduceat(rows, store.index.offset, axis=0) / store.index.length[:, None, None]
+
+
+def _rows_seen(store: ClipStore, start: int) -> NDArray[np.float32]:
+    return np.asarray(~np.isnan(store.frames[start : start + BLOCK]).any(-1), np.float32)
+
+
+def _share_missing(seen: NDArray[np.float64]) -> float:
+    return round(float(1 - seen.mean()), 4)
+
+
+def _absent(labels: tuple[str, ...], shown: set[int]) -> list[str]:
+    return [name for number, name in enumerate(labels) if number not in shown]
+
+
+def _shared(people: dict[str, set[str]]) -> dict[str, list[str]]:
+    """Subjects that stand in two named splits."""
+    named = sorted(split for split in people if split)
+    pairs = [(one, other) for place, one in enumerate(named) for other in named[place + 1 :]]
+    return {f"{one}/{other}": sorted(people[one] & people[other]) for one, other in pairs}
