@@ -1,0 +1,118 @@
+"""The lexicon: glosses composed of handshape, location, movement and orientation, one- or two-handed.
+
+The lexicon comes in families of five, a root and four minimal pairs of it that differ from it in one component each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import product, starmap
+
+import numpy as np
+
+from last_edge.data.synth.hand import HANDSHAPES
+from last_edge.data.synth.movement import MOVEMENTS
+from last_edge.errors import UsageError
+
+# Where the palm is, in metres of an average adult from between the shoulders: own side, up, towards the viewer.
+LOCATIONS: dict[str, tuple[float, float, float]] = {
+    "forehead": (0.06, 0.28, 0.16),
+    "cheek": (0.13, 0.17, 0.13),
+    "chin": (0.02, 0.06, 0.17),
+    "shoulder": (-0.13, -0.03, 0.16),
+    "chest": (0.05, -0.13, 0.17),
+    "space": (0.20, -0.12, 0.30),
+    "side": (0.33, 0.08, 0.20),
+    "waist": (0.14, -0.36, 0.24),
+}
+# Directions of the fingers and of the palm, in the same axes.
+ORIENTATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "palm_out": ((-0.1, 1.0, 0.1), (0.0, 0.0, 1.0)),
+    "palm_in": ((-0.65, 0.75, 0.1), (0.0, 0.0, -1.0)),
+    "palm_down": ((-0.65, 0.1, 0.75), (0.0, -1.0, 0.0)),
+    "palm_up": ((-0.45, 0.1, 0.85), (0.0, 1.0, 0.0)),
+    "palm_side": ((0.0, 0.65, 0.75), (-1.0, 0.0, 0.0)),
+}
+# one: the other hand rests; both: it does the same, mirrored; base: it lies flat below the signing hand.
+HANDS = ("one", "both", "base")
+BASE_PLACES = ("chest", "space", "waist")
+FINGER_PLAY = ("wiggle", "open", "close")
+NEEDS_FINGERS = ("fist", "thumb")
+RESERVED_SHARE = 0.25
+LEXICON_SEED = 380
+# What each component may be.
+VALUES: dict[str, tuple[str, ...]] = {
+    "handshape": tuple(HANDSHAPES),
+    "location": tuple(LOCATIONS),
+    "movement": tuple(MOVEMENTS),
+    "orientation": tuple(ORIENTATIONS),
+    "hands": HANDS,
+}
+VARIED = ("handshape", "location", "movement", "orientation")
+
+
+@dataclass(frozen=True)
+class Gloss:
+    """One sign of the lexicon; `name` joins its components and is its label."""
+
+    handshape: str
+    location: str
+    movement: str
+    orientation: str
+    hands: str
+
+    @property
+    def name(self) -> str:
+        """Such as `vee-chin-arc-palm_in`; two-handed glosses end in `-both` or `-base`."""
+        ending = "" if self.hands == "one" else f"-{self.hands}"
+        return f"{self.handshape}-{self.location}-{self.movement}-{self.orientation}{ending}"
+
+
+def lexicon(count: int, *, unknown: bool = False) -> tuple[Gloss, ...]:
+    """The first `count` glosses; a longer lexicon starts with the shorter one.
+
+    unknown: take them from the reserved quarter of all combinations, disjoint from every known lexicon.
+    Raises `UsageError` when there are not so many.
+    """
+    pool = _pools()[unknown]
+    if count > len(pool):
+        raise UsageError(f"the lexicon has no {count} glosses", expected=f"at most {len(pool)}", got=count)
+    return _families(pool, count)
+
+
+@lru_cache(maxsize=1)
+def _pools() -> tuple[tuple[Gloss, ...], tuple[Gloss, ...]]:
+    """All possible glosses in a fixed random order, parted into known and reserved."""
+    possible = [gloss for gloss in starmap(Gloss, product(*VALUES.values())) if _can_be_signed(gloss)]
+    order = np.random.default_rng(LEXICON_SEED).permutation(len(possible))
+    known = int(len(possible) * (1 - RESERVED_SHARE))
+    return tuple(possible[i] for i in order[:known]), tuple(possible[i] for i in order[known:])
+
+
+def _can_be_signed(gloss: Gloss) -> bool:
+    """False where two components would hide or contradict each other."""
+    hidden = gloss.movement in FINGER_PLAY and gloss.handshape in NEEDS_FINGERS
+    crossed = gloss.hands == "both" and gloss.location == "shoulder"
+    floating = gloss.hands == "base" and gloss.location not in BASE_PLACES
+    return not (hidden or crossed or floating)
+
+
+@lru_cache(maxsize=8)
+def _families(pool: tuple[Gloss, ...], count: int) -> tuple[Gloss, ...]:
+    """The pool in families: a root, then the root with another handshape, location, movement and orientation."""
+    rng = np.random.default_rng(LEXICON_SEED)
+    chosen: list[Gloss] = []
+    free = dict.fromkeys(pool)
+    while len(chosen) < count:
+        root = next(iter(free))
+        family = [root]
+        del free[root]
+        for component in VARIED:
+            variants = [replace(root, **{component: str(value)}) for value in rng.permutation(VALUES[component])]
+            variant = next((gloss for gloss in variants if gloss in free), None)
+            if variant is not None:
+                family.append(variant)
+                del free[variant]
+        chosen.extend(family)
+    return tuple(chosen[:count])

@@ -1,0 +1,124 @@
+"""When and how a gloss is signed: phases of a clip, and each hand's place, frame and joint angles over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.data.synth.gloss import LOCATIONS, ORIENTATIONS, Gloss
+from last_edge.data.synth.hand import FIST, HANDSHAPES, RELAXED
+from last_edge.data.synth.movement import Stroke, smooth, stroke
+from last_edge.data.synth.rotation import about_axis, between, hand_frame, tilt
+from last_edge.data.synth.signer import Signer
+
+Array = NDArray[np.float64]
+SHORTEST, LONGEST, MOST_STILL = 1.0, 3.0, 1.6
+REST_FRAME = hand_frame(np.array([0.0, -1.0, 0.15]), np.array([-1.0, 0.0, -0.2]))
+BASE = Gloss("flat", "chest", "hold", "palm_up", "one")
+MIDLINE_GAP = 0.11
+ALONG, ACROSS = np.array([0.0, 1.0, 0.0]), np.array([1.0, 0.0, 0.0])
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Progress over T frames: `raised` (T,) 0 at rest and 1 while signing; `phase` (T,) 0..1 through the stroke."""
+
+    raised: Array
+    phase: Array
+
+    @property
+    def signing(self) -> NDArray[np.bool_]:
+        """(T,) true in the stroke."""
+        return np.asarray((self.phase > 0) & (self.phase < 1))
+
+
+@dataclass(frozen=True)
+class HandMotion:
+    """One hand in its own side's axes: palm (T, 3) metres, frame (T, 3, 3), angles (T, 13) radians."""
+
+    palm: Array
+    frame: Array
+    angles: Array
+
+
+def timing(rng: np.random.Generator, *, speed: float, fps: float) -> Timing:
+    """Draw rest, raise, stroke, lower, rest: 1 to 3 seconds together."""
+    lift, lower, body = rng.uniform((0.25, 0.25, 0.8), (0.5, 0.5, 1.3)) / speed
+    hurry = min(1.0, (LONGEST - 0.3) / (lift + body + lower))
+    lift, lower, body = hurry * lift, hurry * lower, hurry * body
+    still = rng.uniform(0.0, min(MOST_STILL, LONGEST - lift - body - lower))
+    idle = still * rng.uniform()
+    total = max(SHORTEST, lift + body + lower + still)
+    times = np.arange(round(total * fps)) / fps
+    up = smooth((times - idle) / lift)
+    down = smooth((times - idle - lift - body) / lower)
+    return Timing(up - down, np.clip((times - idle - lift) / body, 0.0, 1.0))
+
+
+def perform(gloss: Gloss, signer: Signer, when: Timing, *, rng: np.random.Generator) -> tuple[HandMotion, HandMotion]:
+    """The signing hand's motion and the other hand's, each in the axes of its own side."""
+    cycles = max(1, signer.cycles + int(rng.integers(-1, 2)))
+    move = stroke(gloss.movement, when.phase, cycles=cycles)
+    amplitude = signer.amplitude * rng.uniform(0.8, 1.2)
+    signing = _motion(gloss, signer, when, move, amplitude, rng)
+    still = stroke("hold", when.phase, cycles=1)
+    if gloss.hands == "both":
+        return signing, _motion(gloss, signer, when, move, amplitude, rng)
+    if gloss.hands == "base":
+        base = _motion(BASE, signer, when, still, amplitude, rng)
+        below = _place(gloss, signer) + np.array([-0.06, -0.11, 0.02])
+        below[0] = max(-below[0], -0.02)
+        return signing, _moved(base, below - _place(BASE, signer), when)
+    calm = Timing(np.zeros_like(when.raised), when.phase)
+    return signing, _motion(BASE, signer, calm, still, amplitude, rng)
+
+
+def _moved(hand: HandMotion, offset: Array, when: Timing) -> HandMotion:
+    return HandMotion(hand.palm + when.raised[:, None] * offset, hand.frame, hand.angles)
+
+
+def _place(gloss: Gloss, signer: Signer) -> Array:
+    place = np.array(LOCATIONS[gloss.location])
+    place *= signer.head if place[1] > 0 else signer.torso
+    if gloss.hands == "both":
+        place[0] = max(place[0], MIDLINE_GAP)
+    return np.asarray(place + signer.places[gloss.location])
+
+
+def _motion(
+    gloss: Gloss, signer: Signer, when: Timing, move: Stroke, amplitude: float, rng: np.random.Generator
+) -> HandMotion:
+    raised = when.raised[:, None]
+    place = _place(gloss, signer) + rng.normal(0.0, 0.015, 3)
+    rest = signer.rest + rng.normal(0.0, 0.015, 3)
+    path = place + amplitude * move.path
+    arch = 0.05 * np.sin(np.pi * raised) * np.array([0.3, 0.0, 1.0])
+    return HandMotion(
+        rest + raised * (path - rest) + arch,
+        _frames(gloss, signer, when, move, rng),
+        _angles(gloss, signer, when, move, rng),
+    )
+
+
+def _frames(gloss: Gloss, signer: Signer, when: Timing, move: Stroke, rng: np.random.Generator) -> Array:
+    """(T, 3, 3) hand frames: from rest to the gloss's orientation, with the movement's wrist turns on top."""
+    fingers, palm = (np.array(direction) for direction in ORIENTATIONS[gloss.orientation])
+    target = tilt(rng, 0.1) @ signer.turns[gloss.orientation] @ hand_frame(fingers, palm)
+    turned = between(tilt(rng, 0.1) @ REST_FRAME, target, when.raised)
+    play = about_axis(ALONG, when.raised * move.twist) @ about_axis(ACROSS, when.raised * move.nod)
+    return np.asarray(turned @ play)
+
+
+def _angles(gloss: Gloss, signer: Signer, when: Timing, move: Stroke, rng: np.random.Generator) -> Array:
+    """(T, 13) joint angles: the handshape as this signer forms it, closed and wiggled as the movement asks."""
+    ideal = HANDSHAPES[gloss.handshape] + signer.fingers[gloss.handshape] + rng.normal(0.0, 0.05, 13)
+    loose = signer.looseness * rng.uniform(0.7, 1.3)
+    shape = ideal + loose * (RELAXED - ideal)
+    open_or_fist = shape + move.closed[:, None] * (FIST - shape)
+    beat = 2 * np.pi * (move.wiggle[:, None] + np.arange(4) / 4)
+    open_or_fist[:, :4] += 0.35 * (1 + np.sin(beat)) * (move.wiggle[:, None] != 0)
+    relaxed = RELAXED + rng.normal(0.0, 0.1, 13)
+    shaped = smooth(2 * when.raised)[:, None]
+    return np.asarray(relaxed + shaped * (open_or_fist - relaxed))
