@@ -98,7 +98,7 @@ class Recogniser:
         return softmax(self._backend(batch)[0])
 
     def _as_prediction(self, probabilities: Probabilities, start_s: float, end_s: float, began: float) -> Prediction:
-        best = probabilities.argsort()[::-1][:TOP]
+        best = np.argsort(-probabilities, kind="stable")[:TOP]
         top = tuple(Guess(self._labels[index], float(probabilities[index])) for index in best)
         return Prediction(start_s, end_s, top, {"recognise": (time.perf_counter() - began) * 1000})
 

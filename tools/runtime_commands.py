@@ -2,126 +2,135 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from last_edge.tools.options import Force, Json, Quiet, Verbose
+
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from last_edge.runtime.results import Event
-    from last_edge.runtime.run import RunOptions, RunSummary
+    from last_edge.runtime.run import RunSummary
 
 Precision = Literal["fp32", "int8"]
 Landmarks = Literal["auto", "hand", "hand_lite", "pose", "holistic"]
 Hand = Literal["first", "left", "right"]
 LandmarkModel = Literal["hand", "hand_lite", "pose", "holistic", "all"]
 
+Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or .last file.")]
+SourceName = Annotated[
+    str,
+    typer.Option("--source", help="FILE.mp4, cam:0, replay:FILE.pose, store:FOLDER, store:FOLDER#CLIP or synthetic."),
+]
+Events = Annotated[Path | None, typer.Option("--events", help="Write one JSON object a line to this file.")]
+Window = Annotated[
+    bool | None, typer.Option("--window/--no-window", help="Show the frames; q ends. Default: if there is a screen.")
+]
+Save = Annotated[Path | None, typer.Option("--save", help="Save the annotated video: .mp4, .avi, .mkv, .mov or .webm.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many frames.")]
+Graph = Annotated[Precision | None, typer.Option("--precision", help="Default: int8 where the bundle has it.")]
+Detector = Annotated[Landmarks, typer.Option("--landmarks", help="Detector; auto takes what the bundle needs.")]
+WhichHand = Annotated[Hand, typer.Option("--hand", help="Hand to follow; left and right are the person's own.")]
+WindowSeconds = Annotated[float, typer.Option("--window-seconds", min=0.3, help="Length of the sliding window.")]
+StrideSeconds = Annotated[float, typer.Option("--stride-seconds", min=0.0, help="Time between predictions.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option("--threshold", min=0.0, max=1.0, help="Least probability of an event. Default: the bundle's."),
+]
+ModelThreads = Annotated[int, typer.Option("--threads", min=1, help="Processor threads of the model.")]
+Official = Annotated[bool, typer.Option("--official", help="Download Google's file instead of taking it from pip.")]
+
 
 def run(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder or .last file.")],
-    source: Annotated[
-        str,
-        typer.Option(help="FILE.mp4, cam:0, replay:FILE.pose, store:FOLDER, store:FOLDER#CLIP or synthetic."),
-    ],
-    events: Annotated[Path | None, typer.Option(help="Write one JSON object a line to this file.")] = None,
-    window: Annotated[bool, typer.Option("--window/--no-window", help="Show the frames; q ends.")] = False,
-    save: Annotated[Path | None, typer.Option(help="Save the annotated video: .mp4, .avi, .mkv, .webm.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")] = None,
-    precision: Annotated[Precision | None, typer.Option(help="Default: int8 where the bundle has it.")] = None,
-    landmarks: Annotated[Landmarks, typer.Option(help="Detector; auto takes what the bundle needs.")] = "auto",
-    hand: Annotated[Hand, typer.Option(help="Hand to follow; left and right are the person's own.")] = "first",
-    window_seconds: Annotated[float, typer.Option(min=0.3, help="Length of the sliding window.")] = 2.0,
-    stride_seconds: Annotated[float, typer.Option(min=0.0, help="Time between predictions.")] = 0.2,
-    threshold: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Least probability of an event. Default: the bundle's.")
-    ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the model.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print no events while running.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    bundle: Bundle,
+    source: SourceName,
+    events: Events = None,
+    window: Window = None,
+    save: Save = None,
+    limit: Limit = None,
+    precision: Graph = None,
+    landmarks: Detector = "auto",
+    hand: WhichHand = "first",
+    window_seconds: WindowSeconds = 2.0,
+    stride_seconds: StrideSeconds = 0.2,
+    threshold: Threshold = None,
+    threads: ModelThreads = 1,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    force: Force = False,
 ) -> None:
-    """Recognise gestures in a video, camera, replay or clip store.
+    """Recognise gestures in a video, a camera, a replay or a clip store.
 
     Example: last-edge run BUNDLE --source clip.mp4 --no-window --events events.jsonl --save out.mp4
     """
+    from last_edge import records
     from last_edge.runtime.decoding import DecodingOptions
+    from last_edge.runtime.display import has_screen
     from last_edge.runtime.recognise import RecogniseOptions
     from last_edge.runtime.run import RunOptions
+    from last_edge.runtime.run import run as run_source
+    from last_edge.tools.output import emit
 
-    recognise = RecogniseOptions(
-        window_s=window_seconds, stride_s=stride_seconds, decoding=DecodingOptions(threshold=threshold)
-    )
     options = RunOptions(
         events=events,
         save=save,
-        window=window,
+        window=has_screen() if window is None else window,
         limit=limit,
         precision=precision,
         detector=None if landmarks == "auto" else landmarks,
         hand=hand,
         threads=threads,
         force=force,
-        recognise=recognise,
+        recognise=RecogniseOptions(
+            window_s=window_seconds, stride_s=stride_seconds, decoding=DecodingOptions(threshold=threshold)
+        ),
     )
-    _run(bundle, source, options, as_json=as_json, quiet=quiet)
+    summary = run_source(bundle, source, options=options, on_event=None if quiet else _show_event)
+    emit(records.to_dict(summary), as_json=json, table=lambda: _table(summary))
 
 
-def _run(bundle: Path, source: str, options: RunOptions, *, as_json: bool, quiet: bool) -> None:
-    from rich.console import Console
+def _show_event(event: Event) -> None:
+    """One line on stderr for a recognised gesture."""
+    from last_edge.tools.output import stderr
 
-    from last_edge import records
-    from last_edge.runtime.run import run as run_source
-
-    log = Console(stderr=True)
-
-    def show(event: Event) -> None:
-        if not quiet:
-            log.print(f"{event.end_s:8.2f} s  {event.label}  {event.probability:.0%}", highlight=False)
-
-    summary = run_source(bundle, source, options=options, on_event=show)
-    if as_json:
-        typer.echo(json.dumps(records.to_dict(summary)))
-    else:
-        _print_summary(summary, options)
+    stderr().print(f"{event.end_s:8.2f} s  {event.label}  {event.probability:.0%}", highlight=False)
 
 
-def _print_summary(summary: RunSummary, options: RunOptions) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _table(summary: RunSummary) -> Table:
+    """The summary for people: what was seen, and the time of each stage."""
+    from last_edge.tools.output import make_table
 
-    table = Table("stage", "p50 ms", "p95 ms", "p99 ms", title=f"{summary.source} · {summary.precision}")
-    for stage, timing in summary.timings_ms.items():
-        table.add_row(stage, f"{timing.p50:.2f}", f"{timing.p95:.2f}", f"{timing.p99:.2f}")
-    out = Console()
-    out.print(table)
-    seen = f"{summary.frames} frames, {summary.frames_with_points} with points, {summary.events} events"
-    known = "" if summary.clips_right is None else f", {summary.clips_right} of {summary.clips} clips right"
-    out.print(seen + known, highlight=False)
-    for path in filter(None, (options.events, options.save)):
-        out.print(f"→ {path}", highlight=False)
+    timings = summary.timings_ms
+    clips = "" if summary.clips_right is None else f", {summary.clips_right} of {summary.clips} clips right"
+    seen = f"{summary.frames} frames, {summary.frames_with_points} with points, {summary.events} events{clips}"
+    columns: dict[str, list[object]] = {"stage": list(timings)}
+    for figure in ("p50", "p95", "p99"):
+        columns[f"{figure} ms"] = [f"{getattr(timing, figure):.2f}" for timing in timings.values()]
+    return make_table(f"{summary.source}, {summary.precision}: {seen}", columns)
 
 
 def fetch(
-    name: Annotated[LandmarkModel, typer.Argument(help="Landmark model, or all.")],
-    official: Annotated[bool, typer.Option("--official", help="Download from Google instead of from pip.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Fetch again even when it is there.")] = False,
+    name: Annotated[LandmarkModel, typer.Argument(metavar="NAME", help="hand, hand_lite, pose, holistic or all.")],
+    official: Official = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    force: Force = False,
 ) -> None:
     """Put a MediaPipe landmark model into the cache ($LAST_EDGE_CACHE, else ~/.cache/last-edge).
 
-    It is assembled from the files in Google's mediapipe 0.10.21 wheel, which pip downloads; every byte is checked.
+    It is assembled from Google's mediapipe 0.10.21 wheel, which pip downloads; every byte is checked.
 
     Example: last-edge models fetch hand
     """
     from last_edge.runtime.landmarks import DETECTORS
     from last_edge.runtime.landmarks.models import fetch as fetch_model
+    from last_edge.tools.output import emit
 
     names = DETECTORS if name == "all" else (name,)
     paths = {each: str(fetch_model(each, official=official, force=force)) for each in names}
-    if as_json:
-        typer.echo(json.dumps(paths))
-    elif not quiet:
-        for each, path in paths.items():
-            typer.echo(f"{each}: {path}")
+    if not quiet or json:
+        emit(paths, as_json=json)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from last_edge.errors import MissingError, UsageError
 from last_edge.runtime.sources.base import Frame, Source
 from last_edge.runtime.sources.capture import open_capture
-from last_edge.runtime.sources.video import _fps
+from last_edge.runtime.sources.video import plausible_fps
 
 
 class CameraSource(Source):
@@ -23,7 +23,7 @@ class CameraSource(Source):
         self._capture = open_capture(int(number))
         if self._capture is None:
             raise MissingError(f"camera {number} is absent or in use", where=self.name, hint="--source FILE.mp4")
-        self.fps = _fps(self._capture)
+        self.fps = plausible_fps(self._capture)
 
     def __iter__(self) -> Iterator[Frame]:
         assert self._capture is not None

@@ -28,7 +28,7 @@ class VideoSource(Source):
         self._capture = open_capture(str(path))
         if self._capture is None:
             raise InputError("not a video that can be read", where=path, expected="mp4, mov, avi, webm or mkv")
-        self.fps, self.announced_frames = _fps(self._capture), _frame_count(self._capture)
+        self.fps, self.announced_frames = plausible_fps(self._capture), _frame_count(self._capture)
         self._first = self._read()
         if self._first is None:
             raise InputError("the video has no frame", where=path)
@@ -37,7 +37,7 @@ class VideoSource(Source):
         decoded, index, clock = self._first, 0, 0.0
         while decoded is not None:
             image, claimed = decoded
-            clock = _forward(clock, claimed, index, self.fps)
+            clock = forward(clock, claimed, index, self.fps)
             yield Frame(index, clock, image=image, clip=self.name)
             decoded, index = self._read(), index + 1
 
@@ -54,14 +54,14 @@ class VideoSource(Source):
         return (image, self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000) if decoded else None
 
 
-def _forward(clock: float, claimed: float, index: int, fps: float) -> float:
+def forward(clock: float, claimed: float, index: int, fps: float) -> float:
     """The frame's time: what the file claims, or the nominal step where the claim stands still or runs back."""
     if index == 0:
         return max(claimed, 0.0) if claimed == claimed else 0.0
     return claimed if claimed > clock else clock + 1 / fps
 
 
-def _fps(capture: Any) -> float:
+def plausible_fps(capture: Any) -> float:
     """Frames a second, `USUAL_FPS` where the file says nothing or what no camera does."""
     import cv2
 
@@ -70,7 +70,10 @@ def _fps(capture: Any) -> float:
 
 
 def _frame_count(capture: Any) -> int | None:
+    """What the file's header says; None where it says nothing or counts by an impossible frame rate."""
     import cv2
 
+    if capture.get(cv2.CAP_PROP_FPS) > FASTEST_FPS:
+        return None
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     return count if count > 0 else None
