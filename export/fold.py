@@ -38,7 +38,9 @@ def fold(model: LandmarkModel) -> EdgeModel:
         raise UsageError("no edge form for this model", expected="LAST-E or LAST-Lite", got=type(model.body).__name__)
     model = copy.deepcopy(model).cpu().double().eval()
     body = model.body
-    blocks = nn.Sequential(*(_block(block) for stage in body.stages for block in stage))  # type: ignore[union-attr]
+    assert isinstance(body, LastBody) and isinstance(body.fusion, StreamFusionConcat)
+    assert isinstance(body.head, GatedHead)
+    blocks = nn.Sequential(*(_block(module) for module in body.stages.modules() if isinstance(module, Block)))
     edge = EdgeModel(front=EdgeFront(model.spec), stem=_fusion(body.fusion), blocks=blocks, head=_head(body.head))
     return edge.float().eval()
 
@@ -144,7 +146,7 @@ def _gate(gate: nn.Module) -> nn.Module:
         return EdgeMotionGate(reduce=gate.reduce, restore=gate.restore, alpha=gate.alpha.data)
     if isinstance(gate, JointAttention):
         branches = {name: _gate_branch(getattr(gate, name)) for name in ("temporal", "spatial")}
-        return EdgeJointAttention(**branches, alpha=gate.alpha.data)  # type: ignore[arg-type]
+        return EdgeJointAttention(**branches, alpha=gate.alpha.data)
     raise UsageError("no edge form for this gate", got=type(gate).__name__)
 
 

@@ -1,4 +1,4 @@
-"""From the edge form to one ONNX file: opset 20, dynamic batch, `landmarks` in, `logits` out, equal bytes every time."""
+"""From the edge form to one ONNX file: opset 20, dynamic batch, `landmarks` in, `logits` out, the same bytes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def to_onnx(edge: EdgeModel, *, spec: InputSpec, labels: tuple[str, ...], name: 
     """
     proto = onnxslim.slim(_trace(edge, spec))
     metadata = {"model": name, "input_sha256": spec.sha256, "labels": json.dumps(labels, ensure_ascii=False)}
-    return tidy(proto, metadata=metadata).SerializeToString(deterministic=True)
+    return bytes(tidy(proto, metadata=metadata).SerializeToString(deterministic=True))
 
 
 def _trace(edge: EdgeModel, spec: InputSpec) -> onnx.ModelProto:

@@ -67,7 +67,7 @@ def quantize_graph(graph: bytes, points: NDArray[np.float32], options: QuantizeO
     )
     quantizer.quantize_model()
     quantizer.model.topological_sort()
-    return compact(quantizer.model.model).SerializeToString(deterministic=True)
+    return bytes(compact(quantizer.model.model).SerializeToString(deterministic=True))
 
 
 def float_nodes(proto: onnx.ModelProto, options: QuantizeOptions) -> set[str]:

@@ -43,11 +43,13 @@ class ModelInfo:
 class Provenance:
     """Where the weights come from.
 
-    commit: of the code, "" when unknown. data_sha256: identity of the clip store trained on, "" when unknown.
-    checkpoint_sha256: of the weights file. seeds: by use. versions: of the libraries that made the files.
+    commit: of the exporting code, trained_commit: of the training code, "" when unknown.
+    data_sha256: identity of the clip store trained on. checkpoint_sha256: of the weights file. seeds: by use.
+    versions: of the libraries that made the files.
     """
 
     commit: str = ""
+    trained_commit: str = ""
     data_sha256: str = ""
     checkpoint_sha256: str = ""
     seeds: dict[str, int] = field(default_factory=dict)
@@ -60,10 +62,11 @@ class Manifest:
 
     files: sha256 of every other file. input: the whole `InputSpec`. units, axes: of the points the graph takes.
     labels: class names in the order of the logits. thresholds: `accept` is the least probability worth reporting.
-    calibration: how the INT8 ranges were found. calibration_ids: source ids of the clips used for it.
+    calibration: how the INT8 ranges were found and the sha256 of the store they come from.
+    calibration_ids: source ids of the clips used for it.
     tolerances: largest |difference| from the golden logits that a backend may show, by precision.
-    parity: rows of {pair, on, n, max_abs, mean_abs, agreement}. metrics: accuracy of the exported files by precision,
-    percentages, each with split, clip count n and the store's sha256.
+    parity: rows of {pair, on, n, max_abs, mean_abs, agreement in percent}.
+    metrics: accuracy of the exported files by precision, shares in percent, with split, clip count n, store's sha256.
     seal: sha256 of all of the above, so that a changed byte of the manifest itself is seen.
     """
 

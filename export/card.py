@@ -1,0 +1,84 @@
+"""`card.md`: the manifest for people to read. Generated, never written by hand."""
+
+from __future__ import annotations
+
+from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME, Figure, Manifest
+
+
+def render_card(manifest: Manifest, *, sizes: dict[str, int]) -> str:
+    """Markdown of a bundle; `sizes` are the bytes of each graph by precision."""
+    sections = [
+        _head(manifest),
+        _table("Measured on the exported files", _metric_rows(manifest, sizes)),
+        _input(manifest),
+        _table("Parity", [_cells(row) for row in manifest.parity]),
+        _calibration(manifest),
+        _provenance(manifest),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _head(manifest: Manifest) -> str:
+    spec = manifest.input
+    return (
+        f"# {manifest.name}\n\n"
+        f"`{manifest.model.name}`, {manifest.model.params:,} parameters, {len(manifest.labels)} classes, "
+        f"{spec.frames} frames of {spec.layout.joints} points (`{spec.layout.name}`).\n\n"
+        f"Classes: {', '.join(manifest.labels)}."
+    )
+
+
+def _metric_rows(manifest: Manifest, sizes: dict[str, int]) -> list[dict[str, str]]:
+    rows = []
+    for precision in manifest.precisions:
+        figures = {key: value for key, value in manifest.metrics.get(precision, {}).items() if key != "store_sha256"}
+        rows.append({"precision": precision, "bytes": f"{sizes[precision]:,}", **_cells(figures)})
+    return rows
+
+
+def _input(manifest: Manifest) -> str:
+    spec = manifest.input
+    door = ", ".join(["N", *map(str, spec.shape)])
+    lines = [
+        f"- `{INPUT_NAME}` float32 ({door}), NaN where a point is missing; `{OUTPUT_NAME}` float32 (N, "
+        f"{len(manifest.labels)}).",
+        f"- Units: `{manifest.units}`. Axes: {manifest.axes}.",
+        f"- Resample a clip to {spec.frames} frames ({spec.resample}, over the span that shows points). The graph does "
+        f"the rest: centre `{spec.centre}`, scale `{spec.scale}`, streams {', '.join(spec.streams)}.",
+    ]
+    return "## Input\n\n" + "\n".join(lines)
+
+
+def _calibration(manifest: Manifest) -> str:
+    if not manifest.calibration:
+        return ""
+    facts = ", ".join(f"{name} {value}" for name, value in manifest.calibration.items() if name != "store_sha256")
+    return f"## Calibration\n\n{len(manifest.calibration_ids)} clips of the train split ({facts})."
+
+
+def _provenance(manifest: Manifest) -> str:
+    origin = manifest.provenance
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(origin.versions.items()))
+    facts = {
+        "Licence": manifest.licence,
+        "Commit": origin.commit,
+        "Trained at commit": origin.trained_commit,
+        "Data": origin.data_sha256,
+        "Weights": origin.checkpoint_sha256,
+        "Seeds": ", ".join(f"{name} {seed}" for name, seed in sorted(origin.seeds.items())),
+        "Versions": versions,
+        "Check": "`last-edge verify BUNDLE --store STORE` measures every figure above again",
+    }
+    return "## Provenance\n\n" + "\n".join(f"- {name}: {fact or 'unknown'}." for name, fact in facts.items())
+
+
+def _cells(row: dict[str, Figure]) -> dict[str, str]:
+    return {name: f"{value:.3g}" if name.endswith("abs") else str(value) for name, value in row.items()}
+
+
+def _table(title: str, rows: list[dict[str, str]]) -> str:
+    if not rows:
+        return ""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [columns, ["---"] * len(columns), *([row.get(name, "") for name in columns] for row in rows)]
+    return f"## {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
