@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,7 @@ from last_edge.names import did_you_mean
 from last_edge.train.config import Recipe
 
 SHIPPED = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "distill" / "recipes")
+EXPONENT = re.compile(r"[+-]?\d+\.?\d*[eE][+-]?\d+")
 CHOICES: dict[str, tuple[str, ...]] = {
     "training.optimizer": ("sgd", "adamw"),
     "training.scheduler": ("cosine_warmup", "constant"),
@@ -86,10 +88,10 @@ def _parse_override(text: str) -> dict[str, Any]:
 
 
 def _scalar(raw: str) -> Any:
-    """One value as YAML reads it; `1e-3` is a number too."""
+    """One value as YAML reads it; `1e-3`, which YAML 1.1 takes for text, is a number too."""
     try:
-        return float(raw) if "e" in raw.lower() else yaml.safe_load(raw)
-    except (ValueError, yaml.YAMLError):
+        return float(raw) if EXPONENT.fullmatch(raw) else yaml.safe_load(raw)
+    except yaml.YAMLError:
         return raw
 
 

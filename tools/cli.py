@@ -1,0 +1,87 @@
+"""`last-edge`: one command, its parts loaded only when they run."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+
+from last_edge import __version__
+from last_edge.errors import EXIT_BUG, EXIT_INTERRUPTED, LastEdgeError
+from last_edge.tools import (
+    bench_command,
+    data_commands,
+    doctor,
+    export_commands,
+    report_command,
+    runtime_commands,
+    train_commands,
+)
+
+EPILOG = "Example: last-edge data synth --out STORE, then last-edge train --store STORE --out runs/first"
+
+app = typer.Typer(
+    name="last-edge",
+    help="Skeleton recognition from training to an INT8 model on an edge device.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def add(*functions: Any) -> None:
+    """Register plain functions as commands; the docstring's last paragraph, the example, becomes the epilog."""
+    for function in functions:
+        text, _, example = (function.__doc__ or "").partition("\n\n    Example:")
+        app.command(help=text, epilog=f"Example:{example}" if example else None)(function)
+
+
+add(train_commands.train, train_commands.distill, train_commands.eval)
+add(export_commands.export, export_commands.quantize, export_commands.parity, export_commands.verify)
+add(runtime_commands.run, bench_command.bench, report_command.report, doctor.doctor)
+app.add_typer(data_commands.app, name="data")
+app.add_typer(train_commands.models_app, name="models")
+app.add_typer(train_commands.recipes_app, name="recipes")
+
+
+@app.callback(invoke_without_command=True)
+def root(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    """Skeleton recognition from training to an INT8 model on an edge device."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code and never shows a traceback unless --verbose is given."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        return int(app(args=given, standalone_mode=False) or 0)
+    except LastEdgeError as error:
+        return fail(error.render(), error.exit_code, given, error)
+    except KeyboardInterrupt as error:
+        return fail("interrupted", EXIT_INTERRUPTED, given, error)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except Exception as error:  # noqa: BLE001 - the last door: everything unforeseen becomes one line
+        if hasattr(error, "exit_code") and hasattr(error, "show"):
+            error.show()
+            return int(error.exit_code)
+        message = f"{type(error).__name__}: {error}\n  this is a bug; --verbose shows where"
+        return fail(message, EXIT_BUG, given, error)
+
+
+def fail(message: str, code: int, arguments: list[str], error: BaseException) -> int:
+    """Print an error to stderr (with its traceback under --verbose) and hand back the exit code."""
+    if "--verbose" in arguments:
+        import traceback
+
+        traceback.print_exception(error)
+    sys.stderr.write(f"error: {message}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,23 @@
+"""Command-line options that mean the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Out = Annotated[Path, typer.Option("--out", help="Where the result goes.")]
+Store = Annotated[Path, typer.Option("--store", help="A clip store, made by `last-edge data`.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Threads = Annotated[int, typer.Option("--threads", min=0, help="Processor threads; 0 leaves it to the library.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of every random draw; default: the recipe's.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value; repeatable.")]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="A shipped recipe (`last-edge recipes ls`) or a file.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Tracebacks and details.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]

@@ -1,0 +1,75 @@
+"""What commands print: the result on stdout, progress and logs on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def stderr() -> Console:
+    """The console for progress and messages."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def emit(result: Any, *, as_json: bool, table: Callable[[], Table] | None = None) -> None:
+    """Print the result: JSON for programs, a table (or `key: value` lines) for people."""
+    if as_json:
+        sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
+        return
+    if table is not None:
+        from rich.console import Console
+
+        Console().print(table())
+        return
+    lines = result.items() if isinstance(result, dict) else enumerate(result)
+    sys.stdout.write("".join(f"{name}: {value}\n" for name, value in lines))
+
+
+def make_table(title: str, columns: dict[str, list[Any]]) -> Table:
+    """A table from columns."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*[str(cell) for cell in row])
+    return table
+
+
+@contextmanager
+def epoch_progress(title: str, *, quiet: bool) -> Iterator[Callable[[dict[str, float], int], None]]:
+    """A progress bar over epochs with time left; yields the function that takes each epoch's row."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=stderr(), disable=quiet) as bar:
+        task = bar.add_task(title, total=None)
+
+        def report(row: dict[str, float], epochs: int) -> None:
+            bar.update(task, total=epochs, completed=row["epoch"], description=f"{title}  {describe(row)}")
+
+        yield report
+
+
+def describe(row: dict[str, float]) -> str:
+    """An epoch in a few words."""
+    text = f"loss {row['loss']:.3f}  train {row['train_top1']:.1f}%"
+    text += f"  val {row['val_top1']:.1f}%" if "val_top1" in row else ""
+    return text + (f"  skipped {row['skipped']:.0f}" if row["skipped"] else "")

@@ -1,0 +1,198 @@
+"""`last-edge train`, `distill`, `eval`, `models` and `recipes`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from last_edge.tools import options
+from last_edge.tools.output import emit, epoch_progress, make_table
+
+if TYPE_CHECKING:
+    from last_edge.train.config import Recipe
+    from last_edge.train.run import Request
+
+models_app = typer.Typer(help="The models that can be trained.", invoke_without_command=True)
+recipes_app = typer.Typer(help="The shipped recipes.", no_args_is_help=True)
+
+ModelName = Annotated[str | None, typer.Option("--model", help="Registered name; `last-edge models` lists them.")]
+Which = Annotated[str, typer.Option("--which", help="A run's best or last checkpoint.")]
+
+
+def train(
+    store: options.Store,
+    out: options.Out,
+    model: ModelName = None,
+    recipe: options.RecipeName = None,
+    set_: options.Set = None,
+    seed: options.Seed = None,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    force: options.Force = False,
+) -> None:
+    """Train a model on a store's training split; validation is a part of the training subjects.
+
+    The same command resumes an interrupted run. The test split is looked at once, at the end.
+
+    Example: last-edge train --model last_e_nano --store runs/shrec14/store --out runs/shrec14/teacher --recipe shrec17
+    """
+    request = _request(store, out, _resolve(recipe, model, seed, set_), device=device, threads=threads, force=force)
+    if dry_run:
+        emit(_preview(request), as_json=json)
+        return
+    from last_edge.train.run import run_training
+
+    with epoch_progress("train", quiet=quiet or json) as report:
+        final = run_training(request, report=report)
+    emit(final if json else _summary(final, out), as_json=json)
+
+
+def distill(
+    teacher: Annotated[Path, typer.Option("--teacher", help="A trained run or checkpoint.")],
+    store: options.Store,
+    out: options.Out,
+    model: ModelName = None,
+    recipe: options.RecipeName = None,
+    set_: options.Set = None,
+    seed: options.Seed = None,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    force: options.Force = False,
+) -> None:
+    """Train a small model on labels and on a trained teacher's answers.
+
+    Example: last-edge distill --teacher runs/shrec14/teacher --model last_lite_nano --store runs/shrec14/store
+    --out runs/shrec14/student --recipe shrec17_kd
+    """
+    resolved = _resolve(recipe or "kd_nano", model, seed, set_)
+    request = _request(store, out, resolved, device=device, threads=threads, force=force)
+    if dry_run:
+        emit(_preview(request) | {"teacher": str(teacher)}, as_json=json)
+        return
+    from last_edge.distill.run import run_distillation
+
+    with epoch_progress("distill", quiet=quiet or json) as report:
+        final = run_distillation(request, teacher, report=report)
+    emit(final if json else _summary(final, out), as_json=json)
+
+
+def eval(
+    artefact: Annotated[Path, typer.Argument(help="A run, a checkpoint or a bundle.")],
+    store: options.Store,
+    split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+    precision: Annotated[str, typer.Option("--precision", help="Of a bundle: fp32 or int8.")] = "fp32",
+    which: Which = "best",
+    threads: options.Threads = 1,
+    json: options.Json = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Measure a run or the exported file of a bundle on a split: top-1/3/5, per class, per subject, confusion, ECE.
+
+    Example: last-edge eval runs/shrec14/bundle --store runs/shrec14/store --precision int8
+    """
+    from last_edge.clips.store import ClipStore
+
+    opened = ClipStore.open(store)
+    metrics = _evaluate(artefact, opened, split=split, precision=precision, which=which, threads=threads)
+    emit(metrics, as_json=json, table=lambda: _metrics_table(metrics))
+
+
+@models_app.callback()
+def models(
+    classes: Annotated[int, typer.Option("--classes", min=2)] = 60,
+    layout: Annotated[str, typer.Option("--layout", help="A shipped layout or a layout file.")] = "ntu25",
+    json: options.Json = False,
+) -> None:
+    """List every model with its parameters and FLOPs at a class count and layout."""
+    from last_edge.models.describe import describe_models
+
+    rows = describe_models(layout=layout, classes=classes)
+    columns: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in rows[0]}
+    emit(rows, as_json=json, table=lambda: make_table(f"{classes} classes, {layout}, 64 frames", columns))
+
+
+@recipes_app.command("ls")
+def recipes_ls(json: options.Json = False) -> None:
+    """List the shipped recipes with their launch line."""
+    from last_edge.train.recipe import recipe_files
+
+    lines = {name: path.read_text().splitlines()[0].lstrip("# ") for name, path in recipe_files().items()}
+    emit(lines, as_json=json)
+
+
+@recipes_app.command("show")
+def recipes_show(name: str, set_: options.Set = None) -> None:
+    """Print a recipe as it resolves, every value included."""
+    from last_edge.train.recipe import dump_recipe, load_recipe
+
+    typer.echo(dump_recipe(load_recipe(name, overrides=set_ or [])), nl=False)
+
+
+def _resolve(recipe: str | None, model: str | None, seed: int | None, sets: list[str] | None) -> Recipe:
+    """A recipe with the flags' values under `--set`, which always wins."""
+    from last_edge.train.recipe import load_recipe, set_values
+
+    flags = set_values([("model.name", model), ("seed", seed)])
+    return load_recipe(recipe, overrides=[*flags, *(sets or [])])
+
+
+def _request(store: Path, out: Path, recipe: Recipe, *, device: str, threads: int, force: bool) -> Request:
+    import torch
+
+    from last_edge.train.device import resolve_device
+    from last_edge.train.run import Request
+
+    if threads:
+        torch.set_num_threads(threads)
+    return Request(recipe, store, out, device=resolve_device(device), force=force)
+
+
+def _preview(request: Request) -> dict[str, Any]:
+    """What a run would do: clip counts, validation subjects, learning rate at each epoch."""
+    from last_edge.clips.store import ClipStore
+    from last_edge.train.plan import make_plan
+    from last_edge.train.recipe import dump_recipe
+    from last_edge.train.schedule import epoch_rates
+
+    plan = make_plan(ClipStore.open(request.store), request.recipe)
+    counts = {"train": len(plan.train), "val": len(plan.val), "test": len(plan.test)}
+    rates = [round(rate, 8) for rate in epoch_rates(request.recipe.training)]
+    subjects = list(plan.val_subjects)
+    return {"clips": counts, "val_subjects": subjects, "lr": rates, "recipe": dump_recipe(request.recipe)}
+
+
+def _summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
+    """The lines a person wants after a run."""
+    shown: dict[str, Any] = {"run": str(out), "model": final["model"], "params": final["params"]}
+    for part in ("val", "test"):
+        if part in final:
+            shown[part] = f"top-1 {final[part]['top1']}%  top-5 {final[part]['top5']}%  of {final[part]['n']} clips"
+    return shown
+
+
+def _evaluate(artefact: Path, store: Any, *, split: str, precision: str, which: str, threads: int) -> dict[str, Any]:
+    if (artefact / "manifest.json").exists() or artefact.suffix == ".last":
+        from last_edge.export.evaluate import evaluate_bundle
+
+        return evaluate_bundle(artefact, store, split=split, precision=precision, threads=threads)
+    import torch
+
+    from last_edge.train.evaluate import evaluate_run
+
+    torch.set_num_threads(max(threads, 1))
+    return evaluate_run(artefact, store, split=split, which="last" if which == "last" else "best")
+
+
+def _metrics_table(metrics: dict[str, Any]) -> Any:
+    keys = ("top1", "top3", "top5", "mean_class", "ece", "n")
+    return make_table("evaluation (percent)", {key: [metrics[key]] for key in keys})
