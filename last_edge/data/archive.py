@@ -33,7 +33,7 @@ def members(source: Path, wanted: Wanted) -> Iterator[Member]:
         return members(packed, wanted) if packed else _folder(source, wanted)
     if not source.is_file():
         raise InputError("no such file or folder", where=source)
-    if wanted(source.name) and not ARCHIVE_NAME.search(source.name):
+    if not ARCHIVE_NAME.search(source.name) and wanted(source.name):
         return iter([(source.name, source.read_bytes())])
     if zipfile.is_zipfile(source):
         return _guarded(_zip(source, wanted), source)

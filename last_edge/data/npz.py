@@ -81,7 +81,8 @@ def _frames(frames: NDArray[Any], layout: Layout, where: str) -> NDArray[np.floa
     if frames.shape[-2] != layout.joints:
         expected = f"{layout.joints} joints of {layout.name}"
         raise InputError("wrong joint count", where=where, expected=expected, got=frames.shape[-2])
-    narrow = frames.astype(np.float32)
+    with np.errstate(over="ignore"):
+        narrow = frames.astype(np.float32)
     if np.isinf(narrow).any():
         raise InputError("infinite point", where=where, expected="finite numbers, NaN where a point is missing")
     return narrow if frames.ndim == 4 else narrow[:, None]

@@ -1,0 +1,93 @@
+"""`last-edge data`: options reach the readers, results are JSON, bad input is an error of code 3."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from last_edge.errors import InputError, UsageError
+from last_edge.tools.data_commands import app
+
+LAYOUT = {"name": "glove", "names": ["wrist", "tip"], "parents": [0, 0]}
+
+
+@pytest.fixture
+def source(tmp_path):
+    (tmp_path / "glove.json").write_text(json.dumps(LAYOUT))
+    (tmp_path / "in").mkdir()
+    frames = np.random.default_rng(0).normal(size=(8, 2, 3))
+    arrays = {"lengths": np.full(4, 2), "labels": np.array(list("xyxy")), "subjects": np.array(list("aabb"))}
+    np.savez(tmp_path / "in" / "a.npz", frames=frames, **arrays)
+    return tmp_path / "in"
+
+
+def call(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def prepared(tmp_path, source, *more):
+    layout = tmp_path / "glove.json"
+    return call("prepare", "npz", source, "--layout", layout, "--out", tmp_path / "store", "--quiet", "--json", *more)
+
+
+def test_prepare_then_info_as_json(tmp_path, source):
+    summary = json.loads(prepared(tmp_path, source, "--leave-out", "b", "--units", "image01"))
+    assert (summary["clips"], summary["splits"], summary["layout"]) == (4, {"test": 2, "train": 2}, "glove")
+    facts = json.loads(call("info", tmp_path / "store", "--verify", "--json"))
+    assert (facts["sha256"], facts["units"], facts["labels"]) == (summary["sha256"], "image01", {"x": 2, "y": 2})
+    assert facts["shared_subjects"] == {"test/train": []}
+
+
+def test_info_for_people_names_the_essentials(tmp_path, source):
+    prepared(tmp_path, source)
+    shown = call("info", tmp_path / "store")
+    assert "4 clips" in shown
+    assert "near-duplicates" in shown
+
+
+def test_dry_run_writes_nothing(tmp_path, source):
+    assert json.loads(prepared(tmp_path, source, "--dry-run"))["sha256"] == ""
+    assert not (tmp_path / "store").exists()
+
+
+def test_existing_store_needs_force(tmp_path, source):
+    prepared(tmp_path, source)
+    with pytest.raises(UsageError, match="--force"):
+        prepared(tmp_path, source)
+    prepared(tmp_path, source, "--force")
+
+
+def test_changed_byte_is_bad_input(tmp_path, source):
+    prepared(tmp_path, source)
+    file = tmp_path / "store" / "frames.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    call("info", tmp_path / "store")
+    with pytest.raises(InputError, match=r"frames\.npy") as caught:
+        call("info", tmp_path / "store", "--verify")
+    assert caught.value.exit_code == 3
+
+
+def test_option_of_another_dataset_is_a_usage_error(tmp_path, source):
+    with pytest.raises(UsageError, match="split_type"):
+        prepared(tmp_path, source, "--split-type", "xsub")
+
+
+def test_synth_makes_a_store(tmp_path):
+    sizes = ("--glosses", "2", "--signers", "2", "--clips", "1", "--test-signers", "1")
+    summary = json.loads(call("synth", "--out", tmp_path / "store", "--quiet", "--json", *sizes))
+    assert (summary["clips"], summary["classes"], summary["splits"]) == (4, 2, {"test": 2, "train": 2})
+    assert summary["layout"] == "mediapipe_holistic75"
+
+
+@pytest.mark.parametrize("command", ["prepare", "info", "synth"])
+def test_help_ends_with_an_example(command):
+    assert f"last-edge data {command}" in call(command, "--help").replace("\n", " ")
