@@ -17,7 +17,7 @@ from last_edge.errors import UsageError
 
 # Where the palm is, in metres of an average adult from between the shoulders: own side, up, towards the viewer.
 LOCATIONS: dict[str, tuple[float, float, float]] = {
-    "forehead": (0.06, 0.28, 0.16),
+    "forehead": (0.06, 0.265, 0.16),
     "cheek": (0.13, 0.17, 0.13),
     "chin": (0.02, 0.06, 0.17),
     "shoulder": (-0.13, -0.03, 0.16),
