@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from last_edge.bundle import Golden, Manifest, ModelInfo, write_bundle
 from last_edge.inputs import InputSpec
@@ -22,7 +24,7 @@ def tiny_graph(spec: InputSpec, *, gain: float = 40.0) -> bytes:
 
     half = spec.frames // 2
     step = np.concatenate([np.full(half, -1 / half), np.full(spec.frames - half, 1 / (spec.frames - half))])
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "zero": np.zeros(1, np.float32),
         "step": (gain * step[:, None]).astype(np.float32),
         "signs": np.array([[-1.0, 0.0, 1.0]], np.float32),
@@ -45,7 +47,7 @@ def tiny_graph(spec: InputSpec, *, gain: float = 40.0) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _tensor(name: str, value: np.ndarray) -> object:
+def _tensor(name: str, value: NDArray[Any]) -> Any:
     from onnx import numpy_helper
 
     return numpy_helper.from_array(value, name)

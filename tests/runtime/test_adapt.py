@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from last_edge.errors import InputError, UsageError
-from last_edge.inputs import InputSpec
+from last_edge.inputs import InputSpec, model_input
 from last_edge.runtime.adapt import LIMB_METRES, Adapter, limb_length
 from last_edge.skeleton import get_layout
 
@@ -41,6 +41,16 @@ def test_a_right_hand_stays_a_right_hand() -> None:
     before = np.linalg.det(given[0, :, [5, 9, 17]].swapaxes(0, 1) - given[0, :, :1])
     after = np.linalg.det(adapted[0, :, [6, 10, 18]].swapaxes(0, 1) - adapted[0, :, :1])
     np.testing.assert_allclose(after, before, rtol=1e-3)
+
+
+def test_a_sensor_hand_seen_by_a_camera_is_the_same_model_input() -> None:
+    """The camera sees the sensor's hand from afar: x mirrored, y down, in heights of the image."""
+    sensor = points(22, frames=6) * np.float32(0.2)
+    sensor[:, :, 1] = sensor[:, :, [0, 6, 10, 14, 18]].mean(axis=2)
+    seen = sensor[:, :, [0, *range(2, 22)]] * np.array([-1.7, -1.7, 1.7], np.float32) + np.float32(0.5)
+    spec = InputSpec(SHREC, frames=6, scale="limb")
+    adapted = Adapter(HAND, "image01", spec=spec, target_units="metres")(seen)
+    np.testing.assert_allclose(model_input(adapted, spec), model_input(sensor, spec), atol=1e-4)
 
 
 def test_unscaled_bundle_in_metres_gets_an_adult_hand() -> None:

@@ -69,4 +69,4 @@ def test_reset_starts_the_mean_anew() -> None:
 def test_options_that_do_not_fit_are_refused() -> None:
     for wrong in ({"smoothing": 0.0}, {"threshold": 1.5}, {"confirm": 0}):
         with pytest.raises(UsageError, match="decoding options"):
-            DecodingOptions(**wrong)  # type: ignore[arg-type]
+            DecodingOptions(**wrong)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from last_edge.bundle import Bundle
 from last_edge.errors import InputError
 from last_edge.runtime.backends import BACKENDS, OnnxRuntimeCpu
 
+MakeBundle = Callable[..., Path]
+
 
 @pytest.fixture
-def graph(make_bundle) -> bytes:  # type: ignore[no-untyped-def]
+def graph(make_bundle: MakeBundle) -> bytes:
     return Bundle.open(make_bundle(frames=4)).graph("fp32")
 
 

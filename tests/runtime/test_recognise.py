@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -46,7 +48,7 @@ def recogniser(backend: Direction, **options: float) -> Recogniser:
     return Recogniser(backend, adapter=adapter, labels=("still", "moved"), options=settings)
 
 
-def play(one: Recogniser, wrist_x: list[float | None], *, fps: float = 10) -> list[Event]:
+def play(one: Recogniser, wrist_x: Sequence[float | None], *, fps: float = 10) -> list[Event]:
     events = []
     for frame, x in enumerate(wrist_x):
         points = np.full((1, 21, 3), np.nan if x is None else x, np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,22 @@ from last_edge.clips import writing_store
 from last_edge.data.find import find_data
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.runtime.landmarks.models import cache_folder
+from last_edge.runtime.results import Event
 from last_edge.runtime.run import RunOptions, run
 from last_edge.skeleton import SkeletonClip, get_layout
 
 HAND = get_layout("mediapipe_hand21")
 
 
+MakeBundle = Callable[..., Path]
+
+
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_synthetic_run_writes_every_frame_events_and_a_last_summary(make_bundle, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    seen = []
+def test_synthetic_run_writes_every_frame_events_and_a_last_summary(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    seen: list[Event] = []
     events = tmp_path / "events.jsonl"
     summary = run(make_bundle(), "synthetic", options=RunOptions(events=events), on_event=seen.append)
     records = lines(events)
@@ -37,7 +42,7 @@ def test_synthetic_run_writes_every_frame_events_and_a_last_summary(make_bundle,
     assert all(timing.n == 300 for timing in summary.timings_ms.values())
 
 
-def test_frames_without_points_are_null_and_have_no_prediction(make_bundle, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_frames_without_points_are_null_and_have_no_prediction(make_bundle: MakeBundle, tmp_path: Path) -> None:
     run(make_bundle(), "synthetic", options=RunOptions(events=tmp_path / "e.jsonl", limit=90))
     frames = [record for record in lines(tmp_path / "e.jsonl") if record["type"] == "frame"]
     assert frames[85]["landmarks"] == [None] * 21
@@ -46,7 +51,7 @@ def test_frames_without_points_are_null_and_have_no_prediction(make_bundle, tmp_
     assert set(frames[0]["timings_ms"]) == {"capture", "landmarks", "recognise", "present"}
 
 
-def test_store_clips_are_predicted_whole_and_counted(make_bundle, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_store_clips_are_predicted_whole_and_counted(make_bundle: MakeBundle, tmp_path: Path) -> None:
     with writing_store(tmp_path / "store", layout=HAND, units="image01", labels=("left", "right")) as writer:
         for label, way in (("left", -0.3), ("right", 0.3), ("left", 0.3)):
             points = np.zeros((1, 20, 21, 3), np.float32)
@@ -63,18 +68,18 @@ def test_store_clips_are_predicted_whole_and_counted(make_bundle, tmp_path: Path
     ]
 
 
-def test_the_bundles_threshold_rules_unless_one_is_given(make_bundle) -> None:  # type: ignore[no-untyped-def]
+def test_the_bundles_threshold_rules_unless_one_is_given(make_bundle: MakeBundle) -> None:
     assert run(make_bundle(accept=1.0), "synthetic").events == 0
 
 
-def test_saved_video_has_a_frame_for_each(make_bundle, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_saved_video_has_a_frame_for_each(make_bundle: MakeBundle, tmp_path: Path) -> None:
     import cv2
 
     run(make_bundle(), "synthetic", options=RunOptions(save=tmp_path / "out.mp4", limit=12))
     assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 12
 
 
-def test_nothing_is_overwritten_without_force(make_bundle, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_nothing_is_overwritten_without_force(make_bundle: MakeBundle, tmp_path: Path) -> None:
     bundle, events = make_bundle(), tmp_path / "e.jsonl"
     events.write_text("mine")
     with pytest.raises(UsageError, match="will not overwrite"):
@@ -84,7 +89,7 @@ def test_nothing_is_overwritten_without_force(make_bundle, tmp_path: Path) -> No
     assert lines(events)[-1]["frames"] == 1
 
 
-def test_interrupt_leaves_whole_files(make_bundle, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_interrupt_leaves_whole_files(make_bundle: MakeBundle, tmp_path: Path) -> None:
     def interrupt(event: object) -> None:
         raise KeyboardInterrupt
 
@@ -94,7 +99,7 @@ def test_interrupt_leaves_whole_files(make_bundle, tmp_path: Path) -> None:  # t
     assert lines(events)[-1]["stopped"] and save.is_file()
 
 
-def test_refused_runs_leave_no_file(make_bundle, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_refused_runs_leave_no_file(make_bundle: MakeBundle, tmp_path: Path) -> None:
     bundle = make_bundle()
     options = RunOptions(events=tmp_path / "e.jsonl")
     (tmp_path / "empty.mp4").touch()
@@ -109,7 +114,7 @@ def test_refused_runs_leave_no_file(make_bundle, tmp_path: Path) -> None:  # typ
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.mp4", "tiny"]
 
 
-def test_a_window_needs_a_screen(make_bundle, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_window_needs_a_screen(make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("sys.platform", "linux")
@@ -117,7 +122,7 @@ def test_a_window_needs_a_screen(make_bundle, monkeypatch: pytest.MonkeyPatch) -
         run(make_bundle(), "synthetic", options=RunOptions(window=True))
 
 
-def test_a_hand_bundle_in_metres_runs_on_a_real_video(make_bundle, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_hand_bundle_in_metres_runs_on_a_real_video(make_bundle: MakeBundle, tmp_path: Path) -> None:
     clips = find_data("clips")
     if clips is None or not (cache_folder() / "hand_landmarker.task").is_file():
         pytest.skip("needs real clips (LAST_EDGE_DATA) and `last-edge models fetch hand`")
@@ -127,3 +132,12 @@ def test_a_hand_bundle_in_metres_runs_on_a_real_video(make_bundle, tmp_path: Pat
     assert summary.frames == summary.announced_frames == 27
     assert 20 <= summary.frames_with_points <= 27
     assert (summary.detector, summary.layout, summary.units) == ("hand", "mediapipe_hand21", "image01")
+
+
+def test_a_pose_file_is_replayed_to_a_hand_bundle(make_bundle: MakeBundle) -> None:
+    clips = find_data("clips")
+    if clips is None:
+        pytest.skip("needs real clips (LAST_EDGE_DATA)")
+    summary = run(make_bundle(layout="shrec22", units="metres"), f"replay:{clips / 'mediapipe.pose'}")
+    assert summary.frames == 170 and 100 < summary.frames_with_points < 170
+    assert (summary.detector, summary.layout) == ("", "mediapipe_holistic83")

@@ -114,7 +114,7 @@ def test_synthetic_motion_is_the_same_every_time_and_hides_now_and_then() -> Non
     shown = [frame.points for frame in first if frame.points is not None]
     assert len(shown) == 120 and shown[0].shape == (1, 21, 3)
     for one, other in zip(first, second, strict=True):
-        np.testing.assert_array_equal(one.points, other.points)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(one.points, other.points)
     hidden = [bool(np.isnan(points).all()) for points in shown]
     assert sum(hidden) == 12 and not np.isnan(shown[0]).any()
 
