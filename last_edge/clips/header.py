@@ -49,8 +49,14 @@ class StoreHeader:
     shape: tuple[int, ...]
     files: dict[str, StoredFile]
     content_sha256: str
+    about_sha256: str = ""
     about: dict[str, Any] = field(default_factory=dict)
     schema_version: int = 1
+
+
+def about_sha256(about: dict[str, Any]) -> str:
+    """Identity of the description, so that a changed licence or axis is found too."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def content_sha256(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge import records
-from last_edge.clips.header import CONFIDENCE, FRAMES, HEADER, INDEX, StoredFile, StoreHeader, content_sha256
+from last_edge.clips.header import (
+    CONFIDENCE,
+    FRAMES,
+    HEADER,
+    INDEX,
+    StoredFile,
+    StoreHeader,
+    about_sha256,
+    content_sha256,
+)
 from last_edge.clips.index import ClipIndex, read_index
 from last_edge.errors import InputError
 from last_edge.skeleton.clip import SkeletonClip, Units
@@ -116,7 +126,7 @@ class ClipStore:
         got_id = content_sha256(
             header.files, self.index, layout=header.layout, units=header.units, labels=header.labels
         )
-        if got_id != header.content_sha256:
+        if got_id != header.content_sha256 or about_sha256(header.about) != header.about_sha256:
             raise InputError("clip store: header has changed", where=self.path / HEADER)
 
     def _rows(self, clip: int) -> slice:
@@ -147,7 +157,7 @@ def _check_index(index: ClipIndex, header: StoreHeader, path: Path) -> None:
 def _mapped(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError) as error:
         raise InputError("clip store: damaged array", where=path, got=error) from error
     if array.shape != shape or array.dtype != dtype:
         got = f"{array.dtype} {array.shape}"

@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge import records
-from last_edge.clips.header import CONFIDENCE, FRAMES, HEADER, INDEX, StoredFile, StoreHeader, content_sha256
+from last_edge.clips.header import (
+    CONFIDENCE,
+    FRAMES,
+    HEADER,
+    INDEX,
+    StoredFile,
+    StoreHeader,
+    about_sha256,
+    content_sha256,
+)
 from last_edge.clips.index import ClipIndex, write_index
 from last_edge.errors import InputError
 from last_edge.files import writing_folder
@@ -88,7 +97,17 @@ class StoreWriter:
         files = {name: StoredFile.of(self._folder / name) for name in (FRAMES, CONFIDENCE, INDEX)}
         identity = content_sha256(files, index, layout=self._layout, units=self._units, labels=labels)
         shape = (self._frames.length, *(self._frames.row or ()))
-        header = StoreHeader(self._layout, self._units, labels, len(index), shape, files, identity, about)
+        header = StoreHeader(
+            layout=self._layout,
+            units=self._units,
+            labels=labels,
+            clips=len(index),
+            shape=shape,
+            files=files,
+            content_sha256=identity,
+            about_sha256=about_sha256(about),
+            about=about,
+        )
         records.save(header, self._folder / HEADER)
         return header
 

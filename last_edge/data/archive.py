@@ -105,7 +105,16 @@ def _check(source: Path, name: str, size: int) -> None:
 
 def _guarded(found: Iterator[Member], source: Path) -> Iterator[Member]:
     """Name the archive when it turns out to be damaged."""
-    damage = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, RuntimeError)
+    damage = (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        lzma.LZMAError,
+        zlib.error,
+        EOFError,
+        OSError,
+        RuntimeError,
+        ValueError,
+    )
     try:
         yield from found
     except (NotImplementedError, *damage) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
 import zlib
 from typing import Any
@@ -11,6 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import InputError
+
+DAMAGE = (zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError, OSError, EOFError, ValueError, KeyError,
+          NotImplementedError, RuntimeError, MemoryError)  # fmt: skip
+"""What zipfile and numpy raise on a damaged file."""
 
 
 def load_arrays(content: bytes, where: str) -> dict[str, NDArray[Any]]:
@@ -21,7 +26,7 @@ def load_arrays(content: bytes, where: str) -> dict[str, NDArray[Any]]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: _member(archive, name, where) for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, NotImplementedError) as error:
+    except DAMAGE as error:
         raise InputError("damaged .npz file", where=where, got=error) from error
 
 
@@ -41,3 +46,12 @@ def need(arrays: dict[str, NDArray[Any]], name: str, where: str) -> NDArray[Any]
     if name not in arrays:
         raise InputError(f"array {name!r} is absent", where=where, got=", ".join(sorted(arrays)))
     return arrays[name]
+
+
+def check_lengths(lengths: NDArray[Any], total: int, where: str) -> NDArray[np.int64]:
+    """(N,) frames of each clip, checked to be whole numbers that add up to `total`."""
+    if lengths.ndim != 1 or not np.issubdtype(lengths.dtype, np.integer) or (lengths < 1).any():
+        raise InputError("lengths must be whole numbers above 0", where=where, got=f"{lengths.dtype} {lengths.shape}")
+    if int(lengths.sum()) != total:
+        raise InputError("lengths do not add up to the frames", where=where, expected=total, got=int(lengths.sum()))
+    return lengths.astype(np.int64)

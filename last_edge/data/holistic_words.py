@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.data.archive import locate, members
-from last_edge.data.arrays import load_arrays, need
+from last_edge.data.arrays import check_lengths, load_arrays, need
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout
@@ -64,10 +64,11 @@ def _signer(
     arrays: dict[str, NDArray[Any]], signer: str, where: str, layout: str, stretch: NDArray[np.float32], fps: float
 ) -> Iterator[SkeletonClip]:
     points, confidence = _points(arrays, where, face=layout.endswith("83"))
-    lengths, labels, numbers = (need(arrays, name, where) for name in ("lens", "labels", "seq"))
+    lengths = check_lengths(need(arrays, "lens", where), len(points), where)
+    labels, numbers = need(arrays, "labels", where), need(arrays, "seq", where)
+    if not labels.shape == numbers.shape == lengths.shape:
+        raise InputError("labels do not fit the clips", where=where, expected=lengths.shape, got=labels.shape)
     ends = np.cumsum(lengths)
-    if not (len(lengths) == len(labels) == len(numbers)) or (len(ends) and ends[-1]) != len(points):
-        raise InputError("lengths do not add up to the frames", where=where, expected=len(points), got=lengths.sum())
     for label, number, length, end in zip(labels.tolist(), numbers.tolist(), lengths.tolist(), ends, strict=True):
         rows = slice(end - length, end)
         yield SkeletonClip.from_points(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.data.archive import locate, members
-from last_edge.data.arrays import load_arrays, need
+from last_edge.data.arrays import check_lengths, load_arrays, need
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton.clip import SkeletonClip, Units
 from last_edge.skeleton.layout import Layout, load_layout
@@ -50,7 +50,7 @@ def _clips(
     if unknown:
         raise InputError("unknown arrays", where=where, expected=", ".join(KNOWN), got=", ".join(unknown))
     frames = _frames(need(arrays, "frames", where), layout, where)
-    lengths = _lengths(need(arrays, "lengths", where), len(frames), where)
+    lengths = check_lengths(need(arrays, "lengths", where), len(frames), where)
     about = {name: _per_clip(arrays, name, len(lengths), where) for name in KNOWN[2:] if name != "confidence"}
     confidence = _confidence(arrays, frames, where)
     unit = str(arrays["units"]) if "units" in arrays else units
@@ -86,14 +86,6 @@ def _frames(frames: NDArray[Any], layout: Layout, where: str) -> NDArray[np.floa
     if np.isinf(narrow).any():
         raise InputError("infinite point", where=where, expected="finite numbers, NaN where a point is missing")
     return narrow if frames.ndim == 4 else narrow[:, None]
-
-
-def _lengths(lengths: NDArray[Any], total: int, where: str) -> NDArray[np.int64]:
-    if lengths.ndim != 1 or not np.issubdtype(lengths.dtype, np.integer) or (lengths < 1).any():
-        raise InputError("lengths must be whole numbers above 0", where=where, got=f"{lengths.dtype} {lengths.shape}")
-    if int(lengths.sum()) != total:
-        raise InputError("lengths do not add up to the frames", where=where, expected=total, got=int(lengths.sum()))
-    return lengths.astype(np.int64)
 
 
 def _per_clip(arrays: dict[str, NDArray[Any]], name: str, clips: int, where: str) -> list[str]:

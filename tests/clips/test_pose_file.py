@@ -35,7 +35,12 @@ def test_points_are_found_by_name_and_counted_in_image_heights():
     content = pose_bytes({"POSE_LANDMARKS": ["RIGHT_WRIST", "NOSE"], "RIGHT_HAND_LANDMARKS": ["INDEX_FINGER_TIP"]})
     clip = pose_clip(content, "x.pose")
     names = clip.layout.names
-    assert (clip.layout.name, clip.units, clip.fps, clip.coords.shape) == ("mediapipe_holistic83", "image01", 25, (1, 6, 83, 3))
+    assert (clip.layout.name, clip.units, clip.fps, clip.coords.shape) == (
+        "mediapipe_holistic83",
+        "image01",
+        25,
+        (1, 6, 83, 3),
+    )
     np.testing.assert_allclose(clip.coords[0, 0, names.index("right_wrist")], [0.0, 0.5, 0.5])
     np.testing.assert_allclose(clip.coords[0, 0, names.index("nose")], [0.01, 0.5, 0.5])
     np.testing.assert_allclose(clip.coords[0, 0, names.index("right_hand_index_tip")], [0.02, 0.5, 0.5])

@@ -167,9 +167,9 @@ def test_one_changed_byte_is_found_by_verify(store_path, name):
     assert name in str(caught.value)
 
 
-def test_changed_label_names_are_found_by_verify(store_path):
-    header = json.loads((store_path / "store.json").read_text())
-    header["labels"] = ["b", "a"]
+@pytest.mark.parametrize("change", [{"labels": ["b", "a"]}, {"units": "image01"}, {"about": {"licence": "free"}}])
+def test_changed_header_is_found_by_verify(store_path, change):
+    header = json.loads((store_path / "store.json").read_text()) | change
     (store_path / "store.json").write_text(json.dumps(header))
     with pytest.raises(InputError, match="header has changed"):
         ClipStore.open(store_path).verify()
@@ -192,6 +192,15 @@ def test_pickle_in_place_of_frames_is_refused_unread(store_path):
     size = file.stat().st_size
     file.write_bytes(pickle.dumps(Evil()).ljust(size, b"\0"))
     with pytest.raises(InputError, match="damaged array"):
+        ClipStore.open(store_path)
+
+
+def test_damaged_array_header_is_refused(store_path):
+    file = store_path / "frames.npy"
+    file.write_bytes(file.read_bytes().replace(b"'shape': (", b"'shape': (("))
+    content = file.read_bytes()
+    file.write_bytes(content[:-1])
+    with pytest.raises(InputError, match=r"damaged array"):
         ClipStore.open(store_path)
 
 
