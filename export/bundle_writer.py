@@ -184,6 +184,10 @@ def _provenance(checkpoint: Checkpoint) -> Provenance:
 
 
 def _plain(options: QuantizeOptions) -> dict[str, Figure]:
-    """Options as the manifest's figures."""
-    plain = records.to_dict(options)
-    return {**plain, "keep_float": " ".join(options.keep_float), "float_head": str(options.float_head).lower()}
+    """Options as the manifest's figures; those that had no say are left out."""
+    plain: dict[str, Figure] = {"method": options.method, "float_head": str(options.float_head).lower()}
+    if options.method == "percentile":
+        plain["percentile"] = options.percentile
+    if options.keep_float:
+        plain["keep_float"] = " ".join(options.keep_float)
+    return plain

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME, Figure, Manifest
 
+PARITY = ("pair", "on", "n", "max_abs", "mean_abs", "agreement")
+
 
 def render_card(manifest: Manifest, *, sizes: dict[str, int]) -> str:
     """Markdown of a bundle; `sizes` are the bytes of each graph by precision."""
@@ -11,7 +13,7 @@ def render_card(manifest: Manifest, *, sizes: dict[str, int]) -> str:
         _head(manifest),
         _table("Measured on the exported files", _metric_rows(manifest, sizes)),
         _input(manifest),
-        _table("Parity", [_cells(row) for row in manifest.parity]),
+        _table("Parity", [_cells({name: row[name] for name in PARITY}) for row in manifest.parity]),
         _calibration(manifest),
         _provenance(manifest),
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,12 +35,13 @@ CALIBRATION_BATCH = 32
 class QuantizeOptions:
     """How ranges are found and what stays float.
 
-    method: `minmax`, `percentile` (of |x|) or `entropy`. percentile: share of values inside the range.
+    method: `minmax`; `percentile`, the share of values inside the range; or `entropy`, the range whose 8-bit histogram
+    is nearest to the float one (Migacz 2017), which keeps the most answers on long-tailed activations.
     keep_float: names of further nodes to leave in float, when one of them costs accuracy.
     float_head: leave pooling and classifier in float; they are a thousandth of the work.
     """
 
-    method: Method = "minmax"
+    method: Method = "entropy"
     percentile: float = 99.99
     keep_float: tuple[str, ...] = ()
     float_head: bool = True
@@ -102,7 +105,7 @@ def calibrate(graph: bytes, points: NDArray[np.float32], options: QuantizeOption
     features = nodes[_door(nodes)].output[0]
     parts = onnx.utils.Extractor(proto)
     front = open_session(parts.extract_model([INPUT_NAME], [features]).SerializeToString())
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):  # its progress is no result
         calibrator = _calibrator(parts.extract_model([features], [OUTPUT_NAME]), Path(folder), options)
         for start in range(0, len(points), CALIBRATION_BATCH):
             batch = front.run([features], {INPUT_NAME: points[start : start + CALIBRATION_BATCH]})[0]

@@ -44,7 +44,7 @@ def export(
 def quantize(
     bundle: BundlePath,
     store: Annotated[Path, typer.Option(help="Clip store: its train split finds the ranges.")],
-    method: Annotated[Method, typer.Option(help="How ranges are found.")] = "minmax",
+    method: Annotated[Method, typer.Option(help="How ranges are found.")] = "entropy",
     percentile: Annotated[float, typer.Option(help="Share of values inside the range, for percentile.")] = 99.99,
     clips: Annotated[int, typer.Option(min=1, help="Most calibration clips, drawn by class.")] = 1000,
     keep_float: Annotated[list[str] | None, typer.Option(help="Node of the FP32 graph to leave in float.")] = None,

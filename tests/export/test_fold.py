@@ -30,15 +30,24 @@ def points(spec: InputSpec, *, clips: int = 4, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(values)
 
 
+def shake(model: nn.Module) -> None:
+    """Move norms, masks, gates and pooling away from where training starts."""
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d)
+    for module in model.modules():
+        if isinstance(module, norms):
+            module.running_var.uniform_(0.5, 2.0)  # type: ignore[union-attr]
+            for value in (module.weight.data, module.bias.data, module.running_mean):
+                value.add_(0.3 * torch.randn_like(value))  # type: ignore[union-attr, arg-type]
+    for key, value in model.named_parameters():
+        if key.endswith(("alpha", "edge", "pool_gate")):
+            value.data.add_(0.3 * torch.randn_like(value))
+
+
 def trained(name: str, spec: InputSpec, **options: Any) -> LandmarkModel:
     """A model whose weights, norms, masks and gates are all far from their start."""
     torch.manual_seed(7)
     model = create_model(name, spec=spec, classes=14, **options)
-    for key, value in {**dict(model.named_parameters()), **dict(model.named_buffers())}.items():
-        if key.endswith(("alpha", "edge", "pool_gate", "running_mean")) or ("bn" in key and value.is_floating_point()):
-            value.data.add_(0.3 * torch.randn_like(value))
-        if key.endswith("running_var"):
-            value.data = value.data.abs() + 0.5
+    shake(model)
     return model.eval()
 
 

@@ -1,0 +1,96 @@
+"""Static INT8: where Q and DQ stand, what stays float, which clips find the ranges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from last_edge.bundle import Bundle
+from last_edge.clips.store import ClipStore
+from last_edge.data.dataset import plain_batch
+from last_edge.errors import InputError, UsageError
+from last_edge.export.calibration import calibration_clips
+from last_edge.export.quantize import QuantizeOptions, float_nodes, quantize_graph
+from last_edge.export.session import logits_of
+
+
+@pytest.fixture(scope="module")
+def graph(exported: Path) -> bytes:
+    return Bundle.open(exported).graph("fp32")
+
+
+@pytest.fixture(scope="module")
+def proto(quantized: Path) -> onnx.ModelProto:
+    return onnx.load_from_string(Bundle.open(quantized).graph("int8"))
+
+
+def test_convolutions_and_products_read_int8_weights_a_channel(proto: onnx.ModelProto) -> None:
+    constants = {initializer.name: initializer for initializer in proto.graph.initializer}
+    made_by = {node.output[0]: node for node in proto.graph.node}
+    convolutions = [node for node in proto.graph.node if node.op_type == "Conv"][1:]
+    products = [node for node in proto.graph.node if node.op_type == "MatMul"]
+    assert len(convolutions) == 17 and len(products) == 9
+    for node in (*convolutions, *products):
+        activation, weight = (made_by[name] for name in node.input[:2])
+        assert activation.op_type == weight.op_type == "DequantizeLinear"
+        stored = constants[weight.input[0]]
+        assert stored.data_type == onnx.TensorProto.INT8
+        channels = stored.dims[1] if node.op_type == "MatMul" else stored.dims[0]
+        assert list(constants[weight.input[1]].dims) == [channels]
+        assert constants[activation.input[2]].data_type == onnx.TensorProto.UINT8
+
+
+def test_the_front_and_the_first_convolution_stay_float(proto: onnx.ModelProto) -> None:
+    kinds = [node.op_type for node in proto.graph.node if "Dequantize" not in node.op_type]
+    first = kinds.index("QuantizeLinear")
+    assert kinds[:first].count("Conv") == 1
+    assert {"IsNaN", "Where"} <= set(kinds[:first])
+    assert not {"IsNaN", "Where"} & set(kinds[first:])
+
+
+def test_it_is_small_and_close(graph: bytes, quantized: Path, store: ClipStore) -> None:
+    bundle = Bundle.open(quantized)
+    assert len(bundle.graph("int8")) < 0.5 * len(graph)
+    points = plain_batch(store, store.select(split="test"), bundle.manifest.input)
+    expected, got = logits_of(graph, points), logits_of(bundle.graph("int8"), points)
+    assert np.abs(expected - got).max() < 0.1 * np.abs(expected).max()
+    assert np.abs(expected - got).max() > 0
+
+
+@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy"])
+def test_every_method_is_repeatable_and_silent(
+    graph: bytes, store: ClipStore, quantized: Path, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    points = plain_batch(store, np.arange(6), Bundle.open(quantized).manifest.input)
+    options = QuantizeOptions(method=method)  # type: ignore[arg-type]
+    once = quantize_graph(graph, points, options)
+    assert once == quantize_graph(graph, points, options)
+    assert np.isfinite(logits_of(once, points)).all()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_named_node_stays_float(graph: bytes) -> None:
+    proto = onnx.load_from_string(graph)
+    last = [node.name for node in proto.graph.node if node.op_type == "Conv"][-1]
+    assert last not in float_nodes(proto, QuantizeOptions())
+    assert last in float_nodes(proto, QuantizeOptions(keep_float=(last,)))
+    with pytest.raises(UsageError, match=r"unknown node 'Conv_x'(.|\n)*Conv_"):
+        float_nodes(proto, QuantizeOptions(keep_float=("Conv_x",)))
+
+
+def test_calibration_clips_come_evenly_from_train(store: ClipStore) -> None:
+    chosen = calibration_clips(store, count=12, seed=0)
+    assert set(store.index.split[chosen]) == {"train"}
+    assert np.bincount(store.index.label[chosen]).tolist() == [4, 4, 4]
+    assert len(set(chosen.tolist())) == 12
+    np.testing.assert_array_equal(chosen, calibration_clips(store, count=12, seed=0))
+    assert not np.array_equal(chosen, calibration_clips(store, count=12, seed=1))
+    assert len(calibration_clips(store, count=1000, seed=0)) == 24
+
+
+def test_no_calibration_clips_is_an_error(graph: bytes) -> None:
+    with pytest.raises(InputError, match="no calibration clips"):
+        quantize_graph(graph, np.zeros((0, 16, 22, 3), np.float32))
