@@ -33,7 +33,9 @@ def test_shrec_to_hand_is_the_way_back():
 
 @pytest.mark.parametrize(("side", "first"), [("left", 33), ("right", 54)])
 def test_a_hand_is_cut_out_of_the_body(side, first):
-    hand = convert(numbered("mediapipe_holistic75"), source="mediapipe_holistic75", target="mediapipe_hand21", side=side)
+    hand = convert(
+        numbered("mediapipe_holistic75"), source="mediapipe_holistic75", target="mediapipe_hand21", side=side
+    )
     assert hand[0, 0, :, 0].tolist() == list(range(first, first + 21))
 
 

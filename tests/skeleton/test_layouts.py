@@ -42,7 +42,9 @@ def test_graph_is_connected_and_every_joint_belongs_to_a_part(name):
 @pytest.mark.parametrize("name", JOINTS)
 def test_tree_and_limbs_are_their_own_mirror_image(name):
     layout, mirror = get_layout(name), get_layout(name).mirror
-    assert [mirror[parent] for parent in layout.parents] == [layout.parents[mirror[joint]] for joint in range(layout.joints)]
+    assert [mirror[parent] for parent in layout.parents] == [
+        layout.parents[mirror[joint]] for joint in range(layout.joints)
+    ]
     limbs = {frozenset(limb) for limb in layout.limbs}
     assert {frozenset(mirror[end] for end in limb) for limb in limbs} == limbs
 
