@@ -1,0 +1,107 @@
+"""Benchmarks measure the very files of a bundle, fairly, and say what was measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from last_edge.errors import GateError, InputError, UsageError
+from last_edge.files import sha256_of
+from last_edge.tools.bench.measure import Schedule, summarise, time_in_turns
+from last_edge.tools.bench.record import load_records, save_records
+from last_edge.tools.bench.run import BenchOptions, bench_bundles
+
+QUICK = BenchOptions(memory=False, schedule=Schedule(rounds=2, calls=3, warm_up=1))
+METRICS = {"int8": {"top1": 91.5, "top3": 99.0, "n": 840, "split": "test"}}
+
+
+def quick_bench(path: Path, **changes: Any) -> list[Any]:
+    return bench_bundles([path], BenchOptions(memory=False, schedule=QUICK.schedule, **changes))
+
+
+def test_calls_take_turns_and_each_round_starts_with_another() -> None:
+    order: list[str] = []
+    calls = [lambda index, name=name: order.append(f"{name}{index}") for name in "ab"]
+    time_in_turns(calls, Schedule(rounds=2, calls=2, warm_up=1))
+    assert order == ["a0", "b0", "a0", "a1", "b0", "b1", "b0", "b1", "a0", "a1"]
+
+
+def test_latency_comes_from_the_clock() -> None:
+    ticks = iter(np.cumsum([0.0, 0.001, 0.0, 0.003, 0.0, 0.002]).tolist())
+    (latency,) = time_in_turns([lambda index: None], Schedule(1, 3, 0), clock=lambda: next(ticks))
+    assert latency.p50 == pytest.approx(2.0)
+    assert latency.p99 == pytest.approx(2.98)
+    assert latency.calls == 3
+
+
+def test_one_disturbed_round_does_not_move_the_median() -> None:
+    rounds = np.array([[1.0, 1.0, 1.0], [1.0, 1.2, 1.0], [50.0, 50.0, 50.0]])
+    latency = summarise(rounds)
+    assert latency.p50 == 1.0
+    assert latency.p99 > 49.0
+
+
+def test_record_names_the_file_and_carries_its_own_accuracy(make_bundle: Any) -> None:
+    path = make_bundle(metrics=METRICS)
+    fp32, int8 = bench_bundles([path], QUICK)
+    assert (fp32.precision, int8.precision) == ("fp32", "int8")
+    assert int8.artefact_sha256 == sha256_of(path / "model.int8.onnx")
+    assert int8.size_bytes == (path / "model.int8.onnx").stat().st_size
+    assert (int8.top1, int8.n, int8.split) == (91.5, 840, "test")
+    assert fp32.top1 is None, "accuracy of another file must not be borrowed"
+    assert 0 < fp32.p50_ms <= fp32.p95_ms <= fp32.p99_ms
+    assert (fp32.calls, fp32.rounds, fp32.input_shape) == (6, 2, (1, 8, 22, 3))
+
+
+def test_precision_that_is_not_there(make_bundle: Any) -> None:
+    with pytest.raises(InputError, match="no fp16 graph"):
+        quick_bench(make_bundle(), precisions=("fp16",))
+
+
+def test_unknown_backend_names_the_known(make_bundle: Any) -> None:
+    with pytest.raises(UsageError, match="onnxruntime-cpu"):
+        quick_bench(make_bundle(), backend="onnxruntime")
+
+
+def test_records_survive_a_round_trip_and_strangers_are_refused(make_bundle: Any, tmp_path: Path) -> None:
+    rows = bench_bundles([make_bundle()], QUICK)
+    path = tmp_path / "bench.json"
+    save_records(rows, path)
+    assert load_records(path) == rows
+    content = json.loads(path.read_text())
+    content[1]["p51_ms"] = 1.0
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"p51_ms(?s:.)*bench.json › 1"):
+        load_records(path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell a process's memory")
+def test_memory_is_that_of_a_process_of_its_own(make_bundle: Any) -> None:
+    options = BenchOptions(precisions=("fp32",), schedule=QUICK.schedule)
+    ballast = np.ones(40_000_000)
+    (row,) = bench_bundles([make_bundle()], options)
+    assert row.rss_mb is not None
+    assert 20 < row.rss_mb < ballast.nbytes / 2**20, "the memory of the benchmark itself must not count"
+
+
+def test_command_prints_one_json_list(make_bundle: Any, tmp_path: Path) -> None:
+    arguments = [str(make_bundle(metrics=METRICS)), "--json", "--repeats", "1", "--calls", "2", "--no-memory"]
+    command = [sys.executable, "-m", "last_edge.tools.cli", "bench", *arguments, "--out", str(tmp_path / "b.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = json.loads(done.stdout)
+    assert {"backend", "precision", "threads", "p50_ms", "p95_ms", "p99_ms", "size_bytes"} <= set(rows[0])
+    assert [row["precision"] for row in rows] == ["fp32", "int8"]
+    assert rows == json.loads((tmp_path / "b.json").read_text())
+
+
+def test_slower_than_allowed_is_a_failed_gate(make_bundle: Any) -> None:
+    from last_edge.tools.bench_command import bench
+
+    with pytest.raises(GateError, match=r"p50 <= 1e-09 ms"):
+        bench([make_bundle()], repeats=1, calls=1, memory=False, max_ms=1e-9)

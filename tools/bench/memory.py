@@ -1,0 +1,48 @@
+"""Peak memory of a fresh process that loads one graph and runs it; `python -m last_edge.tools.bench.memory FOLDER`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.runtime.backends import BACKENDS
+
+CALLS = 3
+STATUS = Path("/proc/self/status")
+
+
+def peak_memory(graph: bytes, points: NDArray[np.float32], *, backend: str, threads: int) -> float | None:
+    """MB a process needs to import the runtime, load `graph` and run `points` (1, T, V, C); None where unknown."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "model.onnx").write_bytes(graph)
+        np.save(Path(folder, "points.npy"), points)
+        command = [sys.executable, "-m", "last_edge.tools.bench.memory", folder, backend, str(threads)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return float(done.stdout) if done.returncode == 0 and done.stdout.strip() else None
+
+
+def own_peak() -> float | None:
+    """MB this process has held at most, None on systems that do not tell."""
+    if not STATUS.exists():
+        return None
+    line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    return round(int(line.split()[1]) / 1024.0, 1)
+
+
+def main(folder: str, backend: str, threads: str) -> None:
+    """Load, run, and write the peak to stdout."""
+    model = BACKENDS[backend](Path(folder, "model.onnx"), threads=int(threads))
+    points = np.load(Path(folder, "points.npy"), allow_pickle=False)
+    for _ in range(CALLS):
+        model(points)
+    peak = own_peak()
+    sys.stdout.write("" if peak is None else f"{peak}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,65 @@
+"""`BenchRecord`: one exported file measured on one machine; a `bench.json` is a list of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from last_edge import records
+from last_edge.errors import InputError
+from last_edge.files import write_text
+
+BENCH_FILE = "bench.json"
+
+
+@dataclass(frozen=True)
+class BenchRecord:
+    """One row: artefact sha256 × device × backend × precision × threads.
+
+    artefact: the bundle as it was named. file: the graph inside it, artefact_sha256: of that graph's bytes.
+    device: the processor. p50_ms: median over rounds of each round's median; p95_ms, p99_ms: of all timed calls,
+    batch 1. calls: how many were timed. rss_mb: peak memory of a fresh process that loads the file and runs it.
+    load_ms: opening the graph. top1, top3: percent over `n` clips of `split`, as measured of this very file and
+    written in the manifest; None where it was not.
+    """
+
+    artefact: str
+    artefact_sha256: str
+    name: str
+    file: str
+    device: str
+    cores: int
+    platform: str
+    backend: str
+    backend_version: str
+    precision: str
+    threads: int
+    input_shape: tuple[int, ...]
+    calls: int
+    rounds: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    size_bytes: int
+    load_ms: float
+    rss_mb: float | None = None
+    top1: float | None = None
+    top3: float | None = None
+    n: int | None = None
+    split: str = ""
+    schema_version: int = 1
+
+
+def save_records(rows: Sequence[BenchRecord], path: Path) -> None:
+    """Write rows as a JSON list."""
+    write_text(path, json.dumps([records.to_dict(row) for row in rows], indent=2) + "\n")
+
+
+def load_records(path: Path) -> list[BenchRecord]:
+    """Read a `bench.json`; `InputError` names file, row and field when it does not fit."""
+    content = records.read_json(path)
+    if not isinstance(content, list):
+        raise InputError("not a list of bench records", where=path, hint="last-edge bench BUNDLE --out bench.json")
+    return [records.from_dict(BenchRecord, row, where=f"{path} › {index}") for index, row in enumerate(content)]

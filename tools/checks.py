@@ -1,0 +1,161 @@
+"""What `last-edge doctor` looks at. Every check looks and reports; none changes anything or raises."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+from last_edge.errors import MissingError
+
+OLDEST_PYTHON, FIRST_UNTRIED_PYTHON = (3, 11), (3, 14)
+# Package -> the extra that brings it; "" for what every command needs.
+PACKAGES = {
+    "numpy": "",
+    "omegaconf": "",
+    "rich": "",
+    "typer": "",
+    "pyarrow": "runtime",
+    "onnxruntime": "runtime",
+    "mediapipe": "runtime",
+    "opencv-python": "runtime",
+    "pose-format": "runtime",
+    "torch": "train",
+    "safetensors": "train",
+    "scipy": "train",
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnxslim": "export",
+    "matplotlib": "report",
+    "jinja2": "report",
+}
+# Instruction set as Linux names it -> what it is good for here.
+CPU_FLAGS = {
+    "avx2": "fast float32",
+    "avx512f": "wider float32",
+    "avx512_vnni": "fast INT8",
+    "avx_vnni": "fast INT8",
+    "avx512_bf16": "fast bfloat16 training",
+    "amx_int8": "INT8 tiles",
+    "asimddp": "fast INT8 on ARM",
+}
+CPU_INFO = Path("/proc/cpuinfo")
+FETCH = "last-edge models fetch"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. needed: every command needs it. mend: the command that brings it."""
+
+    group: str
+    name: str
+    ok: bool
+    found: str
+    mend: str = ""
+    needed: bool = False
+
+
+def all_checks() -> list[Check]:
+    """Every check, group by group."""
+    groups = (_python, _packages, _processor, _gpu, _cameras, _landmark_models, _real_data)
+    return [check for group in groups for check in group()]
+
+
+def fetch_missing() -> None:
+    """Fetch every landmark model that is not whole in the cache. Raises `MissingError` where the network is absent."""
+    from last_edge.runtime.landmarks.models import MODELS, fetch
+
+    for name in MODELS:
+        fetch(name)
+
+
+def _python() -> Iterator[Check]:
+    fits = OLDEST_PYTHON <= sys.version_info[:2] < FIRST_UNTRIED_PYTHON
+    mend = "make setup PYTHON=python3.11"
+    yield Check("Python", "version", fits, platform.python_version(), mend, needed=True)
+
+
+def _packages() -> Iterator[Check]:
+    for name, extra in PACKAGES.items():
+        found = installed(name)
+        mend = f"pip install 'last-edge[{extra}]'" if extra else "pip install last-edge"
+        yield Check("Packages", name, found is not None, found or "not installed", mend, needed=not extra)
+
+
+def installed(package: str) -> str | None:
+    """An installed package's version."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> Iterator[Check]:
+    from last_edge.train.environment import processor
+
+    yield Check("Processor", "model", True, f"{processor()}, {os.cpu_count()} cores")
+    flags = cpu_flags(CPU_INFO)
+    for flag in CPU_FLAGS:
+        if flag in flags:
+            yield Check("Processor", flag, True, CPU_FLAGS[flag])
+    fast = {flag for flag, use in CPU_FLAGS.items() if "INT8" in use}
+    if flags and not fast & flags:
+        yield Check("Processor", "INT8 instructions", False, "none: INT8 files will be smaller, hardly faster")
+
+
+def cpu_flags(info: Path) -> frozenset[str]:
+    """Instruction sets of the first core; empty where the system does not list them."""
+    if not info.exists():
+        return frozenset()
+    lines = (line.partition(":") for line in info.read_text().splitlines())
+    found = next((flags for name, _, flags in lines if name.strip() in ("flags", "Features")), "")
+    return frozenset(found.split())
+
+
+def _gpu() -> Iterator[Check]:
+    """Asks torch where it is installed; this is the one slow check."""
+    if util.find_spec("torch") is None:
+        return
+    import torch
+
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            yield Check("GPU", f"cuda:{index}", True, torch.cuda.get_device_name(index))
+    else:
+        found = f"none that torch {torch.__version__} can use; training runs on the processor"
+        yield Check("GPU", "cuda", False, found)
+
+
+def _cameras() -> Iterator[Check]:
+    devices = sorted(Path("/dev").glob("video*"))
+    for device in devices:
+        usable = os.access(device, os.R_OK | os.W_OK)
+        mend = "sudo usermod -aG video $USER"
+        yield Check("Cameras", device.name, usable, str(device) if usable else f"{device}: no permission", mend)
+    if not devices and sys.platform == "linux":
+        yield Check("Cameras", "camera", False, "none", "plug one in, or use --source FILE.mp4")
+
+
+def _landmark_models() -> Iterator[Check]:
+    from last_edge.runtime.landmarks.models import MODELS, model_path
+
+    for name in MODELS:
+        try:
+            yield Check("Landmark models", name, True, str(model_path(name)))
+        except MissingError as error:
+            yield Check("Landmark models", name, False, error.what, error.hint or f"{FETCH} {name}")
+
+
+def _real_data() -> Iterator[Check]:
+    """Looks for the benchmark data sets; needs the training extra to know where."""
+    try:
+        from last_edge.data.find import PLACES, VARIABLE, find_data
+    except ImportError:
+        return
+    for name in PLACES:
+        path = find_data(name)
+        yield Check("Real data", name, path is not None, str(path or "not found"), f"export {VARIABLE}=/path/to/data")

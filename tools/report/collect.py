@@ -1,0 +1,145 @@
+"""Gathering what lies under the given paths: training runs, bundles, bench records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from last_edge import records
+from last_edge.bundle import Bundle
+from last_edge.bundle.archive import SUFFIX
+from last_edge.bundle.manifest import MANIFEST, model_file
+from last_edge.errors import InputError
+from last_edge.tools.bench.record import BENCH_FILE, BenchRecord, load_records
+
+RUN_FILES = ("run.json", "final.json", "metrics.jsonl")
+DEEPEST = 4
+Metrics = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run's folder. final: empty while it is unfinished. history: a row an epoch. size_bytes: of the weights."""
+
+    path: Path
+    final: Metrics
+    history: tuple[dict[str, float], ...]
+    recipe: str
+    environment: dict[str, Any]
+    size_bytes: int | None
+
+
+@dataclass(frozen=True)
+class BundleResult:
+    """A bundle with every hash checked. measured: full metrics by precision, where a store was at hand."""
+
+    bundle: Bundle
+    measured: dict[str, Metrics] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.bundle.path
+
+    def size(self, precision: str) -> int:
+        """Bytes of one graph."""
+        return len(self.bundle.read(model_file(precision)))
+
+    def sha256(self, precision: str) -> str:
+        """sha256 of one graph."""
+        return self.bundle.manifest.files[model_file(precision)]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """All that was found. bench: records by the sha256 of the graph they measured."""
+
+    runs: tuple[RunResult, ...]
+    bundles: tuple[BundleResult, ...]
+    bench: dict[str, list[BenchRecord]]
+
+
+def collect(paths: Sequence[Path]) -> Collection:
+    """Read every run, bundle and bench record under `paths`; `InputError` names a damaged file, or finds nothing."""
+    folders = list(_unique(found for path in paths for found in find_artefacts(path)))
+    if not folders:
+        where = ", ".join(map(str, paths))
+        raise InputError("no run and no bundle here", where=where, hint="last-edge train, last-edge export")
+    bundles = tuple(BundleResult(Bundle.open(path)) for path in folders if is_bundle(path))
+    runs = tuple(read_run(path) for path in folders if not is_bundle(path))
+    return Collection(runs, bundles, read_bench([*paths, *folders]))
+
+
+def find_artefacts(path: Path, *, depth: int = 0) -> Iterator[Path]:
+    """Runs and bundles at or below `path`, in order of name; nothing inside of one is searched."""
+    if not path.exists():
+        raise InputError("no such file or folder", where=path)
+    if is_bundle(path) or is_run(path):
+        yield path
+    elif path.is_dir() and depth < DEEPEST:
+        for child in sorted(path.iterdir()):
+            if not child.name.startswith(".") and not child.name.endswith((".partial", ".old")):
+                yield from find_artefacts(child, depth=depth + 1)
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a bundle lies here, by its name or its manifest."""
+    return path.suffix == SUFFIX or (path / MANIFEST).is_file()
+
+
+def is_run(path: Path) -> bool:
+    """Whether a training run lies here."""
+    return any((path / name).is_file() for name in RUN_FILES)
+
+
+def read_run(path: Path) -> RunResult:
+    """A run's figures; what it has not written yet is empty."""
+    best = _best_checkpoint(path)
+    recipe, weights, environment = path / "recipe.yaml", best / "model.safetensors", best / "env.json"
+    return RunResult(
+        path,
+        final=records.read_json(path / "final.json") if (path / "final.json").exists() else {},
+        history=_history(path / "metrics.jsonl"),
+        recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
+        environment=records.read_json(environment) if environment.exists() else {},
+        size_bytes=weights.stat().st_size if weights.exists() else None,
+    )
+
+
+def read_bench(paths: Iterable[Path]) -> dict[str, list[BenchRecord]]:
+    """Records of every `bench.json` in the given folders and those that hold them, by the graph's sha256."""
+    folders = [place for path in paths for place in (path, path.parent)]
+    found: dict[str, list[BenchRecord]] = {}
+    for file in _unique(folder / BENCH_FILE for folder in folders if (folder / BENCH_FILE).is_file()):
+        for record in load_records(file):
+            rows = found.setdefault(record.artefact_sha256, [])
+            if record not in rows:
+                rows.append(record)
+    return found
+
+
+def _best_checkpoint(path: Path) -> Path:
+    if not (path / "run.json").exists():
+        return path
+    pointer = records.read_json(path / "run.json")
+    return path / "checkpoints" / str(pointer.get("best", "")) if isinstance(pointer, dict) else path
+
+
+def _history(path: Path) -> tuple[dict[str, float], ...]:
+    if not path.exists():
+        return ()
+    try:
+        return tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError("not a list of JSON lines", where=path, got=error) from error
+
+
+def _unique(paths: Iterable[Path]) -> Iterator[Path]:
+    seen = set()
+    for path in paths:
+        if path.resolve() not in seen:
+            seen.add(path.resolve())
+            yield path

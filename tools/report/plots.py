@@ -1,0 +1,140 @@
+"""Plots as inline SVG that takes its ink from the page, so one drawing serves light and dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from last_edge.tools.report.collect import RunResult
+from last_edge.tools.report.rows import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK = "#010203"  # stands for the page's text colour until `_finish` replaces it
+SERIES = ("#2f7ed8", "#d9822b", "#3fa45b", "#b65fcf", "#d14b58", "#8a8d91")
+BLUES = LinearSegmentedColormap.from_list("share", [(0.18, 0.49, 0.85, 0.0), (0.18, 0.49, 0.85, 1.0)])
+STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.18,
+    "legend.frameon": False,
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("grid.color", "legend.labelcolor"), INK),
+}
+MOST_TICKS = 40
+
+
+def curves(runs: Sequence[RunResult], *, keys: Mapping[str, str], title: str) -> str | None:
+    """Epoch curves of every run; `keys` maps a history column to its line style. None when no run has one."""
+    shown = [run for run in runs if any(key in row for row in run.history for key in keys)]
+    if not shown:
+        return None
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}):
+        figure, axes = _canvas(5.4, 3.3)
+        for run, colour in zip(shown, _colours(), strict=False):
+            for key, style in keys.items():
+                _draw_curve(axes, run, key, style, colour)
+        axes.set(xlabel="epoch", ylabel=title)
+        axes.legend(fontsize=9)
+        return _finish(figure)
+
+
+def accuracy_against_latency(rows: Sequence[Row]) -> str | None:
+    """Top-1 over p50 of every exported file that has both; a circle's area follows the file's size."""
+    shown = [
+        (row.precision, row.p50_ms, row.top1, row.size_bytes)
+        for row in rows
+        if row.p50_ms is not None and row.top1 is not None and row.size_bytes is not None
+    ]
+    if not shown:
+        return None
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "scatter"}):
+        figure, axes = _canvas(5.4, 3.3)
+        largest = max(size for _, _, _, size in shown)
+        for precision, colour in zip(sorted({name for name, *_ in shown}), _colours(), strict=False):
+            own = [figures for name, *figures in shown if name == precision]
+            milliseconds, top1, sizes = zip(*own, strict=True)
+            area = [40 + 260 * size / largest for size in sizes]
+            axes.scatter(milliseconds, top1, s=area, color=colour, alpha=0.75, label=precision)
+        axes.set(xlabel="p50 latency, ms (batch 1)", ylabel="top-1, %")
+        axes.margins(0.2)
+        axes.legend(fontsize=9, markerscale=0.6)
+        return _finish(figure)
+
+
+def confusion_matrix(counts: Sequence[Sequence[int]], labels: Sequence[str], *, name: str) -> str:
+    """Shares of each true class (row) by predicted class (column)."""
+    table = np.asarray(counts, np.float64)
+    share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    side = 2.2 + 0.17 * min(len(labels), MOST_TICKS)
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": f"confusion {name}", "axes.grid": False}):
+        figure, axes = _canvas(side, side)
+        axes.pcolormesh(share, cmap=BLUES, vmin=0, vmax=1, edgecolors=INK, linewidth=0.05)
+        axes.set(xlabel="predicted", ylabel="true", aspect="equal")
+        axes.invert_yaxis()
+        _name_classes(axes, labels)
+        return _finish(figure)
+
+
+def per_class_bars(per_class: Mapping[str, float], *, name: str) -> str:
+    """Share of clips recognised, class by class, the hardest on top."""
+    ordered = sorted(per_class.items(), key=lambda pair: (-pair[1], pair[0]))
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": f"bars {name}"}):
+        figure, axes = _canvas(5.4, 0.8 + 0.2 * len(ordered))
+        bars = axes.barh([label for label, _ in ordered], [share for _, share in ordered], color=SERIES[0], height=0.65)
+        axes.bar_label(bars, fmt="%.0f", padding=3, fontsize=8)
+        axes.set(xlabel="recognised, %", xlim=(0, 108), ylim=(-0.6, len(ordered) - 0.4))
+        axes.grid(axis="y", visible=False)
+        return _finish(figure)
+
+
+def _draw_curve(axes: Axes, run: RunResult, key: str, style: str, colour: str) -> None:
+    points = [(row["epoch"], row[key]) for row in run.history if key in row]
+    if points:
+        epochs, values = zip(*points, strict=True)
+        axes.plot(epochs, values, style, color=colour, linewidth=1.6, label=f"{run.path.name} {key.replace('_', ' ')}")
+
+
+def _colours() -> list[str]:
+    return list(SERIES) * 8
+
+
+def _name_classes(axes: Axes, labels: Sequence[str]) -> None:
+    if len(labels) > MOST_TICKS:
+        return
+    places = np.arange(len(labels)) + 0.5
+    axes.set_xticks(places, labels, rotation=90, fontsize=7)
+    axes.set_yticks(places, labels, fontsize=7)
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    return figure, axes
+
+
+def _finish(figure: Figure) -> str:
+    """The figure as an `<svg>` element without fixed size, foreign addresses or fixed ink."""
+    stream = io.StringIO()
+    nothing: dict[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(stream, format="svg", metadata=nothing)
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"|(<svg[^>]*?) height="[^"]*" width="[^"]*"', r"\1\2", svg)
+    svg = re.sub(r'\s?xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
+    return svg.replace(INK, "currentColor").strip()

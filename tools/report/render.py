@@ -1,0 +1,159 @@
+"""One report in three forms with the same rows: JSON for programs, Markdown for a repository, HTML for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from last_edge import __version__, records
+from last_edge.errors import MissingError
+from last_edge.tools.report.collect import BundleResult, Collection, RunResult
+from last_edge.tools.report.rows import Row, make_rows
+
+NOT_MEASURED = "not measured"
+TEMPLATES = Path(__file__).parent.parent / "templates"
+Report = dict[str, Any]
+
+
+def make_report(found: Collection, *, title: str, environment: dict[str, Any], command: str = "") -> Report:
+    """The whole report as plain values; the other forms are drawn from it."""
+    return {
+        "schema_version": 1,
+        "title": title,
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "last_edge": __version__,
+        "command": command,
+        "environment": environment,
+        "rows": [records.to_dict(row) for row in make_rows(found)],
+        "runs": [_run(run) for run in found.runs],
+        "bundles": [_bundle(result, found) for result in found.bundles],
+    }
+
+
+def to_json(report: Report) -> str:
+    """Indented JSON."""
+    return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+
+
+def to_markdown(report: Report) -> str:
+    """The table, and where its figures come from."""
+    header = list(COLUMNS)
+    lines = [f"# {report['title']}", "", _line(header), _line(["---"] * len(header))]
+    lines += [_line(cells(row)) for row in report["rows"]]
+    lines += [
+        "",
+        f"Made {report['made']} by `{report['command']}`." if report["command"] else f"Made {report['made']}.",
+    ]
+    lines += ["", *(f"- {name}: {value}" for name, value in facts(report["environment"]).items()), ""]
+    return "\n".join(lines)
+
+
+def to_html(report: Report, found: Collection) -> str:
+    """One self-contained page. Raises `MissingError` when jinja2 or matplotlib is absent."""
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+        from last_edge.tools.report.figures import draw
+    except ImportError as error:
+        hint = "pip install 'last-edge[report]'"
+        raise MissingError("reports need jinja2 and matplotlib", got=error, hint=hint) from error
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    page = environment.get_template("report.html.j2")
+    table = {"header": list(COLUMNS), "rows": [cells(Row(**row)) for row in report["rows"]]}
+    return page.render(
+        report=report, table=table, figures=draw(found), facts=facts(report["environment"]), missing=NOT_MEASURED
+    )
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A figure, or that it was not measured."""
+    return NOT_MEASURED if value is None else f"{value:,.{digits}f}"
+
+
+COLUMNS: dict[str, Callable[[Row], str]] = {
+    "artefact": lambda row: row.artefact,
+    "model": lambda row: row.model or NOT_MEASURED,
+    "precision": lambda row: row.precision,
+    "parameters": lambda row: number(row.params, 0),
+    "bytes": lambda row: number(row.size_bytes, 0),
+    "top-1 %": lambda row: number(row.top1),
+    "top-3 %": lambda row: number(row.top3),
+    "clips": lambda row: f"{row.n} {row.split}".strip() if row.n is not None else NOT_MEASURED,
+    "p50 ms": lambda row: number(row.p50_ms),
+    "p95 ms": lambda row: number(row.p95_ms),
+    "p99 ms": lambda row: number(row.p99_ms),
+    "MB held": lambda row: number(row.rss_mb, 1),
+    "threads": lambda row: NOT_MEASURED if row.threads is None else str(row.threads),
+    "measured on": lambda row: f"{row.device}, {row.backend}" if row.device else NOT_MEASURED,
+}
+
+
+def cells(row: Row | dict[str, Any]) -> list[str]:
+    """A row as the texts of both tables."""
+    own = row if isinstance(row, Row) else Row(**row)
+    return [show(own) for show in COLUMNS.values()]
+
+
+def facts(environment: dict[str, Any]) -> dict[str, str]:
+    """The environment in a few lines."""
+    packages = environment.get("packages", {})
+    shown = {name: str(value) for name, value in environment.items() if name != "packages" and value is not None}
+    return shown | {"packages": ", ".join(f"{name} {version}" for name, version in packages.items() if version)}
+
+
+def _line(texts: Sequence[str]) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
+
+
+def _run(run: RunResult) -> Report:
+    return {
+        "path": str(run.path),
+        "finished": bool(run.final),
+        "epochs": len(run.history),
+        "final": run.final,
+        "history": list(run.history),
+        "recipe": run.recipe,
+        "environment": run.environment,
+    }
+
+
+def _bundle(result: BundleResult, found: Collection) -> Report:
+    manifest = result.bundle.manifest
+    return {
+        "path": str(result.path),
+        "name": manifest.name,
+        "labels": list(manifest.labels),
+        "input": f"{manifest.input.layout.name} {manifest.input.shape}, {manifest.units}",
+        "licence": manifest.licence,
+        "provenance": records.to_dict(manifest.provenance),
+        "parity": [dict(row) for row in manifest.parity],
+        "calibration": {**manifest.calibration, "clips": len(manifest.calibration_ids)},
+        "manifest_metrics": {name: dict(figures) for name, figures in manifest.metrics.items()},
+        "measured": result.measured,
+        "gain": int8_gain(result, found),
+    }
+
+
+def int8_gain(result: BundleResult, found: Collection) -> dict[str, float] | None:
+    """INT8 against FP32: points of top-1, times smaller, times faster; what cannot be compared is left out."""
+    if not {"fp32", "int8"} <= set(result.bundle.precisions):
+        return None
+    fp32, int8 = (_first_row(result, found, precision) for precision in ("fp32", "int8"))
+    gain = {"smaller": round(result.size("fp32") / result.size("int8"), 2)}
+    if fp32.top1 is not None and int8.top1 is not None and (fp32.n, fp32.split) == (int8.n, int8.split):
+        gain["top1_points"] = round(int8.top1 - fp32.top1, 2)
+    if fp32.p50_ms and int8.p50_ms and (fp32.device, fp32.threads) == (int8.device, int8.threads):
+        gain["faster"] = round(fp32.p50_ms / int8.p50_ms, 2)
+    return gain
+
+
+def _first_row(result: BundleResult, found: Collection, precision: str) -> Row:
+    from last_edge.tools.report.rows import bundle_rows
+
+    return bundle_rows(result, precision, found.bench.get(result.sha256(precision), []))[0]
