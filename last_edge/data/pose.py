@@ -45,12 +45,12 @@ def read_index(path: Path) -> dict[str, dict[str, str]]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             reader = csv.DictReader(stream)
-            rows = list(reader)
+            columns, rows = list(reader.fieldnames or ()), list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError("index cannot be read", where=path, got=error) from error
-    unknown = sorted(set(reader.fieldnames or ()) - {"file", *ABOUT})
-    if "file" not in (reader.fieldnames or ()) or unknown:
-        raise InputError("wrong columns", where=path, expected=("file", *ABOUT), got=reader.fieldnames)
+    unknown = sorted(set(columns) - {"file", *ABOUT})
+    if "file" not in columns or unknown:
+        raise InputError("wrong columns", where=path, expected=("file", *ABOUT), got=columns)
     return {row.pop("file"): {name: value or "" for name, value in row.items()} for row in rows}
 
 
