@@ -51,7 +51,9 @@ def read_index(path: Path) -> dict[str, dict[str, str]]:
     unknown = sorted(set(columns) - {"file", *ABOUT})
     if "file" not in columns or unknown:
         raise InputError("wrong columns", where=path, expected=("file", *ABOUT), got=columns)
-    return {row.pop("file"): {name: value or "" for name, value in row.items()} for row in rows}
+    if any(None in row or None in row.values() for row in rows):
+        raise InputError("a row has more or fewer fields than the heading", where=path, expected=columns)
+    return {row.pop("file"): row for row in rows}
 
 
 def _about(name: str, where: str, rows: dict[str, dict[str, str]] | None) -> dict[str, str | None]:

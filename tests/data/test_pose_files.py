@@ -39,6 +39,8 @@ def test_index_says_more(source, tmp_path):
         ("name,label\n", "wrong columns"),
         ("file,colour\n", "wrong columns"),
         ("", "wrong columns"),
+        ("file,label\nhello/mediapipe.pose,hi,there\n", "more or fewer"),
+        ("file,label\nhello/mediapipe.pose\n", "more or fewer"),
     ],
 )
 def test_bad_index_is_named(source, tmp_path, text, reason):
