@@ -1,0 +1,72 @@
+"""Records: canonical JSON round trip; every misfit is named with its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from last_edge import records
+from last_edge.errors import InputError
+from last_edge.inputs import InputSpec
+from last_edge.skeleton import get_layout
+
+
+@dataclass(frozen=True)
+class Inner:
+    width: int
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    kind: Literal["a", "b"]
+    inner: Inner
+    pair: tuple[int, float]
+    many: tuple[Inner, ...] = ()
+    table: dict[str, tuple[int, ...]] | None = None
+    schema_version: int = 1
+
+
+GOOD: dict[str, Any] = {"name": "x", "kind": "a", "inner": {"width": 2}, "pair": [1, 2.5], "table": {"k": [1, 2]}}
+
+
+def test_round_trip_and_stable_bytes(tmp_path: Path) -> None:
+    record = Outer("x", "b", Inner(3), (1, 0.1), (Inner(1), Inner(2)), {"k": (1, 2)})
+    records.save(record, tmp_path / "r.json")
+    assert records.load(Outer, tmp_path / "r.json") == record
+    assert records.digest(record) == records.digest(records.load(Outer, tmp_path / "r.json"))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"nmae": "x"}, "'nmae'"),
+        ({"kind": "c"}, "kind"),
+        ({"inner": {"width": 2.5}}, "inner › width"),
+        ({"inner": {"width": True}}, "inner › width"),
+        ({"pair": [1]}, "pair"),
+        ({"pair": [1, float("nan")]}, "finite"),
+        ({"many": [{"width": 1}, {}]}, "many[1]"),
+        ({"schema_version": 9}, "schema version"),
+        ({"name": None}, "name"),
+    ],
+)
+def test_misfits_are_named(change: dict[str, Any], named: str) -> None:
+    with pytest.raises(InputError) as error:
+        records.from_dict(Outer, GOOD | change, where="file.json")
+    assert named in error.value.render() and "file.json" in error.value.render()
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(InputError, match="'inner'"):
+        records.from_dict(Outer, {key: value for key, value in GOOD.items() if key != "inner"}, where="here")
+
+
+def test_an_input_spec_carries_its_layout_whole(tmp_path: Path) -> None:
+    spec = InputSpec(get_layout("shrec22"), frames=32, scale="limb")
+    records.save(spec, tmp_path / "input.json")
+    again = records.load(InputSpec, tmp_path / "input.json")
+    assert again == spec and again.sha256 == spec.sha256
