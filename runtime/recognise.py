@@ -27,7 +27,7 @@ class RecogniseOptions:
     least_s, least_seen: seconds and frames with points below which nothing is predicted.
     """
 
-    window_s: float = 2.0
+    window_s: float = 2.5
     stride_s: float = 0.2
     gap_s: float = 0.5
     least_s: float = 0.3

@@ -34,13 +34,15 @@ OnEvent = Callable[[Event], None]
 class RunOptions:
     """What a run does besides recognising.
 
-    events: file for one JSON object a line. save: annotated video. window: show it. limit: stop after that many frames.
+    events: file for one JSON object a line. save: annotated video. snapshot: picture of the surest frame.
+    window: show the frames. limit: stop after that many.
     precision: None takes INT8 where the bundle has it. detector: None takes the one that feeds the bundle's layout.
     hand: which hand a hand detector follows. threads: of the model. force: replace existing files.
     """
 
     events: Path | None = None
     save: Path | None = None
+    snapshot: Path | None = None
     window: bool = False
     limit: int | None = None
     precision: Precision | None = None
@@ -89,7 +91,7 @@ def run(bundle: Path, source: str, *, options: RunOptions | None = None, on_even
     for each event as it happens. Raises `InputError`, `UsageError`, `MissingError`.
     """
     options = options or RunOptions()
-    for path in filter(None, (options.events, options.save)):
+    for path in filter(None, (options.events, options.save, options.snapshot)):
         if path.is_file() or path.is_dir():
             check_free(path, force=options.force)
     with ExitStack() as stack:
@@ -134,7 +136,14 @@ class _Run:
         self._recogniser = Recogniser(
             model.backend, adapter=adapter, labels=model.labels, options=_with_threshold(options.recognise, model)
         )
-        self.presenter = Presenter(self.layout, source.units, save=options.save, window=options.window, fps=source.fps)
+        self.presenter = Presenter(
+            self.layout,
+            source.units,
+            save=options.save,
+            snapshot=options.snapshot,
+            window=options.window,
+            fps=source.fps,
+        )
         self._adapter, self._clips = adapter, ClipCollector(self._recogniser, adapter, log)
         self.timings = Timings(STAGES)
         self.frames = self.seen = self.predictions = self.events = 0

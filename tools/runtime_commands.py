@@ -30,6 +30,7 @@ Window = Annotated[
     bool | None, typer.Option("--window/--no-window", help="Show the frames; q ends. Default: if there is a screen.")
 ]
 Save = Annotated[Path | None, typer.Option("--save", help="Save the annotated video: .mp4, .avi, .mkv, .mov or .webm.")]
+Picture = Annotated[Path | None, typer.Option("--snapshot", help="Save the surest frame: .jpg or .png.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many frames.")]
 Graph = Annotated[Precision | None, typer.Option("--precision", help="Default: int8 where the bundle has it.")]
 Detector = Annotated[Landmarks, typer.Option("--landmarks", help="Detector; auto takes what the bundle needs.")]
@@ -50,11 +51,12 @@ def run(
     events: Events = None,
     window: Window = None,
     save: Save = None,
+    snapshot: Picture = None,
     limit: Limit = None,
     precision: Graph = None,
     landmarks: Detector = "auto",
     hand: WhichHand = "first",
-    window_seconds: WindowSeconds = 2.0,
+    window_seconds: WindowSeconds = 2.5,
     stride_seconds: StrideSeconds = 0.2,
     threshold: Threshold = None,
     threads: ModelThreads = 1,
@@ -78,6 +80,7 @@ def run(
     options = RunOptions(
         events=events,
         save=save,
+        snapshot=snapshot,
         window=has_screen() if window is None else window,
         limit=limit,
         precision=precision,

@@ -18,6 +18,7 @@ DISTRIBUTION = "onnxruntime"
 class OnnxRuntimeCpu(Backend):
     """One session with a fixed number of threads that sleep, not spin, between calls.
 
+    Inputs are passed as they are: binding them to the session measured no faster on models of this size.
     `__call__` raises `InputError` when the points do not have the graph's shape.
     """
 

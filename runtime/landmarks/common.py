@@ -20,6 +20,9 @@ Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
 
+SYSTEM_LIBRARIES = "apt-get install libgl1 libegl1 libgles2 libglib2.0-0, on a slim system"
+
+
 class LandmarkSource(ABC):
     """Points of one person in a stream of images.
 
@@ -33,8 +36,7 @@ class LandmarkSource(ABC):
 
     def __init__(self, *, model: str, layout: str) -> None:
         self.model, self.layout = model, get_layout(layout)
-        with quiet_native_logs():
-            self._task = self._create(_vision(), _base_options(model))
+        self._task = self._start()
         self._clock_ms = -1
 
     def __call__(self, image: Image, timestamp_s: float) -> Points:
@@ -47,6 +49,14 @@ class LandmarkSource(ABC):
     def close(self) -> None:
         """Give the detector's threads and memory back."""
         self._task.close()
+
+    def _start(self) -> Any:
+        vision, base_options = _vision(), _base_options(self.model)
+        try:
+            with quiet_native_logs():
+                return self._create(vision, base_options)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise MissingError("MediaPipe cannot start", where=self.model, got=error, hint=SYSTEM_LIBRARIES) from error
 
     def _detect(self, image: Image, timestamp_s: float) -> Points:
         self._clock_ms = max(self._clock_ms + 1, round(timestamp_s * 1000))
@@ -88,8 +98,9 @@ def quiet_native_logs() -> Iterator[None]:
 def _vision() -> Any:
     try:
         from mediapipe.tasks.python import vision
-    except ImportError as error:
-        raise MissingError("MediaPipe is not installed", got=error, hint="pip install 'last-edge[runtime]'") from error
+    except (ImportError, OSError) as error:
+        hint = f"pip install 'last-edge[runtime]'; {SYSTEM_LIBRARIES}"
+        raise MissingError("MediaPipe cannot be loaded", got=error, hint=hint) from error
     return vision
 
 

@@ -1,4 +1,4 @@
-"""The MediaPipe model files: what they are called, where they come from, and the cache they lie in."""
+"""The MediaPipe model files (Google, Apache-2.0): what they are called, where they come from, where they lie."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ def open_capture(target: str | int) -> Any | None:
     try:
         import cv2
     except ImportError as error:
-        raise MissingError("OpenCV is not installed", got=error, hint="pip install 'last-edge[runtime]'") from error
+        hint = "pip install 'last-edge[runtime]'; a slim system also needs libgl1 and libglib2.0-0"
+        raise MissingError("OpenCV cannot be loaded", got=error, hint=hint) from error
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     capture = cv2.VideoCapture(target)
     return capture if capture.isOpened() else None

@@ -10,6 +10,7 @@ import pytest
 from last_edge.errors import UsageError
 from last_edge.runtime.overlay import BLANK, JOINT, Overlay
 from last_edge.runtime.results import Event, Guess, Prediction
+from last_edge.runtime.snapshot import Snapshot
 from last_edge.runtime.video_writer import VideoWriter
 from last_edge.skeleton import get_layout
 from last_edge.skeleton.clip import Units
@@ -80,3 +81,16 @@ def test_discarded_video_leaves_nothing(tmp_path: Path) -> None:
 def test_unknown_kind_of_video_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot save a video of this kind"):
         VideoWriter(tmp_path / "out.gif", fps=25)
+
+
+def test_snapshot_keeps_the_surest_frame(tmp_path: Path) -> None:
+    import cv2
+
+    snapshot = Snapshot(tmp_path / "best.png")
+    for shade, probability in ((10, 0.0), (20, 0.9), (30, 0.5)):
+        snapshot.offer(np.full((8, 8, 3), shade, np.uint8), probability)
+    snapshot.finish()
+    picture = cv2.imread(str(tmp_path / "best.png"))
+    assert picture is not None and picture.mean() == 20
+    with pytest.raises(UsageError, match="cannot save a picture"):
+        Snapshot(tmp_path / "best.bmp")

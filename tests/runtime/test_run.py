@@ -72,10 +72,15 @@ def test_the_bundles_threshold_rules_unless_one_is_given(make_bundle: MakeBundle
     assert run(make_bundle(accept=1.0), "synthetic").events == 0
 
 
-def test_saved_video_has_a_frame_for_each(make_bundle: MakeBundle, tmp_path: Path) -> None:
+def test_saved_video_has_a_frame_for_each_and_the_snapshot_is_one_of_them(
+    make_bundle: MakeBundle, tmp_path: Path
+) -> None:
     import cv2
 
-    run(make_bundle(), "synthetic", options=RunOptions(save=tmp_path / "out.mp4", limit=12))
+    options = RunOptions(save=tmp_path / "out.mp4", snapshot=tmp_path / "out.png", limit=12)
+    run(make_bundle(), "synthetic", options=options)
+    picture = cv2.imread(str(tmp_path / "out.png"))
+    assert picture is not None and picture.shape == (720, 1280, 3)
     assert cv2.VideoCapture(str(tmp_path / "out.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 12
 
 
