@@ -18,6 +18,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.errors import InputError, UsageError
+from last_edge.export.onnx_graph import PRODUCER
 from last_edge.export.session import open_session
 from last_edge.names import did_you_mean
 
@@ -139,25 +140,41 @@ class _OneBatch(CalibrationDataReader):  # type: ignore[misc]
 
 
 def compact(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Short names for values and nodes, no shape notes: a third of a small INT8 file is names."""
+    """Equal constants once, short names, no shape notes: they are a quarter of a small INT8 file."""
     graph = proto.graph
+    names = _shared_constants(graph)
     fixed = {value.name for value in (*graph.input, *graph.output)}
-    short: dict[str, str] = {}
 
     def rename(name: str) -> str:
-        if not name or name in fixed:
-            return name
-        return short.setdefault(name, f"v{len(short)}")
+        return name if not name or name in fixed else names.setdefault(name, f"v{len(names)}")
 
-    for node in graph.node:
+    for index, node in enumerate(graph.node):
         node.input[:] = [rename(name) for name in node.input]
         node.output[:] = [rename(name) for name in node.output]
         node.ClearField("doc_string")
-    for index, node in enumerate(graph.node):
         node.name = f"{node.op_type}_{index}"
-    for initializer in graph.initializer:
-        initializer.name = rename(initializer.name)
+    for constant in graph.initializer:
+        constant.name = rename(constant.name)
     del graph.value_info[:]
-    proto.producer_name, proto.producer_version = "last-edge", ""
+    proto.producer_name, proto.producer_version = PRODUCER, ""
     onnx.checker.check_model(proto, full_check=True)
     return proto
+
+
+def _shared_constants(graph: onnx.GraphProto) -> dict[str, str]:
+    """Remove constants that are there already; the short name of every constant, one for equal ones."""
+    first: dict[bytes, str] = {}
+    names: dict[str, str] = {}
+    kept = []
+    for constant in sorted(graph.initializer, key=lambda constant: constant.name):
+        name = constant.name
+        constant.name = ""
+        content = constant.SerializeToString(deterministic=True)
+        constant.name = name
+        if content not in first:
+            first[content] = f"v{len(names)}"
+            kept.append(constant)
+        names[name] = first[content]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    return names

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from last_edge.bundle import Bundle, write_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.export.bundle_writer import export_run, quantize_bundle
@@ -76,9 +77,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory, run: Path, store: ClipSto
 
 
 @pytest.fixture(scope="session")
-def quantized(tmp_path_factory: pytest.TempPathFactory, run: Path, store: ClipStore) -> Path:
+def quantized(tmp_path_factory: pytest.TempPathFactory, exported: Path, store: ClipStore) -> Path:
     """A `.last` archive with both precisions."""
     path = tmp_path_factory.mktemp("bundles") / "hands.last"
-    export_run(run, path, store=store)
+    bundle = Bundle.open(exported)
+    write_bundle(path, bundle.manifest, files={name: bundle.read(name) for name in bundle.manifest.files})
     quantize_bundle(path, store, count=12)
     return path
