@@ -20,7 +20,7 @@ INK: Colour = (245, 245, 245)
 BONE: Colour = (90, 200, 90)
 JOINT: Colour = (40, 120, 250)
 ACCENT: Colour = (60, 200, 255)
-PANEL_SHARE, PANEL_OPACITY = 0.34, 0.55
+PANEL_SHARE, PANEL_OPACITY = 0.34, 0.7
 EVENT_SHOWN_S = 1.5
 MARGIN_SHARE = 0.15
 
@@ -48,7 +48,7 @@ class Overlay:
         self._event = event or self._event
         for body in points:
             self._draw_skeleton(canvas, self._pixels(body, canvas.shape[0]))
-        _draw_panel(canvas)
+        _darken(canvas, (0.0, 0.72), (PANEL_SHARE, 1.0))
         _draw_prediction(canvas, prediction)
         self._draw_event(canvas, time_s)
         _draw_timings(canvas, milliseconds)
@@ -84,6 +84,7 @@ class Overlay:
         if self._event is None or time_s - self._event.end_s > EVENT_SHOWN_S:
             return
         text = f"{self._event.label} {self._event.probability:.0%}"
+        _darken(canvas, (0.62, 0.0), (1.0, 0.12))
         _text(canvas, text, (0.97, 0.08), size=1.3, colour=ACCENT, align_right=True)
 
 
@@ -93,11 +94,11 @@ def _fit_view(upright: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]
     return (seen.min(0) + seen.max(0)) / 2, max(float(np.ptp(seen, axis=0).max()) * 4, 1e-3)
 
 
-def _draw_panel(canvas: Image) -> None:
-    """Darken the left lower corner, so that light texts stay legible."""
+def _darken(canvas: Image, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Darken a box given by two corners in shares of width and height, so that light texts stay legible."""
     height, width = canvas.shape[:2]
-    corner = canvas[int(height * 0.72) :, : int(width * PANEL_SHARE)]
-    corner[:] = (corner * (1 - PANEL_OPACITY)).astype(np.uint8)
+    box = canvas[int(height * start[1]) : int(height * end[1]), int(width * start[0]) : int(width * end[0])]
+    box[:] = (box * (1 - PANEL_OPACITY)).astype(np.uint8)
 
 
 def _draw_prediction(canvas: Image, prediction: Prediction | None) -> None:
@@ -142,7 +143,6 @@ def _text(
     (length, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
     left = int(place[0] * width) - (length if align_right else 0)
     down = int(place[1] * height)
-    cv2.putText(canvas, text, (left, down), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), thick + 2, cv2.LINE_AA)
     cv2.putText(canvas, text, (left, down), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thick, cv2.LINE_AA)
 
 
