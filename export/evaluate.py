@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,10 @@ SUMMARY = ("top1", "top3", "top5", "mean_class", "ece", "n")
 
 
 def evaluate_bundle(
-    bundle: Bundle, store: ClipStore, *, split: str = "test", precision: str = "fp32", threads: int = 1
+    bundle: Bundle | Path, store: ClipStore, *, split: str = "test", precision: str = "fp32", threads: int = 1
 ) -> dict[str, Any]:
     """Metrics of one precision's graph on a split; shares in percent. `InputError` when store and bundle differ."""
+    bundle = Bundle.open(bundle) if isinstance(bundle, Path) else bundle
     check_store(bundle, store)
     clips = labelled_clips(store, split)
     graph = checked_graph(bundle, precision)

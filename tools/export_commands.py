@@ -2,101 +2,109 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from last_edge.tools import options
+from last_edge.tools.output import emit, make_table
+
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from last_edge.bundle import Manifest
     from last_edge.clips.store import ClipStore
 
 Method = Literal["minmax", "percentile", "entropy"]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
-Store = Annotated[Path | None, typer.Option(help="Clip store to measure on.")]
-Split = Annotated[str, typer.Option(help="Split to measure on.")]
-BundlePath = Annotated[Path, typer.Argument(help="Bundle folder or .last file.")]
+BundlePath = Annotated[Path, typer.Argument(help="A bundle folder or .last file.")]
+MeasureOn = Annotated[Path | None, typer.Option("--store", help="A clip store to measure on.")]
+Split = Annotated[str, typer.Option("--split", help="Split to measure on.")]
+Share = Annotated[float, typer.Option("--percentile", help="With that method: percent of values inside the range.")]
+KeepFloat = Annotated[list[str] | None, typer.Option("--keep-float", help="Node of the FP32 graph; repeatable.")]
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder, or one of its checkpoints.")],
-    out: Annotated[Path, typer.Option(help="Bundle folder, or a file that ends in .last.")],
-    store: Store = None,
+    run: Annotated[Path, typer.Argument(help="A run, or one of its checkpoints.")],
+    out: options.Out,
+    store: MeasureOn = None,
     split: Split = "test",
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    force: Force = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    force: options.Force = False,
 ) -> None:
     """Write a run's best checkpoint as a bundle: one ONNX graph from raw landmarks to logits, with its manifest.
 
-    Example: last-edge export runs/shrec14/student --out bundles/shrec14 --store data/shrec14
+    Ends in exit code 4, and writes nothing, when the graph does not compute what the model does.
+
+    Example: last-edge export runs/shrec14/student --out runs/shrec14/bundle --store runs/shrec14/store
     """
     from last_edge.export.bundle_writer import export_run
 
     manifest = export_run(run, out, store=_open(store), split=split, force=force)
-    _show_manifest(manifest, out, as_json=as_json, quiet=quiet)
+    _show(manifest, out, json=json, quiet=quiet)
 
 
 def quantize(
     bundle: BundlePath,
-    store: Annotated[Path, typer.Option(help="Clip store: its train split finds the ranges.")],
-    method: Annotated[Method, typer.Option(help="How ranges are found.")] = "entropy",
-    percentile: Annotated[float, typer.Option(help="Share of values inside the range, for percentile.")] = 99.99,
-    clips: Annotated[int, typer.Option(min=1, help="Most calibration clips, drawn by class.")] = 1000,
-    keep_float: Annotated[list[str] | None, typer.Option(help="Node of the FP32 graph to leave in float.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws the calibration clips.")] = 0,
+    store: options.Store,
+    method: Annotated[Method, typer.Option("--method", help="How ranges are found.")] = "entropy",
+    percentile: Share = 99.99,
+    clips: Annotated[int, typer.Option("--clips", min=1, help="Most calibration clips, drawn by class.")] = 1000,
+    keep_float: KeepFloat = None,
+    seed: Annotated[int, typer.Option("--seed", help="Draws the calibration clips.")] = 0,
     split: Split = "test",
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    force: Force = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    force: options.Force = False,
 ) -> None:
-    """Add an INT8 graph to a bundle and measure both graphs.
+    """Add a static INT8 graph to a bundle, ranges from its store's training split, and measure both graphs.
 
-    Example: last-edge quantize bundles/shrec14 --store data/shrec14
+    Example: last-edge quantize runs/shrec14/bundle --store runs/shrec14/store
     """
     from last_edge.clips.store import ClipStore
     from last_edge.export.bundle_writer import quantize_bundle
     from last_edge.export.quantize import QuantizeOptions
 
-    options = QuantizeOptions(method=method, percentile=percentile, keep_float=tuple(keep_float or ()))
-    manifest = quantize_bundle(
-        bundle, ClipStore.open(store), options=options, count=clips, seed=seed, split=split, force=force
-    )
-    _show_manifest(manifest, bundle, as_json=as_json, quiet=quiet)
+    chosen = QuantizeOptions(method=method, percentile=percentile, keep_float=tuple(keep_float or ()))
+    opened = ClipStore.open(store)
+    manifest = quantize_bundle(bundle, opened, options=chosen, count=clips, seed=seed, split=split, force=force)
+    _show(manifest, bundle, json=json, quiet=quiet)
 
 
 def parity(
     bundle: BundlePath,
-    store: Store = None,
-    run: Annotated[Path | None, typer.Option(help="Run the bundle came from, to compare torch on the store.")] = None,
+    store: MeasureOn = None,
+    run: Annotated[Path | None, typer.Option("--run", help="Its run, to compare torch on the store too.")] = None,
     split: Split = "test",
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Compare torch, FP32 and INT8: largest difference of logits and share of equal answers. Fails with exit code 4.
 
-    Example: last-edge parity bundles/shrec14 --store data/shrec14 --run runs/shrec14/student
+    Example: last-edge parity runs/shrec14/bundle --store runs/shrec14/store --run runs/shrec14/student
     """
     from last_edge.export.parity import bundle_parity, check_rows
 
     rows = bundle_parity(bundle, store=_open(store), run=run, split=split)
-    _print_rows(rows, title="parity", as_json=as_json, quiet=quiet)
+    _show_rows(rows, title=f"parity of {bundle.name}", json=json, quiet=quiet)
     check_rows(rows, where=bundle)
 
 
 def verify(
     bundle: BundlePath,
-    store: Store = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    store: MeasureOn = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Check hashes and golden tensors, and with --store every recorded figure. Exit code 0, or 4 when one differs.
 
-    Example: last-edge verify bundles/shrec14 --store data/shrec14
+    Example: last-edge verify runs/shrec14/bundle --store runs/shrec14/store
     """
     import dataclasses
 
@@ -104,7 +112,7 @@ def verify(
 
     checks = verify_bundle(bundle, _open(store))
     rows = [dataclasses.asdict(check) for check in checks]
-    _print_rows(rows, title=f"{bundle.name}: {len(rows)} checks", as_json=as_json, quiet=quiet)
+    _show_rows(rows, title=f"{bundle.name}: {len(rows)} checks", json=json, quiet=quiet)
     require(checks, where=bundle)
 
 
@@ -116,32 +124,29 @@ def _open(store: Path | None) -> ClipStore | None:
     return ClipStore.open(store)
 
 
-def _show_manifest(manifest: Manifest, path: Path, *, as_json: bool, quiet: bool) -> None:
+def _show(manifest: Manifest, path: Path, *, json: bool, quiet: bool) -> None:
     """The measured figures of a bundle and where it lies."""
     from last_edge import records
 
-    if as_json:
-        typer.echo(json.dumps({"bundle": str(path), "manifest": records.to_dict(manifest)}))
+    if json:
+        emit({"bundle": str(path), "manifest": records.to_dict(manifest)}, as_json=True)
         return
     rows = [{"precision": precision, **manifest.metrics.get(precision, {})} for precision in manifest.precisions]
     shown = [{name: value for name, value in row.items() if name != "store_sha256"} for row in rows]
-    _print_rows(shown, title=manifest.name, as_json=False, quiet=quiet)
-    if not quiet:
-        typer.echo(f"→ {path}")
+    _show_rows(shown, title=str(path), json=False, quiet=quiet)
 
 
-def _print_rows(rows: Sequence[dict[str, Any]], *, title: str, as_json: bool, quiet: bool) -> None:
-    """Rows as a table, or as one JSON object."""
-    if as_json:
-        typer.echo(json.dumps({"rows": list(rows)}, ensure_ascii=False))
-        return
-    if quiet:
-        return
-    from rich.console import Console
-    from rich.table import Table
+def _show_rows(rows: Sequence[dict[str, Any]], *, title: str, json: bool, quiet: bool) -> None:
+    if json or not quiet:
+        emit({"rows": list(rows)}, as_json=json, table=lambda: _table(title, rows))
 
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(*columns, title=title)
-    for row in rows:
-        table.add_row(*(f"{row[name]:.3g}" if name.endswith("_abs") else str(row.get(name, "")) for name in columns))
-    Console().print(table)
+
+def _table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return make_table(title, {name: [_cell(name, row.get(name, "")) for row in rows] for name in names})
+
+
+def _cell(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "ok" if value else "FAILED"
+    return f"{value:.3g}" if name.endswith("_abs") else str(value)

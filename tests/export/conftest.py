@@ -25,7 +25,6 @@ SPEC = InputSpec(get_layout("shrec22"), frames=16, scale="limb")
 
 def shake(model: LandmarkModel) -> LandmarkModel:
     """Give the norms statistics of their own, so that folding has something to fold."""
-    torch.manual_seed(7)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.running_var.data.uniform_(0.5, 2.0)  # type: ignore[union-attr]
@@ -59,6 +58,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
 def run(tmp_path_factory: pytest.TempPathFactory, store: ClipStore) -> Path:
     """A checkpoint folder of last_lite_nano."""
     folder = tmp_path_factory.mktemp("runs") / "epoch-0001"
+    torch.manual_seed(7)
     model = shake(create_model("last_lite_nano", spec=SPEC, classes=len(LABELS)))
     card = ModelCard("last_lite_nano", {}, len(LABELS), SPEC.sha256, store.sha256, store.units)
     write_checkpoint(

@@ -1,0 +1,68 @@
+"""The commands around a bundle: exit codes and messages a user meets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from last_edge.bundle import Bundle
+from last_edge.clips.store import ClipStore
+from last_edge.export import bundle_writer
+from last_edge.tools.cli import main
+
+
+@pytest.mark.parametrize("command", ["export", "quantize", "parity", "verify"])
+def test_help_ends_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert f"Example: last-edge {command} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["parity", "verify"])
+def test_no_bundle_is_bad_input(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, str(tmp_path / "none")]) == 3
+    error = capsys.readouterr().err
+    assert "no bundle here" in error and "last-edge export" in error and "Traceback" not in error
+
+
+def test_export_of_no_run_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(tmp_path), "--out", str(tmp_path / "b")]) == 3
+    assert "not a run or checkpoint" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+
+
+def test_from_checkpoint_to_proof(
+    run: Path,
+    store: ClipStore,
+    exported: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = Bundle.open(exported).graph("fp32")
+    monkeypatch.setattr(bundle_writer, "to_onnx", lambda *_, **__: graph)  # tracing takes seconds
+    bundle, on = str(tmp_path / "b"), ["--store", str(store.path)]
+    assert main(["export", str(run), "--out", bundle, *on, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["manifest"]["metrics"]["fp32"]["n"] == 9
+    assert main(["export", str(run), "--out", bundle]) == 2
+    assert main(["quantize", bundle, *on, "--clips", "9", "--json"]) == 0
+    manifest = json.loads(capsys.readouterr().out)["manifest"]
+    assert len(manifest["calibration_ids"]) == 9 and set(manifest["metrics"]) == {"fp32", "int8"}
+    assert main(["verify", bundle, *on, "--json"]) == 0
+    assert all(row["holds"] for row in json.loads(capsys.readouterr().out)["rows"])
+    assert main(["parity", bundle, "--run", str(run)]) == 0
+    assert "torch:fp32" in capsys.readouterr().out
+    _damage(Path(bundle) / "model.int8.onnx")
+    assert main(["verify", bundle]) == 4
+    assert "model.int8.onnx (bytes have changed)" in capsys.readouterr().err
+    assert main(["eval", bundle, *on]) == 3
+    assert "model.int8.onnx" in capsys.readouterr().err
+    with pytest.raises(Exception, match="bytes have changed"):
+        Bundle.open(Path(bundle))
+
+
+def _damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
