@@ -1,0 +1,142 @@
+# The pipeline as targets with real files behind them. `make` alone lists them.
+#
+#   make demo                                        everything once, on embedded data
+#   make report NAME=shrec14 STORE=runs/shrec14/store TEACHER_RECIPE=shrec17 STUDENT_RECIPE=shrec17_kd
+#
+# Each stage writes below runs/$(NAME)/ and is made again only when what it reads is newer.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/bash
+
+PYTHON ?= python3
+EXTRAS ?= dev
+NAME ?= signs
+RUN := runs/$(NAME)
+STORE ?= $(RUN)/store
+TEACHER ?= last_e_nano
+STUDENT ?= last_lite_nano
+TEACHER_RECIPE ?= demo
+STUDENT_RECIPE ?= demo_kd
+SOURCE ?= synthetic
+THREADS ?= 0
+# Further options: of `data synth`, of `train` and `distill` (--set training.epochs=5), of `bench`.
+SYNTH ?=
+SET ?=
+BENCH ?=
+
+# Two busy OpenMP threads that spin make training ten times slower as soon as anything else runs.
+export OMP_WAIT_POLICY = passive
+
+BIN := .venv/bin
+CLI := $(BIN)/last-edge
+INSTALLED := .venv/.installed
+# A finished run whose input is newer is trained anew; an interrupted one is continued.
+again = $(if $(wildcard $(1)),--force)
+
+.PHONY: help setup doctor data teacher students distill export quantize parity verify bench run report demo webcam \
+        test test-slow lint type format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  NAME=$(NAME)  STORE=$(STORE)  TEACHER_RECIPE=$(TEACHER_RECIPE)  STUDENT_RECIPE=$(STUDENT_RECIPE)"
+
+setup: $(INSTALLED) ## Make .venv with everything installed
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make setup PYTHON=python3.11"; exit 3; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
+	@touch $@
+
+doctor: $(INSTALLED) ## Show what this machine has and lacks
+	$(CLI) doctor
+
+data: $(STORE)/store.json ## Clip store: synthetic signs, unless STORE names another
+
+$(RUN)/store/store.json: | $(INSTALLED)
+	$(CLI) data synth --out $(RUN)/store $(SYNTH)
+
+teacher: $(RUN)/teacher/final.json ## Train the teacher
+
+$(RUN)/teacher/final.json: $(STORE)/store.json | $(INSTALLED)
+	$(CLI) train --model $(TEACHER) --store $(STORE) --out $(@D) --recipe $(TEACHER_RECIPE) --threads $(THREADS) \
+	  $(SET) $(call again,$@)
+
+students: $(RUN)/student_alone/final.json ## Train the student on labels alone, to see what the teacher adds
+
+$(RUN)/student_alone/final.json: $(STORE)/store.json | $(INSTALLED)
+	$(CLI) train --model $(STUDENT) --store $(STORE) --out $(@D) --recipe $(STUDENT_RECIPE) --threads $(THREADS) \
+	  $(SET) $(call again,$@)
+
+distill: $(RUN)/student/final.json ## Train the student on labels and the teacher's answers
+
+$(RUN)/student/final.json: $(RUN)/teacher/final.json
+	$(CLI) distill --teacher $(<D) --model $(STUDENT) --store $(STORE) --out $(@D) --recipe $(STUDENT_RECIPE) \
+	  --threads $(THREADS) $(SET) $(call again,$@)
+
+export: $(RUN)/bundle/model.fp32.onnx ## Export the student as a bundle
+
+$(RUN)/bundle/model.fp32.onnx: $(RUN)/student/final.json
+	$(CLI) export $(<D) --out $(@D) --store $(STORE) --force
+
+quantize: $(RUN)/bundle/model.int8.onnx ## Put the INT8 file into the bundle
+
+$(RUN)/bundle/model.int8.onnx: $(RUN)/bundle/model.fp32.onnx
+	$(CLI) quantize $(@D) --store $(STORE) --force
+
+parity: $(RUN)/bundle/model.int8.onnx ## Compare torch, FP32 and INT8
+	$(CLI) parity $(<D) --store $(STORE) --run $(RUN)/student
+
+verify: $(RUN)/bundle/model.int8.onnx ## Check the bundle's hashes, golden tensors and figures
+	$(CLI) verify $(<D) --store $(STORE)
+
+bench: $(RUN)/bench.json ## Time the exported files
+
+$(RUN)/bench.json: $(RUN)/bundle/model.int8.onnx
+	$(CLI) bench $(<D) --out $@ --force $(BENCH)
+
+run: $(RUN)/events.jsonl ## Recognise SOURCE (a video, replay:x.pose, store:FOLDER or synthetic)
+
+$(RUN)/events.jsonl: $(RUN)/bundle/model.int8.onnx
+	$(CLI) run $(<D) --source $(SOURCE) --no-window --events $@ --force
+
+report: $(RUN)/report.html ## Everything measured, side by side
+	@echo "report: $(CURDIR)/$<"
+
+$(RUN)/report.html: $(RUN)/teacher/final.json $(RUN)/student/final.json $(RUN)/bench.json
+	$(CLI) report $(RUN) --store $(STORE) --out $@ --force
+
+demo: ## The whole pipeline on embedded data, in a few minutes, set-up included
+	@$(MAKE) --no-print-directory run verify report NAME=$(DEMO)
+
+DEMO ?= demo
+
+webcam: $(RUN)/bundle/model.int8.onnx ## Recognise in front of the camera
+	$(CLI) run $(<D) --source cam:0 --window
+
+test: $(INSTALLED) ## Run the tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED) ## Run all tests, the slow ones too
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## Style, formatting and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+type: $(INSTALLED) ## Check types
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove caches and build results; runs and .venv stay
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
