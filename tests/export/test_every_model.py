@@ -1,0 +1,54 @@
+"""Every registered model becomes an ONNX file that computes the same, for every kind of input."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from last_edge.export.fold import fold
+from last_edge.export.onnx_graph import to_onnx
+from last_edge.export.parity import golden_points, torch_logits
+from last_edge.export.quantize import quantize_graph
+from last_edge.export.session import logits_of
+from last_edge.inputs import InputSpec
+from last_edge.models import create_model, model_names
+from last_edge.models.last_e import LastBody
+from last_edge.skeleton import get_layout
+
+HANDS = InputSpec(get_layout("shrec22"), frames=16)
+SPECS = {
+    "two bodies": InputSpec(get_layout("ntu25"), frames=16, bodies=2, scale="limb"),
+    "flat": InputSpec(get_layout("mediapipe_holistic75"), frames=16, channels=2, centre="frame", scale="limb"),
+    "raw": InputSpec(get_layout("kinect20"), frames=16, centre="none", streams=("bone", "joint")),
+}
+
+
+def check(name: str, spec: InputSpec) -> None:
+    """FP32 equal to 1e-5, INT8 finite, and of one shape vocabulary."""
+    torch.manual_seed(5)
+    model = create_model(name, spec=spec, classes=5).eval()
+    torch.nn.init.normal_(model.body.head.fc.weight)
+    points = golden_points(spec.shape, clips=None)
+    expected = torch_logits(model, points)
+    graph = to_onnx(fold(model), spec=spec, labels=tuple("abcde"), name=name)
+    np.testing.assert_allclose(logits_of(graph, points), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    kinds = {node.op_type for node in onnx.load_from_string(graph).graph.node}
+    assert not kinds & {"Einsum", "Shape", "BatchNormalization", "Expand"}
+    int8 = logits_of(quantize_graph(graph, points), points)
+    assert np.isfinite(int8).all() and np.abs(int8 - expected).max() < 0.2 * np.abs(expected).max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", model_names())
+def test_every_model(name: str) -> None:
+    if not isinstance(create_model(name, spec=HANDS, classes=5).body, LastBody):
+        pytest.skip("no edge form")
+    check(name, HANDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_every_kind_of_input(spec: InputSpec) -> None:
+    check("last_lite_nano", spec)
