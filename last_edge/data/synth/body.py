@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.synth.hand import PALM_CENTRE, hand_points
+from last_edge.data.synth.hand import hand_points
 from last_edge.data.synth.motion import HandMotion
 from last_edge.data.synth.rotation import about_axis
 from last_edge.data.synth.signer import Signer
@@ -45,7 +45,7 @@ MOST_REACH = 0.985
 
 def body_points(signing: HandMotion, other: HandMotion, signer: Signer, *, rng: np.random.Generator) -> Array:
     """(T, 75, 3) metres: both arms and hands after their motions, the rest of the body with a little sway."""
-    frames = len(signing.palm)
+    frames = len(signing.wrist)
     points = np.zeros((frames, JOINTS, 3))
     _write_arm(points, "right", signing, signer)
     _write_arm(points, "left", other, signer)
@@ -68,8 +68,7 @@ def drift(rng: np.random.Generator, frames: int, channels: int) -> Array:
 def _write_arm(points: Array, side: str, hand: HandMotion, signer: Signer) -> None:
     """Shoulder, elbow, wrist, the body's three hand points and the 21 of the hand."""
     shoulder = np.array([signer.shoulder_width / 2, 0.0, 0.0])
-    wrist = hand.palm - PALM_CENTRE * signer.hand * hand.frame[:, :, 1]
-    wrist = _within_reach(wrist, shoulder, (signer.upper_arm + signer.forearm) * MOST_REACH)
+    wrist = _within_reach(hand.wrist, shoulder, (signer.upper_arm + signer.forearm) * MOST_REACH)
     fingers = wrist[:, None] + signer.hand * hand_points(hand.angles) @ hand.frame.transpose(0, 2, 1)
     elbow = _elbow(shoulder, wrist, signer)
     arm = [

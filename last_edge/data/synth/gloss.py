@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import product, starmap
+from itertools import cycle, product, starmap
 
 import numpy as np
 
@@ -24,7 +24,7 @@ LOCATIONS: dict[str, tuple[float, float, float]] = {
     "chest": (0.05, -0.13, 0.17),
     "space": (0.20, -0.12, 0.30),
     "side": (0.33, 0.08, 0.20),
-    "waist": (0.14, -0.36, 0.24),
+    "waist": (0.14, -0.34, 0.24),
 }
 # Directions of the fingers and of the palm, in the same axes.
 ORIENTATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
@@ -40,7 +40,7 @@ BASE_PLACES = ("chest", "space", "waist")
 FINGER_PLAY = ("wiggle", "open", "close")
 NEEDS_FINGERS = ("fist", "thumb")
 RESERVED_SHARE = 0.25
-LEXICON_SEED = 380
+LEXICON_SEED = 420
 # What each component may be.
 VALUES: dict[str, tuple[str, ...]] = {
     "handshape": tuple(HANDSHAPES),
@@ -49,7 +49,12 @@ VALUES: dict[str, tuple[str, ...]] = {
     "orientation": tuple(ORIENTATIONS),
     "hands": HANDS,
 }
-VARIED = ("handshape", "location", "movement", "orientation")
+# Components in which a family's members differ from its root, for families in turn; movements most of all, because
+# they alone cannot be told from where a hand is and how it looks.
+FAMILIES = (
+    ("movement", "handshape", "movement", "location"),
+    ("movement", "handshape", "movement", "orientation"),
+)
 
 
 @dataclass(frozen=True)
@@ -100,15 +105,17 @@ def _can_be_signed(gloss: Gloss) -> bool:
 
 @lru_cache(maxsize=8)
 def _families(pool: tuple[Gloss, ...], count: int) -> tuple[Gloss, ...]:
-    """The pool in families: a root, then the root with another handshape, location, movement and orientation."""
+    """The pool in families: a root, then the root with one component exchanged at a time."""
     rng = np.random.default_rng(LEXICON_SEED)
     chosen: list[Gloss] = []
     free = dict.fromkeys(pool)
-    while len(chosen) < count:
+    for varied in cycle(FAMILIES):
+        if len(chosen) >= count:
+            break
         root = next(iter(free))
         family = [root]
         del free[root]
-        for component in VARIED:
+        for component in varied:
             variants = [replace(root, **{component: str(value)}) for value in rng.permutation(VALUES[component])]
             variant = next((gloss for gloss in variants if gloss in free), None)
             if variant is not None:

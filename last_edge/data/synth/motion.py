@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.data.synth.gloss import LOCATIONS, ORIENTATIONS, Gloss
-from last_edge.data.synth.hand import FIST, HANDSHAPES, RELAXED
+from last_edge.data.synth.hand import FIST, HANDSHAPES, PALM_CENTRE, RELAXED
 from last_edge.data.synth.movement import Stroke, smooth, stroke
 from last_edge.data.synth.rotation import about_axis, between, hand_frame, tilt
 from last_edge.data.synth.signer import Signer
@@ -36,34 +36,34 @@ class Timing:
 
 @dataclass(frozen=True)
 class HandMotion:
-    """One hand in its own side's axes: palm (T, 3) metres, frame (T, 3, 3), angles (T, 13) radians."""
+    """One hand in its own side's axes: wrist (T, 3) metres, frame (T, 3, 3), angles (T, 13) radians."""
 
-    palm: Array
+    wrist: Array
     frame: Array
     angles: Array
 
 
 def timing(rng: np.random.Generator, *, speed: float, fps: float) -> Timing:
-    """Draw rest, raise, stroke, lower, rest: 1 to 3 seconds together."""
-    lift, lower, body = rng.uniform((0.25, 0.25, 0.8), (0.5, 0.5, 1.3)) / speed
-    hurry = min(1.0, (LONGEST - 0.3) / (lift + body + lower))
-    lift, lower, body = hurry * lift, hurry * lower, hurry * body
-    still = rng.uniform(0.0, min(MOST_STILL, LONGEST - lift - body - lower))
-    idle = still * rng.uniform()
-    total = max(SHORTEST, lift + body + lower + still)
+    """Draw rest, raise, wait, stroke, wait, lower, rest: 1 to 3 seconds together."""
+    parts = rng.uniform((0.25, 0.0, 0.7, 0.0, 0.25), (0.5, 0.35, 1.3, 0.35, 0.5)) / speed
+    parts *= min(1.0, (LONGEST - 0.3) / parts.sum())
+    lift, wait, body, stay, lower = parts
+    still = rng.uniform(0.0, min(MOST_STILL, LONGEST - parts.sum()))
+    start = still * rng.uniform() + lift
+    end = start + wait + body + stay
+    total = max(SHORTEST, parts.sum() + still)
     times = np.arange(round(total * fps)) / fps
-    up = smooth((times - idle) / lift)
-    down = smooth((times - idle - lift - body) / lower)
-    return Timing(up - down, np.clip((times - idle - lift) / body, 0.0, 1.0))
+    raised = smooth((times - start + lift) / lift) - smooth((times - end) / lower)
+    return Timing(raised, np.clip((times - start - wait) / body, 0.0, 1.0))
 
 
 def perform(gloss: Gloss, signer: Signer, when: Timing, *, rng: np.random.Generator) -> tuple[HandMotion, HandMotion]:
     """The signing hand's motion and the other hand's, each in the axes of its own side."""
-    cycles = max(1, signer.cycles + int(rng.integers(-1, 2)))
-    move = stroke(gloss.movement, when.phase, cycles=cycles)
+    cycles = signer.cycles + rng.uniform(-0.5, 0.5)
+    move = stroke(gloss.movement, when.phase, cycles=cycles, start=rng.uniform(0.01, 1.0))
     amplitude = signer.amplitude * rng.uniform(0.8, 1.2)
     signing = _motion(gloss, signer, when, move, amplitude, rng)
-    still = stroke("hold", when.phase, cycles=1)
+    still = stroke("hold", when.phase)
     if gloss.hands == "both":
         return signing, _motion(gloss, signer, when, move, amplitude, rng)
     if gloss.hands == "base":
@@ -76,7 +76,7 @@ def perform(gloss: Gloss, signer: Signer, when: Timing, *, rng: np.random.Genera
 
 
 def _moved(hand: HandMotion, offset: Array, when: Timing) -> HandMotion:
-    return HandMotion(hand.palm + when.raised[:, None] * offset, hand.frame, hand.angles)
+    return HandMotion(hand.wrist + when.raised[:, None] * offset, hand.frame, hand.angles)
 
 
 def _place(gloss: Gloss, signer: Signer) -> Array:
@@ -95,20 +95,17 @@ def _motion(
     rest = signer.rest + rng.normal(0.0, 0.015, 3)
     path = place + amplitude * move.path
     arch = 0.05 * np.sin(np.pi * raised) * np.array([0.3, 0.0, 1.0])
-    return HandMotion(
-        rest + raised * (path - rest) + arch,
-        _frames(gloss, signer, when, move, rng),
-        _angles(gloss, signer, when, move, rng),
-    )
+    frame = _frames(gloss, signer, when, rng)
+    wrist = rest + raised * (path - rest) + arch - PALM_CENTRE * signer.hand * frame[:, :, 1]
+    play = about_axis(ALONG, when.raised * move.twist) @ about_axis(ACROSS, when.raised * move.nod)
+    return HandMotion(wrist, frame @ play, _angles(gloss, signer, when, move, rng))
 
 
-def _frames(gloss: Gloss, signer: Signer, when: Timing, move: Stroke, rng: np.random.Generator) -> Array:
-    """(T, 3, 3) hand frames: from rest to the gloss's orientation, with the movement's wrist turns on top."""
+def _frames(gloss: Gloss, signer: Signer, when: Timing, rng: np.random.Generator) -> Array:
+    """(T, 3, 3) hand frames from rest to the gloss's orientation, as this signer holds it."""
     fingers, palm = (np.array(direction) for direction in ORIENTATIONS[gloss.orientation])
     target = tilt(rng, 0.1) @ signer.turns[gloss.orientation] @ hand_frame(fingers, palm)
-    turned = between(tilt(rng, 0.1) @ REST_FRAME, target, when.raised)
-    play = about_axis(ALONG, when.raised * move.twist) @ about_axis(ACROSS, when.raised * move.nod)
-    return np.asarray(turned @ play)
+    return between(tilt(rng, 0.1) @ REST_FRAME, target, when.raised)
 
 
 def _angles(gloss: Gloss, signer: Signer, when: Timing, move: Stroke, rng: np.random.Generator) -> Array:

@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
+# Circles in the time of one shake.
+CIRCLES = 0.6
+
+
 @dataclass(frozen=True)
 class Stroke:
     """One hand's movement over T frames, relative to its place, frame and handshape.
@@ -27,9 +31,12 @@ class Stroke:
     wiggle: Array
 
 
-def stroke(name: str, phase: Array, *, cycles: int) -> Stroke:
-    """The movement `name` at phases (T,) in 0..1; a repeated movement has so many cycles."""
-    return MOVEMENTS[name](phase, cycles)
+def stroke(name: str, phase: Array, *, cycles: float = 1.0, start: float = 0.0) -> Stroke:
+    """The movement `name` at phases (T,) in 0..1.
+
+    A repeated movement has so many cycles and begins `start` into the first; others ignore both.
+    """
+    return MOVEMENTS[name](phase, start + cycles * phase)
 
 
 def smooth(phase: Array) -> Array:
@@ -44,67 +51,72 @@ def _make(phase: Array, path: tuple[Array | float, ...] = (0.0, 0.0, 0.0), **par
     return Stroke(axes, *(parts.get(name, still) for name in ("twist", "nod", "closed", "wiggle")))
 
 
-def _straight(side: float, up: float, out: float) -> Callable[[Array, int], Stroke]:
-    def move(phase: Array, cycles: int) -> Stroke:
+def _straight(side: float, up: float, out: float) -> Callable[[Array, Array], Stroke]:
+    def move(phase: Array, turns: Array) -> Stroke:
         way = 2 * smooth(phase) - 1
         return _make(phase, (side * way, up * way, out * way))
 
     return move
 
 
-def _circle(direction: float) -> Callable[[Array, int], Stroke]:
-    def move(phase: Array, cycles: int) -> Stroke:
-        angle = direction * 2 * np.pi * cycles * phase
-        return _make(phase, (0.7 * np.sin(angle), 0.7 * np.cos(angle), 0.0))
+def _circle(direction: float) -> Callable[[Array, Array], Stroke]:
+    def move(phase: Array, turns: Array) -> Stroke:
+        angle = direction * 2 * np.pi * CIRCLES * turns
+        return _make(phase, (0.9 * np.sin(angle), 0.9 * np.cos(angle), 0.0))
 
     return move
 
 
-def _arc(phase: Array, cycles: int) -> Stroke:
+def _forward(phase: Array, turns: Array) -> Stroke:
+    way = smooth(phase)
+    return _make(phase, (0.0, 0.4 - 0.8 * way, 2.6 * way - 0.4))
+
+
+def _arc(phase: Array, turns: Array) -> Stroke:
     angle = np.pi * smooth(phase)
     return _make(phase, (-np.cos(angle), 1.1 * np.sin(angle) - 0.5, 0.0))
 
 
-def _hold(phase: Array, cycles: int) -> Stroke:
+def _hold(phase: Array, turns: Array) -> Stroke:
     return _make(phase)
 
 
-def _shake(phase: Array, cycles: int) -> Stroke:
-    return _make(phase, (0.55 * np.sin(2 * np.pi * cycles * phase), 0.0, 0.0))
+def _shake(phase: Array, turns: Array) -> Stroke:
+    return _make(phase, (0.55 * np.sin(2 * np.pi * turns), 0.0, 0.0))
 
 
-def _tap(phase: Array, cycles: int) -> Stroke:
-    lift = np.sin(np.pi * cycles * phase) ** 2
+def _tap(phase: Array, turns: Array) -> Stroke:
+    lift = np.sin(np.pi * turns) ** 2
     return _make(phase, (0.1 * lift, 0.15 * lift, 0.7 * lift))
 
 
-def _twist(phase: Array, cycles: int) -> Stroke:
-    return _make(phase, twist=0.75 * np.sin(2 * np.pi * cycles * phase))
+def _twist(phase: Array, turns: Array) -> Stroke:
+    return _make(phase, twist=0.75 * np.sin(2 * np.pi * turns))
 
 
-def _nod(phase: Array, cycles: int) -> Stroke:
-    return _make(phase, nod=0.6 * np.sin(2 * np.pi * cycles * phase))
+def _nod(phase: Array, turns: Array) -> Stroke:
+    return _make(phase, nod=0.65 * np.sin(2 * np.pi * turns))
 
 
-def _wiggle(phase: Array, cycles: int) -> Stroke:
-    return _make(phase, wiggle=(cycles + 1) * phase)
+def _wiggle(phase: Array, turns: Array) -> Stroke:
+    return _make(phase, wiggle=turns + 2 * phase)
 
 
-def _open(phase: Array, cycles: int) -> Stroke:
+def _open(phase: Array, turns: Array) -> Stroke:
     return _make(phase, closed=1 - smooth(1.4 * phase - 0.2))
 
 
-def _close(phase: Array, cycles: int) -> Stroke:
+def _close(phase: Array, turns: Array) -> Stroke:
     return _make(phase, closed=smooth(1.4 * phase - 0.2))
 
 
-MOVEMENTS: dict[str, Callable[[Array, int], Stroke]] = {
+MOVEMENTS: dict[str, Callable[[Array, Array], Stroke]] = {
     "hold": _hold,
     "down": _straight(0.0, -1.0, 0.0),
     "up": _straight(0.0, 1.0, 0.0),
     "across": _straight(-1.0, 0.0, 0.0),
     "aside": _straight(1.0, 0.0, 0.0),
-    "forward": _straight(0.0, -0.35, 1.3),
+    "forward": _forward,
     "arc": _arc,
     "circle": _circle(1.0),
     "loop": _circle(-1.0),

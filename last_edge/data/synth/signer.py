@@ -22,6 +22,7 @@ class Signer:
     """One subject. Lengths in metres, angles in radians, offsets as (own side, up, towards the viewer).
 
     looseness: how far a handshape stays relaxed, 0..1. amplitude: half the length of a path.
+    cycles: of a repeated movement.
     speed: 1 is average. rest: where the palm lies before and after a sign.
     yaw, pitch: from where the camera looks. closeness: image heights a metre at the shoulders.
     """
@@ -37,7 +38,7 @@ class Signer:
     looseness: float
     amplitude: float
     speed: float
-    cycles: int
+    cycles: float
     elbow_out: float
     rest: Array
     yaw: float
@@ -64,12 +65,12 @@ def signer(number: int, seed: int) -> Signer:
         torso=size * rng.normal(1.0, 0.05),
         head=size * rng.normal(1.0, 0.04),
         looseness=rng.uniform(0.0, 0.3),
-        amplitude=rng.uniform(0.07, 0.13),
+        amplitude=rng.uniform(0.08, 0.13),
         speed=rng.uniform(0.75, 1.35),
-        cycles=int(rng.integers(2, 4)),
+        cycles=rng.uniform(1.7, 3.2),
         elbow_out=rng.uniform(0.2, 1.0),
         rest=_rest(rng),
-        yaw=rng.normal(0.0, 0.22),
+        yaw=rng.normal(0.0, 0.26),
         pitch=rng.normal(0.05, 0.10),
         closeness=rng.uniform(0.75, 1.15),
         distance=rng.uniform(1.2, 2.4),
