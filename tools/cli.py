@@ -42,6 +42,7 @@ add(train_commands.train, train_commands.distill, train_commands.eval)
 add(export_commands.export, export_commands.quantize, export_commands.parity, export_commands.verify)
 add(runtime_commands.run, bench_command.bench, report_command.report, doctor.doctor)
 app.add_typer(data_commands.app, name="data")
+train_commands.models_app.command("fetch")(runtime_commands.fetch)
 app.add_typer(train_commands.models_app, name="models")
 app.add_typer(train_commands.recipes_app, name="recipes")
 

@@ -109,11 +109,17 @@ def eval(
 
 @models_app.callback()
 def models(
+    context: typer.Context,
     classes: Annotated[int, typer.Option("--classes", min=2)] = 60,
     layout: Annotated[str, typer.Option("--layout", help="A shipped layout or a layout file.")] = "ntu25",
     json: options.Json = False,
 ) -> None:
-    """List every model with its parameters and FLOPs at a class count and layout."""
+    """List every model with its parameters and FLOPs at a class count and layout; `fetch` gets landmark models.
+
+    Example: last-edge models --layout shrec22 --classes 14
+    """
+    if context.invoked_subcommand is not None:
+        return
     from last_edge.models.describe import describe_models
 
     rows = describe_models(layout=layout, classes=classes)
@@ -182,9 +188,10 @@ def _summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
 
 def _evaluate(artefact: Path, store: Any, *, split: str, precision: str, which: str, threads: int) -> dict[str, Any]:
     if (artefact / "manifest.json").exists() or artefact.suffix == ".last":
+        from last_edge.bundle import Bundle
         from last_edge.export.evaluate import evaluate_bundle
 
-        return evaluate_bundle(artefact, store, split=split, precision=precision, threads=threads)
+        return evaluate_bundle(Bundle.open(artefact), store, split=split, precision=precision, threads=threads)
     import torch
 
     from last_edge.train.evaluate import evaluate_run

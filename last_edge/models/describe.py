@@ -32,4 +32,4 @@ def gflops(model: LandmarkModel) -> float:
     points = torch.zeros(1, *model.spec.shape)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model.eval()(points)
-    return round(counter.get_total_flops() / 1e9, 4)
+    return float(round(counter.get_total_flops() / 1e9, 4))
