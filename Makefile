@@ -22,6 +22,9 @@ TEACHER_RECIPE ?= demo
 STUDENT_RECIPE ?= demo_kd
 SOURCE ?= synthetic
 THREADS ?= 0
+# The demo's run, and its share of the signs: two takes by ten people to learn from, by four others to test.
+DEMO ?= demo
+DEMO_SYNTH ?= --signers 14 --clips 2
 # Further options: of `data synth`, of `train` and `distill` (--set training.epochs=5), of `bench`.
 SYNTH ?=
 SET ?=
@@ -112,9 +115,7 @@ $(RUN)/report.html: $(RUN)/teacher/final.json $(RUN)/student/final.json $(RUN)/b
 	$(CLI) report $(RUN) --store $(STORE) --out $@ --force
 
 demo: ## The whole pipeline on embedded data, in a few minutes, set-up included
-	@$(MAKE) --no-print-directory run verify report NAME=$(DEMO)
-
-DEMO ?= demo
+	@$(MAKE) --no-print-directory run verify report NAME=$(DEMO) SYNTH="$(DEMO_SYNTH)"
 
 webcam: $(RUN)/bundle/model.int8.onnx ## Recognise in front of the camera
 	$(CLI) run $(<D) --source cam:0 --window

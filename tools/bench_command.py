@@ -59,14 +59,15 @@ def bench_table(rows: list[BenchRecord]) -> Any:
     columns: dict[str, list[Any]] = {
         "artefact": [row.artefact for row in rows],
         "precision": [row.precision for row in rows],
-        "threads": [row.threads for row in rows],
         **{f"{part} ms": [f"{getattr(row, part + '_ms'):.2f}" for row in rows] for part in ("p50", "p95", "p99")},
         "load ms": [f"{row.load_ms:.1f}" for row in rows],
-        "bytes": [row.size_bytes for row in rows],
-        "MB held": [_shown(row.rss_mb) for row in rows],
+        "kB": [f"{row.size_bytes / 1000:.0f}" for row in rows],
+        "MB": [_shown(row.rss_mb) for row in rows],
         "top-1": [_shown(row.top1) for row in rows],
     }
-    return make_table(f"{rows[0].device}, {rows[0].backend} {rows[0].backend_version}, batch 1", columns)
+    first = rows[0]
+    threads = f"{first.threads} thread{'s' if first.threads > 1 else ''}"
+    return make_table(f"{first.device}, {first.backend} {first.backend_version}, {threads}, batch 1", columns)
 
 
 def _shown(value: float | None) -> str:

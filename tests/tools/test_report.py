@@ -16,7 +16,7 @@ from last_edge.tools.bench.record import save_records
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
 from last_edge.tools.report.collect import collect
 from last_edge.tools.report.measure import with_latency
-from last_edge.tools.report.render import NOT_MEASURED, int8_gain, make_report, to_html, to_markdown
+from last_edge.tools.report.render import NOT_MEASURED, int8_gain, make_report, to_html, to_markdown, wilson
 from last_edge.tools.report.rows import make_rows
 from last_edge.tools.report_command import report
 
@@ -84,7 +84,14 @@ def test_what_is_not_measured_says_so(make_bundle: Any) -> None:
     found = collect([make_bundle()])
     text = to_markdown(make_report(found, title="t", environment={}))
     fp32 = next(line for line in text.splitlines() if "| fp32 |" in line)
-    assert fp32.count(NOT_MEASURED) == 9
+    assert fp32.count(NOT_MEASURED) == 10
+
+
+def test_interval_of_a_share() -> None:
+    """The example of Newcombe 1998: 81 of 263."""
+    low, high = wilson(81 / 263, 263)
+    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+    assert wilson(1.0, 10)[1] == 1.0
 
 
 def test_latency_is_measured_only_where_it_is_missing(folder: Path, make_bundle: Any, monkeypatch: Any) -> None:

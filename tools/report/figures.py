@@ -12,11 +12,12 @@ from last_edge.tools.report.rows import make_rows
 
 @dataclass(frozen=True)
 class Drawing:
-    """An inline SVG. heading: what it stands under."""
+    """An inline SVG. heading: what it stands under. folded: whether it waits behind a click."""
 
     heading: str
     title: str
     svg: str
+    folded: bool = False
 
 
 def draw(found: Collection) -> dict[str, list[Drawing]]:
@@ -46,10 +47,10 @@ def _classes(found: Collection) -> Iterator[Drawing]:
     for name, metrics in _detailed(found):
         if metrics.get("per_class"):
             bars = plots.per_class_bars(metrics["per_class"], name=name)
-            yield Drawing(name, "Share of clips recognised, by class", bars)
+            yield Drawing(name, "Share of clips recognised, by class", bars, folded=True)
         if metrics.get("confusion"):
             matrix = plots.confusion_matrix(metrics["confusion"], metrics["labels"], name=name)
-            yield Drawing(name, "Confusion: true class by predicted class", matrix)
+            yield Drawing(name, "Confusion: true class by predicted class", matrix, folded=True)
 
 
 def _detailed(found: Collection) -> Iterator[tuple[str, Metrics]]:

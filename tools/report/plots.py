@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from last_edge.tools.report.collect import RunResult
 from last_edge.tools.report.rows import Row
@@ -47,6 +48,7 @@ def curves(runs: Sequence[RunResult], *, keys: Mapping[str, str], title: str) ->
             for key, style in keys.items():
                 _draw_curve(axes, run, key, style, colour)
         axes.set(xlabel="epoch", ylabel=title)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(fontsize=9)
         return _finish(figure)
 
@@ -81,7 +83,9 @@ def confusion_matrix(counts: Sequence[Sequence[int]], labels: Sequence[str], *, 
     side = 2.2 + 0.17 * min(len(labels), MOST_TICKS)
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": f"confusion {name}", "axes.grid": False}):
         figure, axes = _canvas(side, side)
-        axes.pcolormesh(share, cmap=BLUES, vmin=0, vmax=1, edgecolors=INK, linewidth=0.05)
+        axes.pcolormesh(
+            share, cmap=BLUES, vmin=0, vmax=1, edgecolors=INK, linewidth=0.05, rasterized=len(labels) > MOST_TICKS
+        )
         axes.set(xlabel="predicted", ylabel="true", aspect="equal")
         axes.invert_yaxis()
         _name_classes(axes, labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,19 +77,35 @@ def number(value: float | None, digits: int = 2) -> str:
     return NOT_MEASURED if value is None else f"{value:,.{digits}f}"
 
 
+def interval(row: Row) -> str:
+    """The 95% interval of top-1 that its number of clips allows (Wilson 1927)."""
+    if row.top1 is None or not row.n:
+        return NOT_MEASURED
+    low, high = wilson(row.top1 / 100.0, row.n)
+    return f"{100 * low:.1f}–{100 * high:.1f}"
+
+
+def wilson(share: float, n: int, *, z: float = 1.96) -> tuple[float, float]:
+    """Bounds of a share seen in n trials."""
+    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    middle = share + z * z / (2 * n)
+    return max((middle - spread) / (1 + z * z / n), 0.0), min((middle + spread) / (1 + z * z / n), 1.0)
+
+
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "artefact": lambda row: row.artefact,
-    "model": lambda row: row.model or NOT_MEASURED,
     "precision": lambda row: row.precision,
-    "parameters": lambda row: number(row.params, 0),
-    "bytes": lambda row: number(row.size_bytes, 0),
     "top-1 %": lambda row: number(row.top1),
+    "95% interval": interval,
     "top-3 %": lambda row: number(row.top3),
     "clips": lambda row: f"{row.n} {row.split}".strip() if row.n is not None else NOT_MEASURED,
     "p50 ms": lambda row: number(row.p50_ms),
     "p95 ms": lambda row: number(row.p95_ms),
     "p99 ms": lambda row: number(row.p99_ms),
+    "bytes": lambda row: number(row.size_bytes, 0),
     "MB held": lambda row: number(row.rss_mb, 1),
+    "parameters": lambda row: number(row.params, 0),
+    "model": lambda row: row.model or NOT_MEASURED,
     "threads": lambda row: NOT_MEASURED if row.threads is None else str(row.threads),
     "measured on": lambda row: f"{row.device}, {row.backend}" if row.device else NOT_MEASURED,
 }
