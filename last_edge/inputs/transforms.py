@@ -18,8 +18,8 @@ def model_input(points: Points, spec: InputSpec) -> Points:
 
 def seen_span(points: Points) -> tuple[int, int]:
     """First and last frame that show any point; (0, T'-1) when none does."""
-    missing: NDArray[np.bool_] = np.isnan(points)
-    seen = np.flatnonzero(~missing.any(axis=3).all(axis=2).all(axis=0))
+    missing = np.any(np.isnan(points), axis=3)
+    seen = np.flatnonzero(~np.all(missing, axis=(0, 2)))
     return (int(seen[0]), int(seen[-1])) if len(seen) else (0, points.shape[1] - 1)
 
 
