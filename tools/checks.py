@@ -33,6 +33,8 @@ PACKAGES = {
     "matplotlib": "report",
     "jinja2": "report",
 }
+# What is imported under another name than it is installed.
+IMPORTED_AS = {"cv2": "opencv-python", "pose_format": "pose-format"}
 # Instruction set as Linux names it -> what it is good for here.
 CPU_FLAGS = {
     "avx2": "fast float32",
@@ -92,6 +94,12 @@ def installed(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def extra_of(module: str) -> str:
+    """The extra that brings a module, "" when none does."""
+    top = module.partition(".")[0]
+    return PACKAGES.get(IMPORTED_AS.get(top, top), "")
 
 
 def _processor() -> Iterator[Check]:

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from last_edge import __version__
-from last_edge.errors import EXIT_BUG, EXIT_INTERRUPTED, LastEdgeError
+from last_edge.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_MISSING, LastEdgeError, MissingError
 from last_edge.tools import (
     bench_command,
     data_commands,
@@ -66,12 +66,23 @@ def main(arguments: list[str] | None = None) -> int:
         return fail("interrupted", EXIT_INTERRUPTED, given, error)
     except typer.Exit as stop:
         return stop.exit_code
+    except ImportError as error:
+        return fail(absent(error), EXIT_MISSING, given, error)
     except Exception as error:  # noqa: BLE001 - the last door: everything unforeseen becomes one line
         if hasattr(error, "exit_code") and hasattr(error, "show"):
             error.show()
             return int(error.exit_code)
         message = f"{type(error).__name__}: {error}\n  this is a bug; --verbose shows where"
         return fail(message, EXIT_BUG, given, error)
+
+
+def absent(error: ImportError) -> str:
+    """What to tell someone who lacks a package, and the extra that brings it."""
+    from last_edge.tools.checks import extra_of
+
+    extra = extra_of(error.name or "")
+    hint = f"pip install 'last-edge[{extra}]'" if extra else "last-edge doctor"
+    return MissingError("this command needs a package that is not installed", got=error, hint=hint).render()
 
 
 def fail(message: str, code: int, arguments: list[str], error: BaseException) -> int:

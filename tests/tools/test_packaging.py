@@ -63,6 +63,24 @@ def test_command_line_loads_nothing_heavy(arguments: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_absent_package_is_exit_5_and_names_the_extra() -> None:
+    code = (
+        "import sys\nsys.modules.update(torch=None)\nfrom last_edge.tools.cli import main\n"
+        "sys.exit(main(['train', '--store', 'nowhere', '--out', 'nowhere']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 5
+    assert "pip install 'last-edge[train]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("module", "extra"), [("cv2.dnn", "runtime"), ("torch.nn", "train"), ("unheard_of", "")])
+def test_extra_that_brings_a_module(module: str, extra: str) -> None:
+    from last_edge.tools.checks import extra_of
+
+    assert extra_of(module) == extra
+
+
 def test_ci_calls_targets_that_exist() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     called = re.findall(r"^make ([a-z-]+)", script, flags=re.MULTILINE)
