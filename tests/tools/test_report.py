@@ -164,3 +164,25 @@ def test_changed_bundle_is_refused(folder: Path) -> None:
     graph.write_bytes(graph.read_bytes() + b"\0")
     with pytest.raises(InputError, match="bytes have changed"):
         collect([folder])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("final.json", "[]"),
+        ("final.json", "{"),
+        ("metrics.jsonl", "{}\n"),
+        ("metrics.jsonl", "\xff"),
+        ("run.json", "3"),
+    ],
+)
+def test_damaged_run_is_named(make_run: Any, name: str, content: str) -> None:
+    run = make_run()
+    (run / name).write_text(content, encoding="latin-1")
+    with pytest.raises(InputError, match=name):
+        collect([run])
+
+
+def test_archive_is_a_bundle_too(make_bundle: Any) -> None:
+    rows = make_rows(collect([make_bundle("small.last", metrics=METRICS)]))
+    assert [(row.precision, row.top1) for row in rows] == [("fp32", 93.5), ("int8", 93.1)]

@@ -98,13 +98,13 @@ def is_run(path: Path) -> bool:
 def read_run(path: Path) -> RunResult:
     """A run's figures; what it has not written yet is empty."""
     best = _best_checkpoint(path)
-    recipe, weights, environment = path / "recipe.yaml", best / "model.safetensors", best / "env.json"
+    recipe, weights = path / "recipe.yaml", best / "model.safetensors"
     return RunResult(
         path,
-        final=records.read_json(path / "final.json") if (path / "final.json").exists() else {},
+        final=_object(path / "final.json"),
         history=_history(path / "metrics.jsonl"),
         recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
-        environment=records.read_json(environment) if environment.exists() else {},
+        environment=_object(best / "env.json"),
         size_bytes=weights.stat().st_size if weights.exists() else None,
     )
 
@@ -122,19 +122,27 @@ def read_bench(paths: Iterable[Path]) -> dict[str, list[BenchRecord]]:
 
 
 def _best_checkpoint(path: Path) -> Path:
-    if not (path / "run.json").exists():
-        return path
-    pointer = records.read_json(path / "run.json")
-    return path / "checkpoints" / str(pointer.get("best", "")) if isinstance(pointer, dict) else path
+    return path / "checkpoints" / str(_object(path / "run.json").get("best", ""))
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """A JSON object, empty where there is no such file."""
+    content = records.read_json(path) if path.exists() else {}
+    if not isinstance(content, dict):
+        raise InputError("not a JSON object", where=path, got=type(content).__name__)
+    return content
 
 
 def _history(path: Path) -> tuple[dict[str, float], ...]:
     if not path.exists():
         return ()
     try:
-        return tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        rows = tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError("not a list of JSON lines", where=path, got=error) from error
+    if not all(isinstance(row, dict) and "epoch" in row for row in rows):
+        raise InputError("every line needs an epoch", where=path)
+    return rows
 
 
 def _unique(paths: Iterable[Path]) -> Iterator[Path]:
