@@ -2,34 +2,63 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from last_edge.inputs.spec import InputSpec
+from last_edge.models.body import Body
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.registry import create_model, model_names
 from last_edge.skeleton.layout import load_layout
 
 FRAMES = 64
+STATED_BODIES = 2
 
 
 def describe_models(*, layout: str, classes: int) -> list[dict[str, Any]]:
-    """One row a model; `gflops` counts a multiply-add as two, one body, 64 frames."""
+    """One row a model, at 64 frames. Nothing is computed: models are built without memory for their weights."""
     spec = InputSpec(load_layout(layout), frames=FRAMES)
-    return [describe(name, create_model(name, spec=spec, classes=classes)) for name in model_names()]
+    with torch.device("meta"):
+        return [_describe_at_stated_bodies(name, spec, classes) for name in model_names()]
+
+
+def _describe_at_stated_bodies(name: str, spec: InputSpec, classes: int) -> dict[str, Any]:
+    model = create_model(name, spec=spec, classes=classes)
+    if isinstance(model.body, Body) and model.body.reads_all_bodies:
+        model = create_model(name, spec=dataclasses.replace(spec, bodies=STATED_BODIES), classes=classes)
+    return describe(name, model)
 
 
 def describe(name: str, model: LandmarkModel) -> dict[str, Any]:
-    """Name, trained and deployed parameters, GFLOPs, and whether the model can run frame by frame."""
-    params = sum(parameter.numel() for parameter in model.parameters())
-    return {"name": name, "params": params, "inference_params": params, "gflops": gflops(model), "streamable": False}
+    """What a table of models says of one.
+
+    params: trained; inference_params: left once trained. gflops: billions of operations of one clip, a multiply-add
+    as two, one body, or two where the model reads all bodies. receptive_field: see `Body`. streamable: frame by frame.
+    """
+    body = model.body if isinstance(model.body, Body) else Body()
+    params = count(model)
+    return {
+        "name": name,
+        "params": params,
+        "inference_params": params - sum(count(module) for module in body.training_only()),
+        "gflops": gflops(model),
+        "receptive_field": body.receptive_field(),
+        "streamable": body.streamable,
+    }
+
+
+def count(module: nn.Module) -> int:
+    """Parameters of a module."""
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def gflops(model: LandmarkModel) -> float:
     """Billions of floating-point operations of one clip, counted by torch."""
-    points = torch.zeros(1, *model.spec.shape)
+    points = torch.zeros(1, *model.spec.shape, device=next(model.parameters()).device)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model.eval()(points)
     return float(round(counter.get_total_flops() / 1e9, 4))

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any, TypeVar
-
 from torch import Tensor, nn
 
-from last_edge.errors import UsageError
 from last_edge.inputs.spec import InputSpec
+from last_edge.models.body import Body
 from last_edge.models.front import LandmarkFront
-from last_edge.names import did_you_mean
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-Variant = TypeVar("Variant", bound="DataclassInstance")
 
 
 class LandmarkModel(nn.Module):
-    """Points (N, T, V, C) or (N, M, T, V, C), NaN where missing -> logits (N, K). Of several bodies one is read."""
+    """Points (N, T, V, C) or (N, M, T, V, C), NaN where missing -> logits (N, K). `body` decides which bodies count."""
 
     def __init__(self, spec: InputSpec, body: nn.Module) -> None:
         super().__init__()
@@ -36,15 +27,9 @@ class LandmarkModel(nn.Module):
         return self.from_streams(self.front(points))
 
     def from_streams(self, streams: Tensor) -> Tensor:
-        """Streams (N, [M,] S*C, T, V) -> logits (N, K)."""
-        return self.body(streams if self.spec.bodies == 1 else streams[:, 0])  # type: ignore[no-any-return]
+        """Streams (N, [M,] S*C, T, V) -> logits (N, K). A body whose streams are all 0 is absent; keep it so."""
+        return self.body(streams)  # type: ignore[no-any-return]
 
-
-def adjust(variant: Variant, options: dict[str, Any]) -> Variant:
-    """The variant with some fields replaced; `UsageError` with the nearest names for an unknown field."""
-    fields = {field.name for field in dataclasses.fields(variant)}
-    for name in options:
-        if name not in fields:
-            raise UsageError(f"unknown model option {name!r}", expected=did_you_mean(name, fields))
-    as_tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-    return dataclasses.replace(variant, **as_tuples)
+    def auxiliary_loss(self) -> Tensor | None:
+        """What the body adds to the loss after a forward pass in training, a scalar without its weight; else None."""
+        return self.body.auxiliary_loss() if isinstance(self.body, Body) else None

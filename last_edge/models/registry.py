@@ -12,7 +12,13 @@ from last_edge.names import did_you_mean
 
 Builder = Callable[..., LandmarkModel]
 BUILDERS: dict[str, Builder] = {}
-ALIASES = {"nano_e_v3": "last_e_nano", "small_e_v3": "last_e_small"}
+ALIASES = {
+    "base": "last_v2_base",
+    "nano_e_v3": "last_e_nano",
+    "small_e_v3": "last_e_small",
+    "base_e_v3": "last_e_base",
+    "large_e_v3": "last_e_large",
+}
 
 
 def register_model(builder: Builder) -> Builder:

@@ -23,3 +23,31 @@ class StreamFusionConcat(nn.Module):
         parts = streams.chunk(len(self.norms), dim=1)
         normed = torch.cat([norm(part) for norm, part in zip(self.norms, parts, strict=True)], dim=1)
         return torch.relu(self.bn(self.conv(normed)))
+
+
+class StreamFusionSoftmax(nn.Module):
+    """Per-stream batch norm, one shared 1x1 stem, a norm of its own for each stream, ReLU, then a weighted sum.
+
+    Weights are a softmax over the streams, one table entry a stream and channel, started equal:
+    (N, S*C, T, V) -> (N, C0, T, V).
+    """
+
+    def __init__(self, *, streams: int, axes: int, channels: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.BatchNorm2d(axes) for _ in range(streams))
+        self.conv = nn.Conv2d(axes, channels, 1, bias=False)
+        self.stem_norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(streams))
+        self.stream_weights = nn.Parameter(torch.zeros(streams, channels))
+
+    def forward(self, streams: Tensor) -> Tensor:
+        """See the class."""
+        parts = zip(streams.chunk(len(self.norms), dim=1), self.norms, self.stem_norms, strict=True)
+        stems = torch.stack([torch.relu(after(self.conv(before(part)))) for part, before, after in parts])
+        weight = torch.softmax(self.stream_weights.float(), 0).to(stems.dtype)
+        return (stems * weight[:, None, :, None, None]).sum(0)
+
+
+FUSIONS: dict[str, type[StreamFusionConcat | StreamFusionSoftmax]] = {
+    "concat": StreamFusionConcat,
+    "softmax": StreamFusionSoftmax,
+}

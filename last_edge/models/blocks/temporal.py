@@ -1,7 +1,8 @@
-"""Temporal convolution of the LAST-E and LAST-Lite blocks."""
+"""Temporal convolutions: of the LAST-E and LAST-Lite blocks, and of LAST-v2's."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from last_edge.models.blocks.activation import activation
@@ -32,6 +33,24 @@ class EpSepTCN(nn.Module):
         return self.project_bn(self.project(y)) + self.skip(x)  # type: ignore[no-any-return]
 
 
-def strided_projection(channels_in: int, channels_out: int, *, stride: int) -> nn.Sequential:
+class SeparableTCN(nn.Module):
+    """Norm, ReLU, depthwise (9, 1) with stride, 1x1, norm, dropout: (N, C, T, V) -> (N, C, T/stride, V)."""
+
+    def __init__(self, channels: int, *, stride: int, dropout: float) -> None:
+        super().__init__()
+        self.norm_in = nn.BatchNorm2d(channels)
+        self.depthwise = nn.Conv2d(channels, channels, (9, 1), (stride, 1), (4, 0), groups=channels, bias=False)
+        self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+        self.norm_out = nn.BatchNorm2d(channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        y = self.pointwise(self.depthwise(torch.relu(self.norm_in(x))))
+        return self.dropout(self.norm_out(y))  # type: ignore[no-any-return]
+
+
+def strided_projection(channels_in: int, channels_out: int, *, stride: int, bias: bool = False) -> nn.Sequential:
     """1x1 conv and batch norm that brings a skip path to another width and frame rate."""
-    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, (stride, 1), bias=False), nn.BatchNorm2d(channels_out))
+    conv = nn.Conv2d(channels_in, channels_out, 1, (stride, 1), bias=bias)
+    return nn.Sequential(conv, nn.BatchNorm2d(channels_out))

@@ -1,0 +1,59 @@
+"""Graph convolution over fixed, learned and per-sample graphs (after Shi et al. 2019, 2s-AGCN)."""
+
+from __future__ import annotations
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+REDUCTION = 8
+NARROWEST = 4
+SMALLEST_SQUARE = 1e-6
+
+
+class AdaptiveGraphConv(nn.Module):
+    """y = sum_k W_k (x A_k) over the fixed graphs, one learned and one of the sample: (N, C, T, V) -> (N, C', T, V).
+
+    fixed: (K, V, V), columns sum to 1, so that a joint reads an average over its neighbours.
+    A_learned: starts at 0, see `symmetric`; of the sample: see `similarity`. A bias-free 1x1 conv each, held as one.
+    """
+
+    fixed: Tensor
+
+    def __init__(self, channels_in: int, channels_out: int, *, fixed: NDArray) -> None:  # type: ignore[type-arg]
+        super().__init__()
+        self.register_buffer("fixed", torch.as_tensor(fixed, dtype=torch.float32), persistent=False)
+        self.A_learned = nn.Parameter(torch.zeros_like(self.fixed[0]))
+        self.embed = nn.Conv2d(channels_in, max(NARROWEST, channels_in // REDUCTION), 1, bias=False)
+        self.conv = nn.Conv2d((len(self.fixed) + 2) * channels_in, channels_out, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        count, channels, frames, joints = x.shape
+        shared = torch.cat([self.fixed, symmetric(self.A_learned)[None]]).to(x.dtype)
+        by_shared = (x @ shared.transpose(0, 1).flatten(1)).reshape(count, channels, frames, -1, joints).movedim(3, 1)
+        own = similarity(self.embed(x.mean(2, keepdim=True)).squeeze(2)).to(x.dtype)
+        by_own = (x.flatten(1, 2) @ own).reshape(count, 1, channels, frames, joints)
+        return self.conv(torch.cat([by_shared, by_own], dim=1).flatten(1, 2))  # type: ignore[no-any-return]
+
+
+def symmetric(weights: Tensor) -> Tensor:
+    """(V, V) -> D^-1/2 |weights| D^-1/2 in float32, D the row and column sums, taken as 1 where they are smaller.
+
+    Dividing by sums near 0, and the usual gradient 0 of |w| at w = 0, would leave a graph that starts at 0 either
+    unstable or dead. Held so, it starts at nothing, grows with its weights and never exceeds the normalised form.
+    """
+    weights = weights.float()
+    size = torch.where(weights < 0, -weights, weights)
+    rows, columns = (size.sum(axis, keepdim=True).clamp(min=1.0).rsqrt() for axis in (1, 0))
+    return rows * size * columns
+
+
+def similarity(embedding: Tensor) -> Tensor:
+    """(N, d, V) -> (N, V, V): softmax over the joints v that joint w reads, [v, w], of their cosine; in float32.
+
+    Lengths near 0, as of a body that does not move, are held up, which bounds the gradient.
+    """
+    embedding = embedding.float()
+    unit = embedding * (embedding.square().sum(1, keepdim=True) + SMALLEST_SQUARE).rsqrt()
+    return torch.softmax((unit.transpose(1, 2) @ unit).float(), dim=1)

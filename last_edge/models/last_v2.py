@@ -1,0 +1,156 @@
+"""LAST-v2, the teachers: one backbone read by every stream, adaptive graphs, joint attention, linear attention."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from last_edge.inputs.spec import InputSpec
+from last_edge.models.blocks.adaptive_gcn import AdaptiveGraphConv
+from last_edge.models.blocks.bodies import BODIES, merge_bodies, present_bodies
+from last_edge.models.blocks.gates import JointAttention
+from last_edge.models.blocks.head import MeanHead
+from last_edge.models.blocks.initialise import initialise
+from last_edge.models.blocks.linear_attention import LinearAttention
+from last_edge.models.blocks.temporal import SeparableTCN, strided_projection
+from last_edge.models.body import Body
+from last_edge.models.landmark_model import LandmarkModel
+from last_edge.models.options import adjust, check_choice, check_per_stage
+from last_edge.models.registry import register_model
+from last_edge.skeleton.graph import spatial_partition
+from last_edge.skeleton.layout import Layout
+
+
+@dataclass(frozen=True)
+class Options:
+    """Widths and switches of a LAST-v2 body.
+
+    widths, blocks, attention, strides: one entry a stage; attention: linear attention in place of the temporal conv.
+    dropout: before the classifier; block_dropout: after each temporal part.
+    bodies: `mean` or `max` of the logits of the bodies present, or of several only the `first`.
+    legacy_partition: cut the breadth-first search at one hop, as older public graph code did.
+    """
+
+    widths: tuple[int, ...]
+    blocks: tuple[int, ...]
+    attention: tuple[bool, ...] = (False, True, True)
+    strides: tuple[int, ...] = (1, 2, 2)
+    heads: int = 4
+    dropout: float = 0.3
+    block_dropout: float = 0.1
+    bodies: str = "mean"
+    legacy_partition: bool = False
+
+    def __post_init__(self) -> None:
+        check_per_stage(self, names=("widths", "blocks", "attention", "strides"))
+        check_choice("bodies", self.bodies, BODIES)
+
+
+class Block(nn.Module):
+    """Adaptive graph conv, joint attention, temporal part, plus residual, ReLU: (N, C, T, V) -> (N, C', T/s, V)."""
+
+    def __init__(self, channels: tuple[int, int], *, gcn: AdaptiveGraphConv, stride: int, attends: bool, o: Options):
+        super().__init__()
+        channels_in, width = channels
+        self.gcn = gcn
+        self.gcn_bn = nn.BatchNorm2d(width)
+        self.st_att = JointAttention(width)
+        self.temporal: nn.Module = (
+            LinearAttention(width, heads=o.heads, stride=stride, dropout=o.block_dropout)
+            if attends
+            else SeparableTCN(width, stride=stride, dropout=o.block_dropout)
+        )
+        same = stride == 1 and channels_in == width
+        self.residual: nn.Module = (
+            nn.Identity() if same else strided_projection(channels_in, width, stride=stride, bias=True)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        y = self.st_att(torch.relu(self.gcn_bn(self.gcn(x))))
+        return torch.relu(self.temporal(y) + self.residual(x))
+
+
+class LastV2Body(Body):
+    """Streams (N, S*C, T, V), or (N, M, S*C, T, V) for several bodies -> log-probabilities (N, K).
+
+    log(mean over streams of softmax(logits)) serves wherever logits do: its softmax is that mean, and its cross
+    entropy the mean's negative log-likelihood. Each stream's logits are the mean over the bodies present, so that an
+    absent second body, 0 in every stream, does not pull them towards the answer for nothing.
+    All streams and bodies pass the backbone as one batch: its norms learn from the mixture that they meet once trained.
+    """
+
+    reads_all_bodies = True
+
+    def __init__(self, spec: InputSpec, classes: int, options: Options) -> None:
+        super().__init__()
+        self.options = options
+        self.norms = nn.ModuleList(nn.BatchNorm2d(spec.channels) for _ in spec.streams)
+        self.stages = nn.Sequential(*_stages(spec, options))
+        self.head = MeanHead(options.widths[-1], classes, dropout=options.dropout)
+        initialise(self)
+
+    def forward(self, streams: Tensor) -> Tensor:
+        """See the class."""
+        bodies = streams if streams.dim() == 5 else streams[:, None]
+        bodies = bodies[:, :1] if self.options.bodies == "first" else bodies
+        parts = bodies.flatten(0, 1).chunk(len(self.norms), dim=1)
+        rows = torch.cat([norm(part) for norm, part in zip(self.norms, parts, strict=True)])
+        logits = self.head(self.stages(rows)).float().reshape(len(parts), *bodies.shape[:2], -1)
+        present = present_bodies(bodies)
+        merged = torch.stack([merge_bodies(stream, present, self.options.bodies) for stream in logits])
+        return log_mean_probability(merged)
+
+
+def log_mean_probability(logits: Tensor) -> Tensor:
+    """(S, N, K) -> log of the mean over S of softmax over K, (N, K), without leaving the log domain."""
+    return torch.logsumexp(torch.log_softmax(logits.float(), -1), 0) - math.log(len(logits))
+
+
+def column_partition(layout: Layout, *, legacy: bool = False) -> NDArray[np.float32]:
+    """(3, V, V) self, towards and away from the centre, together A D^-1: the sum over subsets and rows v is 1."""
+    subsets = spatial_partition(layout, max_hop=1, legacy=legacy) > 0
+    return np.asarray(subsets / subsets.sum(axis=(0, 1)), np.float32)
+
+
+def _stages(spec: InputSpec, o: Options) -> list[nn.Sequential]:
+    fixed = column_partition(spec.layout, legacy=o.legacy_partition)
+    stages, channels = [], spec.channels
+    for width, depth, attends, stride in zip(o.widths, o.blocks, o.attention, o.strides, strict=True):
+        blocks = []
+        for index in range(depth):
+            gcn = AdaptiveGraphConv(channels, width, fixed=fixed)
+            step = stride if index == 0 else 1
+            blocks.append(Block((channels, width), gcn=gcn, stride=step, attends=attends, o=o))
+            channels = width
+        stages.append(nn.Sequential(*blocks))
+    return stages
+
+
+def _build(spec: InputSpec, classes: int, variant: Options, options: dict[str, Any]) -> LandmarkModel:
+    return LandmarkModel(spec, LastV2Body(spec, classes, adjust(variant, options)))
+
+
+@register_model
+def last_v2_small(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
+    """2,938,564 parameters at 25 joints and 60 classes."""
+    variant = Options(widths=(64, 128, 256), blocks=(3, 3, 4), attention=(False, False, True))
+    return _build(spec, classes, variant, options)
+
+
+@register_model
+def last_v2_base(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
+    """9,217,256 parameters at 25 joints and 60 classes."""
+    return _build(spec, classes, Options(widths=(96, 192, 384), blocks=(4, 5, 5)), options)
+
+
+@register_model
+def last_v2_large(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
+    """19,920,076 parameters at 25 joints and 60 classes."""
+    return _build(spec, classes, Options(widths=(128, 256, 512), blocks=(6, 6, 6)), options)
