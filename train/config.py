@@ -29,16 +29,24 @@ class InputConfig:
 class TrainingConfig:
     """How the weights are found.
 
-    optimizer: `sgd` (momentum, nesterov) or `adamw` (betas .9, .999). scheduler: `cosine_warmup` rises linearly from
-    `warmup_start_lr` to `lr` over `warmup_epochs`, then falls as a cosine to `min_lr`; `constant` stays at `lr`.
-    gradient_clip: largest gradient norm, 0 for no limit. ema_decay: 0 for none.
+    optimizer: `sgd` (momentum, nesterov) or `adamw` (betas .9, .999). scheduler: all but `constant` rise linearly from
+    `warmup_start_lr` to `lr` over `warmup_epochs`; then `cosine_warmup` falls as one cosine to `min_lr`,
+    `cosine_warmup_restart` falls so in cycles of `restart_period` epochs, each `restart_mult` times as long as the one
+    before, and `multistep_warmup` multiplies by `gamma` at each of `milestones`, counted from the run's first epoch.
+    gradient_accumulation_steps: batches that share one optimiser step. gradient_clip: largest gradient norm, 0 for no
+    limit. ib_loss_weight: of the information-bottleneck term, in models that have one.
+    ema_decay: exponential average of the weights, 0 for none. swa_start: share of the run after which the weights at
+    the end of each epoch are averaged alike, 0 for none. patience: epochs without a better validation score before the
+    run ends early, 0 for never.
     amp: `off`, `bf16`, `fp16` (GPU, with a gradient scaler), or `auto`: fp16 on a GPU, off on a CPU.
-    input_clamp: largest absolute value of a stream, 0 for no limit; guards against tracking glitches.
-    save_interval: epochs between checkpoints that are kept for good, 0 for only best and last.
+    channels_last: memory order of feature maps; changes rounding. input_clamp: largest absolute value of a stream, 0
+    for no limit; guards against tracking glitches. save_interval: epochs between checkpoints that are kept for good, 0
+    for only best and last. tensorboard: write RUN/tensorboard beside metrics.jsonl.
     """
 
     epochs: int = 90
     batch_size: int = 32
+    gradient_accumulation_steps: int = 1
     optimizer: str = "sgd"
     lr: float = 0.1
     momentum: float = 0.9
@@ -48,13 +56,22 @@ class TrainingConfig:
     warmup_epochs: int = 5
     warmup_start_lr: float = 0.01
     min_lr: float = 0.0001
+    restart_period: int = 30
+    restart_mult: int = 1
+    milestones: list[int] = field(default_factory=lambda: [50, 65])
+    gamma: float = 0.1
     label_smoothing: float = 0.1
+    ib_loss_weight: float = 0.01
     gradient_clip: float = 1.0
     mixup: float = 0.0
     ema_decay: float = 0.0
+    swa_start: float = 0.0
+    patience: int = 0
     amp: str = "auto"
+    channels_last: bool = False
     input_clamp: float = 30.0
     save_interval: int = 0
+    tensorboard: bool = False
     workers: int = 0
 
 

@@ -14,13 +14,18 @@ from omegaconf.errors import OmegaConfBaseException
 
 from last_edge.errors import InputError, UsageError
 from last_edge.names import did_you_mean
-from last_edge.train.config import Recipe
+from last_edge.train.config import ModelConfig, Recipe
+from last_edge.train.schedule import SCHEDULERS
 
 SHIPPED = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "distill" / "recipes")
 EXPONENT = re.compile(r"[+-]?\d+\.?\d*[eE][+-]?\d+")
+LATER_KEYS = (
+    "gradient_accumulation_steps", "restart_period", "restart_mult", "milestones", "gamma", "ib_loss_weight",
+    "swa_start", "patience", "channels_last",
+)  # fmt: skip
 CHOICES: dict[str, tuple[str, ...]] = {
     "training.optimizer": ("sgd", "adamw"),
-    "training.scheduler": ("cosine_warmup", "constant"),
+    "training.scheduler": SCHEDULERS,
     "training.amp": ("off", "bf16", "fp16", "auto"),
     "validation.select": ("best", "last"),
     "input.centre": ("first", "frame", "none"),
@@ -39,6 +44,7 @@ def load_recipe(name: str | None, *, overrides: Sequence[str] = ()) -> Recipe:
     given += [(_parse_override(text), f"--set {text}") for text in overrides]
     merged = OmegaConf.structured(Recipe)
     for values, where in given:
+        values = _tidy(values)
         _check_keys(values, Recipe(), where)
         try:
             merged = OmegaConf.merge(merged, values)
@@ -52,6 +58,22 @@ def load_recipe(name: str | None, *, overrides: Sequence[str] = ()) -> Recipe:
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML, whole and in order."""
     return yaml.safe_dump(dataclasses.asdict(recipe), sort_keys=False)
+
+
+def identity_of(recipe: Recipe) -> str:
+    """The recipe as the text that two runs must share for one to continue the other.
+
+    Keys that came later are left out while they have their default, so that an older run can be continued; logging
+    decides nothing.
+    """
+    values, defaults = dataclasses.asdict(recipe), dataclasses.asdict(Recipe())
+    group, default = values["training"], defaults["training"]
+    values["training"] = {
+        key: value
+        for key, value in group.items()
+        if key != "tensorboard" and not (key in LATER_KEYS and value == default[key])
+    }
+    return yaml.safe_dump(values, sort_keys=False)
 
 
 def _find(name: str) -> Path:
@@ -95,6 +117,19 @@ def _scalar(raw: str) -> Any:
         return raw
 
 
+def _tidy(values: dict[str, Any]) -> dict[str, Any]:
+    """`model.use_st_att` is short for `model.options.use_st_att`; YAML's `amp: off` is a word, not a truth value."""
+    model, training = values.get("model"), values.get("training")
+    if isinstance(model, dict):
+        own = {field.name for field in dataclasses.fields(ModelConfig)}
+        options = {key: value for key, value in model.items() if key not in own}
+        kept = {key: value for key, value in model.items() if key in own}
+        values = values | {"model": kept | ({"options": kept.get("options", {}) | options} if options else {})}
+    if isinstance(training, dict) and training.get("amp") is False:
+        values = values | {"training": training | {"amp": "off"}}
+    return values
+
+
 def _check_keys(values: dict[str, Any], schema: Any, where: str, prefix: str = "") -> None:
     fields = {field.name for field in dataclasses.fields(schema)}
     for key, value in values.items():
@@ -113,14 +148,26 @@ def _check_values(recipe: Recipe) -> None:
             raise UsageError(f"{key} has an unknown value", expected=did_you_mean(str(got), allowed), got=got)
     t, v, a = recipe.training, recipe.validation, recipe.augment
     _positive({"training.epochs": t.epochs, "training.batch_size": t.batch_size, "training.lr": t.lr})
+    _positive({"training.restart_period": t.restart_period, "training.restart_mult": t.restart_mult})
+    _positive({"training.gradient_accumulation_steps": t.gradient_accumulation_steps})
+    _not_below_zero({"training.warmup_epochs": t.warmup_epochs, "training.patience": t.patience})
     _share({"validation.fraction": v.fraction, "augment.mirror": a.mirror, "augment.mask": a.mask})
     _share({"training.ema_decay": t.ema_decay, "training.label_smoothing": t.label_smoothing, "augment.crop": a.crop})
+    _share({"training.swa_start": t.swa_start})
+    if t.ema_decay and t.swa_start:
+        raise UsageError("training.ema_decay and training.swa_start exclude each other", hint="set one of them to 0")
 
 
 def _positive(values: dict[str, float]) -> None:
     for key, value in values.items():
         if value <= 0:
             raise UsageError(f"{key} must be above 0", got=value)
+
+
+def _not_below_zero(values: dict[str, float]) -> None:
+    for key, value in values.items():
+        if value < 0:
+            raise UsageError(f"{key} must not be below 0", got=value)
 
 
 def _share(values: dict[str, float]) -> None:

@@ -3,21 +3,73 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from last_edge.train.config import TrainingConfig
 
 
 def learning_rate(epoch: float, training: TrainingConfig) -> float:
-    """The rate at a fractional epoch: linear warm-up, then a cosine to `min_lr` (Loshchilov & Hutter 2017)."""
+    """The rate at a fractional epoch, from 0 at the start to `epochs` at the end.
+
+    `constant` never moves; the others warm up linearly and then follow their own curve.
+    """
     if training.scheduler == "constant":
         return training.lr
     warmup = min(training.warmup_epochs, training.epochs)
     if epoch < warmup:
         return training.warmup_start_lr + (training.lr - training.warmup_start_lr) * epoch / warmup
-    progress = min((epoch - warmup) / max(training.epochs - warmup, 1), 1.0)
+    return AFTER_WARMUP[training.scheduler](epoch, training)
+
+
+def one_cosine(epoch: float, training: TrainingConfig) -> float:
+    """From `lr` to `min_lr` in one half cosine that ends with the run (Loshchilov & Hutter 2017, without restarts)."""
+    warmup = min(training.warmup_epochs, training.epochs)
+    return _cosine(min((epoch - warmup) / max(training.epochs - warmup, 1), 1.0), training)
+
+
+def cosine_with_restarts(epoch: float, training: TrainingConfig) -> float:
+    """SGDR (Loshchilov & Hutter 2017, eq. 5): cycles whose rate is back at `lr` in the epoch where the next begins."""
+    start, length = min(training.warmup_epochs, training.epochs), training.restart_period
+    while epoch >= start + length:
+        start, length = start + length, length * training.restart_mult
+    return _cosine((epoch - start) / length, training)
+
+
+def steps_down(epoch: float, training: TrainingConfig) -> float:
+    """`lr` times `gamma` for every milestone passed; milestones count from the first epoch, warm-up included."""
+    return training.lr * training.gamma ** sum(epoch >= milestone for milestone in training.milestones)
+
+
+AFTER_WARMUP: dict[str, Callable[[float, TrainingConfig], float]] = {
+    "cosine_warmup": one_cosine,
+    "cosine_warmup_restart": cosine_with_restarts,
+    "multistep_warmup": steps_down,
+}
+SCHEDULERS = (*AFTER_WARMUP, "constant")
+
+
+def _cosine(progress: float, training: TrainingConfig) -> float:
     return training.min_lr + (training.lr - training.min_lr) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def epoch_rates(training: TrainingConfig) -> list[float]:
     """The rate at the start of every epoch."""
     return [learning_rate(epoch, training) for epoch in range(training.epochs)]
+
+
+def final_rate(training: TrainingConfig) -> float:
+    """The rate that the last step approaches, just before the last epoch ends."""
+    return learning_rate(math.nextafter(training.epochs, 0.0), training)
+
+
+def restarts(training: TrainingConfig) -> list[int]:
+    """Epochs at which a cycle of `cosine_warmup_restart` ends, up to the end of the run: best places to stop."""
+    if training.scheduler != "cosine_warmup_restart":
+        return []
+    ends, length = [], training.restart_period
+    end = training.warmup_epochs + length
+    while end <= training.epochs:
+        ends.append(end)
+        length *= training.restart_mult
+        end += length
+    return ends
