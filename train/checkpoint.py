@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from last_edge import records
@@ -20,7 +21,7 @@ from last_edge.inputs.spec import InputSpec
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
 
-Which = Literal["best", "last"]
+Which = Literal["best", "last", "final"]
 POINTER = "run.json"
 
 
@@ -76,15 +77,23 @@ def write_checkpoint(
     texts: dict[str, str],
     trainer: dict[str, Any],
 ) -> None:
-    """Write one checkpoint folder; a kill at any moment leaves no half-written folder under this name."""
+    """Write one checkpoint folder; a kill or a full disk at any moment leaves no half-written one under this name."""
     with writing_folder(folder, force=True) as partial:
-        save_file({name: value.contiguous() for name, value in weights.items()}, partial / "model.safetensors")
+        tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+        (partial / "model.safetensors").write_bytes(save(tensors))
         write_text(partial / "model.json", records.to_json(card))
         write_text(partial / "input.json", records.to_json(spec))
         write_text(partial / "labels.json", records.to_json(Labels(labels)))
         for name, text in texts.items():
             write_text(partial / name, text)
-        torch.save(trainer, partial / "trainer.pt")
+        (partial / "trainer.pt").write_bytes(_as_bytes(trainer))
+
+
+def _as_bytes(trainer: dict[str, Any]) -> bytes:
+    """The trainer's state in torch's format; through memory, so that a full disk shows as the OSError it is."""
+    stream = io.BytesIO()
+    torch.save(trainer, stream)
+    return stream.getvalue()
 
 
 def read_pointer(run: Path) -> RunPointer | None:
@@ -93,7 +102,10 @@ def read_pointer(run: Path) -> RunPointer | None:
 
 
 def checkpoint_folder(path: Path, which: Which = "best") -> Path:
-    """A run's best or last checkpoint folder; a checkpoint folder is returned as it is."""
+    """A run's best, last or final checkpoint folder; a checkpoint folder is returned as it is.
+
+    `final` is the last one of a run that is finished; `InputError` when it is not.
+    """
     if (path / "model.safetensors").exists():
         return path
     pointer = read_pointer(path) if path.is_dir() else None
@@ -103,6 +115,8 @@ def checkpoint_folder(path: Path, which: Which = "best") -> Path:
             "not a run or checkpoint", where=path, expected="run.json or model.safetensors", got=there,
             hint="last-edge train --model last_e_nano --store STORE --out RUN",
         )  # fmt: skip
+    if which == "final" and not pointer.finished:
+        raise InputError("this run is not finished", where=path, hint="the same train command to resume")
     return path / "checkpoints" / (pointer.best if which == "best" else pointer.last)
 
 

@@ -34,12 +34,13 @@ def training_logits(model: LandmarkModel, points: Tensor, *, noise: AugmentConfi
 
 
 class CrossEntropy:
-    """Label-smoothed cross entropy on noisy streams."""
+    """Label-smoothed cross entropy on noisy streams, plus `ib_weight` times the model's own term where it has one."""
 
-    def __init__(self, *, smoothing: float, noise: AugmentConfig, clamp: float) -> None:
-        self.smoothing, self.noise, self.clamp = smoothing, noise, clamp
+    def __init__(self, *, smoothing: float, noise: AugmentConfig, clamp: float, ib_weight: float = 0.0) -> None:
+        self.smoothing, self.noise, self.clamp, self.ib_weight = smoothing, noise, clamp, ib_weight
 
     def __call__(self, model: LandmarkModel, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """See `Objective`."""
         logits = training_logits(model, points, noise=self.noise, clamp=self.clamp)
-        return smoothed_cross_entropy(logits, targets, self.smoothing), logits
+        loss, bottleneck = smoothed_cross_entropy(logits, targets, self.smoothing), model.auxiliary_loss()
+        return (loss if bottleneck is None else loss + self.ib_weight * bottleneck), logits

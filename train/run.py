@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from last_edge.clips.store import ClipStore
 from last_edge.data.augment import Augment
 from last_edge.data.dataset import ClipDataset, epoch_order
-from last_edge.errors import InputError, InterruptedRun
+from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.files import write_text
 from last_edge.models import create_model, resolve_name
 from last_edge.train import run_folder
@@ -27,10 +27,11 @@ from last_edge.train.evaluate import metrics_of, predict
 from last_edge.train.interrupt import StopRequest
 from last_edge.train.objective import CrossEntropy, Objective
 from last_edge.train.plan import Plan, make_plan
-from last_edge.train.recipe import dump_recipe
+from last_edge.train.progress import Row, epochs_since_best, validation_score
+from last_edge.train.recipe import dump_recipe, identity_of
+from last_edge.train.tensorboard import TensorBoardLog
 from last_edge.train.trainer import Trainer
 
-Row = dict[str, float]
 Report = Callable[[Row, int], None]
 MakeObjective = Callable[[Recipe, Plan, str], Objective]
 
@@ -50,7 +51,9 @@ class Request:
 def cross_entropy(recipe: Recipe, plan: Plan, device: str) -> Objective:
     """The plain objective of `last-edge train`."""
     t = recipe.training
-    return CrossEntropy(smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp)
+    return CrossEntropy(
+        smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp, ib_weight=t.ib_loss_weight
+    )
 
 
 def silent(row: Row, epochs: int) -> None:
@@ -78,6 +81,9 @@ class Run:
         self.request, self.recipe, self.report = request, request.recipe, report
         self.store = ClipStore.open(request.store)
         self.plan = make_plan(self.store, self.recipe)
+        if self.recipe.training.patience and not len(self.plan.val):
+            hint = "--set validation.fraction=0.1, or --set training.patience=0"
+            raise UsageError("early stopping needs validation clips", where="training.patience", hint=hint)
         self.batches = max(len(self.plan.train) // self.recipe.training.batch_size, 1)
         self.contents = self._contents()
         objective = make_objective(self.recipe, self.plan, request.device)
@@ -88,17 +94,18 @@ class Run:
         resume_from = run_folder.claim(request.out, self.contents.identity, force=request.force)
         if resume_from is not None:
             self._resume(resume_from)
+        self.board = TensorBoardLog(request.out) if self.recipe.training.tensorboard else None
 
     def train(self, stop: StopRequest) -> None:
-        """Learn until the last epoch is done or a stop is wanted."""
-        while self._step() < self._total():
+        """Learn until the last epoch is done, patience is over or a stop is wanted."""
+        while not self._done():
             for points, labels in self._rest_of_epoch():
                 self.trainer.step(points, labels)
-                if stop.wanted and self._step() % self.batches:
+                if stop.wanted and self._step() % self.batches and self.trainer.between_windows:
                     self._save()
                     self._raise_stopped()
             self._end_epoch()
-            if stop.wanted and self._step() < self._total():
+            if stop.wanted and not self._done():
                 self._raise_stopped()
 
     def finish(self) -> dict[str, Any]:
@@ -108,6 +115,7 @@ class Run:
             "model": chosen.card.name,
             "params": sum(p.numel() for p in chosen.model.parameters()),
             "checkpoint": chosen.path.name,
+            "epochs": len(self.trainer.progress.history),
             "seed": self.recipe.seed,
             "store_sha256": self.store.sha256,
             "val_subjects": list(self.plan.val_subjects),
@@ -126,6 +134,12 @@ class Run:
     def _total(self) -> int:
         return self.recipe.training.epochs * self.batches
 
+    def _done(self) -> bool:
+        """Whether the last epoch is over, or validation has not improved for longer than patience lasts."""
+        patience = self.recipe.training.patience
+        stale = bool(patience) and epochs_since_best(self.trainer.progress.history) >= patience
+        return self._step() >= self._total() or stale
+
     def _trainer(self, objective: Objective) -> Trainer:
         torch.manual_seed(self.recipe.seed)
         options = self.recipe.model.options
@@ -141,7 +155,7 @@ class Run:
 
     def _contents(self) -> run_folder.Contents:
         recipe = dump_recipe(self.recipe)
-        identity = "\n".join([recipe, self.store.sha256, self.request.extra])
+        identity = "\n".join([identity_of(self.recipe), self.store.sha256, self.request.extra])
         card = ModelCard(
             name=resolve_name(self.recipe.model.name),
             options=dict(self.recipe.model.options),
@@ -164,26 +178,31 @@ class Run:
         batches = [order[start * size : (start + 1) * size].tolist() for start in range(done, self.batches)]
         self.trainer.model.train()
         for points, labels, _ in DataLoader(
-            self.clips, batch_sampler=batches, num_workers=self.recipe.training.workers
+            self.clips,
+            batch_sampler=batches,
+            num_workers=self.recipe.training.workers,
+            pin_memory=self.request.device.startswith("cuda"),
         ):
             yield points, labels
 
     def _end_epoch(self) -> None:
-        progress = self.trainer.progress
-        seen = max(progress.totals.get("seen", 0.0), 1.0)
+        totals, training = self.trainer.end_epoch(), self.recipe.training
+        seen = max(totals["seen"], 1.0)
         row = {
-            "epoch": progress.step // self.batches,
+            "epoch": self._step() // self.batches,
             "lr": float(self.trainer.optimizer.param_groups[0]["lr"]),
-            "loss": progress.totals.get("loss", 0.0) / seen,
-            "train_top1": 100.0 * progress.totals.get("hits", 0.0) / seen,
-            "skipped": progress.totals.get("skipped", 0.0),
+            "loss": totals["loss"] / seen,
+            "train_top1": 100.0 * totals["hits"] / seen,
+            "skipped": totals["skipped"],
+            **({"overflow": totals["overflow"]} if self.trainer.scaler.is_enabled() else {}),
             **self._validate(),
         }
-        progress.totals = {}
-        progress.history.append(row)
+        self.trainer.progress.history.append(row)
         self._choose(row)
         self._save()
-        self.report(row, self.recipe.training.epochs)
+        if self.board is not None:
+            self.board.add(row)
+        self.report(row, training.epochs)
 
     def _validate(self) -> Row:
         """Validation loss and top-1 of the weights that would be shipped."""
@@ -199,7 +218,7 @@ class Run:
         """Mark this epoch as best: by validation top-1, then loss; or always, where the last is asked for."""
         progress = self.trainer.progress
         by_score = self.recipe.validation.select == "best" and "val_top1" in row
-        score = [row["val_top1"], -row["val_loss"]] if by_score else [row["epoch"], 0.0]
+        score = validation_score(row) if by_score else [row["epoch"], 0.0]
         if not progress.best_score or score >= progress.best_score:
             progress.best, progress.best_score = self._name(), score
 
@@ -215,7 +234,7 @@ class Run:
             self._name(),
             trainer=self.trainer,
             contents=self.contents,
-            finished=self._step() >= self._total(),
+            finished=self._done(),
             keep=[f"epoch-{epoch:04d}" for epoch in every],
         )
 

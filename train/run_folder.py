@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from last_edge import records
-from last_edge.errors import UsageError
+from last_edge.errors import MissingError, UsageError
 from last_edge.files import check_free, write_text
 from last_edge.inputs.spec import InputSpec
 from last_edge.train.checkpoint import (
@@ -28,6 +31,7 @@ FINAL = "final.json"
 METRICS = "metrics.jsonl"
 RECIPE = "recipe.yaml"
 CHECKPOINTS = "checkpoints"
+BOARD = "tensorboard"
 
 
 @dataclass(frozen=True)
@@ -69,22 +73,36 @@ def _make_room(out: Path, *, force: bool) -> None:
         (out / name).unlink(missing_ok=True)
     if (out / CHECKPOINTS).is_dir():
         prune(out, keep=set())
+    shutil.rmtree(out / BOARD, ignore_errors=True)
+
+
+@contextmanager
+def _room_on_disk(out: Path) -> Iterator[None]:
+    """Tell a full disk from a bug; the checkpoint before is whole and still the one pointed to."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        hint = "make room, then the same command to resume from the checkpoint before"
+        raise MissingError("no space left for a checkpoint", where=out, got=error, hint=hint) from error
 
 
 def save(out: Path, name: str, *, trainer: Trainer, contents: Contents, finished: bool, keep: Sequence[str]) -> None:
     """Write a checkpoint, then point to it, then drop those nobody needs: a kill in between loses nothing."""
     progress = trainer.progress
     history = "".join(json.dumps(row) + "\n" for row in progress.history)
-    write_checkpoint(
-        out / CHECKPOINTS / name,
-        weights=trainer.deployed(),
-        card=contents.card,
-        spec=contents.spec,
-        labels=contents.labels,
-        texts={RECIPE: contents.recipe, METRICS: history, "env.json": as_json(contents.environment)},
-        trainer=trainer.state() | {"identity": contents.identity},
-    )
-    records.save(RunPointer(best=progress.best or name, last=name, finished=finished), out / POINTER)
-    write_text(out / METRICS, history)
-    write_text(out / RECIPE, contents.recipe)
+    with _room_on_disk(out):
+        write_checkpoint(
+            out / CHECKPOINTS / name,
+            weights=trainer.deployed(),
+            card=contents.card,
+            spec=contents.spec,
+            labels=contents.labels,
+            texts={RECIPE: contents.recipe, METRICS: history, "env.json": as_json(contents.environment)},
+            trainer=trainer.state() | {"identity": contents.identity},
+        )
+        records.save(RunPointer(best=progress.best or name, last=name, finished=finished), out / POINTER)
+        write_text(out / METRICS, history)
+        write_text(out / RECIPE, contents.recipe)
     prune(out, keep={name, progress.best or name, *keep})

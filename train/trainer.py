@@ -1,10 +1,10 @@
-"""The training loop's state and one optimiser step at a time."""
+"""The training loop's state and one batch at a time."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,36 +13,28 @@ from torch import Tensor, nn
 
 from last_edge.errors import UsageError
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.train.averages import EqualAverage, WeightAverage
 from last_edge.train.config import TrainingConfig
-from last_edge.train.ema import WeightAverage
 from last_edge.train.objective import Objective
 from last_edge.train.optimizer import build_optimizer
+from last_edge.train.progress import Progress
 from last_edge.train.schedule import learning_rate
+from last_edge.train.sums import EpochSums
 
 FIRST_LOSS_SCALE = 4096.0
 SEED_STRIDE = 1_000_003
-
-
-@dataclass
-class Progress:
-    """Where a run stands: plain values only, saved with each checkpoint."""
-
-    step: int = 0
-    totals: dict[str, float] = field(default_factory=dict)
-    history: list[dict[str, float]] = field(default_factory=list)
-    best: str = ""
-    best_score: list[float] = field(default_factory=list)
-
-    def add(self, **values: float) -> None:
-        """Add to this epoch's sums."""
-        for name, value in values.items():
-            self.totals[name] = self.totals.get(name, 0.0) + value
+log = logging.getLogger(__name__)
 
 
 class Trainer:
-    """Model, optimiser, average and scaler; `step` learns from one batch.
+    """Model, optimiser, averages and scaler; `step` learns from one batch.
 
-    Random numbers of a step depend on (seed, step) alone, so a resumed run draws what the unbroken one drew.
+    A window of `gradient_accumulation_steps` batches shares one optimiser step and stands or falls as one: the guard
+    looks once a window whether an input, a loss or the gradient was not finite, and if so puts the batch-norm
+    statistics back and leaves the weights alone. That look is the loop's only wait for the device in a window, and it
+    comes when forward and backward passes are already under way.
+
+    Random numbers of a batch depend on (seed, step) alone, so a resumed run draws what the unbroken one drew.
     """
 
     def __init__(
@@ -56,61 +48,116 @@ class Trainer:
         per_epoch: int,
     ) -> None:
         self.model = model.to(device)
+        if training.channels_last:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective, self.training, self.seed, self.device = objective, training, seed, device
         self.per_epoch = per_epoch
         self.optimizer = build_optimizer(model, training)
         self.average = WeightAverage(model, training.ema_decay) if training.ema_decay else None
+        self.swa = EqualAverage(model) if training.swa_start else None
         self.precision = resolve_amp(training.amp, device)
         self.scaler = torch.amp.GradScaler(device, init_scale=FIRST_LOSS_SCALE, enabled=self.precision == torch.float16)
         self.progress = Progress()
+        self.sums, self._window_sums = EpochSums(device), EpochSums(device)
+        self._bad = torch.zeros((), dtype=torch.bool, device=device)
+        self._buffers: list[Tensor] = []
 
     def step(self, points: Tensor, labels: Tensor) -> None:
-        """One optimiser step on points (N, ...) and labels (N,); a non-finite batch is undone, counted and skipped."""
+        """Take in points (N, ...) and labels (N,); the last batch of a window moves the weights."""
+        place, size = self._place_in_window()
+        if place == 0:
+            self._open_window()
         seed = (self.seed * SEED_STRIDE + self.progress.step) % 2**63
         torch.manual_seed(seed)
-        points, labels = points.to(self.device), labels.to(self.device)
+        points, labels = points.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
         mixed, targets = self._mix(points, labels, seed)
-        buffers = [buffer.clone() for buffer in self.model.buffers()]
         with torch.autocast(self.device.split(":")[0], self.precision, enabled=self.precision != torch.float32):
             loss, logits = self.objective(self.model, mixed, targets)
-        if torch.isfinite(points[~torch.isnan(points)]).all() and torch.isfinite(loss):
-            self._learn(loss)
-            hits = (logits.detach().argmax(1) == labels).sum()
-            self.progress.add(loss=float(loss.detach()) * len(labels), hits=float(hits), seen=float(len(labels)))
-        else:
-            self._undo(buffers)
+        self.scaler.scale(loss if size == 1 else loss / size).backward()  # type: ignore[no-untyped-call]
+        self._note(points, labels, loss.detach(), logits.detach())
+        if place == size - 1:
+            self._close_window(size)
         self.progress.step += 1
+
+    @property
+    def between_windows(self) -> bool:
+        """Whether no gradient is waiting for more batches: where a checkpoint may be taken."""
+        return self._place_in_window()[0] == 0
+
+    def _place_in_window(self) -> tuple[int, int]:
+        """This batch's place in its window, and the window's size; an epoch's last window may be smaller."""
+        accumulate, done = self.training.gradient_accumulation_steps, self.progress.step % self.per_epoch
+        place = done % accumulate
+        return place, min(accumulate, self.per_epoch - done + place)
+
+    def _open_window(self) -> None:
+        rate = learning_rate(self.progress.step / self.per_epoch, self.training)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        self._buffers = [buffer.clone() for buffer in self.model.buffers()]
+        self._bad.zero_()
+        self._window_sums.write({})
 
     def _mix(self, points: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Mixup (Zhang et al. 2018) of points and one-hot labels with one weight a batch."""
-        targets = nn.functional.one_hot(labels, self.model.body.head.fc.out_features).float()  # type: ignore[union-attr, arg-type]
+        classes = torch.arange(self.model.body.head.fc.out_features, device=labels.device)  # type: ignore[union-attr, arg-type]
+        targets = (labels[:, None] == classes).float()
         if not self.training.mixup:
             return points, targets
         weight = float(np.random.default_rng(seed).beta(self.training.mixup, self.training.mixup))
         return weight * points + (1 - weight) * points.flip(0), weight * targets + (1 - weight) * targets.flip(0)
 
-    def _learn(self, loss: Tensor) -> None:
-        rate = learning_rate(self.progress.step / self.per_epoch, self.training)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        if self.training.gradient_clip:
+    def _note(self, points: Tensor, labels: Tensor, loss: Tensor, logits: Tensor) -> None:
+        """Count a batch and look for what is not finite, all on the device. NaN in points only says: missing."""
+        self._bad |= torch.isinf(points).any() | ~torch.isfinite(loss)
+        hits = (logits.argmax(1) == labels).sum()
+        self._window_sums.add(loss=loss.double() * len(labels), hits=hits, seen=len(labels))
+
+    def _close_window(self, size: int) -> None:
+        """Move the weights, unless something was not finite."""
+        scaled = self.scaler.is_enabled()
+        if not scaled:
+            self._bad |= ~torch.isfinite(self._clip())
+        if bool(self._bad):
+            self._undo(size)
+            return
+        if scaled:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.training.gradient_clip)
+            self.sums.add(overflow=~torch.isfinite(self._clip()))
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.sums.add_all(self._window_sums)
         if self.average is not None:
             self.average.update(self.model, self.progress.step)
 
-    def _undo(self, buffers: list[Tensor]) -> None:
-        """Put batch-norm statistics back as they were before a bad batch."""
-        for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+    def _clip(self) -> Tensor:
+        """The gradient's norm, after limiting it to `gradient_clip`."""
+        limit = self.training.gradient_clip or float("inf")
+        return nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+
+    def _undo(self, size: int) -> None:
+        """Put batch-norm statistics back as they were before a bad window."""
+        for buffer, before in zip(self.model.buffers(), self._buffers, strict=True):
             buffer.copy_(before)
-        self.progress.add(skipped=1.0)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.sums.add(skipped=float(size))
+        log.warning("step %d: an input, the loss or the gradient is not finite; step skipped", self.progress.step)
+
+    def end_epoch(self) -> dict[str, float]:
+        """This epoch's sums; they start again from 0. Takes the weights into the equal average where it is due."""
+        if self.swa is not None and self.progress.step / self.per_epoch >= (
+            self.training.swa_start * self.training.epochs
+        ):
+            self.swa.update(self.model)
+        totals = self.sums.read()
+        self.sums.write({})
+        return totals
 
     def deployed(self) -> dict[str, Tensor]:
-        """The weights to evaluate and ship: the average where there is one."""
+        """The weights to evaluate and ship: an average where there is one."""
+        if self.swa is not None and self.swa.count:
+            return dict(self.swa.state)
         return dict(self.model.state_dict() if self.average is None else self.average.state)
 
     @contextmanager
@@ -124,12 +171,14 @@ class Trainer:
             self.model.load_state_dict(raw)
 
     def state(self) -> dict[str, Any]:
-        """All that a resume needs, tensors and plain values."""
+        """All that a resume needs, tensors and plain values; only between windows."""
+        self.progress.totals = self.sums.read()
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "average": None if self.average is None else self.average.state,
+            "swa": None if self.swa is None else {"count": self.swa.count, "state": self.swa.state},
             "progress": vars(self.progress),
         }
 
@@ -141,7 +190,10 @@ class Trainer:
             self.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
             self.average.load(state["average"])
+        if self.swa is not None:
+            self.swa.load(state["swa"]["state"], state["swa"]["count"])
         self.progress = Progress(**state["progress"])
+        self.sums.write(self.progress.totals)
 
 
 def resolve_amp(amp: str, device: str) -> torch.dtype:

@@ -135,7 +135,7 @@ def test_a_bad_batch_is_skipped_and_counted(toy_store: Path, tmp_path: Path) -> 
     run.trainer.step(points, labels)
     after = run.trainer.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert run.trainer.progress.totals["skipped"] == 1.0
+    assert run.trainer.end_epoch()["skipped"] == 1.0
 
 
 def test_finished_and_foreign_runs_are_not_touched(toy_store: Path, tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""Each epoch's row as TensorBoard curves, beside metrics.jsonl."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from last_edge.errors import MissingError
+from last_edge.train.progress import Row
+
+
+class TensorBoardLog:
+    """Writes RUN/tensorboard; a resumed run adds a file to the folder, and TensorBoard joins them."""
+
+    def __init__(self, out: Path) -> None:
+        self.folder, self.writer = out / "tensorboard", _writer_class()
+
+    def add(self, row: Row) -> None:
+        """Write one epoch; the file is made with the first, so that an unstarted run leaves nothing behind."""
+        with self.writer(str(self.folder)) as writer:
+            for name, value in row.items():
+                if name != "epoch":
+                    writer.add_scalar(name, value, int(row["epoch"]))
+
+
+def _writer_class() -> Any:
+    """torch's writer; `MissingError` where its package is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        hint = "pip install 'last-edge[tensorboard]', or --set training.tensorboard=false"
+        raise MissingError("TensorBoard is not installed", got=error, hint=hint) from error
+    return SummaryWriter
