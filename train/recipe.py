@@ -17,7 +17,7 @@ from last_edge.names import did_you_mean
 from last_edge.train.config import Recipe
 
 SHIPPED = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "distill" / "recipes")
-EXPONENT = re.compile(r"[+-]?\d+\.?\d*[eE][+-]?\d+")
+BOOL, FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:float"
 CHOICES: dict[str, tuple[str, ...]] = {
     "training.optimizer": ("sgd", "adamw"),
     "training.scheduler": ("cosine_warmup", "constant"),
@@ -26,6 +26,19 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "input.centre": ("first", "frame", "none"),
     "input.scale": ("limb", "none"),
 }
+
+
+class RecipeLoader(yaml.SafeLoader):
+    """YAML where `off` is a word and `1e-3` a number, as in YAML 1.2."""
+
+    yaml_implicit_resolvers = {
+        first: [rule for rule in rules if rule[0] != BOOL]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+RecipeLoader.add_implicit_resolver(BOOL, re.compile(r"(?:true|false)$", re.IGNORECASE), list("tTfF"))
+RecipeLoader.add_implicit_resolver(FLOAT, re.compile(r"[+-]?\d+\.?\d*[eE][+-]?\d+$"), list("+-0123456789"))
 
 
 def recipe_files() -> dict[str, Path]:
@@ -66,7 +79,7 @@ def _find(name: str) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), RecipeLoader)
     except FileNotFoundError as error:
         raise InputError("recipe not found", where=path, hint="last-edge recipes ls") from error
     except yaml.YAMLError as error:
@@ -88,9 +101,9 @@ def _parse_override(text: str) -> dict[str, Any]:
 
 
 def _scalar(raw: str) -> Any:
-    """One value as YAML reads it; `1e-3`, which YAML 1.1 takes for text, is a number too."""
+    """One value as a recipe file would read it."""
     try:
-        return float(raw) if EXPONENT.fullmatch(raw) else yaml.safe_load(raw)
+        return yaml.load(raw, RecipeLoader)
     except yaml.YAMLError:
         return raw
 

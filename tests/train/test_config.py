@@ -34,6 +34,14 @@ def test_set_is_typed_and_wins() -> None:
     assert recipe.seed == 7
 
 
+def test_off_is_a_word_and_exponents_are_numbers(tmp_path: Path) -> None:
+    assert load_recipe(None, overrides=["training.amp=off"]).training.amp == "off"
+    path = tmp_path / "mine.yaml"
+    path.write_text("training:\n  amp: off\n  lr: 3e-4\n  nesterov: False\n")
+    training = load_recipe(str(path)).training
+    assert (training.amp, training.lr, training.nesterov) == ("off", 0.0003, False)
+
+
 def test_a_dumped_recipe_loads_to_the_same(tmp_path: Path) -> None:
     recipe = load_recipe("utd_mhad", overrides=["training.lr=0.5"])
     path = tmp_path / "again.yaml"
