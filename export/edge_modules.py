@@ -71,10 +71,13 @@ class EdgeMotionGate(nn.Module):
         self.register_buffer("alpha", alpha.flatten(1))
         self.register_buffer("rest", 1.0 - alpha.flatten(1))
 
+    def describe(self, x: Tensor) -> Tensor:
+        """What the gate reads, (N, C, T, V) -> (N, D)."""
+        return (x[:, :, 1:] - x[:, :, :-1]).abs().mean(dim=(2, 3))
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> same."""
-        energy = (x[:, :, 1:] - x[:, :, :-1]).abs().mean(dim=(2, 3))
-        gate = torch.sigmoid(self.restore(torch.relu(self.reduce(energy))))
+        gate = torch.sigmoid(self.restore(torch.relu(self.reduce(self.describe(x)))))
         factor = self.rest + self.alpha * gate
         return x * factor[:, :, None, None]
 

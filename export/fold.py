@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from last_edge.errors import UsageError
 from last_edge.export.edge_front import EdgeFront
+from last_edge.export.edge_hybrid_gate import EdgeHybridGate
 from last_edge.export.edge_modules import (
     EdgeAttentiveGraphConv,
     EdgeBlock,
@@ -20,7 +21,7 @@ from last_edge.export.edge_modules import (
     EdgeTemporal,
 )
 from last_edge.models.blocks.fusion import StreamFusionConcat
-from last_edge.models.blocks.gates import JointAttention, MotionGate
+from last_edge.models.blocks.gates import HybridGate, JointAttention, MotionGate
 from last_edge.models.blocks.head import GatedHead
 from last_edge.models.blocks.spatial_gcn import SpatialGCN
 from last_edge.models.blocks.temporal import EpSepTCN
@@ -38,11 +39,22 @@ def fold(model: LandmarkModel) -> EdgeModel:
         raise UsageError("no edge form for this model", expected="LAST-E or LAST-Lite", got=type(model.body).__name__)
     model = copy.deepcopy(model).cpu().double().eval()
     body = model.body
-    assert isinstance(body, LastBody) and isinstance(body.fusion, StreamFusionConcat)
-    assert isinstance(body.head, GatedHead)
-    blocks = nn.Sequential(*(_block(module) for module in body.stages.modules() if isinstance(module, Block)))
+    assert isinstance(body, LastBody) and isinstance(body.head, GatedHead)
+    _refuse_what_has_no_edge_form(model, body)
+    assert isinstance(body.fusion, StreamFusionConcat)
+    blocks, frames = nn.Sequential(), model.spec.frames
+    for module in (module for module in body.stages.modules() if isinstance(module, Block)):
+        frames = -(-frames // module.tcn.depthwise.stride[0])
+        blocks.append(_block(module, frames))
     edge = EdgeModel(front=EdgeFront(model.spec), stem=_fusion(body.fusion), blocks=blocks, head=_head(body.head))
     return edge.float().eval()
+
+
+def _refuse_what_has_no_edge_form(model: LandmarkModel, body: LastBody) -> None:
+    if body.options.fusion != "concat":
+        raise UsageError("no edge form for this fusion", expected="fusion=concat", got=body.options.fusion)
+    if model.spec.bodies > 1 and body.options.bodies != "first":
+        raise UsageError("no edge form for several bodies", expected="bodies=first", got=body.options.bodies)
 
 
 def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
@@ -96,8 +108,9 @@ def _fusion(fusion: StreamFusionConcat) -> nn.Conv2d:
     return conv_bn(bn_conv(scale, shift, fusion.conv), fusion.bn)
 
 
-def _block(block: Block) -> EdgeBlock:
-    gates = [_gate(gate) for gate in (block.gate, block.st_att) if not isinstance(gate, nn.Identity)]
+def _block(block: Block, frames: int) -> EdgeBlock:
+    """The edge form of a block whose temporal part leaves `frames` frames."""
+    gates = [_gate(gate, frames) for gate in (block.gate, block.st_att) if not isinstance(gate, nn.Identity)]
     return EdgeBlock(
         gcn=_graph_conv(block.gcn),
         act=block.act,
@@ -141,7 +154,9 @@ def _projection(module: nn.Module) -> nn.Module:
     return conv_bn(conv, norm)
 
 
-def _gate(gate: nn.Module) -> nn.Module:
+def _gate(gate: nn.Module, frames: int) -> nn.Module:
+    if isinstance(gate, HybridGate):
+        return EdgeHybridGate(reduce=gate.reduce, restore=gate.restore, alpha=gate.alpha.data, frames=frames)
     if isinstance(gate, MotionGate):
         return EdgeMotionGate(reduce=gate.reduce, restore=gate.restore, alpha=gate.alpha.data)
     if isinstance(gate, JointAttention):
@@ -157,9 +172,12 @@ def _gate_branch(branch: nn.Sequential) -> nn.Sequential:
 
 
 def _head(head: GatedHead) -> EdgeHead:
-    """fc(bn(g * mean + (1 - g) * max)) as one linear layer over [mean, max]."""
+    """fc(bn(g * mean + (1 - g) * max)) as one linear layer over [mean, max]; a sampled latent is its mean."""
     gate = torch.sigmoid(head.pool_gate).flatten()
     scale, shift = scale_and_shift(head.bn)
-    weight = head.fc.weight * scale
-    bias = head.fc.bias + head.fc.weight @ shift
-    return EdgeHead(_linear(torch.cat([weight * gate, weight * (1 - gate)], dim=1), bias))
+    read: Tensor = head.fc.weight
+    bias: Tensor = head.fc.bias
+    if head.ib is not None and head.sampled:
+        read, bias = read @ head.ib.mu.weight, bias + read @ head.ib.mu.bias
+    weight = read * scale
+    return EdgeHead(_linear(torch.cat([weight * gate, weight * (1 - gate)], dim=1), bias + read @ shift))

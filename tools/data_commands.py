@@ -74,6 +74,7 @@ def synth(
     fps: Annotated[float, typer.Option(help="Frames a second.")] = 30.0,
     noise: Annotated[float, typer.Option(help="Tracking noise of a hand point, in image heights.")] = 0.004,
     drop_rate: Annotated[float, typer.Option(help="Chance that a hand is lost in a frame.")] = 0.08,
+    unknown: Annotated[bool, typer.Option("--unknown", help="Signs that no known set has, to test rejection.")] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -88,7 +89,7 @@ def synth(
     from last_edge.data.prepare import store_clips
     from last_edge.data.synth import SynthOptions, gloss_names, synthesise
 
-    options = SynthOptions(glosses, signers, clips, test_signers, seed, fps, noise, drop_rate)
+    options = SynthOptions(glosses, signers, clips, test_signers, seed, fps, noise, drop_rate, unknown)
     about = {"dataset": "synth", "licence": "generated, free of rights", "options": dataclasses.asdict(options)}
     with _progress(quiet) as progress:
         prepared = store_clips(

@@ -23,13 +23,16 @@ def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) ->
 
 
 def training_logits(model: LandmarkModel, points: Tensor, *, noise: AugmentConfig, clamp: float) -> Tensor:
-    """Logits of a training batch: streams with their own noise, clamped against tracking glitches."""
+    """Logits of a training batch: streams with their own noise, clamped against tracking glitches.
+
+    Exact zeros, missing points and absent bodies among them, stay zero.
+    """
     streams = model.front(points)
     sizes = {"joint": noise.noise_joint, "velocity": noise.noise_velocity, "bone": noise.noise_bone}
     if any(sizes.values()):
         scale = torch.tensor([sizes[name] for name in model.spec.streams], device=streams.device)
         per_channel = scale.repeat_interleave(model.spec.channels)[:, None, None]
-        streams = streams + torch.randn_like(streams) * per_channel
+        streams = streams + torch.randn_like(streams) * per_channel * (streams != 0)
     return model.from_streams(streams.clamp(-clamp, clamp) if clamp else streams)
 
 

@@ -18,7 +18,7 @@ from last_edge.train.config import ModelConfig, Recipe
 from last_edge.train.schedule import SCHEDULERS
 
 SHIPPED = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "distill" / "recipes")
-EXPONENT = re.compile(r"[+-]?\d+\.?\d*[eE][+-]?\d+")
+BOOL, FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:float"
 LATER_KEYS = (
     "gradient_accumulation_steps", "restart_period", "restart_mult", "milestones", "gamma", "ib_loss_weight",
     "swa_start", "patience", "channels_last",
@@ -31,6 +31,19 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "input.centre": ("first", "frame", "none"),
     "input.scale": ("limb", "none"),
 }
+
+
+class RecipeLoader(yaml.SafeLoader):
+    """YAML where `off` is a word and `1e-3` a number, as in YAML 1.2."""
+
+    yaml_implicit_resolvers = {
+        first: [rule for rule in rules if rule[0] != BOOL]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+RecipeLoader.add_implicit_resolver(BOOL, re.compile(r"(?:true|false)$", re.IGNORECASE), list("tTfF"))
+RecipeLoader.add_implicit_resolver(FLOAT, re.compile(r"[+-]?\d+\.?\d*[eE][+-]?\d+$"), list("+-0123456789"))
 
 
 def recipe_files() -> dict[str, Path]:
@@ -88,7 +101,7 @@ def _find(name: str) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), RecipeLoader)
     except FileNotFoundError as error:
         raise InputError("recipe not found", where=path, hint="last-edge recipes ls") from error
     except yaml.YAMLError as error:
@@ -110,24 +123,22 @@ def _parse_override(text: str) -> dict[str, Any]:
 
 
 def _scalar(raw: str) -> Any:
-    """One value as YAML reads it; `1e-3`, which YAML 1.1 takes for text, is a number too."""
+    """One value as a recipe file would read it."""
     try:
-        return float(raw) if EXPONENT.fullmatch(raw) else yaml.safe_load(raw)
+        return yaml.load(raw, RecipeLoader)
     except yaml.YAMLError:
         return raw
 
 
 def _tidy(values: dict[str, Any]) -> dict[str, Any]:
-    """`model.use_st_att` is short for `model.options.use_st_att`; YAML's `amp: off` is a word, not a truth value."""
-    model, training = values.get("model"), values.get("training")
-    if isinstance(model, dict):
-        own = {field.name for field in dataclasses.fields(ModelConfig)}
-        options = {key: value for key, value in model.items() if key not in own}
-        kept = {key: value for key, value in model.items() if key in own}
-        values = values | {"model": kept | ({"options": kept.get("options", {}) | options} if options else {})}
-    if isinstance(training, dict) and training.get("amp") is False:
-        values = values | {"training": training | {"amp": "off"}}
-    return values
+    """`model.use_st_att` is short for `model.options.use_st_att`."""
+    model = values.get("model")
+    if not isinstance(model, dict) or not isinstance(model.get("options", {}), dict):
+        return values
+    own = {field.name for field in dataclasses.fields(ModelConfig)}
+    options = {key: value for key, value in model.items() if key not in own}
+    kept = {key: value for key, value in model.items() if key in own}
+    return values | {"model": kept | {"options": kept.get("options", {}) | options}} if options else values
 
 
 def _check_keys(values: dict[str, Any], schema: Any, where: str, prefix: str = "") -> None:

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.body import Body
+from last_edge.models.front import LandmarkFront
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.registry import create_model, model_names
 from last_edge.skeleton.layout import load_layout
@@ -29,7 +30,7 @@ def describe_models(*, layout: str, classes: int) -> list[dict[str, Any]]:
 def _describe_at_stated_bodies(name: str, spec: InputSpec, classes: int) -> dict[str, Any]:
     model = create_model(name, spec=spec, classes=classes)
     if isinstance(model.body, Body) and model.body.reads_all_bodies:
-        model = create_model(name, spec=dataclasses.replace(spec, bodies=STATED_BODIES), classes=classes)
+        model.front = LandmarkFront(dataclasses.replace(spec, bodies=STATED_BODIES))
     return describe(name, model)
 
 

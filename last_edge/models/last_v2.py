@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from last_edge.inputs.spec import InputSpec
-from last_edge.models.blocks.adaptive_gcn import AdaptiveGraphConv
+from last_edge.models.blocks.adaptive_gcn import AdaptiveGraphConv, column_partition
 from last_edge.models.blocks.bodies import BODIES, merge_bodies, present_bodies
+from last_edge.models.blocks.fusion import log_mean_probability
 from last_edge.models.blocks.gates import JointAttention
 from last_edge.models.blocks.head import MeanHead
 from last_edge.models.blocks.initialise import initialise
@@ -23,8 +21,6 @@ from last_edge.models.body import Body
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.options import adjust, check_choice, check_per_stage
 from last_edge.models.registry import register_model
-from last_edge.skeleton.graph import spatial_partition
-from last_edge.skeleton.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -106,17 +102,6 @@ class LastV2Body(Body):
         present = present_bodies(bodies)
         merged = torch.stack([merge_bodies(stream, present, self.options.bodies) for stream in logits])
         return log_mean_probability(merged)
-
-
-def log_mean_probability(logits: Tensor) -> Tensor:
-    """(S, N, K) -> log of the mean over S of softmax over K, (N, K), without leaving the log domain."""
-    return torch.logsumexp(torch.log_softmax(logits.float(), -1), 0) - math.log(len(logits))
-
-
-def column_partition(layout: Layout, *, legacy: bool = False) -> NDArray[np.float32]:
-    """(3, V, V) self, towards and away from the centre, together A D^-1: the sum over subsets and rows v is 1."""
-    subsets = spatial_partition(layout, max_hop=1, legacy=legacy) > 0
-    return np.asarray(subsets / subsets.sum(axis=(0, 1)), np.float32)
 
 
 def _stages(spec: InputSpec, o: Options) -> list[nn.Sequential]:

@@ -70,15 +70,33 @@ def test_the_edge_front_equals_the_models_front(name: str) -> None:
     torch.testing.assert_close(EdgeFront(spec)(batch), expected, atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["last_e_nano", "last_e_small", "last_lite_nano", "last_lite_small"])
-def test_folding_keeps_the_function(name: str) -> None:
-    spec = SPECS["shrec22"]
-    model, batch = trained(name, spec), points(spec)
+@pytest.mark.parametrize("frames", [16, 13])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("last_e_nano", {}),
+        ("last_e_small", {}),
+        ("last_e_base", {}),
+        ("last_e_large", {}),
+        ("last_e_large", {"ib": "sampled"}),
+        ("last_lite_nano", {}),
+        ("last_lite_small", {}),
+    ],
+)
+def test_folding_keeps_the_function(name: str, options: dict[str, Any], frames: int) -> None:
+    spec = InputSpec(get_layout("shrec22"), frames=frames)
+    model, batch = trained(name, spec, **options), points(spec)
     with torch.no_grad():
         expected, got = model(batch), fold(model)(batch)
     assert expected.std() > 0.01
     scale = float(expected.abs().max())
     torch.testing.assert_close(got / scale, expected / scale, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("options", [{"fusion": "softmax"}, {"bodies": "mean"}])
+def test_what_has_no_edge_form_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(options))):
+        fold(create_model("last_e_nano", spec=SPECS["two bodies"], classes=3, **options))
 
 
 def test_folding_leaves_the_model_alone() -> None:

@@ -62,7 +62,7 @@ def test_models_lists_counts(capsys: pytest.CaptureFixture[str]) -> None:
     code, stdout, _ = run(capsys, "models", "--json")
     rows = {row["name"]: row for row in json.loads(stdout)}
     assert code == 0 and rows["last_lite_nano"]["params"] == 65_654
-    assert set(rows["last_e_nano"]) == {"name", "params", "inference_params", "gflops", "receptive_field", "streamable"}
+    assert {"name", "params", "inference_params", "gflops", "streamable"} <= set(rows["last_e_nano"])
 
 
 def test_recipes_show_resolves(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,11 +33,18 @@ def test_set_is_typed_and_wins() -> None:
     assert recipe.seed == 7
 
 
-def test_model_options_need_no_prefix_and_off_is_a_word() -> None:
-    sets = ["model.drop_path_rate=0.15", "model.use_st_att=false,false,true", "training.amp=off"]
+def test_model_options_need_no_prefix() -> None:
+    sets = ["model.drop_path_rate=0.15", "model.use_st_att=false,false,true"]
     recipe = load_recipe("phase_a", overrides=sets)
     assert recipe.model.options == {"drop_path_rate": 0.15, "use_st_att": [False, False, True]}
-    assert recipe.training.amp == "off"
+
+
+def test_off_is_a_word_and_exponents_are_numbers(tmp_path: Path) -> None:
+    assert load_recipe(None, overrides=["training.amp=off"]).training.amp == "off"
+    path = tmp_path / "mine.yaml"
+    path.write_text("training:\n  amp: off\n  lr: 3e-4\n  nesterov: False\n")
+    training = load_recipe(str(path)).training
+    assert (training.amp, training.lr, training.nesterov) == ("off", 0.0003, False)
 
 
 def test_a_dumped_recipe_loads_to_the_same(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from last_edge.tools.report.rows import Row, make_rows
 
 NOT_MEASURED = "not measured"
 TEMPLATES = Path(__file__).parent.parent / "templates"
+PARITY = ("pair", "on", "n", "max_abs", "mean_abs", "agreement")
 Report = dict[str, Any]
 
 
@@ -149,7 +150,7 @@ def _bundle(result: BundleResult, found: Collection) -> Report:
         "input": f"{manifest.input.layout.name} {manifest.input.shape}, {manifest.units}",
         "licence": manifest.licence,
         "provenance": records.to_dict(manifest.provenance),
-        "parity": [dict(row) for row in manifest.parity],
+        "parity": [{name: row[name] for name in PARITY if name in row} for row in manifest.parity],
         "calibration": {**manifest.calibration, "clips": len(manifest.calibration_ids)},
         "manifest_metrics": {name: dict(figures) for name, figures in manifest.metrics.items()},
         "measured": result.measured,

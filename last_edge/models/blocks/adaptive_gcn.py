@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from last_edge.skeleton.graph import spatial_partition
+from last_edge.skeleton.layout import Layout
 
 REDUCTION = 8
 NARROWEST = 4
@@ -20,7 +24,7 @@ class AdaptiveGraphConv(nn.Module):
 
     fixed: Tensor
 
-    def __init__(self, channels_in: int, channels_out: int, *, fixed: NDArray) -> None:  # type: ignore[type-arg]
+    def __init__(self, channels_in: int, channels_out: int, *, fixed: NDArray[np.float32]) -> None:
         super().__init__()
         self.register_buffer("fixed", torch.as_tensor(fixed, dtype=torch.float32), persistent=False)
         self.A_learned = nn.Parameter(torch.zeros_like(self.fixed[0]))
@@ -35,6 +39,12 @@ class AdaptiveGraphConv(nn.Module):
         own = similarity(self.embed(x.mean(2, keepdim=True)).squeeze(2)).to(x.dtype)
         by_own = (x.flatten(1, 2) @ own).reshape(count, 1, channels, frames, joints)
         return self.conv(torch.cat([by_shared, by_own], dim=1).flatten(1, 2))  # type: ignore[no-any-return]
+
+
+def column_partition(layout: Layout, *, legacy: bool = False) -> NDArray[np.float32]:
+    """(3, V, V) self, towards and away from the centre, together A D^-1: the sum over subsets and rows v is 1."""
+    subsets = spatial_partition(layout, max_hop=1, legacy=legacy) > 0
+    return np.asarray(subsets / subsets.sum(axis=(0, 1)), np.float32)
 
 
 def symmetric(weights: Tensor) -> Tensor:

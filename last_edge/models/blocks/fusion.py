@@ -1,6 +1,8 @@
-"""Joining the input streams into one feature map."""
+"""Joining the input streams: into one feature map, or their answers into one."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +47,11 @@ class StreamFusionSoftmax(nn.Module):
         stems = torch.stack([torch.relu(after(self.conv(before(part)))) for part, before, after in parts])
         weight = torch.softmax(self.stream_weights.float(), 0).to(stems.dtype)
         return (stems * weight[:, None, :, None, None]).sum(0)
+
+
+def log_mean_probability(logits: Tensor) -> Tensor:
+    """(S, N, K) -> log of the mean over S of softmax over K, (N, K), float32, without leaving the log domain."""
+    return torch.logsumexp(torch.log_softmax(logits.float(), -1), 0) - math.log(len(logits))
 
 
 FUSIONS: dict[str, type[StreamFusionConcat | StreamFusionSoftmax]] = {
