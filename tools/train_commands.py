@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from last_edge.tools import options
+from last_edge.errors import UsageError
+from last_edge.tools import options, train_flags
 from last_edge.tools.output import emit, epoch_progress, make_table
 
 if TYPE_CHECKING:
+    from last_edge.train.checkpoint import Which
     from last_edge.train.config import Recipe
     from last_edge.train.run import Request
+
+WHICH = ("best", "last", "final")
 
 models_app = typer.Typer(help="The models that can be trained.", invoke_without_command=True)
 recipes_app = typer.Typer(help="The shipped recipes.", no_args_is_help=True)
 
 ModelName = Annotated[str | None, typer.Option("--model", help="Registered name; `last-edge models` lists them.")]
-Which = Annotated[str, typer.Option("--which", help="A run's best or last checkpoint.")]
+WhichOption = Annotated[str, typer.Option("--which", help="Of a run: its best, last or final checkpoint.")]
 
 
 def train(
-    store: options.Store,
-    out: options.Out,
+    store: train_flags.Store = None,
+    out: train_flags.Out = None,
     model: ModelName = None,
     recipe: options.RecipeName = None,
     set_: options.Set = None,
+    more: train_flags.More = None,
+    dataset: train_flags.Dataset = None,
+    split_type: train_flags.SplitType = None,
+    data_root: train_flags.DataRoot = None,
+    env: train_flags.Env = None,
+    epochs: train_flags.Epochs = None,
+    batch_size: train_flags.BatchSize = None,
+    lr: train_flags.LearningRate = None,
+    min_lr: train_flags.MinLr = None,
+    scheduler: train_flags.Scheduler = None,
+    weight_decay: train_flags.WeightDecay = None,
+    dropout: train_flags.Dropout = None,
+    amp: train_flags.Amp = None,
+    workers: train_flags.Workers = None,
     seed: options.Seed = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -38,19 +56,30 @@ def train(
 ) -> None:
     """Train a model on a store's training split; validation is a part of the training subjects.
 
-    The same command resumes an interrupted run. The test split is looked at once, at the end.
+    A recipe gives every value, the environment, flags and --set change some, each winning over those before it. The
+    same command resumes an interrupted run. The test split is looked at once, at the end.
 
     Example: last-edge train --model last_e_nano --store runs/shrec14/store --out runs/shrec14/teacher --recipe shrec17
     """
-    request = _request(store, out, _resolve(recipe, model, seed, set_), device=device, threads=threads, force=force)
+    values: dict[str, object] = {
+        "model.name": model, "model.dropout": dropout, "seed": seed, "training.epochs": epochs,
+        "training.batch_size": batch_size, "training.lr": lr, "training.min_lr": min_lr,
+        "training.scheduler": scheduler, "training.weight_decay": weight_decay, "training.workers": workers,
+    }  # fmt: skip
+    typed = train_flags.Flags(
+        values, recipe, (*(set_ or ()), *(more or ())), store, out, dataset, split_type, data_root, env, amp
+    )
+    choice = train_flags.choose(typed)
+    train_flags.check_store(choice.store, None if store else dataset)
+    request = _request(choice.store, choice.out, choice.recipe, device=device, threads=threads, force=force)
     if dry_run:
-        emit(_preview(request), as_json=json)
+        emit(_readable(train_flags.describe(choice) | _preview(request), json), as_json=json)
         return
     from last_edge.train.run import run_training
 
     with epoch_progress("train", quiet=quiet or json) as report:
         final = run_training(request, report=report)
-    emit(final if json else _summary(final, out), as_json=json)
+    emit(final if json else _summary(final, choice.out), as_json=json)
 
 
 def distill(
@@ -77,7 +106,7 @@ def distill(
     resolved = _resolve(recipe or "kd_nano", model, seed, set_)
     request = _request(store, out, resolved, device=device, threads=threads, force=force)
     if dry_run:
-        emit(_preview(request) | {"teacher": str(teacher)}, as_json=json)
+        emit(_readable({"teacher": str(teacher)} | _preview(request), json), as_json=json)
         return
     from last_edge.distill.run import run_distillation
 
@@ -91,7 +120,7 @@ def eval(
     store: options.Store,
     split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
     precision: Annotated[str, typer.Option("--precision", help="Of a bundle: fp32 or int8.")] = "fp32",
-    which: Which = "best",
+    which: WhichOption = "best",
     threads: options.Threads = 1,
     json: options.Json = False,
     verbose: options.Verbose = False,
@@ -102,6 +131,8 @@ def eval(
     """
     from last_edge.clips.store import ClipStore
 
+    if which not in WHICH:
+        raise UsageError("--which names a checkpoint of a run", expected=", ".join(WHICH), got=which)
     opened = ClipStore.open(store)
     metrics = _evaluate(artefact, opened, split=split, precision=precision, which=which, threads=threads)
     emit(metrics, as_json=json, table=lambda: _metrics_table(metrics))
@@ -164,17 +195,35 @@ def _request(store: Path, out: Path, recipe: Recipe, *, device: str, threads: in
 
 
 def _preview(request: Request) -> dict[str, Any]:
-    """What a run would do: clip counts, validation subjects, learning rate at each epoch."""
+    """What a run would do: clip counts, validation subjects, learning rate at each epoch, the recipe as resolved."""
     from last_edge.clips.store import ClipStore
+    from last_edge.models import create_model
     from last_edge.train.plan import make_plan
     from last_edge.train.recipe import dump_recipe
-    from last_edge.train.schedule import epoch_rates
+    from last_edge.train.schedule import epoch_rates, final_rate, restarts
 
-    plan = make_plan(ClipStore.open(request.store), request.recipe)
-    counts = {"train": len(plan.train), "val": len(plan.val), "test": len(plan.test)}
-    rates = [round(rate, 8) for rate in epoch_rates(request.recipe.training)]
-    subjects = list(plan.val_subjects)
-    return {"clips": counts, "val_subjects": subjects, "lr": rates, "recipe": dump_recipe(request.recipe)}
+    store, recipe = ClipStore.open(request.store), request.recipe
+    plan, training = make_plan(store, recipe), recipe.training
+    model = create_model(recipe.model.name, spec=plan.spec, classes=len(store.labels), **recipe.model.options)
+    return {
+        "clips": {"train": len(plan.train), "val": len(plan.val), "test": len(plan.test)},
+        "val_subjects": list(plan.val_subjects),
+        "params": sum(parameter.numel() for parameter in model.parameters()),
+        "effective_batch": training.batch_size * training.gradient_accumulation_steps,
+        "lr": [round(rate, 8) for rate in epoch_rates(training)],
+        "final_lr": round(final_rate(training), 8),
+        "restarts": restarts(training),
+        "recipe": dump_recipe(recipe),
+    }
+
+
+def _readable(preview: dict[str, Any], json: bool) -> dict[str, Any]:
+    """A preview for people: the rates as a column, one epoch a line."""
+    if json:
+        return preview
+    rates = "".join(f"\n  {epoch:4d}  {rate:.6f}" for epoch, rate in enumerate(preview["lr"]))
+    recipe = "".join(f"\n  {line}" for line in preview["recipe"].splitlines())
+    return preview | {"lr": f"at the start of each epoch{rates}", "recipe": recipe}
 
 
 def _summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -197,7 +246,7 @@ def _evaluate(artefact: Path, store: Any, *, split: str, precision: str, which: 
     from last_edge.train.evaluate import evaluate_run
 
     torch.set_num_threads(max(threads, 1))
-    return evaluate_run(artefact, store, split=split, which="last" if which == "last" else "best")
+    return evaluate_run(artefact, store, split=split, which=cast("Which", which))
 
 
 def _metrics_table(metrics: dict[str, Any]) -> Any:

@@ -162,6 +162,7 @@ def _check_values(recipe: Recipe) -> None:
     _positive({"training.restart_period": t.restart_period, "training.restart_mult": t.restart_mult})
     _positive({"training.gradient_accumulation_steps": t.gradient_accumulation_steps})
     _not_below_zero({"training.warmup_epochs": t.warmup_epochs, "training.patience": t.patience})
+    _not_below_zero({"training.workers": t.workers, "training.save_interval": t.save_interval})
     _share({"validation.fraction": v.fraction, "augment.mirror": a.mirror, "augment.mask": a.mask})
     _share({"training.ema_decay": t.ema_decay, "training.label_smoothing": t.label_smoothing, "augment.crop": a.crop})
     _share({"training.swa_start": t.swa_start})
