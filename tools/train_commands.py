@@ -57,7 +57,8 @@ def train(
     """Train a model on a store's training split; validation is a part of the training subjects.
 
     A recipe gives every value, the environment, flags and --set change some, each winning over those before it. The
-    same command resumes an interrupted run. The test split is looked at once, at the end.
+    same command resumes an interrupted run. The test split is looked at once, at the end. Several processes:
+    torchrun --nproc_per_node=2 -m last_edge.tools.cli train ...
 
     Example: last-edge train --model last_e_nano --store runs/shrec14/store --out runs/shrec14/teacher --recipe shrec17
     """
@@ -75,11 +76,13 @@ def train(
     if dry_run:
         emit(_readable(train_flags.describe(choice) | _preview(request), json), as_json=json)
         return
+    from last_edge.train.processes import is_first
     from last_edge.train.run import run_training
 
-    with epoch_progress("train", quiet=quiet or json) as report:
+    with epoch_progress("train", quiet=quiet or json or not is_first()) as report:
         final = run_training(request, report=report)
-    emit(final if json else _summary(final, choice.out), as_json=json)
+    if is_first():
+        emit(final if json else _summary(final, choice.out), as_json=json)
 
 
 def distill(
@@ -109,10 +112,12 @@ def distill(
         emit(_readable({"teacher": str(teacher)} | _preview(request), json), as_json=json)
         return
     from last_edge.distill.run import run_distillation
+    from last_edge.train.processes import is_first
 
-    with epoch_progress("distill", quiet=quiet or json) as report:
+    with epoch_progress("distill", quiet=quiet or json or not is_first()) as report:
         final = run_distillation(request, teacher, report=report)
-    emit(final if json else _summary(final, out), as_json=json)
+    if is_first():
+        emit(final if json else _summary(final, out), as_json=json)
 
 
 def eval(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from last_edge.train.config import TrainingConfig
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)
+NORMS = (_BatchNorm, nn.LayerNorm)
 FREE_SCALARS = ("alpha", "edge", "pool_gate", "A_learned", "stream_weights")
 
 

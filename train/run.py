@@ -27,6 +27,7 @@ from last_edge.train.evaluate import metrics_of, predict
 from last_edge.train.interrupt import StopRequest
 from last_edge.train.objective import CrossEntropy, Objective
 from last_edge.train.plan import Plan, make_plan
+from last_edge.train.processes import Processes
 from last_edge.train.progress import Row, epochs_since_best, validation_score
 from last_edge.train.recipe import dump_recipe, identity_of
 from last_edge.train.tensorboard import TensorBoardLog
@@ -65,47 +66,58 @@ def run_training(
 ) -> dict[str, Any]:
     """Train, or continue the same run, and test once. Returns the content of final.json.
 
+    Under torchrun the processes share each step's clips, `batch_size` for each of them; the first one writes the run.
     report: called with each epoch's row and the number of epochs. Raises `InterruptedRun` when stopped by a signal,
     with a checkpoint saved.
     """
-    with StopRequest() as stop:
-        run = Run(request, make_objective, report)
-        run.train(stop)
-        return run.finish()
+    processes = Processes.join(request.device)
+    try:
+        with StopRequest() as stop:
+            run = Run(request, make_objective, report, processes)
+            run.train(stop)
+            return processes.from_first(run.finish)
+    finally:
+        processes.leave()
 
 
 class Run:
     """A run in progress."""
 
-    def __init__(self, request: Request, make_objective: MakeObjective, report: Report) -> None:
+    def __init__(
+        self, request: Request, make_objective: MakeObjective, report: Report, processes: Processes | None = None
+    ) -> None:
         self.request, self.recipe, self.report = request, request.recipe, report
+        self.processes = processes or Processes()
         self.store = ClipStore.open(request.store)
         self.plan = make_plan(self.store, self.recipe)
         if self.recipe.training.patience and not len(self.plan.val):
             hint = "--set validation.fraction=0.1, or --set training.patience=0"
             raise UsageError("early stopping needs validation clips", where="training.patience", hint=hint)
-        self.batches = max(len(self.plan.train) // self.recipe.training.batch_size, 1)
+        self.batches = self._batches()
         self.contents = self._contents()
         objective = make_objective(self.recipe, self.plan, request.device)
         self.trainer = self._trainer(objective)
         self.clips = ClipDataset(
             self.store, self.plan.train, spec=self.plan.spec, ranges=ranges(self.recipe.augment), seed=self.recipe.seed
         )
-        resume_from = run_folder.claim(request.out, self.contents.identity, force=request.force)
+        resume_from = self.processes.from_first(
+            lambda: run_folder.claim(request.out, self.contents.identity, force=request.force)
+        )
         if resume_from is not None:
             self._resume(resume_from)
-        self.board = TensorBoardLog(request.out) if self.recipe.training.tensorboard else None
+        wanted = self.recipe.training.tensorboard and self.processes.first
+        self.board = TensorBoardLog(request.out) if wanted else None
 
     def train(self, stop: StopRequest) -> None:
         """Learn until the last epoch is done, patience is over or a stop is wanted."""
         while not self._done():
             for points, labels in self._rest_of_epoch():
                 self.trainer.step(points, labels)
-                if stop.wanted and self._step() % self.batches and self.trainer.between_windows:
+                if self._step() % self.batches and self.trainer.between_windows and self.processes.any(stop.wanted):
                     self._save()
                     self._raise_stopped()
             self._end_epoch()
-            if stop.wanted and not self._done():
+            if self.processes.any(stop.wanted) and not self._done():
                 self._raise_stopped()
 
     def finish(self) -> dict[str, Any]:
@@ -134,6 +146,13 @@ class Run:
     def _total(self) -> int:
         return self.recipe.training.epochs * self.batches
 
+    def _batches(self) -> int:
+        """Batches an epoch; the processes take one each at a time."""
+        size, clips = self.recipe.training.batch_size * self.processes.count, len(self.plan.train)
+        if self.processes.count > 1 and clips < size:
+            raise UsageError("too few training clips for this many processes", expected=f">= {size}", got=clips)
+        return max(clips // size, 1)
+
     def _done(self) -> bool:
         """Whether the last epoch is over, or validation has not improved for longer than patience lasts."""
         patience = self.recipe.training.patience
@@ -151,11 +170,13 @@ class Run:
             seed=self.recipe.seed,
             device=self.request.device,
             per_epoch=self.batches,
+            processes=self.processes,
         )
 
     def _contents(self) -> run_folder.Contents:
         recipe = dump_recipe(self.recipe)
         identity = "\n".join([identity_of(self.recipe), self.store.sha256, self.request.extra])
+        identity += f"\nprocesses {self.processes.count}" if self.processes.count > 1 else ""
         card = ModelCard(
             name=resolve_name(self.recipe.model.name),
             options=dict(self.recipe.model.options),
@@ -165,21 +186,25 @@ class Run:
             units=self.store.units,
         )
         facts = {"device": self.request.device, "threads": torch.get_num_threads(), "seed": self.recipe.seed}
+        facts |= {"processes": self.processes.count}
         sha256 = hashlib.sha256(identity.encode()).hexdigest()
         environment = describe_environment(**facts)
         return run_folder.Contents(card, self.plan.spec, self.store.labels, recipe, environment, sha256)
 
-    def _rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of this epoch that are still to come; the last, incomplete one is left out."""
+    def order(self) -> list[list[int]]:
+        """This process's batches of the epoch that are still to come; the last, incomplete one is left out."""
         epoch, done = divmod(self._step(), self.batches)
-        self.clips.epoch = epoch
         order = epoch_order(len(self.plan.train), seed=self.recipe.seed, epoch=epoch)
-        size = self.recipe.training.batch_size
-        batches = [order[start * size : (start + 1) * size].tolist() for start in range(done, self.batches)]
+        size, count = self.recipe.training.batch_size, self.processes.count
+        places = range(done * count + self.processes.rank, self.batches * count, count)
+        return [order[place * size : (place + 1) * size].tolist() for place in places]
+
+    def _rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        self.clips.epoch = self._step() // self.batches
         self.trainer.model.train()
         for points, labels, _ in DataLoader(
             self.clips,
-            batch_sampler=batches,
+            batch_sampler=self.order(),
             num_workers=self.recipe.training.workers,
             pin_memory=self.request.device.startswith("cuda"),
         ):
@@ -195,7 +220,7 @@ class Run:
             "train_top1": 100.0 * totals["hits"] / seen,
             "skipped": totals["skipped"],
             **({"overflow": totals["overflow"]} if self.trainer.scaler.is_enabled() else {}),
-            **self._validate(),
+            **self.processes.from_first(self._validate),
         }
         self.trainer.progress.history.append(row)
         self._choose(row)

@@ -89,8 +89,13 @@ def _room_on_disk(out: Path) -> Iterator[None]:
 
 
 def save(out: Path, name: str, *, trainer: Trainer, contents: Contents, finished: bool, keep: Sequence[str]) -> None:
-    """Write a checkpoint, then point to it, then drop those nobody needs: a kill in between loses nothing."""
-    progress = trainer.progress
+    """Write a checkpoint, then point to it, then drop those nobody needs: a kill in between loses nothing.
+
+    Every process calls it, the first one writes.
+    """
+    progress, state = trainer.progress, trainer.state()
+    if not trainer.processes.first:
+        return
     history = "".join(json.dumps(row) + "\n" for row in progress.history)
     with _room_on_disk(out):
         write_checkpoint(
@@ -100,7 +105,7 @@ def save(out: Path, name: str, *, trainer: Trainer, contents: Contents, finished
             spec=contents.spec,
             labels=contents.labels,
             texts={RECIPE: contents.recipe, METRICS: history, "env.json": as_json(contents.environment)},
-            trainer=trainer.state() | {"identity": contents.identity},
+            trainer=state | {"identity": contents.identity},
         )
         records.save(RunPointer(best=progress.best or name, last=name, finished=finished), out / POINTER)
         write_text(out / METRICS, history)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from last_edge.train.processes import Processes
+
 NAMES = ("loss", "hits", "seen", "skipped", "overflow")
 
 
@@ -23,9 +25,9 @@ class EpochSums:
         """Add another set of sums to this one."""
         self.values += other.values
 
-    def read(self) -> dict[str, float]:
-        """All sums as plain numbers."""
-        return dict(zip(NAMES, self.values.tolist(), strict=True))
+    def total(self, processes: Processes) -> dict[str, float]:
+        """All sums, over all processes, as plain numbers."""
+        return dict(zip(NAMES, processes.sum(self.values).tolist(), strict=True))
 
     def write(self, totals: dict[str, float]) -> None:
         """Set the sums to saved ones; those not named become 0."""

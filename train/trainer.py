@@ -17,12 +17,14 @@ from last_edge.train.averages import EqualAverage, WeightAverage
 from last_edge.train.config import TrainingConfig
 from last_edge.train.objective import Objective
 from last_edge.train.optimizer import build_optimizer
+from last_edge.train.processes import Processes
 from last_edge.train.progress import Progress
 from last_edge.train.schedule import learning_rate
 from last_edge.train.sums import EpochSums
 
 FIRST_LOSS_SCALE = 4096.0
 SEED_STRIDE = 1_000_003
+RANK_STRIDE = 2**40
 log = logging.getLogger(__name__)
 
 
@@ -34,7 +36,7 @@ class Trainer:
     statistics back and leaves the weights alone. That look is the loop's only wait for the device in a window, and it
     comes when forward and backward passes are already under way.
 
-    Random numbers of a batch depend on (seed, step) alone, so a resumed run draws what the unbroken one drew.
+    Random numbers of a batch depend on (seed, step, process) alone, so a resumed run draws what the unbroken one drew.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class Trainer:
         seed: int,
         device: str,
         per_epoch: int,
+        processes: Processes | None = None,
     ) -> None:
-        self.model = model.to(device)
+        self.model, self.processes = model.to(device), processes or Processes()
+        self.processes.unite(self.model, device)
         if training.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective, self.training, self.seed, self.device = objective, training, seed, device
@@ -67,7 +71,7 @@ class Trainer:
         place, size = self._place_in_window()
         if place == 0:
             self._open_window()
-        seed = (self.seed * SEED_STRIDE + self.progress.step) % 2**63
+        seed = (self.seed * SEED_STRIDE + self.progress.step + self.processes.rank * RANK_STRIDE) % 2**63
         torch.manual_seed(seed)
         points, labels = points.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
         mixed, targets = self._mix(points, labels, seed)
@@ -117,6 +121,7 @@ class Trainer:
     def _close_window(self, size: int) -> None:
         """Move the weights, unless something was not finite."""
         scaled = self.scaler.is_enabled()
+        self.processes.average_gradients(self.model.parameters(), self._bad)
         if not scaled:
             self._bad |= ~torch.isfinite(self._clip())
         if bool(self._bad):
@@ -124,7 +129,7 @@ class Trainer:
             return
         if scaled:
             self.scaler.unscale_(self.optimizer)
-            self.sums.add(overflow=~torch.isfinite(self._clip()))
+            self.sums.add(overflow=~torch.isfinite(self._clip()) / self.processes.count)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.sums.add_all(self._window_sums)
@@ -145,12 +150,11 @@ class Trainer:
         log.warning("step %d: an input, the loss or the gradient is not finite; step skipped", self.progress.step)
 
     def end_epoch(self) -> dict[str, float]:
-        """This epoch's sums; they start again from 0. Takes the weights into the equal average where it is due."""
-        if self.swa is not None and self.progress.step / self.per_epoch >= (
-            self.training.swa_start * self.training.epochs
-        ):
+        """This epoch's sums over all processes, which start again from 0; the equal average takes its share."""
+        share = self.progress.step / (self.per_epoch * self.training.epochs)
+        if self.swa is not None and share >= self.training.swa_start:
             self.swa.update(self.model)
-        totals = self.sums.read()
+        totals = self.sums.total(self.processes)
         self.sums.write({})
         return totals
 
@@ -171,8 +175,8 @@ class Trainer:
             self.model.load_state_dict(raw)
 
     def state(self) -> dict[str, Any]:
-        """All that a resume needs, tensors and plain values; only between windows."""
-        self.progress.totals = self.sums.read()
+        """All that a resume needs, tensors and plain values; only between windows, and in every process at once."""
+        self.progress.totals = self.sums.total(self.processes)
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -193,7 +197,7 @@ class Trainer:
         if self.swa is not None:
             self.swa.load(state["swa"]["state"], state["swa"]["count"])
         self.progress = Progress(**state["progress"])
-        self.sums.write(self.progress.totals)
+        self.sums.write(self.progress.totals if self.processes.first else {})
 
 
 def resolve_amp(amp: str, device: str) -> torch.dtype:
