@@ -10,17 +10,22 @@ from last_edge.train.progress import Row
 
 
 class TensorBoardLog:
-    """Writes RUN/tensorboard; a resumed run adds a file to the folder, and TensorBoard joins them."""
+    """Writes RUN/tensorboard; a resumed run adds a file to the folder, and TensorBoard joins them.
+
+    The file is opened with the first row, so that a run that never got so far leaves nothing behind.
+    """
 
     def __init__(self, out: Path) -> None:
-        self.folder, self.writer = out / "tensorboard", _writer_class()
+        self.folder, self._open = out / "tensorboard", _writer_class()
+        self._writer: Any = None
 
     def add(self, row: Row) -> None:
-        """Write one epoch; the file is made with the first, so that an unstarted run leaves nothing behind."""
-        with self.writer(str(self.folder)) as writer:
-            for name, value in row.items():
-                if name != "epoch":
-                    writer.add_scalar(name, value, int(row["epoch"]))
+        """Write one epoch."""
+        self._writer = self._writer or self._open(str(self.folder))
+        for name, value in row.items():
+            if name != "epoch":
+                self._writer.add_scalar(name, value, int(row["epoch"]))
+        self._writer.flush()
 
 
 def _writer_class() -> Any:

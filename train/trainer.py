@@ -55,12 +55,14 @@ class Trainer:
         if training.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective, self.training, self.seed, self.device = objective, training, seed, device
-        self.per_epoch = per_epoch
+        self.per_epoch, self._kind = per_epoch, device.split(":")[0]
         self.optimizer = build_optimizer(model, training)
         self.average = WeightAverage(model, training.ema_decay) if training.ema_decay else None
         self.swa = EqualAverage(model) if training.swa_start else None
         self.precision = resolve_amp(training.amp, device)
-        self.scaler = torch.amp.GradScaler(device, init_scale=FIRST_LOSS_SCALE, enabled=self.precision == torch.float16)
+        self.scaler = torch.amp.GradScaler(
+            self._kind, init_scale=FIRST_LOSS_SCALE, enabled=self.precision == torch.float16
+        )
         self.progress = Progress()
         self.sums, self._window_sums = EpochSums(device), EpochSums(device)
         self._bad = torch.zeros((), dtype=torch.bool, device=device)
@@ -75,7 +77,7 @@ class Trainer:
         torch.manual_seed(seed)
         points, labels = points.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
         mixed, targets = self._mix(points, labels, seed)
-        with torch.autocast(self.device.split(":")[0], self.precision, enabled=self.precision != torch.float32):
+        with torch.autocast(self._kind, self.precision, enabled=self.precision != torch.float32):
             loss, logits = self.objective(self.model, mixed, targets)
         self.scaler.scale(loss if size == 1 else loss / size).backward()  # type: ignore[no-untyped-call]
         self._note(points, labels, loss.detach(), logits.detach())

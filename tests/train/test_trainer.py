@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -231,6 +233,31 @@ def test_a_stopped_run_resumes_to_the_same_bits(toy_store: Path, tmp_path: Path,
     assert (whole / "metrics.jsonl").read_text() == (parts / "metrics.jsonl").read_text()
 
 
+def test_sigterm_saves_and_the_same_request_goes_on(toy_store: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run_training(request(toy_store, whole, "training.epochs=2"))
+    batches = 0
+
+    def plain_then_term(recipe: Any, plan: Any, device: str) -> Objective:
+        inner = cross_entropy(recipe, plan, device)
+
+        def objective(model: LandmarkModel, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+            nonlocal batches
+            batches += 1
+            if batches == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return inner(model, points, targets)
+
+        return objective
+
+    with pytest.raises(InterruptedRun, match="a checkpoint is saved"):
+        run_training(request(toy_store, parts, "training.epochs=2"), make_objective=plain_then_term)
+    assert checkpoint_folder(parts, "last").name == "epoch-0000-step-00002"
+    run_training(request(toy_store, parts, "training.epochs=2"))
+    left, right = (load_checkpoint(folder, "last").model.state_dict() for folder in (whole, parts))
+    assert same(left, right)
+
+
 def test_patience_ends_a_run_that_no_longer_improves(toy_store: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     sets = ["training.epochs=30", "training.patience=2", "training.lr=1e-9", "training.scheduler=constant"]
@@ -307,10 +334,7 @@ def test_tensorboard_gets_each_epochs_row(toy_store: Path, tmp_path: Path, monke
         def __init__(self, folder: str) -> None:
             assert folder == str(tmp_path / "run" / "tensorboard")
 
-        def __enter__(self) -> Writer:
-            return self
-
-        def __exit__(self, *_: object) -> None:
+        def flush(self) -> None:
             pass
 
         def add_scalar(self, name: str, value: float, epoch: int) -> None:

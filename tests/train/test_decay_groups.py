@@ -1,0 +1,63 @@
+"""Which parameters of which model weight decay takes hold of: convolution and linear weights, nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from last_edge.inputs import InputSpec
+from last_edge.models import create_model, model_names
+from last_edge.skeleton import Layout
+from last_edge.train.optimizer import decay_groups
+
+# Parameters by kind of module and name: those that decay, then batch norms (weight and bias each), then the rest.
+DECAY = {
+    "last_e_nano": (30, 7), "last_e_small": (46, 16), "last_e_base": (54, 21), "last_e_large": (54, 21),
+    "last_lite_nano": (18, 1), "last_lite_small": (26, 1), "last_lite_trim": (26, 1),
+    "last_v2_small": (75, 9), "last_v2_base": (95, 21), "last_v2_large": (123, 25),
+}  # fmt: skip
+NORMS = {
+    "last_e_nano": 28, "last_e_small": 40, "last_e_base": 46, "last_e_large": 46,
+    "last_lite_nano": 22, "last_lite_small": 30, "last_lite_trim": 30,
+    "last_v2_small": 48, "last_v2_base": 56, "last_v2_large": 72,
+}  # fmt: skip
+FREE = {
+    "last_e_nano": {"edge": 3, "MotionGate.alpha": 3, "JointAttention.alpha": 3, "pool_gate": 1, "Linear.bias": 1},
+    "last_e_small": {"edge": 5, "MotionGate.alpha": 5, "JointAttention.alpha": 5, "pool_gate": 1, "Linear.bias": 1},
+    "last_e_base": {"edge": 6, "MotionGate.alpha": 6, "JointAttention.alpha": 6, "pool_gate": 1, "Linear.bias": 3},
+    "last_e_large": {
+        "edge": 6, "MotionGate.alpha": 4, "HybridGate.alpha": 2, "JointAttention.alpha": 6, "pool_gate": 1,
+        "Linear.bias": 3,
+    },
+    "last_lite_nano": {"pool_gate": 1, "Linear.bias": 1},
+    "last_lite_small": {"pool_gate": 1, "Linear.bias": 1},
+    "last_lite_trim": {"pool_gate": 1, "Linear.bias": 1},
+    "last_v2_small": {"A_learned": 10, "JointAttention.alpha": 10, "Conv2d.bias": 3, "Linear.bias": 5},
+    "last_v2_base": {"A_learned": 14, "JointAttention.alpha": 14, "Conv2d.bias": 3, "Linear.bias": 11},
+    "last_v2_large": {"A_learned": 18, "JointAttention.alpha": 18, "Conv2d.bias": 3, "Linear.bias": 13},
+}  # fmt: skip
+UNIQUE = ("edge", "pool_gate", "A_learned", "stream_weights")
+
+
+def kinds(layout: Layout, name: str, **options: object) -> dict[str, Counter[str]]:
+    """Group -> how many parameters of each kind: class and name of a parameter, or its name where that is enough."""
+    model = create_model(name, spec=InputSpec(layout, frames=16), classes=3, **options)
+    modules = dict(model.named_modules())
+    counted: dict[str, Counter[str]] = {}
+    for group, parameters in decay_groups(model).items():
+        parts = [parameter.rpartition(".") for parameter in parameters]
+        named = [last if last in UNIQUE else f"{type(modules[owner]).__name__}.{last}" for owner, _, last in parts]
+        counted[group] = Counter(named)
+    return counted
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_every_parameter_is_in_its_group(ntu25: Layout, name: str) -> None:
+    got = kinds(ntu25, name)
+    convolutions, linear = DECAY[name]
+    assert got["decay"] == {"Conv2d.weight": convolutions, "Linear.weight": linear}
+    norms = {kind: count for kind, count in got["no_decay"].items() if kind.startswith("BatchNorm")}
+    weights, biases = (sum(n for kind, n in norms.items() if kind.endswith(end)) for end in (".weight", ".bias"))
+    assert weights == biases == NORMS[name]
+    assert {kind: count for kind, count in got["no_decay"].items() if kind not in norms} == FREE[name]
