@@ -137,7 +137,8 @@ class Run:
             if len(clips):
                 logits = predict(chosen.model, self.store, clips, spec=chosen.spec)
                 final[name] = metrics_of(logits, self.store, clips)
-        write_text(self.request.out / run_folder.FINAL, as_json(final))
+        with run_folder.room_on_disk(self.request.out):
+            write_text(self.request.out / run_folder.FINAL, as_json(final))
         return final
 
     def _step(self) -> int:

@@ -77,8 +77,8 @@ def _make_room(out: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def _room_on_disk(out: Path) -> Iterator[None]:
-    """Tell a full disk from a bug; the checkpoint before is whole and still the one pointed to."""
+def room_on_disk(out: Path) -> Iterator[None]:
+    """`MissingError` for a full disk; the checkpoint before is whole and still the one pointed to."""
     try:
         yield
     except OSError as error:
@@ -97,7 +97,7 @@ def save(out: Path, name: str, *, trainer: Trainer, contents: Contents, finished
     if not trainer.processes.first:
         return
     history = "".join(json.dumps(row) + "\n" for row in progress.history)
-    with _room_on_disk(out):
+    with room_on_disk(out):
         write_checkpoint(
             out / CHECKPOINTS / name,
             weights=trainer.deployed(),

@@ -34,7 +34,7 @@ class Trainer:
     A window of `gradient_accumulation_steps` batches shares one optimiser step and stands or falls as one: the guard
     looks once a window whether an input, a loss or the gradient was not finite, and if so puts the batch-norm
     statistics back and leaves the weights alone. That look is the loop's only wait for the device in a window, and it
-    comes when forward and backward passes are already under way.
+    comes when forward and backward passes are already under way; with fp16 the gradient scaler looks once more.
 
     Random numbers of a batch depend on (seed, step, process) alone, so a resumed run draws what the unbroken one drew.
     """

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from last_edge.errors import UsageError
 from last_edge.train.checkpoint import load_checkpoint, read_pointer
@@ -18,6 +21,7 @@ from last_edge.train.plan import make_plan
 from last_edge.train.processes import Processes
 from last_edge.train.recipe import load_recipe
 from last_edge.train.run import Request, Run, cross_entropy, run_training, silent
+from last_edge.train.shared_norm import SharedBatchNorm, share_statistics
 
 ROOT = Path(__file__).parents[2]
 # Dropout, stream noise and mixup draw apart in each process, so they are off where weights are compared.
@@ -97,6 +101,73 @@ def test_two_processes_stop_and_resume_together(toy_store: Path, tmp_path: Path)
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     assert (tmp_path / "whole" / "metrics.jsonl").read_text() == (tmp_path / "parts" / "metrics.jsonl").read_text()
+
+
+@pytest.mark.slow
+def test_what_is_not_finite_in_one_process_is_skipped_by_both(toy_store: Path, tmp_path: Path) -> None:
+    driver = tmp_path / "break_one.py"
+    driver.write_text(
+        "import sys, torch\n"
+        "from last_edge.tools.cli import main\n"
+        "from last_edge.train.trainer import Trainer\n"
+        "step = Trainer.step\n"
+        "def broken(self, points, labels):\n"
+        "    bad = self.progress.step == 2 and not self.processes.first\n"
+        "    step(self, torch.full_like(points, torch.inf) if bad else points, labels)\n"
+        "Trainer.step = broken\n"
+        "sys.exit(main())\n"
+    )
+    out = tmp_path / "run"
+    finished(torchrun(toy_store, out, "training.batch_size=4", driver=str(driver)))
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["skipped"] for row in rows] == [2.0, 0.0]
+    assert all(value.isfinite().all() for value in weights(out).values())
+
+
+@pytest.fixture
+def group_of_one() -> Iterator[None]:
+    """A process group with nobody else in it: exchanges happen and change nothing."""
+    dist.init_process_group("gloo", rank=0, world_size=1, store=dist.HashStore())
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (6, 4, 5, 3)])
+@pytest.mark.usefixtures("group_of_one")
+def test_shared_batch_norm_is_batch_norm(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    plain = (torch.nn.BatchNorm1d if len(shape) == 2 else torch.nn.BatchNorm2d)(4)
+    torch.nn.init.normal_(plain.weight)
+    shared = torch.nn.Sequential(copy.deepcopy(plain))
+    share_statistics(shared, "cpu")
+    assert isinstance(shared[0], SharedBatchNorm)
+    left, right = (torch.full(shape, 2.0).normal_(2, 3, generator=torch.Generator().manual_seed(1)) for _ in "ab")
+    weight = torch.randn(shape)
+    for points, norm in ((left.requires_grad_(), plain), (right.requires_grad_(), shared)):
+        (norm(points) * weight).sum().backward()
+    torch.testing.assert_close(left.grad, right.grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(plain.weight.grad, shared[0].weight.grad, rtol=1e-4, atol=1e-5)
+    assert list(shared.state_dict()) == [f"0.{name}" for name in plain.state_dict()]
+    for ours, theirs in zip(plain.state_dict().values(), shared.state_dict().values(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(plain.eval()(left), shared.eval()(right))
+
+
+@pytest.mark.usefixtures("group_of_one")
+def test_gradients_are_averaged_and_faults_shared() -> None:
+    parameters = [
+        torch.nn.Parameter(torch.zeros(2, 3)),
+        torch.nn.Parameter(torch.zeros(4)),
+        torch.nn.Parameter(torch.zeros(1)),
+    ]
+    parameters[0].grad, parameters[1].grad = torch.full((2, 3), 4.0), torch.arange(4.0)
+    for fault in (False, True):
+        bad = torch.tensor(fault)
+        Processes(count=2).average_gradients(parameters, bad)
+        assert bool(bad) is fault
+    assert torch.equal(parameters[0].grad, torch.full((2, 3), 1.0))
+    assert torch.equal(parameters[1].grad, torch.arange(4.0) / 4)
+    assert parameters[2].grad is None
 
 
 class Second(Processes):
