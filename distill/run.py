@@ -26,7 +26,9 @@ def run_distillation(request: Request, teacher: Path, *, report: Report = silent
     def make_objective(recipe: Recipe, plan: Plan, device: str) -> Objective:
         check_teacher(checkpoint, plan)
         t = recipe.training
-        plain = CrossEntropy(smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp)
+        plain = CrossEntropy(
+            smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp, ib_weight=t.ib_loss_weight
+        )
         return Distillation(checkpoint.model.to(device), plain, recipe.distill)
 
     identity = sha256_of(checkpoint.path / "model.safetensors")

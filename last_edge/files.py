@@ -56,20 +56,35 @@ def write_text(path: Path, text: str) -> None:
         stream.write(text.encode())
 
 
-def check_free(path: Path, *, force: bool) -> None:
-    """`UsageError` when `path` holds something and `force` is off."""
-    if path.exists() and not force and not (path.is_dir() and not any(path.iterdir())):
+def check_free(path: Path, *, force: bool, marker: str = "") -> None:
+    """`UsageError` when writing to `path` would cost somebody their work.
+
+    A file is replaced only with `force`, a folder never. With `marker`, the file that every artefact of this kind
+    holds, `path` is to be a folder: an empty one is free, one with the marker in it is replaced with `force`.
+    """
+    if not path.exists():
+        return
+    if path.is_dir() != bool(marker):
+        raise UsageError(f"a {'folder' if path.is_dir() else 'file'} is in the way", where=path, hint="another --out")
+    if marker and not any(path.iterdir()):
+        return
+    if not force:
         raise UsageError("will not overwrite", where=path, hint="another --out, or --force to replace it")
+    if marker and not (path / marker).exists():
+        raise UsageError("will not replace a folder of another kind", where=path, expected=marker, hint="another --out")
 
 
 @contextmanager
-def writing_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
-    """Fill `path`.partial; on success fsync every file and put it in the place of `path`.
+def writing_folder(path: Path, *, marker: str, force: bool = False) -> Iterator[Path]:
+    """Fill a hidden folder beside `path`; on success fsync every file and put it in the place of `path`.
 
-    An older folder at `path` is kept until the new one is whole. Raises `UsageError` when it exists and not `force`.
+    An older folder at `path` is kept until the new one is whole; where a kill came between taking it away and putting
+    the new one in its place, it comes back here. Raises `UsageError` as `check_free` does.
     """
-    check_free(path, force=force)
-    partial = partial_name(path)
+    path = path.absolute()
+    recover(path)
+    check_free(path, force=force, marker=marker)
+    partial = _beside(path, "partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -79,11 +94,23 @@ def writing_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
         raise
     for file in sorted(partial.rglob("*")):
         fsync_path(file)
+    fsync_path(partial)
     _replace_folder(partial, path)
 
 
+def recover(path: Path) -> None:
+    """Put a folder back that a killed replacement had set aside."""
+    old = _beside(path.absolute(), "old")
+    if not path.exists() and old.is_dir():
+        old.replace(path)
+
+
+def _beside(path: Path, purpose: str) -> Path:
+    return path.with_name(f".{path.name}.{purpose}")
+
+
 def _replace_folder(partial: Path, path: Path) -> None:
-    old = path.with_name(path.name + ".old")
+    old = _beside(path, "old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():
         path.replace(old)

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from last_edge import __version__
-from last_edge.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_MISSING, LastEdgeError, MissingError
+from last_edge.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_MISSING, InputError, LastEdgeError, MissingError
 from last_edge.tools import (
     bench_command,
     data_commands,
@@ -59,21 +59,31 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code and never shows a traceback unless --verbose is given."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        return int(app(args=given, standalone_mode=False) or 0)
+        return told(int(app(args=given, standalone_mode=False) or 0))
     except LastEdgeError as error:
         return fail(error.render(), error.exit_code, given, error)
     except KeyboardInterrupt as error:
         return fail("interrupted", EXIT_INTERRUPTED, given, error)
     except typer.Exit as stop:
-        return stop.exit_code
+        return told(stop.exit_code)
     except ImportError as error:
         return fail(absent(error), EXIT_MISSING, given, error)
+    except OSError as error:
+        fault = InputError(error.strerror or "cannot use this file", where=error.filename)
+        return fail(fault.render(), fault.exit_code, given, error)
     except Exception as error:  # noqa: BLE001 - the last door: everything unforeseen becomes one line
         if hasattr(error, "exit_code") and hasattr(error, "show"):
             error.show()
             return int(error.exit_code)
         message = f"{type(error).__name__}: {error}\n  this is a bug; --verbose shows where"
         return fail(message, EXIT_BUG, given, error)
+
+
+def told(code: int) -> int:
+    """The exit code, with a word to someone who pressed Ctrl-C where the command line swallowed the interrupt."""
+    if code == EXIT_INTERRUPTED:
+        sys.stderr.write("error: interrupted\n")
+    return code
 
 
 def absent(error: ImportError) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,17 +12,17 @@ from last_edge.tools import options, train_flags
 from last_edge.tools.output import emit, epoch_progress, make_table
 
 if TYPE_CHECKING:
-    from last_edge.train.checkpoint import Which
     from last_edge.train.config import Recipe
     from last_edge.train.run import Request
 
-WHICH = ("best", "last", "final")
 
 models_app = typer.Typer(help="The models that can be trained.", invoke_without_command=True)
 recipes_app = typer.Typer(help="The shipped recipes.", no_args_is_help=True)
 
 ModelName = Annotated[str | None, typer.Option("--model", help="Registered name; `last-edge models` lists them.")]
-WhichOption = Annotated[str, typer.Option("--which", help="Of a run: its best, last or final checkpoint.")]
+Which = Literal["best", "last", "final"]
+Precision = Literal["fp32", "int8"]
+WhichOption = Annotated[Which | None, typer.Option("--which", help="Of a run; default best.")]
 
 
 def train(
@@ -124,8 +124,8 @@ def eval(
     artefact: Annotated[Path, typer.Argument(help="A run, a checkpoint or a bundle.")],
     store: options.Store,
     split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
-    precision: Annotated[str, typer.Option("--precision", help="Of a bundle: fp32 or int8.")] = "fp32",
-    which: WhichOption = "best",
+    precision: Annotated[Precision | None, typer.Option("--precision", help="Of a bundle; default fp32.")] = None,
+    which: WhichOption = None,
     threads: options.Threads = 1,
     json: options.Json = False,
     verbose: options.Verbose = False,
@@ -136,8 +136,6 @@ def eval(
     """
     from last_edge.clips.store import ClipStore
 
-    if which not in WHICH:
-        raise UsageError("--which names a checkpoint of a run", expected=", ".join(WHICH), got=which)
     opened = ClipStore.open(store)
     metrics = _evaluate(artefact, opened, split=split, precision=precision, which=which, threads=threads)
     emit(metrics, as_json=json, table=lambda: _metrics_table(metrics))
@@ -240,18 +238,26 @@ def _summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
     return shown
 
 
-def _evaluate(artefact: Path, store: Any, *, split: str, precision: str, which: str, threads: int) -> dict[str, Any]:
+def _evaluate(
+    artefact: Path, store: Any, *, split: str, precision: Precision | None, which: Which | None, threads: int
+) -> dict[str, Any]:
     if (artefact / "manifest.json").exists() or artefact.suffix == ".last":
         from last_edge.bundle import Bundle
         from last_edge.export.evaluate import evaluate_bundle
 
-        return evaluate_bundle(Bundle.open(artefact), store, split=split, precision=precision, threads=threads)
+        if which is not None:
+            raise UsageError("--which names a checkpoint of a run; this is a bundle", where=artefact)
+        bundle = Bundle.open(artefact)
+        return evaluate_bundle(bundle, store, split=split, precision=precision or "fp32", threads=threads)
     import torch
 
     from last_edge.train.evaluate import evaluate_run
 
+    if precision == "int8":
+        hint = "last-edge export, last-edge quantize, then eval BUNDLE --precision int8"
+        raise UsageError("a run has no INT8 file", where=artefact, hint=hint)
     torch.set_num_threads(max(threads, 1))
-    return evaluate_run(artefact, store, split=split, which=cast("Which", which))
+    return evaluate_run(artefact, store, split=split, which=which or "best")
 
 
 def _metrics_table(metrics: dict[str, Any]) -> Any:

@@ -23,6 +23,7 @@ from last_edge.models.landmark_model import LandmarkModel
 
 Which = Literal["best", "last", "final"]
 POINTER = "run.json"
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,9 @@ def write_checkpoint(
     trainer: dict[str, Any],
 ) -> None:
     """Write one checkpoint folder; a kill or a full disk at any moment leaves no half-written one under this name."""
-    with writing_folder(folder, force=True) as partial:
+    with writing_folder(folder, marker=WEIGHTS, force=True) as partial:
         tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-        (partial / "model.safetensors").write_bytes(save(tensors))
+        (partial / WEIGHTS).write_bytes(save(tensors))
         write_text(partial / "model.json", records.to_json(card))
         write_text(partial / "input.json", records.to_json(spec))
         write_text(partial / "labels.json", records.to_json(Labels(labels)))
@@ -106,13 +107,13 @@ def checkpoint_folder(path: Path, which: Which = "best") -> Path:
 
     `final` is the last one of a run that is finished; `InputError` when it is not.
     """
-    if (path / "model.safetensors").exists():
+    if (path / WEIGHTS).exists():
         return path
     pointer = read_pointer(path) if path.is_dir() else None
     if pointer is None:
         there = sorted(item.name for item in path.iterdir()) if path.is_dir() else "nothing"
         raise InputError(
-            "not a run or checkpoint", where=path, expected="run.json or model.safetensors", got=there,
+            "not a run or checkpoint", where=path, expected=f"{POINTER} or {WEIGHTS}", got=there,
             hint="last-edge train --model last_e_nano --store STORE --out RUN",
         )  # fmt: skip
     if which == "final" and not pointer.finished:
@@ -128,8 +129,10 @@ def load_checkpoint(path: Path, which: Which = "best") -> Checkpoint:
     labels = records.load(Labels, folder / "labels.json").names
     if spec.sha256 != card.input_sha256:
         raise InputError("input.json is not the one the model was trained with", where=folder, got=spec.sha256)
+    if len(labels) != card.classes:
+        raise InputError("labels.json does not fit the model", where=folder, expected=card.classes, got=len(labels))
     model = create_model(card.name, spec=spec, classes=card.classes, **card.options)
-    load_weights(model, folder / "model.safetensors")
+    load_weights(model, folder / WEIGHTS)
     return Checkpoint(folder, model.eval(), card, spec, labels)
 
 

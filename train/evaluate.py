@@ -16,6 +16,7 @@ from last_edge.errors import InputError
 from last_edge.inputs.spec import InputSpec
 from last_edge.train.checkpoint import Which, load_checkpoint
 from last_edge.train.metrics import classification_metrics
+from last_edge.train.plan import check_points
 
 BATCH = 64
 
@@ -58,8 +59,7 @@ def labelled_clips(store: ClipStore, split: str) -> NDArray[np.int64]:
 
 
 def check_fits(store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
-    """`InputError` when a store's layout or labels are not those of an artefact."""
-    if store.layout != spec.layout:
-        raise InputError("store has another layout", where=store.path, expected=spec.layout.name, got=store.layout.name)
+    """`InputError` when a store's layout, axes, bodies or labels are not those of an artefact."""
+    check_points(store, spec)
     if store.labels != labels:
         raise InputError("store has other labels", where=store.path, expected=labels, got=store.labels)

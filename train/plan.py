@@ -49,7 +49,20 @@ def make_plan(store: ClipStore, recipe: Recipe) -> Plan:
         raise InputError("no labelled training clips", where=store.path, expected="split 'train'", got=splits)
     val = np.concatenate([own_val, train[inside]])
     test = _labelled(store.select(split="test"), labelled)
-    return Plan(store, input_spec(store, recipe.input), train[~inside], val, test, held)
+    spec = input_spec(store, recipe.input)
+    check_points(store, spec)
+    return Plan(store, spec, train[~inside], val, test, held)
+
+
+def check_points(store: ClipStore, spec: InputSpec) -> None:
+    """`InputError` when a store's clips are not what a specification takes: layout, axes, bodies."""
+    if store.layout != spec.layout:
+        raise InputError("store has another layout", where=store.path, expected=spec.layout.name, got=store.layout.name)
+    _, bodies, _, axes = store.frames.shape
+    if axes != spec.channels:
+        raise InputError("store has another number of axes", where=store.path, expected=spec.channels, got=axes)
+    if bodies < spec.bodies:
+        raise InputError("store has too few bodies", where=store.path, expected=spec.bodies, got=bodies)
 
 
 def _labelled(clips: Clips, labelled: NDArray[np.bool_]) -> Clips:

@@ -18,7 +18,7 @@ from last_edge.train.config import ModelConfig, Recipe
 from last_edge.train.schedule import SCHEDULERS
 
 SHIPPED = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "distill" / "recipes")
-BOOL, FLOAT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:float"
+BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float"))
 LATER_KEYS = (
     "gradient_accumulation_steps", "restart_period", "restart_mult", "milestones", "gamma", "ib_loss_weight",
     "swa_start", "patience", "channels_last",
@@ -34,15 +34,16 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 
 class RecipeLoader(yaml.SafeLoader):
-    """YAML where `off` is a word and `1e-3` a number, as in YAML 1.2."""
+    """YAML where `off` and `03` are words and `1e-3` is a number."""
 
     yaml_implicit_resolvers = {
-        first: [rule for rule in rules if rule[0] != BOOL]
+        first: [rule for rule in rules if rule[0] not in (BOOL, INT)]
         for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
 RecipeLoader.add_implicit_resolver(BOOL, re.compile(r"(?:true|false)$", re.IGNORECASE), list("tTfF"))
+RecipeLoader.add_implicit_resolver(INT, re.compile(r"[+-]?(?:0|[1-9][0-9]*)$"), list("+-0123456789"))
 RecipeLoader.add_implicit_resolver(FLOAT, re.compile(r"[+-]?\d+\.?\d*[eE][+-]?\d+$"), list("+-0123456789"))
 
 
@@ -162,6 +163,10 @@ def _check_values(recipe: Recipe) -> None:
     _positive({"training.restart_period": t.restart_period, "training.restart_mult": t.restart_mult})
     _positive({"training.gradient_accumulation_steps": t.gradient_accumulation_steps})
     _not_below_zero({"training.warmup_epochs": t.warmup_epochs, "training.patience": t.patience})
+    _not_below_zero({"seed": recipe.seed, "training.gradient_clip": t.gradient_clip, "training.mixup": t.mixup})
+    _positive(
+        {"distill.tau": recipe.distill.tau, "input.frames": recipe.input.frames, "input.bodies": recipe.input.bodies}
+    )
     _not_below_zero({"training.workers": t.workers, "training.save_interval": t.save_interval})
     _share({"validation.fraction": v.fraction, "augment.mirror": a.mirror, "augment.mask": a.mask})
     _share({"training.ema_decay": t.ema_decay, "training.label_smoothing": t.label_smoothing, "augment.crop": a.crop})

@@ -13,7 +13,7 @@ from typing import Any
 
 from last_edge import records
 from last_edge.errors import MissingError, UsageError
-from last_edge.files import check_free, write_text
+from last_edge.files import check_free, partial_name, write_text
 from last_edge.inputs.spec import InputSpec
 from last_edge.train.checkpoint import (
     POINTER,
@@ -56,7 +56,7 @@ def claim(out: Path, identity: str, *, force: bool) -> Path | None:
         _make_room(out, force=force)
         return None
     last = out / CHECKPOINTS / pointer.last
-    if read_trainer(last)["identity"] != identity:
+    if read_trainer(last).get("identity") != identity:
         hint = "the same flags to resume, another --out, or --force to start over"
         raise UsageError("this run was started with other settings", where=out, hint=hint)
     if pointer.finished and (out / FINAL).exists():
@@ -66,14 +66,20 @@ def claim(out: Path, identity: str, *, force: bool) -> Path | None:
 
 def _make_room(out: Path, *, force: bool) -> None:
     """Empty `out` of an earlier run; refuse a folder with anything else in it."""
-    begun = out.is_dir() and {item.name for item in out.iterdir()} <= {CHECKPOINTS}
-    if not begun:
-        check_free(out, force=force)
+    if not _only_begun(out):
+        check_free(out, force=force, marker=POINTER)
     for name in (POINTER, FINAL, METRICS, RECIPE):
         (out / name).unlink(missing_ok=True)
+        partial_name(out / name).unlink(missing_ok=True)
     if (out / CHECKPOINTS).is_dir():
         prune(out, keep=set())
     shutil.rmtree(out / BOARD, ignore_errors=True)
+
+
+def _only_begun(out: Path) -> bool:
+    """Whether `out` holds nothing but what a run leaves that was killed before its first checkpoint was pointed to."""
+    left = {CHECKPOINTS, *(f"{name}.partial" for name in (POINTER, METRICS, RECIPE))}
+    return out.is_dir() and {item.name for item in out.iterdir()} <= left
 
 
 @contextmanager
