@@ -11,6 +11,7 @@ from last_edge.bundle.archive import read_archive, safe_name
 from last_edge.bundle.golden import Golden
 from last_edge.bundle.manifest import GOLDEN, MANIFEST, Manifest, from_bytes, model_file
 from last_edge.errors import InputError
+from last_edge.files import recover
 from last_edge.names import did_you_mean
 
 MAKE_ONE = "last-edge export RUN --out BUNDLE"
@@ -32,6 +33,7 @@ class Bundle:
         hashes alone, for tools that report every fault instead of the first.
         """
         path = Path(path)
+        recover(path)
         contents = _read_folder(path) if path.is_dir() else _read_file(path)
         if MANIFEST not in contents:
             raise InputError("bundle: manifest is missing", where=path / MANIFEST, hint=MAKE_ONE)

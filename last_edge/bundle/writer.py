@@ -44,7 +44,7 @@ def _write(path: Path, contents: dict[str, bytes], *, force: bool, extras: Itera
         check_free(path, force=force)
         write_archive(path, contents)
         return
-    with writing_folder(path, force=force) as folder:
+    with writing_folder(path, marker=MANIFEST, force=force) as folder:
         for name, content in contents.items():
             (folder / name).write_bytes(content)
         for item in extras:

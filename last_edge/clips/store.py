@@ -25,6 +25,7 @@ from last_edge.clips.header import (
 )
 from last_edge.clips.index import ClipIndex, read_index
 from last_edge.errors import InputError
+from last_edge.files import recover
 from last_edge.skeleton.clip import SkeletonClip, Units
 from last_edge.skeleton.layout import Layout
 
@@ -43,6 +44,7 @@ class ClipStore:
     def open(cls, path: Path) -> ClipStore:
         """Open a store; `InputError` names the file that is absent, truncated or does not fit the others."""
         path = Path(path)
+        recover(path)
         if not path.is_dir():
             raise InputError("no clip store here", where=path, hint="last-edge data prepare NAME SOURCE --out STORE")
         header = records.load(StoreHeader, path / HEADER)

@@ -176,7 +176,7 @@ def writing_store(
     labels: class names in order; None collects and sorts the names that come. `UsageError` when `path` exists and not
     `force`; `InputError` when a clip does not fit or none came.
     """
-    with writing_folder(path, force=force) as folder:
+    with writing_folder(path, marker=HEADER, force=force) as folder:
         names = None if labels is None else tuple(labels)
         writer = StoreWriter(folder, layout=layout, units=units, labels=names)
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from last_edge.clips import ClipStore, writing_store
+from last_edge.clips.header import HEADER
 from last_edge.data.registry import Dataset, get_dataset
 from last_edge.errors import InputError, UsageError
 from last_edge.files import check_free
@@ -52,7 +53,7 @@ def prepare(
     """
     dataset, options = get_dataset(name), dict(options or {})
     _check_options(name, dataset, options)
-    check_free(out, force=force)
+    check_free(out, force=force, marker=HEADER)
     return store_clips(
         _clips(dataset, source, options, frozenset(leave_out), limit),
         name=name,
@@ -77,7 +78,7 @@ def store_clips(
     progress: Progress = lambda clips: None,
 ) -> Prepared:
     """Write any stream of clips as a store, or only count them. Raises `UsageError`, `InputError`."""
-    check_free(out, force=force)
+    check_free(out, force=force, marker=HEADER)
     tally = _Tally(name, out, labels, progress)
     counted = map(tally.add, clips)
     first = next(counted, None)
