@@ -12,8 +12,9 @@ import yaml
 from numpy.typing import NDArray
 
 from last_edge import records
+from last_edge.bundle.archive import SUFFIX
 from last_edge.bundle.golden import Golden
-from last_edge.bundle.manifest import CARD, GOLDEN, Figure, Manifest, ModelInfo, Provenance, model_file
+from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, Figure, Manifest, ModelInfo, Provenance, model_file
 from last_edge.bundle.reader import Bundle
 from last_edge.bundle.writer import rewrite_bundle, write_bundle
 from last_edge.clips.store import ClipStore
@@ -59,7 +60,7 @@ def export_run(
     store: measures the file on its `split` and gives golden clips, axes and licence. Raises `GateError` when the file
     does not compute what the model does, `UsageError` when `out` exists and not `force`.
     """
-    check_free(out, force=force)
+    check_free(out, force=force, marker="" if out.suffix == SUFFIX else MANIFEST)
     checkpoint = load_checkpoint(run)
     if store is not None:
         check_fits(store, checkpoint.spec, checkpoint.labels)
@@ -98,6 +99,7 @@ def quantize_bundle(
     if "int8" in bundle.precisions and not force:
         raise UsageError("the bundle has an INT8 file", where=path, hint="--force to make it anew")
     check_store(bundle, store)
+    store.verify()
     chosen = calibration_clips(store, count=count, seed=seed)
     graph = checked_graph(bundle, "fp32")
     graphs = {"fp32": graph, "int8": quantize_graph(graph, plain_batch(store, chosen, bundle.manifest.input), options)}

@@ -5,15 +5,17 @@ from __future__ import annotations
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME, Figure, Manifest
 
 PARITY = ("pair", "on", "n", "max_abs", "mean_abs", "agreement")
+METRICS = ("top1", "top3", "top5", "mean_class", "ece", "n", "split")
+CALIBRATION = ("method", "float_head", "percentile", "keep_float", "seed")
 
 
 def render_card(manifest: Manifest, *, sizes: dict[str, int]) -> str:
-    """Markdown of a bundle; `sizes` are the bytes of each graph by precision."""
+    """Markdown of a bundle; `sizes` are the bytes of each graph by precision. One manifest has one card."""
     sections = [
         _head(manifest),
         _table("Measured on the exported files", _metric_rows(manifest, sizes)),
         _input(manifest),
-        _table("Parity", [_cells({name: row[name] for name in PARITY}) for row in manifest.parity]),
+        _table("Parity", [_cells(_in_order(row, PARITY)) for row in manifest.parity]),
         _calibration(manifest),
         _provenance(manifest),
     ]
@@ -33,8 +35,8 @@ def _head(manifest: Manifest) -> str:
 def _metric_rows(manifest: Manifest, sizes: dict[str, int]) -> list[dict[str, str]]:
     rows = []
     for precision in manifest.precisions:
-        figures = {key: value for key, value in manifest.metrics.get(precision, {}).items() if key != "store_sha256"}
-        rows.append({"precision": precision, "bytes": f"{sizes[precision]:,}", **_cells(figures)})
+        figures = _cells(_in_order(manifest.metrics.get(precision, {}), METRICS))
+        rows.append({"precision": precision, "bytes": f"{sizes[precision]:,}", **figures})
     return rows
 
 
@@ -54,7 +56,7 @@ def _input(manifest: Manifest) -> str:
 def _calibration(manifest: Manifest) -> str:
     if not manifest.calibration:
         return ""
-    facts = ", ".join(f"{name} {value}" for name, value in manifest.calibration.items() if name != "store_sha256")
+    facts = ", ".join(f"{name} {value}" for name, value in _in_order(manifest.calibration, CALIBRATION).items())
     return f"## Calibration\n\n{len(manifest.calibration_ids)} clips of the train split ({facts})."
 
 
@@ -72,6 +74,11 @@ def _provenance(manifest: Manifest) -> str:
         "Check": "`last-edge verify BUNDLE --store STORE` measures every figure above again",
     }
     return "## Provenance\n\n" + "\n".join(f"- {name}: {fact or 'unknown'}." for name, fact in facts.items())
+
+
+def _in_order(facts: dict[str, Figure], names: tuple[str, ...]) -> dict[str, Figure]:
+    """The named facts that are there, in the order of the names: a dict read from a file has another one."""
+    return {name: facts[name] for name in names if name in facts}
 
 
 def _cells(row: dict[str, Figure]) -> dict[str, str]:

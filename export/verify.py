@@ -1,37 +1,34 @@
-"""Proving a bundle: hashes, metadata, golden tensors, and every figure measured again from the data."""
+"""Proving a bundle: hashes, metadata, golden tensors, its card, and every figure measured again from the data."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from last_edge.bundle.manifest import MANIFEST, Figure, to_bytes
+from last_edge.bundle.manifest import CARD, MANIFEST, Manifest, to_bytes
 from last_edge.bundle.reader import Bundle, faults
 from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError, InputError, LastEdgeError
-from last_edge.export.evaluate import SUMMARY, checked_graph, evaluate_bundle
+from last_edge.export.card import render_card
+from last_edge.export.check import Check
+from last_edge.export.evaluate import checked_graph
+from last_edge.export.onnx_graph import metadata_of
+from last_edge.export.parity import LEAST_AGREEMENT, Logits, tolerance
+from last_edge.export.remeasure import parity_checks, store_checks
 from last_edge.export.session import logits_of
-
-# Percentage points a figure may move between processors, whose INT8 kernels round differently.
-FIGURE_TOLERANCE = 0.3
+from last_edge.models import create_model
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at. name: what. holds: whether it is as recorded. detail: expected and got."""
+def verify_bundle(path: Path, store: ClipStore | None = None, *, threads: int = 1) -> list[Check]:
+    """Every check of a bundle, failed ones too; with a store also every accuracy and parity figure.
 
-    name: str
-    holds: bool
-    detail: str
-
-
-def verify_bundle(path: Path, store: ClipStore | None = None) -> list[Check]:
-    """Every check of a bundle, failed ones too; with a store also every accuracy figure.
-
-    Raises `InputError` when nothing is at `path`, `GateError` when what is there cannot be read as a bundle at all.
+    Figures are measured only of graphs that give their golden logits. What no file can prove stays the manifest's
+    word: torch against FP32 on clips (`last-edge parity --run` measures it), provenance and `thresholds`.
+    Raises `InputError` when nothing is at `path` or the store is damaged, `GateError` when what is there cannot be
+    read as a bundle at all.
     """
     if not path.exists():
         raise InputError("no bundle here", where=path, hint="last-edge export RUN --out BUNDLE")
@@ -42,8 +39,11 @@ def verify_bundle(path: Path, store: ClipStore | None = None) -> list[Check]:
     hashes = list(_hashes(bundle))
     if not all(check.holds for check in hashes):
         return hashes
-    checks = [*hashes, *_golden(bundle)]
-    return checks if store is None else [*checks, *_figures(bundle, store)]
+    checks = [*hashes, *_golden(bundle), *_description(bundle)]
+    failed = {check.name for check in checks if not check.holds}
+    if store is None or failed & {f"{precision} golden" for precision in bundle.precisions}:
+        return checks
+    return [*checks, *store_checks(bundle, store, threads=threads)]
 
 
 def require(checks: list[Check], *, where: object) -> None:
@@ -63,38 +63,59 @@ def _hashes(bundle: Bundle) -> Iterator[Check]:
 
 
 def _golden(bundle: Bundle) -> Iterator[Check]:
-    """Each graph against its golden logits, and its metadata against the manifest."""
+    """Each graph against its golden logits, and the parity rows of the golden inputs."""
+    logits: dict[str, Logits] = {}
     for precision in bundle.precisions:
         try:
-            got = logits_of(checked_graph(bundle, precision), bundle.golden.points)
+            logits[precision] = logits_of(checked_graph(bundle, precision), bundle.golden.points)
         except LastEdgeError as error:
             yield Check(f"{precision} golden", False, error.what)
             continue
-        expected, allowed = bundle.golden.logits.get(precision), bundle.manifest.tolerances.get(precision)
-        if expected is None or allowed is None or expected.shape != got.shape:
-            yield Check(f"{precision} golden", False, "no golden logits or tolerance recorded")
-            continue
-        gap = float(np.abs(expected - got).max())
-        yield Check(f"{precision} golden", gap <= allowed, f"max |Δ| {gap:.3g}, allowed {allowed:.3g}")
+        yield _golden_check(bundle, precision, logits[precision])
+    torch = bundle.golden.logits.get("torch")
+    if "fp32" in logits and (torch is None or torch.shape == logits["fp32"].shape):
+        known = logits if torch is None else {"torch": torch, **logits}
+        yield from parity_checks(bundle.manifest.parity, known, on="golden")
 
 
-def _figures(bundle: Bundle, store: ClipStore) -> Iterator[Check]:
-    """Each recorded figure against the same measurement now."""
+def _golden_check(bundle: Bundle, precision: str, got: Logits) -> Check:
+    name = f"{precision} golden"
+    expected, allowed = bundle.golden.logits.get(precision), bundle.manifest.tolerances.get(precision)
+    if expected is None or allowed is None or expected.shape != got.shape:
+        return Check(name, False, "no golden logits or tolerance recorded")
+    most = tolerance(precision, expected)
+    if not 0 <= allowed <= most:
+        return Check(name, False, f"tolerance {allowed:.3g} is recorded, at most {most:.3g} is allowed")
+    gap = float(np.abs(expected - got).max())
+    return Check(name, gap <= allowed, f"max |Δ| {gap:.3g}, allowed {allowed:.3g}")
+
+
+def _description(bundle: Bundle) -> Iterator[Check]:
+    """What the manifest and the card say of the model, against the files and the code."""
+    manifest = bundle.manifest
     for precision in bundle.precisions:
-        recorded = bundle.manifest.metrics.get(precision)
-        if recorded is None:
-            yield Check(f"{precision} figures", False, "none recorded")
-        elif recorded["store_sha256"] != store.sha256:
-            detail = f"measured on store {str(recorded['store_sha256'])[:12]}, given {store.sha256[:12]}"
-            yield Check(f"{precision} figures", False, detail)
-        else:
-            yield from _compare(bundle, store, precision, recorded)
+        said = metadata_of(bundle.graph(precision))
+        same = said.get("model") == manifest.model.name and said.get("labels") == _labels(manifest)
+        yield Check(f"{precision} metadata", same, "model and classes" if same else "names another model or classes")
+    yield _parameters(manifest)
+    sizes = {precision: len(bundle.graph(precision)) for precision in bundle.precisions}
+    current = bundle.contents.get(CARD) == render_card(manifest, sizes=sizes).encode()
+    yield Check("card", current, "as the manifest says" if current else "is not what the manifest says")
+    places = {"golden", *(figures.get("split") for figures in manifest.metrics.values())}
+    odd = [row for row in manifest.parity if row.get("pair") not in LEAST_AGREEMENT or row.get("on") not in places]
+    yield Check("parity rows", not odd, f"nothing can prove {odd[0]}" if odd else f"{len(manifest.parity)} recorded")
 
 
-def _compare(bundle: Bundle, store: ClipStore, precision: str, recorded: dict[str, Figure]) -> Iterator[Check]:
-    now = evaluate_bundle(bundle, store, split=str(recorded["split"]), precision=precision)
-    for name in SUMMARY:
-        expected, got = float(recorded[name]), float(now[name])
-        allowed = 0.0 if name == "n" else max(FIGURE_TOLERANCE, 100.0 / max(int(now["n"]), 1))
-        holds = abs(expected - got) <= allowed + 1e-9
-        yield Check(f"{precision} {name}", holds, f"recorded {expected:g}, measured {got:g}")
+def _labels(manifest: Manifest) -> str:
+    return json.dumps(manifest.labels, ensure_ascii=False)
+
+
+def _parameters(manifest: Manifest) -> Check:
+    """The recorded parameter count against that of the model the manifest names, built anew."""
+    info = manifest.model
+    try:
+        model = create_model(info.name, spec=manifest.input, classes=len(manifest.labels), **info.kwargs)
+    except (LastEdgeError, TypeError, ValueError) as error:
+        return Check("parameters", False, f"no such model can be built: {error}")
+    count = sum(parameter.numel() for parameter in model.parameters())
+    return Check("parameters", count == info.params, f"recorded {info.params:,}, counted {count:,}")

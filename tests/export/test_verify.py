@@ -15,8 +15,11 @@ from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError, InputError, UsageError
 from last_edge.export import bundle_writer
 from last_edge.export.bundle_writer import export_run, quantize_bundle
+from last_edge.export.card import render_card
+from last_edge.export.check import number, one_clip
 from last_edge.export.evaluate import evaluate_bundle
 from last_edge.export.parity import bundle_parity, check_parity, check_rows
+from last_edge.export.remeasure import _allowed
 from last_edge.export.verify import require, verify_bundle
 from last_edge.files import sha256_of
 
@@ -26,11 +29,12 @@ def failed(path: Path, store: ClipStore | None = None) -> list[str]:
 
 
 def rewritten(path: Path, to: Path, **changes: object) -> Path:
-    """The bundle with changed manifest fields, hashes and seal in order: a lie that only measuring can find."""
+    """The bundle with changed manifest fields, card, hashes and seal in order: a lie that only measuring can find."""
     bundle = Bundle.open(path)
-    files = {name: bundle.read(name) for name in bundle.manifest.files}
     changed: Manifest = dataclasses.replace(bundle.manifest, **changes)  # type: ignore[arg-type]
-    write_bundle(to, changed, files=files)
+    sizes = {precision: len(bundle.graph(precision)) for precision in bundle.precisions}
+    files = {name: bundle.read(name) for name in bundle.manifest.files}
+    write_bundle(to, changed, files={**files, CARD: render_card(changed, sizes=sizes).encode()})
     return to
 
 
@@ -97,6 +101,81 @@ def test_figures_of_another_store_are_not_accepted(quantized: Path, store: ClipS
     metrics = {"fp32": {**Bundle.open(quantized).manifest.metrics["fp32"], "store_sha256": "0" * 64}}
     lie = rewritten(quantized, tmp_path / "lie", metrics=metrics)
     assert failed(lie, store) == ["fp32 figures", "int8 figures"]
+
+
+def test_a_figure_of_few_clips_must_come_out_the_same(quantized: Path, store: ClipStore, tmp_path: Path) -> None:
+    metrics = Bundle.open(quantized).manifest.metrics
+    one_more = {**metrics["fp32"], "top1": float(metrics["fp32"]["top1"]) + 100 / 9}
+    lie = rewritten(quantized, tmp_path / "lie", metrics={**metrics, "fp32": one_more})
+    assert failed(lie, store) == ["fp32 top1"]
+
+
+def test_one_clip_of_many_may_answer_differently() -> None:
+    assert one_clip(16) == one_clip(99) == 0.0
+    assert one_clip(200) == 0.5
+    allowed = _allowed(np.repeat([0, 1], [150, 50]))
+    assert allowed["top1"] == pytest.approx(0.51) and allowed["mean_class"] == pytest.approx(1.01)
+    assert allowed["n"] == 0.0
+    assert np.isnan(number(None)) and np.isnan(number("9"))
+
+
+def test_flattering_parity_is_found(quantized: Path, store: ClipStore, tmp_path: Path) -> None:
+    rows = Bundle.open(quantized).manifest.parity
+    flat = tuple({**row, "agreement": 100.0, "max_abs": 0.0, "mean_abs": 0.0} for row in rows)
+    lie = rewritten(quantized, tmp_path / "lie", parity=flat)
+    assert {"parity fp32:int8 on golden", "parity fp32:int8 on test"} <= set(failed(lie, store))
+    bare = rewritten(quantized, tmp_path / "bare", parity=tuple(row for row in rows if row["on"] == "golden"))
+    assert failed(bare, store) == ["parity fp32:int8 on test"]
+    odd = rewritten(quantized, tmp_path / "odd", parity=(*rows, {**rows[0], "on": "the moon"}))
+    assert failed(odd) == ["parity rows"]
+
+
+def test_another_card_is_found(quantized: Path, tmp_path: Path) -> None:
+    bundle = Bundle.open(quantized)
+    files = {name: bundle.read(name) for name in bundle.manifest.files}
+    write_bundle(tmp_path / "b", bundle.manifest, files={**files, CARD: b"# The best model\n"})
+    assert failed(tmp_path / "b") == ["card"]
+
+
+def test_calibration_clips_must_be_training_clips(quantized: Path, store: ClipStore, tmp_path: Path) -> None:
+    manifest = Bundle.open(quantized).manifest
+    for index, named in enumerate([("nothing",), (), (*manifest.calibration_ids, "clip-30")]):
+        assert failed(rewritten(quantized, tmp_path / str(index), calibration_ids=named), store) == ["calibration"]
+    elsewhere = {**manifest.calibration, "store_sha256": "0" * 64}
+    assert failed(rewritten(quantized, tmp_path / "e", calibration=elsewhere), store) == ["calibration"]
+
+
+@pytest.mark.parametrize("change", [{"params": 1}, {"kwargs": {"wings": 2}}])
+def test_another_parameter_count_is_found(quantized: Path, tmp_path: Path, change: dict[str, object]) -> None:
+    model = dataclasses.replace(Bundle.open(quantized).manifest.model, **change)  # type: ignore[arg-type]
+    assert failed(rewritten(quantized, tmp_path / "lie", model=model)) == ["parameters"]
+
+
+def test_classes_in_another_order_are_found(quantized: Path, tmp_path: Path) -> None:
+    labels = Bundle.open(quantized).manifest.labels[::-1]
+    assert failed(rewritten(quantized, tmp_path / "lie", labels=labels)) == ["fp32 metadata", "int8 metadata"]
+
+
+@pytest.mark.parametrize("allowed", [1e9, -1.0])
+def test_a_tolerance_beyond_the_codes_own_is_found(quantized: Path, tmp_path: Path, allowed: float) -> None:
+    lie = rewritten(quantized, tmp_path / "lie", tolerances={"fp32": allowed, "int8": allowed})
+    assert failed(lie) == ["fp32 golden", "int8 golden"]
+
+
+def test_a_store_with_changed_points_is_refused(
+    quantized: Path, exported: Path, store: ClipStore, tmp_path: Path
+) -> None:
+    shutil.copytree(store.path, tmp_path / "store")
+    frames = tmp_path / "store" / "frames.npy"
+    content = bytearray(frames.read_bytes())
+    content[-1] ^= 1
+    frames.write_bytes(bytes(content))
+    changed = ClipStore.open(tmp_path / "store")
+    with pytest.raises(InputError, match=r"bytes have changed(.|\n)*frames\.npy"):
+        verify_bundle(quantized, changed)
+    shutil.copytree(exported, tmp_path / "b")
+    with pytest.raises(InputError, match=r"bytes have changed(.|\n)*frames\.npy"):
+        quantize_bundle(tmp_path / "b", changed)
 
 
 def test_another_models_graph_is_found(quantized: Path, tmp_path: Path) -> None:
