@@ -15,4 +15,4 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence for an error: the nearest names, or all of them when none is near."""
     known = sorted(known)
     close = nearest(name, known)
-    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+    return f"did you mean {' or '.join(close)}?" if close else f"one of {', '.join(known)}"

@@ -31,20 +31,42 @@ app = typer.Typer(
 )
 
 
+def described(function: Any) -> dict[str, Any]:
+    """A command's help, and as its end the example: the docstring's last paragraph."""
+    text, _, example = (function.__doc__ or "").partition("\n\n    Example:")
+    return {"help": text, "epilog": f"Example:{example}"}
+
+
 def add(*functions: Any) -> None:
-    """Register plain functions as commands; the docstring's last paragraph, the example, becomes the epilog."""
+    """Register plain functions as commands."""
     for function in functions:
-        text, _, example = (function.__doc__ or "").partition("\n\n    Example:")
-        app.command(help=text, epilog=f"Example:{example}" if example else None)(function)
+        app.command(**described(function))(function)
+
+
+def group(name: str, *, text: str, example: str, **functions: Any) -> typer.Typer:
+    """Register commands under a common word."""
+    commands = typer.Typer(help=text, epilog=f"Example: {example}", no_args_is_help=True)
+    for command, function in functions.items():
+        commands.command(command, **described(function))(function)
+    app.add_typer(commands, name=name)
+    return commands
 
 
 add(train_commands.train, train_commands.distill, train_commands.eval)
 add(export_commands.export, export_commands.quantize, export_commands.parity, export_commands.verify)
 add(runtime_commands.run, bench_command.bench, report_command.report, doctor.doctor)
 app.add_typer(data_commands.app, name="data")
-train_commands.models_app.command("fetch")(runtime_commands.fetch)
-app.add_typer(train_commands.models_app, name="models")
-app.add_typer(train_commands.recipes_app, name="recipes")
+models = group("models", text="", example="last-edge models --layout shrec22", fetch=runtime_commands.fetch)
+models.callback(invoke_without_command=True, no_args_is_help=False, **described(train_commands.models))(
+    train_commands.models
+)
+group(
+    "recipes",
+    text="The shipped recipes: every value of a training, with the command that uses it.",
+    example="last-edge recipes show shrec17",
+    ls=train_commands.recipes_ls,
+    show=train_commands.recipes_show,
+)
 
 
 @app.callback(invoke_without_command=True)

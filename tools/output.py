@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+WIDE = 160  # columns of a table that no terminal shows: nothing is cut off
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -28,7 +30,7 @@ def emit(result: Any, *, as_json: bool, table: Callable[[], Table] | None = None
     if table is not None:
         from rich.console import Console
 
-        Console().print(table())
+        Console(width=None if sys.stdout.isatty() else WIDE).print(table())
         return
     lines = result.items() if isinstance(result, dict) else enumerate(result)
     sys.stdout.write("".join(f"{name}: {value}\n" for name, value in lines))

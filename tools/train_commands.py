@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from last_edge.train.run import Request
 
 
-models_app = typer.Typer(help="The models that can be trained.", invoke_without_command=True)
-recipes_app = typer.Typer(help="The shipped recipes.", no_args_is_help=True)
-
 ModelName = Annotated[str | None, typer.Option("--model", help="Registered name; `last-edge models` lists them.")]
 Which = Literal["best", "last", "final"]
 Precision = Literal["fp32", "int8"]
@@ -141,12 +138,12 @@ def eval(
     emit(metrics, as_json=json, table=lambda: _metrics_table(metrics))
 
 
-@models_app.callback()
 def models(
     context: typer.Context,
-    classes: Annotated[int, typer.Option("--classes", min=2)] = 60,
+    classes: Annotated[int, typer.Option("--classes", min=2, help="Class count of the last layer.")] = 60,
     layout: Annotated[str, typer.Option("--layout", help="A shipped layout or a layout file.")] = "ntu25",
     json: options.Json = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """List every model with its parameters and FLOPs at a class count and layout; `fetch` gets landmark models.
 
@@ -161,18 +158,26 @@ def models(
     emit(rows, as_json=json, table=lambda: make_table(f"{classes} classes, {layout}, 64 frames", columns))
 
 
-@recipes_app.command("ls")
-def recipes_ls(json: options.Json = False) -> None:
-    """List the shipped recipes with their launch line."""
+def recipes_ls(json: options.Json = False, verbose: options.Verbose = False) -> None:
+    """List the shipped recipes with their launch line.
+
+    Example: last-edge recipes ls
+    """
     from last_edge.train.recipe import recipe_files
 
     lines = {name: path.read_text().splitlines()[0].lstrip("# ") for name, path in recipe_files().items()}
     emit(lines, as_json=json)
 
 
-@recipes_app.command("show")
-def recipes_show(name: str, set_: options.Set = None) -> None:
-    """Print a recipe as it resolves, every value included."""
+def recipes_show(
+    name: Annotated[str, typer.Argument(help="A shipped recipe, or a YAML file.")],
+    set_: options.Set = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """Print a recipe as it resolves, every value included.
+
+    Example: last-edge recipes show shrec17 --set training.lr=0.001
+    """
     from last_edge.train.recipe import dump_recipe, load_recipe
 
     typer.echo(dump_recipe(load_recipe(name, overrides=set_ or [])), nl=False)

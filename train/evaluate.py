@@ -54,7 +54,8 @@ def labelled_clips(store: ClipStore, split: str) -> NDArray[np.int64]:
     clips = clips[store.index.label[clips] >= 0]
     if not len(clips):
         splits = sorted(set(store.index.split.tolist()))
-        raise InputError("no labelled clips in this split", where=store.path, expected=split, got=splits)
+        hint = "--split names another one"
+        raise InputError("no labelled clips in this split", where=store.path, expected=split, got=splits, hint=hint)
     return clips
 
 

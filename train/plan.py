@@ -46,7 +46,10 @@ def make_plan(store: ClipStore, recipe: Recipe) -> Plan:
     inside = np.isin(store.index.subject[train].astype(str), held)
     if not len(train[~inside]):
         splits = sorted(set(store.index.split.tolist()))
-        raise InputError("no labelled training clips", where=store.path, expected="split 'train'", got=splits)
+        hint = "last-edge data prepare ... --leave-out SUBJECT makes a train and a test split"
+        raise InputError(
+            "no labelled training clips", where=store.path, expected="split 'train'", got=splits, hint=hint
+        )
     val = np.concatenate([own_val, train[inside]])
     test = _labelled(store.select(split="test"), labelled)
     spec = input_spec(store, recipe.input)
