@@ -29,6 +29,8 @@ MEDIAPIPE_HANDS = (("LEFT_HAND_LANDMARKS", 33), ("RIGHT_HAND_LANDMARKS", 54))
 def read_pose(path: Path, *, layout: Layout | None = None, **about: str | None) -> SkeletonClip:
     """A `.pose` file as a clip (M people, T, V, C) in `image01`: pixels divided by the image height, y down.
 
+    MediaPipe's z, which the file keeps in image widths, is brought to image heights too.
+
     layout: None takes the file's own, `mediapipe_holistic83` or `openpose137`; another is converted to. A point the
     file does not have, or has with confidence 0, is missing. Raises `InputError` naming a damaged or empty file.
     """
@@ -44,6 +46,7 @@ def pose_clip(content: bytes, where: str, *, layout: Layout | None = None, **abo
         native, places = get_layout("openpose137"), _openpose_places(pose)
     elif any(name.endswith("_LANDMARKS") for name in columns):
         native, places = get_layout("mediapipe_holistic83"), _mediapipe_places(pose)
+        data[..., 2:] *= pose.header.dimensions.width  # pose-format stores [x * width, y * height, z]
     else:
         raise InputError("points of an unknown kind", where=where, got=", ".join(columns))
     points = np.full((*data.shape[:2], native.joints, data.shape[-1]), np.nan, np.float32)

@@ -41,9 +41,9 @@ def test_points_are_found_by_name_and_counted_in_image_heights():
         25,
         (1, 6, 83, 3),
     )
-    np.testing.assert_allclose(clip.coords[0, 0, names.index("right_wrist")], [0.0, 0.5, 0.5])
-    np.testing.assert_allclose(clip.coords[0, 0, names.index("nose")], [0.01, 0.5, 0.5])
-    np.testing.assert_allclose(clip.coords[0, 0, names.index("right_hand_index_tip")], [0.02, 0.5, 0.5])
+    np.testing.assert_allclose(clip.coords[0, 0, names.index("right_wrist")], [0.0, 0.5, 100])
+    np.testing.assert_allclose(clip.coords[0, 0, names.index("nose")], [0.01, 0.5, 100])
+    np.testing.assert_allclose(clip.coords[0, 0, names.index("right_hand_index_tip")], [0.02, 0.5, 100])
     assert np.isnan(clip.coords[0, 0]).any(-1).sum() == 80
 
 
@@ -89,6 +89,8 @@ def test_real_mediapipe_file_and_its_truncation(real):
     content = (real("clips") / "mediapipe.pose").read_bytes()
     clip = pose_clip(content, "mediapipe.pose")
     assert (clip.frames, clip.fps) == (170, 24)
+    wide = np.nanquantile(clip.coords, 0.9, axis=(0, 1, 2)) - np.nanquantile(clip.coords, 0.1, axis=(0, 1, 2))
+    assert wide[2] > 0.1, "depth is of the size of width and height, not hundreds of times less"
     for cut in (1, 4 * 178 * 4, 100_000):
         with pytest.raises(InputError, match="truncated"):
             pose_clip(content[:-cut], "mediapipe.pose")
