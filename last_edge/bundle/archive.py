@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import stat
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
+from last_edge.damage import DAMAGE
 from last_edge.errors import InputError
 from last_edge.files import writing
 
@@ -35,7 +35,7 @@ def read_archive(path: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as archive:
             members = _checked(archive, path)
             return {member.filename: _content(archive, member, path) for member in members}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
+    except DAMAGE as error:
         raise InputError("not a bundle archive", where=path, expected="a zip written by export", got=error) from error
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.damage import DAMAGE
 from last_edge.errors import InputError
 
 POINTS = "points"
@@ -40,7 +40,7 @@ class Golden:
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-        except (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGE as error:
             raise InputError("golden tensors cannot be read", where=where, got=error) from error
         points = arrays.pop(POINTS, None)
         if points is None or points.ndim not in (4, 5):

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import io
-import tokenize
-import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.damage import DAMAGE
 from last_edge.errors import InputError
-
-DAMAGE = (zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError, OSError, EOFError, ValueError, KeyError,
-          NotImplementedError, RuntimeError, MemoryError)  # fmt: skip
-"""What zipfile and numpy raise on a damaged file."""
 
 
 def load_arrays(content: bytes, where: str) -> dict[str, NDArray[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import pickle
@@ -231,6 +232,20 @@ def test_a_pickle_is_refused(tmp_path: Path) -> None:
     write_bundle(tmp_path / "b", manifest(), files={**FILES, GOLDEN: buffer.getvalue()})
     with pytest.raises(InputError, match=r"golden tensors cannot be read(.|\n)*golden\.npz"):
         _ = Bundle.open(tmp_path / "b").golden
+
+
+def test_damaged_archives_and_tensors_are_input_errors_wherever_the_byte_is(tmp_path: Path) -> None:
+    path = tmp_path / "b.last"
+    write_bundle(path, manifest(), files={**FILES, GOLDEN: b"tiny"})
+    whole, tensors = path.read_bytes(), FILES[GOLDEN]
+    for start in range(whole.index(b"PK\x01\x02"), len(whole)):
+        for mask in (0x01, 0x80, 0xFF):
+            path.write_bytes(whole[:start] + bytes([whole[start] ^ mask]) + whole[start + 1 :])
+            with contextlib.suppress(InputError):
+                archive_module.read_archive(path)
+    for start in [*range(170), *range(tensors.index(b"PK\x01\x02"), len(tensors))]:
+        with contextlib.suppress(InputError):
+            Golden.from_bytes(tensors[:start] + bytes([tensors[start] ^ 0xFF]) + tensors[start + 1 :], where=GOLDEN)
 
 
 def test_absent_and_empty_places_say_how_to_make_a_bundle(tmp_path: Path) -> None:
