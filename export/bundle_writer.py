@@ -8,34 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-from last_edge import records
 from last_edge.bundle.archive import SUFFIX
 from last_edge.bundle.golden import Golden
-from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, Figure, Manifest, ModelInfo, Provenance, model_file
-from last_edge.bundle.reader import Bundle
+from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, Figure, Manifest, ModelInfo, model_file
 from last_edge.bundle.writer import rewrite_bundle, write_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.data.dataset import plain_batch
-from last_edge.errors import UsageError
+from last_edge.export.accept import accept_threshold, validation_clips
 from last_edge.export.calibration import calibration_clips, clip_ids
 from last_edge.export.card import render_card
 from last_edge.export.evaluate import check_store, checked_graph, summarise
 from last_edge.export.fold import fold
+from last_edge.export.golden_points import golden_points, size_of
 from last_edge.export.onnx_graph import OPSET, to_onnx
-from last_edge.export.parity import check_parity, golden_points, parity_rows, tolerance, torch_logits
+from last_edge.export.origin import provenance_of
+from last_edge.export.parity import check_parity, parity_rows, tolerance, torch_logits
+from last_edge.export.preview import open_for_int8
 from last_edge.export.quantize import QuantizeOptions, quantize_graph
 from last_edge.export.session import logits_of
-from last_edge.files import check_free, sha256_of
+from last_edge.files import check_free
 from last_edge.skeleton.clip import Units
 from last_edge.train.checkpoint import Checkpoint, load_checkpoint
-from last_edge.train.environment import commit, version
 from last_edge.train.evaluate import check_fits, labelled_clips
 
-ACCEPT = 0.6
-EXPORTERS = ("last-edge", "torch", "onnx", "onnxscript", "onnxslim", "onnxruntime")
 USUAL_AXES: dict[Units, str] = {
     "image01": "x right, y down, z (where there is one) away, all divided by the image height",
     "metres": "as the sensor gives them",
@@ -53,11 +50,12 @@ class Measured:
 
 
 def export_run(
-    run: Path, out: Path, *, store: ClipStore | None = None, split: str = "test", force: bool = False
+    run: Path, out: Path, *, store: ClipStore | None = None, split: str = "test", threads: int = 1, force: bool = False
 ) -> Manifest:
     """Write the bundle of a run's best checkpoint (or of a checkpoint folder) to `out`, FP32 alone.
 
-    store: measures the file on its `split` and gives golden clips, axes and licence. Raises `GateError` when the file
+    store: measures the file on its `split`, gives axes and licence and, when the run held people of it out, the least
+    probability worth reporting. threads: of the measuring. Raises `GateError` when the file
     does not compute what the model does, `UsageError` when `out` exists and not `force`.
     """
     check_free(out, force=force, marker="" if out.suffix == SUFFIX else MANIFEST)
@@ -75,7 +73,8 @@ def export_run(
         parity=parity_rows(golden.logits, on="golden"),
     )
     if measured is not None:
-        manifest = _with_figures(manifest, checkpoint, graph, measured)
+        manifest = _with_figures(manifest, checkpoint, graph, measured, threads=threads)
+        manifest = dataclasses.replace(manifest, thresholds=_thresholds(checkpoint, graph, measured.store, threads))
     files = _files(manifest, {"fp32": graph}, golden)
     return write_bundle(out, manifest, files=files, force=force)
 
@@ -88,16 +87,16 @@ def quantize_bundle(
     count: int = 1000,
     seed: int = 0,
     split: str = "test",
+    threads: int = 1,
     force: bool = False,
 ) -> Manifest:
     """Add the INT8 graph to a bundle in place, and measure both precisions on `split` of the store.
 
-    count, seed: how many training clips find the ranges and which. Raises `UsageError` when the bundle has an INT8 file
-    and not `force`, `InputError` when the store is not of the bundle's kind.
+    count, seed: how many training clips find the ranges and which. threads: of the measuring; the ranges are found
+    on one, so that the file does not depend on it. Raises `UsageError` when the bundle has an INT8 file and not
+    `force`, `InputError` when the store is damaged or not of the bundle's kind.
     """
-    bundle, options = Bundle.open(path), options or QuantizeOptions()
-    if "int8" in bundle.precisions and not force:
-        raise UsageError("the bundle has an INT8 file", where=path, hint="--force to make it anew")
+    bundle, options = open_for_int8(path, force=force), options or QuantizeOptions()
     check_store(bundle, store)
     store.verify()
     chosen = calibration_clips(store, count=count, seed=seed)
@@ -111,7 +110,7 @@ def quantize_bundle(
         calibration_ids=clip_ids(store, chosen),
         tolerances={**bundle.manifest.tolerances, "int8": tolerance("int8", golden.logits["int8"])},
     )
-    manifest = _measure_both(manifest, graphs, golden, _measured(store, split, manifest.input))
+    manifest = _measure_both(manifest, graphs, golden, _measured(store, split, manifest.input), threads=threads)
     return rewrite_bundle(path, manifest, files=_files(manifest, graphs, golden))
 
 
@@ -121,22 +120,37 @@ def _measured(store: ClipStore, split: str, spec: Any) -> Measured:
 
 
 def _golden(checkpoint: Checkpoint, graph: bytes, measured: Measured | None) -> Golden:
-    points = golden_points(checkpoint.spec.shape, clips=None if measured is None else measured.points)
+    size = None if measured is None else size_of(measured.points, checkpoint.spec.layout)
+    points = golden_points(checkpoint.spec, size=size)
     logits = {"torch": torch_logits(checkpoint.model, points), "fp32": logits_of(graph, points)}
     return Golden(points, logits)
 
 
-def _with_figures(manifest: Manifest, checkpoint: Checkpoint, graph: bytes, measured: Measured) -> Manifest:
+def _thresholds(checkpoint: Checkpoint, graph: bytes, store: ClipStore, threads: int) -> dict[str, float]:
+    """The least probability worth reporting; empty, which leaves it to the runtime, without clips to find it on."""
+    clips = validation_clips(checkpoint, store)
+    if not len(clips):
+        return {}
+    logits = logits_of(graph, plain_batch(store, clips, checkpoint.spec), threads=threads)
+    return accept_threshold(logits, store.index.label[clips])
+
+
+def _with_figures(
+    manifest: Manifest, checkpoint: Checkpoint, graph: bytes, measured: Measured, *, threads: int
+) -> Manifest:
     """Add accuracy and parity on the measured split."""
-    logits = {"torch": torch_logits(checkpoint.model, measured.points), "fp32": logits_of(graph, measured.points)}
+    points = measured.points
+    logits = {"torch": torch_logits(checkpoint.model, points), "fp32": logits_of(graph, points, threads=threads)}
     figures = summarise(logits["fp32"], measured.store, measured.clips, split=measured.split)
     rows = parity_rows(logits, on=measured.split)
     return dataclasses.replace(manifest, metrics={"fp32": figures}, parity=(*manifest.parity, *rows))
 
 
-def _measure_both(manifest: Manifest, graphs: dict[str, bytes], golden: Golden, measured: Measured) -> Manifest:
+def _measure_both(
+    manifest: Manifest, graphs: dict[str, bytes], golden: Golden, measured: Measured, *, threads: int
+) -> Manifest:
     """Accuracy of both files on one split; parity rows that name INT8 are made anew."""
-    logits = {precision: logits_of(graph, measured.points) for precision, graph in graphs.items()}
+    logits = {precision: logits_of(graph, measured.points, threads=threads) for precision, graph in graphs.items()}
     metrics = {
         name: summarise(values, measured.store, measured.clips, split=measured.split) for name, values in logits.items()
     }
@@ -164,24 +178,8 @@ def _describe(checkpoint: Checkpoint, name: str, store: ClipStore | None) -> Man
         units=card.units,
         axes=str(about.get("axes") or USUAL_AXES.get(card.units, "unknown")),  # type: ignore[call-overload]
         labels=checkpoint.labels,
-        thresholds={"accept": ACCEPT},
-        provenance=_provenance(checkpoint),
+        provenance=provenance_of(checkpoint),
         licence=str(about.get("licence") or "that of the training data"),
-    )
-
-
-def _provenance(checkpoint: Checkpoint) -> Provenance:
-    environment = checkpoint.path / "env.json"
-    recipe = checkpoint.path / "recipe.yaml"
-    trained = records.read_json(environment).get("commit") if environment.exists() else None
-    seed = yaml.safe_load(recipe.read_text()).get("seed") if recipe.exists() else None
-    return Provenance(
-        commit=commit() or "",
-        trained_commit=trained or "",
-        data_sha256=checkpoint.card.store_sha256,
-        checkpoint_sha256=sha256_of(checkpoint.path / "model.safetensors"),
-        seeds={} if seed is None else {"training": int(seed)},
-        versions={package: version(package) or "unknown" for package in EXPORTERS},
     )
 
 

@@ -17,6 +17,7 @@ def render_card(manifest: Manifest, *, sizes: dict[str, int]) -> str:
         _input(manifest),
         _table("Parity", [_cells(_in_order(row, PARITY)) for row in manifest.parity]),
         _calibration(manifest),
+        _accept(manifest),
         _provenance(manifest),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -58,6 +59,19 @@ def _calibration(manifest: Manifest) -> str:
         return ""
     facts = ", ".join(f"{name} {value}" for name, value in _in_order(manifest.calibration, CALIBRATION).items())
     return f"## Calibration\n\n{len(manifest.calibration_ids)} clips of the train split ({facts})."
+
+
+def _accept(manifest: Manifest) -> str:
+    """How the threshold was found; nothing where the runtime's own applies."""
+    found = manifest.thresholds
+    if not {"accept", "accept_right", "accept_share", "accept_clips"} <= found.keys():
+        return ""
+    return (
+        f"## Threshold\n\nAnswers below a probability of {found['accept']:g} are not worth reporting. At or above it "
+        f"{found['accept_right']:g}% of the answers to {found['accept_clips']:g} validation clips were right, and "
+        f"{found['accept_share']:g}% of those clips got one: the lowest threshold that keeps 95% right on people held "
+        "out of training."
+    )
 
 
 def _provenance(manifest: Manifest) -> str:

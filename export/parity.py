@@ -68,29 +68,13 @@ def check_parity(reference: Logits, graph: Logits, *, precision: str, where: obj
         raise GateError(f"{precision} file differs from its model", where=where, expected=f"<= {allowed}", got=got)
 
 
-def golden_points(shape: tuple[int, ...], *, clips: NDArray[np.float32] | None, seed: int = 0) -> NDArray[np.float32]:
-    """(4, *shape) inputs: a whole clip, scattered missing points, a late start, and nothing seen at all.
-
-    clips: windows to take them from; None makes a random walk of points.
-    """
-    random = np.random.default_rng(seed)
-    if clips is None or not len(clips):
-        steps = random.normal(scale=0.02, size=(4, *shape)).cumsum(axis=-3)
-        points = (steps + random.normal(scale=0.3, size=(4, *shape[:-3], 1, *shape[-2:]))).astype(np.float32)
-    else:
-        points = clips[np.linspace(0, len(clips) - 1, 4).astype(np.int64)].astype(np.float32)
-    points[1][random.random(points.shape[1:-1]) < 0.15] = np.nan
-    points[2][..., : shape[-3] // 4, :, :] = np.nan
-    points[3] = np.nan
-    return points
-
-
 def bundle_parity(
-    path: Path, *, store: ClipStore | None = None, run: Path | None = None, split: str = "test"
+    path: Path, *, store: ClipStore | None = None, run: Path | None = None, split: str = "test", threads: int = 1
 ) -> tuple[dict[str, Figure], ...]:
     """Rows of a bundle's graphs as they compute now, on its golden inputs and, with a store, on a split of it.
 
     run: the run that the bundle came from; without it torch enters by its recorded golden logits alone.
+    threads: of the graphs.
     """
     bundle = Bundle.open(path)
     graphs = {precision: checked_graph(bundle, precision) for precision in bundle.precisions}
@@ -103,7 +87,7 @@ def bundle_parity(
         return rows
     check_store(bundle, store)
     points = plain_batch(store, labelled_clips(store, split), bundle.manifest.input)
-    logits = {name: logits_of(graph, points) for name, graph in graphs.items()}
+    logits = {name: logits_of(graph, points, threads=threads) for name, graph in graphs.items()}
     if model is not None:
         logits["torch"] = torch_logits(model, points)
     return (*rows, *parity_rows(logits, on=split))

@@ -30,6 +30,8 @@ def export(
     out: options.Out,
     store: MeasureOn = None,
     split: Split = "test",
+    threads: options.Threads = 1,
+    dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -42,8 +44,14 @@ def export(
     Example: last-edge export runs/shrec14/student --out runs/shrec14/bundle --store runs/shrec14/store
     """
     from last_edge.export.bundle_writer import export_run
+    from last_edge.export.preview import preview_export
 
-    manifest = export_run(run, out, store=_open(store), split=split, force=force)
+    opened = _open(store)
+    if dry_run:
+        emit(preview_export(run, out, store=opened, split=split, force=force), as_json=json)
+        return
+    _torch_threads(threads)
+    manifest = export_run(run, out, store=opened, split=split, threads=threads, force=force)
     _show(manifest, out, json=json, quiet=quiet)
 
 
@@ -56,6 +64,8 @@ def quantize(
     keep_float: KeepFloat = None,
     seed: Annotated[int, typer.Option("--seed", help="Draws the calibration clips.")] = 0,
     split: Split = "test",
+    threads: options.Threads = 1,
+    dry_run: options.DryRun = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -67,11 +77,18 @@ def quantize(
     """
     from last_edge.clips.store import ClipStore
     from last_edge.export.bundle_writer import quantize_bundle
+    from last_edge.export.preview import preview_quantize
     from last_edge.export.quantize import QuantizeOptions
 
     chosen = QuantizeOptions(method=method, percentile=percentile, keep_float=tuple(keep_float or ()))
     opened = ClipStore.open(store)
-    manifest = quantize_bundle(bundle, opened, options=chosen, count=clips, seed=seed, split=split, force=force)
+    if dry_run:
+        planned = preview_quantize(bundle, opened, count=clips, seed=seed, split=split, force=force)
+        emit(planned, as_json=json)
+        return
+    manifest = quantize_bundle(
+        bundle, opened, options=chosen, count=clips, seed=seed, split=split, threads=threads, force=force
+    )
     _show(manifest, bundle, json=json, quiet=quiet)
 
 
@@ -80,6 +97,7 @@ def parity(
     store: MeasureOn = None,
     run: Annotated[Path | None, typer.Option("--run", help="Its run, to compare torch on the store too.")] = None,
     split: Split = "test",
+    threads: options.Threads = 1,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -90,7 +108,8 @@ def parity(
     """
     from last_edge.export.parity import bundle_parity, check_rows
 
-    rows = bundle_parity(bundle, store=_open(store), run=run, split=split)
+    _torch_threads(threads)
+    rows = bundle_parity(bundle, store=_open(store), run=run, split=split, threads=threads)
     _show_rows(rows, title=f"parity of {bundle.name}", json=json, quiet=quiet)
     check_rows(rows, where=bundle)
 
@@ -98,11 +117,14 @@ def parity(
 def verify(
     bundle: BundlePath,
     store: MeasureOn = None,
+    threads: options.Threads = 1,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Check hashes and golden tensors, and with --store every recorded figure. Exit code 0, or 4 when one differs.
+    """Check hashes, golden tensors, card and parameter count, and with --store every accuracy and parity figure.
+
+    Exit code 0, or 4 when one differs.
 
     Example: last-edge verify runs/shrec14/bundle --store runs/shrec14/store
     """
@@ -110,7 +132,7 @@ def verify(
 
     from last_edge.export.verify import require, verify_bundle
 
-    checks = verify_bundle(bundle, _open(store))
+    checks = verify_bundle(bundle, _open(store), threads=threads)
     rows = [dataclasses.asdict(check) for check in checks]
     _show_rows(rows, title=f"{bundle.name}: {len(rows)} checks", json=json, quiet=quiet)
     require(checks, where=bundle)
@@ -122,6 +144,13 @@ def _open(store: Path | None) -> ClipStore | None:
     from last_edge.clips.store import ClipStore
 
     return ClipStore.open(store)
+
+
+def _torch_threads(threads: int) -> None:
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
 
 
 def _show(manifest: Manifest, path: Path, *, json: bool, quiet: bool) -> None:

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from last_edge.export.fold import fold
+from last_edge.export.golden_points import golden_points
 from last_edge.export.onnx_graph import to_onnx
-from last_edge.export.parity import golden_points, torch_logits
+from last_edge.export.parity import torch_logits
 from last_edge.export.quantize import quantize_graph
 from last_edge.export.session import logits_of
 from last_edge.inputs import InputSpec
@@ -30,7 +31,7 @@ def check(name: str, spec: InputSpec) -> None:
     torch.manual_seed(5)
     model = create_model(name, spec=spec, classes=5).eval()
     torch.nn.init.normal_(model.body.head.fc.weight)
-    points = golden_points(spec.shape, clips=None)
+    points = golden_points(spec)
     expected = torch_logits(model, points)
     graph = to_onnx(fold(model), spec=spec, labels=tuple("abcde"), name=name)
     np.testing.assert_allclose(logits_of(graph, points), expected, rtol=0, atol=1e-5 * np.abs(expected).max())

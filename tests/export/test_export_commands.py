@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,20 @@ def test_export_of_no_run_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFix
     assert not (tmp_path / "b").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("recipe.yaml", "seed: [1"), ("recipe.yaml", "- 1"), ("recipe.yaml", "seed: x"), ("env.json", "[]")],
+)
+def test_a_damaged_checkpoint_file_is_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
+) -> None:
+    shutil.copytree(run, tmp_path / "epoch-0001")
+    (tmp_path / "epoch-0001" / name).write_text(content)
+    assert main(["export", str(tmp_path / "epoch-0001"), "--out", str(tmp_path / "b"), "--dry-run"]) == 3
+    error = capsys.readouterr().err
+    assert name in error and "Traceback" not in error
+
+
 def test_from_checkpoint_to_proof(
     run: Path,
     store: ClipStore,
@@ -43,13 +58,21 @@ def test_from_checkpoint_to_proof(
     graph = Bundle.open(exported).graph("fp32")
     monkeypatch.setattr(bundle_writer, "to_onnx", lambda *_, **__: graph)  # tracing takes seconds
     bundle, on = str(tmp_path / "b"), ["--store", str(store.path)]
-    assert main(["export", str(run), "--out", bundle, *on, "--json"]) == 0
+    for command in (["export", str(run), "--out", bundle, *on], ["quantize", str(exported), *on]):
+        assert main([*command, "--dry-run", "--json"]) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert said["clips_measured"] == 9 and said["would_write"] == (command[3] if "--out" in command else command[1])
+    assert not Path(bundle).exists() and Bundle.open(exported).precisions == ("fp32",)
+    assert main(["export", str(run), "--out", bundle, *on, "--threads", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["manifest"]["metrics"]["fp32"]["n"] == 9
     assert main(["export", str(run), "--out", bundle]) == 2
+    assert main(["export", str(run), "--out", bundle, "--dry-run"]) == 2
     assert main(["quantize", bundle, *on, "--clips", "9", "--json"]) == 0
     manifest = json.loads(capsys.readouterr().out)["manifest"]
     assert len(manifest["calibration_ids"]) == 9 and set(manifest["metrics"]) == {"fp32", "int8"}
-    assert main(["verify", bundle, *on, "--json"]) == 0
+    assert main(["quantize", bundle, *on, "--dry-run"]) == 2
+    capsys.readouterr()
+    assert main(["verify", bundle, *on, "--threads", "1", "--json"]) == 0
     assert all(row["holds"] for row in json.loads(capsys.readouterr().out)["rows"])
     assert main(["parity", bundle, "--run", str(run)]) == 0
     assert "torch:fp32" in capsys.readouterr().out

@@ -12,16 +12,20 @@ import pytest
 from last_edge.bundle import Bundle, Golden, Manifest, write_bundle
 from last_edge.bundle.manifest import CARD, GOLDEN
 from last_edge.clips.store import ClipStore
+from last_edge.data.dataset import plain_batch
 from last_edge.errors import GateError, InputError, UsageError
 from last_edge.export import bundle_writer
 from last_edge.export.bundle_writer import export_run, quantize_bundle
 from last_edge.export.card import render_card
 from last_edge.export.check import number, one_clip
 from last_edge.export.evaluate import evaluate_bundle
+from last_edge.export.golden_points import Size, golden_points, size_of
 from last_edge.export.parity import bundle_parity, check_parity, check_rows
 from last_edge.export.remeasure import _allowed
 from last_edge.export.verify import require, verify_bundle
 from last_edge.files import sha256_of
+from last_edge.inputs import InputSpec
+from last_edge.skeleton import get_layout
 
 
 def failed(path: Path, store: ClipStore | None = None) -> list[str]:
@@ -68,6 +72,28 @@ def test_golden_inputs_hold_missing_points(quantized: Path) -> None:
     assert shares[0] == 0 and 0 < shares[1] < 0.5 and shares[2] >= 0.25 and shares[3] == 1
     assert set(golden.logits) == {"torch", "fp32", "int8"}
     assert all(np.isfinite(values).all() for values in golden.logits.values())
+
+
+def test_golden_inputs_are_nobodys_recording(quantized: Path, store: ClipStore) -> None:
+    """Of the clips they take the size alone."""
+    bundle = Bundle.open(quantized)
+    spec = bundle.manifest.input
+    windows = plain_batch(store, np.arange(len(store)), spec)
+    seen = set(windows[np.isfinite(windows)].tolist())
+    made = bundle.golden.points[np.isfinite(bundle.golden.points)].tolist()
+    assert len(seen & set(made)) < 0.01 * len(made)
+    golden, clips = size_of(bundle.golden.points, spec.layout), size_of(windows, spec.layout)
+    assert golden.bone == pytest.approx(clips.bone, rel=0.3) and golden.step == pytest.approx(clips.step, rel=0.3)
+
+
+@pytest.mark.parametrize("spec", [InputSpec(get_layout("ntu25"), bodies=2), InputSpec(get_layout("kinect20"))])
+def test_golden_points_follow_the_tree_and_the_seed(spec: InputSpec) -> None:
+    points = golden_points(spec, size=Size(bone=0.2, step=0.0))
+    assert points.shape == (4, *spec.shape) and np.array_equal(points, golden_points(spec, size=Size(0.2, 0.0)), True)
+    assert not np.array_equal(points[0], golden_points(spec, size=Size(0.2, 0.0), seed=1)[0])
+    assert size_of(points[:1], spec.layout).bone == pytest.approx(0.2, rel=0.4)
+    assert np.ptp(points[0], axis=-3).max() == 0
+    assert size_of(points[3:], spec.layout) == Size()
 
 
 def test_a_changed_byte_fails_the_gate(exported: Path, tmp_path: Path) -> None:
