@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -12,7 +13,7 @@ import pytest
 
 from last_edge.errors import InputError, UsageError
 from last_edge.tools.bench.measure import Schedule
-from last_edge.tools.bench.record import save_records
+from last_edge.tools.bench.record import BenchRecord, load_records, save_records
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
 from last_edge.tools.report.collect import collect
 from last_edge.tools.report.measure import with_latency
@@ -105,6 +106,24 @@ def test_latency_is_measured_only_where_it_is_missing(folder: Path, make_bundle:
     (folder / "bench.json").unlink()
     with_latency(collect([folder / "other"]))
     assert [path.name for path in asked] == ["other"]
+
+
+def test_a_gain_never_mixes_two_measurements(folder: Path, make_bundle: Any, monkeypatch: Any) -> None:
+    """One precision without a record: the bundle is timed whole, and so is the one that shares its graphs."""
+    make_bundle("other", thresholds={"accept": 0.5})
+    records = [row for row in load_records(folder / "bench.json") if row.precision == "fp32"]
+    save_records([dataclasses.replace(records[0], p50_ms=1000.0)], folder / "bench.json")
+    asked: list[str] = []
+
+    def bench(paths: list[Path], _: BenchOptions) -> list[BenchRecord]:
+        asked.extend(path.name for path in paths)
+        return bench_bundles(paths, QUICK)
+
+    monkeypatch.setattr("last_edge.tools.report.measure.bench_bundles", bench)
+    found = with_latency(collect([folder]))
+    assert sorted(asked) == ["bundle", "other"]
+    assert [len(rows) for rows in found.bench.values()] == [1, 1]
+    assert all(row.p50_ms < 1000.0 for rows in found.bench.values() for row in rows)
 
 
 def test_unfinished_run_is_shown_as_it_is(make_run: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from last_edge.tools.bench.measure import Schedule
+from last_edge.tools.bench.record import BenchRecord
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
 from last_edge.tools.report.collect import BundleResult, Collection
 
@@ -14,14 +15,18 @@ SCHEDULE = Schedule(rounds=10, calls=30)
 
 
 def with_latency(found: Collection, *, threads: int = 1) -> Collection:
-    """The collection with a bench record for every exported file; those that have one keep it."""
-    missing = [result.path for result in found.bundles if _unmeasured(result, found)]
-    if not missing:
+    """The collection with a bench record for every exported file; a bundle that has all of its own keeps them.
+
+    One that lacks a record is timed whole, and its older records give way, so that no gain of INT8 over FP32 compares
+    two measurements; so is every bundle that shares a graph with it.
+    """
+    chosen = _to_time(found)
+    if not chosen:
         return found
-    bench = {sha256: list(rows) for sha256, rows in found.bench.items()}
-    for record in bench_bundles(missing, BenchOptions(threads=threads, schedule=SCHEDULE)):
-        bench.setdefault(record.artefact_sha256, [record])
-    return dataclasses.replace(found, bench=bench)
+    fresh: dict[str, list[BenchRecord]] = {}
+    for record in bench_bundles([result.path for result in chosen], BenchOptions(threads=threads, schedule=SCHEDULE)):
+        fresh.setdefault(record.artefact_sha256, [record])
+    return dataclasses.replace(found, bench={**found.bench, **fresh})
 
 
 def with_accuracy(found: Collection, stores: Sequence[Path]) -> Collection:
@@ -29,8 +34,16 @@ def with_accuracy(found: Collection, stores: Sequence[Path]) -> Collection:
     return dataclasses.replace(found, bundles=tuple(_evaluated(result, stores) for result in found.bundles))
 
 
-def _unmeasured(result: BundleResult, found: Collection) -> bool:
-    return any(result.sha256(precision) not in found.bench for precision in result.bundle.precisions)
+def _to_time(found: Collection) -> list[BundleResult]:
+    """The bundles with a graph that has no record or that one of the others brings a new record of."""
+    graphs = {result.path: set(map(result.sha256, result.bundle.precisions)) for result in found.bundles}
+    chosen = {path for path, mine in graphs.items() if mine - found.bench.keys()}
+    while True:
+        timed = {sha256 for path in chosen for sha256 in graphs[path]}
+        touched = {path for path, mine in graphs.items() if mine & timed}
+        if touched == chosen:
+            return [result for result in found.bundles if result.path in chosen]
+        chosen = touched
 
 
 def _evaluated(result: BundleResult, stores: Sequence[Path]) -> BundleResult:
