@@ -49,6 +49,7 @@ def test_too_few_or_too_wrong_clips_give_none() -> None:
     top = np.full(40, 0.9)
     assert accept_threshold(logits_with(top[:19]), np.zeros(19, np.int64)) == {}
     assert accept_threshold(logits_with(top), np.arange(40) % 2) == {}
+    assert accept_threshold(logits_with(top), np.zeros(40, np.int64)) == {}, "nothing to refuse"
     assert accept_threshold(np.zeros((0, 2), np.float32), np.zeros(0, np.int64)) == {}
 
 
@@ -69,8 +70,8 @@ def test_the_bundle_says_how_it_was_found(
     plain = Bundle.open(exported)
     assert plain.manifest.thresholds == {} and USUAL_THRESHOLD == 0.6
     monkeypatch.setattr(bundle_writer, "to_onnx", lambda *_, **__: plain.graph("fp32"))
-    monkeypatch.setattr("last_edge.export.accept.LEAST_ACCEPTED", 1)
-    monkeypatch.setattr("last_edge.export.accept.RIGHT", 0.0)
+    found = {"accept": 0.7, "accept_right": 95.5, "accept_share": 80.0, "accept_clips": 6.0}
+    monkeypatch.setattr(bundle_writer, "accept_threshold", lambda _, labels: found if len(labels) == 6 else {})
     manifest = export_run(finished, tmp_path / "b", store=store)
-    assert manifest.thresholds["accept_clips"] == 6.0 and 0 < manifest.thresholds["accept"] < 1
+    assert manifest.thresholds == found
     assert "6 validation clips" in Bundle.open(tmp_path / "b").read("card.md").decode()
