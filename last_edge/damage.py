@@ -7,5 +7,5 @@ import tokenize
 import zipfile
 import zlib
 
-DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, OSError, EOFError,
-          ValueError, TypeError, LookupError, NotImplementedError, RuntimeError, OverflowError, MemoryError)  # fmt: skip
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, OSError, EOFError, ValueError,
+          TypeError, LookupError, NotImplementedError, RuntimeError, OverflowError, MemoryError)  # fmt: skip

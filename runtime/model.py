@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from last_edge.bundle import Bundle
+from last_edge.bundle.manifest import model_file
 from last_edge.errors import InputError
 from last_edge.inputs import InputSpec
 from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
@@ -32,19 +33,32 @@ class DeployedModel:
 def load_model(path: Path, *, precision: Precision | None = None, threads: int = 1) -> DeployedModel:
     """Open a bundle, check every hash and load one of its graphs: INT8 when it has one and none is asked for.
 
-    Raises `InputError` when the bundle is damaged or has no such graph, `MissingError` without ONNX Runtime.
+    Raises `InputError` when the bundle is damaged or has no such graph or one made for other input, `MissingError`
+    without ONNX Runtime.
     """
     bundle = Bundle.open(path)
     manifest = bundle.manifest
     if manifest.units not in ("image01", "metres"):
         raise InputError("bundle in unknown units", where=path, expected="image01 or metres", got=manifest.units)
     chosen = precision or ("int8" if "int8" in bundle.precisions else "fp32")
+    backend = OnnxRuntimeCpu(bundle.graph(chosen), threads=threads)
+    check_graph(backend, bundle, precision=chosen)
     return DeployedModel(
         name=manifest.name,
-        backend=OnnxRuntimeCpu(bundle.graph(chosen), threads=threads),
+        backend=backend,
         spec=manifest.input,
         units=cast(Units, manifest.units),
         labels=manifest.labels,
         precision=chosen,
         accept=manifest.thresholds.get(ACCEPT),
     )
+
+
+def check_graph(backend: Backend, bundle: Bundle, *, precision: str) -> None:
+    """`InputError` when a graph says that it was made for another input than the manifest's; saying nothing is fine."""
+    expected = bundle.manifest.input.sha256
+    got = backend.metadata.get("input_sha256", expected)
+    if got != expected:
+        where = bundle.path / model_file(precision)
+        raise InputError("the graph was made for other input than the manifest says", where=where,
+                         expected=expected, got=got)  # fmt: skip

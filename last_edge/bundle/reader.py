@@ -30,7 +30,7 @@ class Bundle:
         """Open a folder or `.last` archive.
 
         `InputError` names the file that is absent, changed by a byte or refused. `verify_hashes=False` skips the
-        hashes alone, for tools that report every fault instead of the first.
+        hashes and the golden tensors, for tools that report every fault instead of the first.
         """
         path = Path(path)
         recover(path)
@@ -40,7 +40,10 @@ class Bundle:
         manifest = from_bytes(contents[MANIFEST], where=path / MANIFEST, verify=verify_hashes)
         for name, fault in faults(manifest, contents, hashes=verify_hashes):
             raise InputError(f"bundle: {fault}", where=path / name, expected=manifest.files.get(name))
-        return cls(path, manifest, contents)
+        bundle = cls(path, manifest, contents)
+        if verify_hashes and GOLDEN in contents:
+            _check_golden(bundle)
+        return bundle
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -60,11 +63,6 @@ class Bundle:
             )
         return self.contents[name]
 
-    def file(self, name: str) -> Path | bytes:
-        """Where a file lies in a bundle folder; its bytes when the bundle is an archive."""
-        content = self.read(name)
-        return self.path / name if self.path.is_dir() else content
-
     def graph(self, precision: str) -> bytes:
         """The ONNX graph of a precision; `InputError` naming those there are."""
         if precision not in self.precisions:
@@ -72,6 +70,15 @@ class Bundle:
             have = ", ".join(self.precisions)
             raise InputError(f"bundle has no {precision} graph", where=self.path, expected=have, hint=hint)
         return self.read(model_file(precision))
+
+
+def _check_golden(bundle: Bundle) -> None:
+    """Golden logits have one column a label."""
+    classes = len(bundle.manifest.labels)
+    for precision, logits in bundle.golden.logits.items():
+        if logits.shape[1] != classes:
+            raise InputError(f"golden {precision} logits do not fit the labels", where=bundle.path / GOLDEN,
+                             expected=f"{classes} columns", got=logits.shape[1])  # fmt: skip
 
 
 def faults(manifest: Manifest, contents: dict[str, bytes], *, hashes: bool = True) -> list[tuple[str, str]]:

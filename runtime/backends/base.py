@@ -25,6 +25,11 @@ class Backend(ABC):
     def __call__(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, T, V, C) or (N, M, T, V, C) raw landmarks, NaN where missing -> (N, K) logits."""
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the graph says of itself; empty when it says nothing."""
+        return {}
+
     @classmethod
     @abstractmethod
     def why_not(cls) -> str:

@@ -36,6 +36,10 @@ class OnnxRuntimeCpu(Backend):
         (logits,) = self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(points, np.float32)})
         return np.asarray(logits, np.float32)
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
     @classmethod
     def why_not(cls) -> str:
         return "" if util.find_spec("onnxruntime") else "ONNX Runtime is not installed"

@@ -74,8 +74,7 @@ def test_round_trip(written: Path) -> None:
     assert bundle.manifest.input == manifest().input
     assert bundle.manifest.metrics == {"fp32": {"top1": 93.5, "n": 840, "split": "test"}}
     np.testing.assert_array_equal(bundle.golden.points, golden().points)
-    where = bundle.file("card.md")
-    assert (where.read_bytes() if isinstance(where, Path) else where) == b"# wave\n"
+    assert bundle.read("card.md") == b"# wave\n"
 
 
 @pytest.mark.parametrize("name", [*FILES, MANIFEST])
@@ -232,6 +231,14 @@ def test_a_pickle_is_refused(tmp_path: Path) -> None:
     write_bundle(tmp_path / "b", manifest(), files={**FILES, GOLDEN: buffer.getvalue()})
     with pytest.raises(InputError, match=r"golden tensors cannot be read(.|\n)*golden\.npz"):
         _ = Bundle.open(tmp_path / "b").golden
+
+
+def test_golden_logits_have_a_column_a_label(tmp_path: Path) -> None:
+    wide = Golden(golden().points, {"fp32": np.zeros((2, 4), np.float32)}).to_bytes()
+    write_bundle(tmp_path / "b", manifest(), files={**FILES, GOLDEN: wide})
+    with pytest.raises(InputError, match=r"do not fit the labels(.|\n)*golden\.npz(.|\n)*3 columns"):
+        Bundle.open(tmp_path / "b")
+    assert Bundle.open(tmp_path / "b", verify_hashes=False).golden.logits["fp32"].shape == (2, 4)
 
 
 def test_damaged_archives_and_tensors_are_input_errors_wherever_the_byte_is(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from last_edge.bundle import Bundle
+from last_edge.bundle import Bundle, write_bundle
 from last_edge.errors import InputError
 from last_edge.runtime.backends import BACKENDS, OnnxRuntimeCpu
+from last_edge.runtime.model import load_model
 
 MakeBundle = Callable[..., Path]
 
@@ -60,3 +61,22 @@ def test_the_table_knows_what_is_available_and_its_version() -> None:
     backend = BACKENDS["onnxruntime-cpu"]
     assert backend.is_available() and backend.why_not() == ""
     assert backend.version()[0].isdigit()
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_graph_made_for_other_input_than_the_manifests_is_refused(make_bundle: MakeBundle, fits: bool) -> None:
+    import onnx
+
+    path = make_bundle(frames=4)
+    bundle = Bundle.open(path)
+    proto = onnx.load_from_string(bundle.graph("fp32"))
+    sha256 = bundle.manifest.input.sha256 if fits else "0" * 64
+    onnx.helper.set_model_props(proto, {"input_sha256": sha256})
+    files = {**bundle.contents, "model.fp32.onnx": proto.SerializeToString()}
+    files.pop("manifest.json")
+    write_bundle(path, bundle.manifest, files=files, force=True)
+    if fits:
+        assert load_model(path).precision == "fp32"
+    else:
+        with pytest.raises(InputError, match=r"made for other input(.|\n)*model\.fp32\.onnx"):
+            load_model(path)
