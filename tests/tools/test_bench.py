@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from last_edge.bundle import Bundle
 from last_edge.errors import GateError, InputError, UsageError
 from last_edge.files import sha256_of
-from last_edge.tools.bench.measure import Schedule, summarise, time_in_turns
+from last_edge.tools.bench import run
+from last_edge.tools.bench.measure import Schedule, summarise, time_in_turns, time_loading
 from last_edge.tools.bench.record import load_records, save_records
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
 
@@ -38,6 +40,26 @@ def test_latency_comes_from_the_clock() -> None:
     assert latency.p50 == pytest.approx(2.0)
     assert latency.p99 == pytest.approx(2.98)
     assert latency.calls == 3
+
+
+def test_loading_leaves_out_what_only_the_first_load_pays() -> None:
+    costs, now = iter([900.0, 2.0, 3.0, 50.0, 2.0, 1.0]), [0.0]
+
+    def load() -> str:
+        now[0] += next(costs) / 1000.0
+        return "model"
+
+    assert time_loading(load, clock=lambda: now[0]) == ("model", 2.0)
+    assert next(costs, None) is None
+
+
+def test_golden_tensors_are_not_read_while_a_load_is_timed(make_bundle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = Bundle.open(make_bundle(), verify_hashes=False)
+    held: list[bool] = []
+    timed = run.time_loading
+    monkeypatch.setattr(run, "time_loading", lambda load: (held.append("golden" in vars(bundle)), timed(load))[1])
+    run.load_graphs(bundle, QUICK)
+    assert held == [True, True]
 
 
 def test_one_disturbed_round_does_not_move_the_median() -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import UsageError
 
+Model = TypeVar("Model")
 Call = Callable[[int], object]
 """Runs once; the number tells which of its inputs to take."""
+LOADS = 5
+"""Timed loads of a graph; the first, which also loads the libraries, comes before them."""
 Clock = Callable[[], float]
 
 
@@ -50,6 +54,16 @@ def time_in_turns(calls: Sequence[Call], schedule: Schedule, *, clock: Clock = t
             which = (turn + offset) % len(calls)
             times[which, turn] = _time(calls[which], schedule.calls, clock)
     return [summarise(part) for part in times]
+
+
+def time_loading(load: Callable[[], Model], *, clock: Clock = time.perf_counter) -> tuple[Model, float]:
+    """A loaded model and the milliseconds one load takes: the median of `LOADS`, after one that is thrown away."""
+    model, spent = load(), []
+    for _ in range(LOADS):
+        began = clock()
+        model = load()
+        spent.append((clock() - began) * 1000.0)
+    return model, round(float(np.median(spent)), 2)
 
 
 def summarise(milliseconds: NDArray[np.float64]) -> Latency:

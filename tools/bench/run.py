@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,8 @@ from last_edge.bundle.manifest import model_file
 from last_edge.errors import UsageError
 from last_edge.names import did_you_mean
 from last_edge.runtime.backends import BACKENDS, Backend
-from last_edge.tools.bench.measure import Latency, Schedule, time_in_turns
+from last_edge.runtime.model import check_graph
+from last_edge.tools.bench.measure import Latency, Schedule, time_in_turns, time_loading
 from last_edge.tools.bench.memory import peak_memory
 from last_edge.tools.bench.record import BenchRecord
 from last_edge.train.environment import processor
@@ -81,10 +81,10 @@ def load_graphs(bundle: Bundle, options: BenchOptions) -> list[Loaded]:
 
 
 def _load(bundle: Bundle, precision: str, options: BenchOptions) -> Loaded:
-    graph = bundle.graph(precision)
-    began = time.perf_counter()
-    model = BACKENDS[options.backend](graph, threads=options.threads)
-    return Loaded(bundle, precision, model, bundle.golden.points, round((time.perf_counter() - began) * 1000.0, 2))
+    graph, points = bundle.graph(precision), bundle.golden.points
+    model, load_ms = time_loading(lambda: BACKENDS[options.backend](graph, threads=options.threads))
+    check_graph(model, bundle, precision=precision)
+    return Loaded(bundle, precision, model, points, load_ms)
 
 
 def _record(graph: Loaded, latency: Latency, options: BenchOptions) -> BenchRecord:
