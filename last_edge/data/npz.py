@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.clips.writer import SPLITS
 from last_edge.data.archive import locate, members
 from last_edge.data.arrays import check_lengths, load_arrays, need
 from last_edge.errors import InputError, UsageError
@@ -16,6 +17,7 @@ from last_edge.skeleton.clip import SkeletonClip, Units
 from last_edge.skeleton.layout import Layout, load_layout
 
 UNITS = ("metres", "image01")
+LARGEST_LABEL = 2**53
 KNOWN = ("frames", "lengths", "labels", "subjects", "split", "confidence", "source_ids", "camera", "setup", "fps")
 
 
@@ -61,13 +63,13 @@ def _clips(
         yield SkeletonClip.from_points(
             frames[start:end].swapaxes(0, 1),
             layout=layout,
-            fps=float(about["fps"][number] or fps),
+            fps=_fps(about["fps"][number] or fps, where),
             units=cast(Units, unit),
             confidence=None if confidence is None else confidence[start:end].swapaxes(0, 1),
             label=_label(about["labels"][number]),
             subject=about["subjects"][number],
             source_id=about["source_ids"][number] or f"{stem}/{number:05d}",
-            split=about["split"][number],
+            split=_split(about["split"][number], where),
             camera=about["camera"][number],
             setup=about["setup"][number],
         )
@@ -93,7 +95,32 @@ def _per_clip(arrays: dict[str, NDArray[Any]], name: str, clips: int, where: str
     values = arrays.get(name, np.array(""))
     if values.ndim > 1 or (values.ndim == 1 and len(values) != clips):
         raise InputError(f"{name!r} does not fit the clips", where=where, expected=f"({clips},)", got=values.shape)
+    if name == "labels" and np.issubdtype(values.dtype, np.floating):
+        values = _whole(values, where)
     return [str(value) for value in np.broadcast_to(values, clips).tolist()]
+
+
+def _whole(labels: NDArray[Any], where: str) -> NDArray[np.int64]:
+    """Labels kept as floats, as the whole numbers they are."""
+    if not (np.isfinite(labels) & (labels == np.round(labels)) & (np.abs(labels) < LARGEST_LABEL)).all():
+        raise InputError("'labels' are neither whole numbers nor names", where=where, got=labels.dtype)
+    return labels.astype(np.int64)
+
+
+def _fps(value: float | str, where: str) -> float:
+    try:
+        fps = float(value)
+    except ValueError:
+        fps = np.nan
+    if not 0 < fps < np.inf:
+        raise InputError("'fps' is no frame rate", where=where, expected="frames a second, above 0", got=value)
+    return fps
+
+
+def _split(name: str, where: str) -> str:
+    if name not in SPLITS:
+        raise InputError("unknown split", where=where, expected=SPLITS, got=name)
+    return name
 
 
 def _confidence(arrays: dict[str, NDArray[Any]], frames: NDArray[np.float32], where: str) -> NDArray[np.float32] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,6 @@ from last_edge.errors import InputError
 from last_edge.skeleton.layout import Layout
 
 Units = Literal["image01", "metres"]
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,6 @@ class SkeletonClip:
     split: str = ""
     camera: str = ""
     setup: str = ""
-    schema_version: int = field(default=SCHEMA_VERSION)
 
     def __post_init__(self) -> None:
         where = self.source_id or None
@@ -47,6 +45,10 @@ class SkeletonClip:
             raise InputError("wrong joint count", where=where, expected=expected, got=self.coords.shape[2])
         if self.confidence.shape != self.coords.shape[:3]:
             raise InputError("confidence does not fit the points", where=where, got=self.confidence.shape)
+        if not 0 < self.fps < np.inf:
+            raise InputError(
+                "a clip needs a frame rate", where=where, expected="frames a second, above 0", got=self.fps
+            )
         if np.isinf(self.coords).any():
             raise InputError("infinite points", where=where, expected="finite numbers, NaN where a point is missing")
         if not np.array_equal(np.isnan(self.coords).any(-1), self.confidence == 0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 
@@ -52,6 +53,18 @@ def test_one_value_serves_every_clip_and_absent_arrays_are_empty(tmp_path, layou
     ] * 2
 
 
+def test_labels_kept_as_floats_are_whole_numbers(tmp_path, layout):
+    clips = read_npz(make_source(tmp_path, labels=np.array([7.0, -1.0])), layout=layout)
+    assert [clip.label for clip in clips] == ["7", None]
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, np.nan, np.inf])
+def test_a_clip_needs_a_frame_rate(tmp_path, layout, fps):
+    clip = next(read_npz(make_source(tmp_path), layout=layout))
+    with pytest.raises(InputError, match="frame rate(.|\n)*day1/00000"):
+        dataclasses.replace(clip, fps=fps)
+
+
 def test_nan_is_a_missing_point(tmp_path, layout):
     frames = np.ones((5, 3, 3))
     frames[1, 2, 0] = np.nan
@@ -91,6 +104,13 @@ def test_prepared_labels_are_in_order_of_number(tmp_path, layout):
         ({"confidence": np.ones((4, 3))}, "does not fit the points"),
         ({"subject": np.array(["a", "b"])}, "unknown arrays"),
         ({"units": np.array("inches")}, "unknown units"),
+        ({"fps": np.array(0.0)}, "'fps' is no frame rate"),
+        ({"fps": np.array([30.0, -1.0])}, "'fps' is no frame rate"),
+        ({"fps": np.array(np.nan)}, "'fps' is no frame rate"),
+        ({"fps": np.array("fast")}, "'fps' is no frame rate"),
+        ({"labels": np.array([7.5, 1.0])}, "neither whole numbers"),
+        ({"labels": np.array([np.nan, 1.0])}, "neither whole numbers"),
+        ({"split": np.array(["training", "test"])}, "unknown split"),
     ],
 )
 def test_bad_array_names_file_and_reason(tmp_path, layout, changes, reason):
