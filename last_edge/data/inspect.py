@@ -54,6 +54,7 @@ def inspect(store: ClipStore, *, duplicates: bool = True) -> StoreInfo:
     people = {split: set(index.subject[index.split == split]) for split in splits}
     shown = {split: set(index.label[index.split == split].tolist()) for split in splits}
     seen = _seen(store)
+    shown_joints = np.average(seen, axis=0, weights=index.length).mean(axis=0)
     return StoreInfo(
         store=str(store.path),
         sha256=store.sha256,
@@ -71,10 +72,8 @@ def inspect(store: ClipStore, *, duplicates: bool = True) -> StoreInfo:
         subjects_by_split={split: len(names) for split, names in people.items()},
         labels_absent_by_split={split: _absent(store.labels, numbers) for split, numbers in shown.items()},
         lengths=tuple(int(value) for value in np.quantile(index.length, QUANTILES)),
-        missing=_share_missing(seen.mean(axis=(0, 1))),
-        missing_by_part={
-            name: _share_missing(seen.mean(axis=(0, 1))[list(part)]) for name, part in store.layout.parts.items()
-        },
+        missing=_share_missing(shown_joints),
+        missing_by_part={name: _share_missing(shown_joints[list(part)]) for name, part in store.layout.parts.items()},
         empty_bodies=tuple(round(float(share), 4) for share in (seen.sum(axis=2) == 0).mean(axis=0)),
         shared_subjects=_shared(people),
         near_duplicates=near_duplicates(store) if duplicates else (),

@@ -53,6 +53,14 @@ def test_missing_points_count_by_clip_and_part(tmp_path):
     assert info.empty_bodies == (0.0,)
 
 
+def test_a_long_clip_has_more_missing_points_than_a_short_one(tmp_path):
+    absent_hand, whole = make_points(0, 30), make_points(1, 10)
+    absent_hand[:, :, 33:54] = np.nan
+    info = inspect(make_store(tmp_path / "s", [(absent_hand, {}), (whole, {})]))
+    assert info.missing_by_part["left_hand"] == 0.75
+    assert info.missing == pytest.approx(0.75 * 21 / 75, abs=1e-4)
+
+
 def test_moved_scaled_resampled_noisy_copy_is_found_across_splits_only(tmp_path):
     points, rng = make_points(0), np.random.default_rng(9)
     copy = fit_window(points.astype(np.float32), 33) * 1.3 + 5 + rng.normal(size=(1, 33, 75, 3)) * 0.01
