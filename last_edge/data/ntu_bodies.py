@@ -23,12 +23,34 @@ SPINE_BASE, SPINE_MID, LEFT_SHOULDER, RIGHT_SHOULDER = 0, 1, 4, 8
 def select_bodies(bodies: Bodies, *, keep: int = 2) -> list[Points]:
     """The bodies that are people, most motion first, at most `keep`, each (T, 25, 3).
 
-    Denoising by length and by spread acts only where several bodies are tracked and never removes all.
+    Denoising by length and by spread acts only where several bodies are tracked and never removes all. Bodies that
+    follow each other in time count as one.
     """
     people = [body for body in bodies.values() if seen_frames(body).any()]
     people = _drop(people, lambda body: int(seen_frames(body).sum()) <= SHORTEST)
     people = _drop(people, lambda body: wide_share(body) >= MOST_WIDE)
-    return sorted(people, key=motion_energy, reverse=True)[:keep]
+    return join_in_time(sorted(people, key=motion_energy, reverse=True))[:keep]
+
+
+def join_in_time(ranked: list[Points]) -> list[Points]:
+    """Join bodies that are not seen in overlapping spans: the tracker gave one person another id.
+
+    As in the CTR-GCN preparation each body goes, in order of rank, to the first place whose span is free of it.
+    """
+    joined: list[Points] = []
+    for body in ranked:
+        place = next((place for place, other in enumerate(joined) if not (_span(body) & _span(other)).any()), None)
+        if place is None:
+            joined.append(body)
+        else:
+            joined[place] = np.where(np.isnan(joined[place]), body, joined[place])
+    return joined
+
+
+def _span(body: Points) -> NDArray[np.bool_]:
+    """(T,) frames from the first to the last that shows the body."""
+    seen = seen_frames(body)
+    return np.asarray(np.logical_or.accumulate(seen) & np.logical_or.accumulate(seen[::-1])[::-1])
 
 
 def _drop(bodies: list[Points], is_noise: Callable[[Points], bool]) -> list[Points]:

@@ -157,6 +157,26 @@ def test_short_and_wide_bodies_are_noise_beside_a_person():
     assert [body is still for body in select_bodies({"a": short, "b": wide, "c": still})] == [True]
 
 
+def test_one_person_under_two_tracking_ids_is_one_body():
+    whole, other = person(40, motion=0.3), person(40, at=1, motion=0.1, seed=1)
+    early, late = whole.copy(), whole.copy()
+    early[20:], late[:20] = np.nan, np.nan
+    kept = select_bodies({"a": early, "b": other, "c": late})
+    assert len(kept) == 2
+    np.testing.assert_array_equal(kept[0], whole)
+    assert kept[1] is other
+
+
+def test_a_body_seen_within_the_gap_of_another_stays_apart():
+    gap, inside = person(40, motion=0.3), person(40, at=1, seed=1)
+    gap[13:27] = np.nan
+    inside[:14], inside[26:] = np.nan, np.nan
+    assert [body is each for body, each in zip(select_bodies({"a": gap, "b": inside}), (gap, inside), strict=True)] == [
+        True,
+        True,
+    ]
+
+
 def test_the_only_body_is_never_noise():
     wide = person(30)[..., [1, 0, 2]]
     assert select_bodies({"a": wide})[0] is wide
