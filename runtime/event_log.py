@@ -30,6 +30,8 @@ class EventLog:
         self, frame: Frame, points: NDArray[np.float32], prediction: Prediction | None, timings: dict[str, float]
     ) -> None:
         """What one frame showed: points (M, V, C) as `landmarks`, null where missing."""
+        if self._stream is None:
+            return
         bodies = [point_list(body) for body in points]
         self._write(
             "frame",

@@ -178,6 +178,8 @@ class _Run:
         """One frame through landmarks, recognition and presentation; False when the user stops."""
         with self.timings.measure("landmarks"):
             points = self._points(frame)
+        if self._clips.take(frame, points):  # predicts the recording before as a whole: no frame's work
+            self._recogniser.start_clip()
         with self.timings.measure("recognise"):
             event = self._recognise(frame, points)
         with self.timings.measure("present"):
@@ -200,8 +202,6 @@ class _Run:
         return self._detector(frame.image, frame.timestamp_s)[None]
 
     def _recognise(self, frame: Frame, points: Points) -> Event | None:
-        if self._clips.take(frame, points):
-            self._recogniser.start_clip()
         before = self._recogniser.current
         event = self._recogniser.push(points, frame.timestamp_s)
         self.predictions += self._recogniser.current is not None and self._recogniser.current is not before

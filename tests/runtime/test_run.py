@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,12 @@ import pytest
 from last_edge.clips import writing_store
 from last_edge.data.find import find_data
 from last_edge.errors import InputError, MissingError, UsageError
+from last_edge.runtime.clip_collector import ClipCollector
+from last_edge.runtime.event_log import EventLog
 from last_edge.runtime.landmarks.models import cache_folder
 from last_edge.runtime.results import Event
 from last_edge.runtime.run import RunOptions, run
+from last_edge.runtime.timings import Timings
 from last_edge.skeleton import SkeletonClip, get_layout
 
 HAND = get_layout("mediapipe_hand21")
@@ -66,6 +71,37 @@ def test_store_clips_are_predicted_whole_and_counted(make_bundle: MakeBundle, tm
         ("right", "right"),
         ("left", "right"),
     ]
+
+
+def test_whole_clips_are_not_predicted_inside_the_time_of_a_frame(
+    make_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with writing_store(tmp_path / "store", layout=HAND, units="image01", labels=("left",)) as writer:
+        for name in "ab":
+            points = np.zeros((1, 20, 21, 3), np.float32)
+            writer.add(SkeletonClip.from_points(points, layout=HAND, fps=20, units="image01", source_id=name))
+    inside: list[str] = []
+    during: list[list[str]] = []
+    measure, finish = Timings.measure, ClipCollector.finish
+
+    @contextmanager
+    def watched(timings: Timings, stage: str) -> Iterator[None]:
+        inside.append(stage)
+        with measure(timings, stage):
+            yield
+        inside.remove(stage)
+
+    monkeypatch.setattr(Timings, "measure", watched)
+    monkeypatch.setattr(ClipCollector, "finish", lambda clips: (during.append([*inside]), finish(clips))[1])
+    assert run(make_bundle(), f"store:{tmp_path / 'store'}").clips == 2
+    assert during == [[], []]
+
+
+def test_without_an_event_file_no_frame_is_turned_into_text() -> None:
+    unusable: Any = object()
+    EventLog(None).frame(unusable, unusable, unusable, unusable)
+    with pytest.raises(TypeError):
+        EventLog(io.BytesIO()).frame(unusable, unusable, unusable, unusable)
 
 
 def test_the_bundles_threshold_rules_unless_one_is_given(make_bundle: MakeBundle) -> None:
