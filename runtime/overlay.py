@@ -22,7 +22,6 @@ JOINT: Colour = (40, 120, 250)
 ACCENT: Colour = (60, 200, 255)
 PANEL_SHARE, PANEL_OPACITY = 0.34, 0.7
 EVENT_SHOWN_S = 1.5
-MARGIN_SHARE = 0.15
 
 
 class Overlay:

@@ -128,15 +128,6 @@ def model_path(name: str) -> Path:
     return path
 
 
-def cached_models() -> dict[str, Path | None]:
-    """Each model's file where it is whole, None where it is absent or damaged."""
-    paths = {name: cache_folder() / model.file for name, model in MODELS.items()}
-    return {
-        name: path if path.is_file() and sha256_of(path) in MODELS[name].accepted else None
-        for name, path in paths.items()
-    }
-
-
 def fetch(name: str, *, official: bool = False, force: bool = False) -> Path:
     """Put a model into the cache and return its path; nothing is done when a whole one is there.
 

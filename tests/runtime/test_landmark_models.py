@@ -64,9 +64,7 @@ def test_absent_model_says_what_to_type(cache: Path) -> None:
 
 def test_damaged_model_is_refused_and_fetched_again(cache: Path, wheel: models.TaskModel) -> None:
     path = models.fetch("tiny")
-    assert models.cached_models() == {"tiny": path}
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    assert models.cached_models() == {"tiny": None}
     with pytest.raises(MissingError, match="damaged") as caught:
         models.model_path("tiny")
     assert caught.value.hint == "last-edge models fetch tiny --force"
