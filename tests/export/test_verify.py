@@ -230,6 +230,7 @@ def test_parity_runs_the_files_again(quantized: Path, store: ClipStore, run: Pat
     bad = {**by["fp32:int8", "test"], "agreement": 50.0}
     with pytest.raises(GateError, match="fp32:int8 on test: 50"):
         check_rows([bad], where=quantized)
+    check_rows([{**by["fp32:int8", "golden"], "agreement": 50.0}], where=quantized)
 
 
 def test_an_export_that_computes_something_else_is_stopped() -> None:
