@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from last_edge.tools.options import DryRun, Force, Json, Out, Quiet
+from last_edge.tools.options import DryRun, Force, Json, Out, Quiet, Verbose
 from last_edge.tools.output import emit, stderr
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def prepare(
     missing_list: Annotated[Path | None, typer.Option(help="ntu: file of clip ids to leave out.")] = None,
     classes: Annotated[int | None, typer.Option(help="ntu: 60 or 120; default: what the files hold.")] = None,
     rotate: Annotated[bool, typer.Option("--rotate", help="ntu: spine along z, shoulders along x.")] = False,
+    centre: Annotated[bool, typer.Option(help="ntu: origin at the first body's spine base.")] = True,
     image_size: Annotated[str | None, typer.Option(help="holistic_words: recording size, default 640x480.")] = None,
     words: Annotated[str | None, typer.Option(help="holistic_words: only these labels, comma between.")] = None,
     units: Annotated[str | None, typer.Option(help="npz: metres or image01.")] = None,
@@ -41,6 +42,7 @@ def prepare(
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     force: Force = False,
 ) -> None:
     """Read a dataset and write it as a clip store.
@@ -51,7 +53,8 @@ def prepare(
 
     given = {
         "layout": layout, "labels": labels, "split_type": split_type, "missing_list": missing_list,
-        "classes": classes, "rotate": rotate or None, "image_size": image_size, "words": _names(words) or None,
+        "classes": classes, "rotate": rotate or None, "centre": None if centre else False,
+        "image_size": image_size, "words": _names(words) or None,
         "units": units, "fps": fps, "axes": axes, "index": index,
     }  # fmt: skip
     options = {key: value for key, value in given.items() if value is not None}
@@ -78,6 +81,7 @@ def synth(
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     force: Force = False,
 ) -> None:
     """Make synthetic signs: handshape x location x movement x orientation, by signers who differ.
@@ -105,6 +109,7 @@ def info(
     verify: Annotated[bool, typer.Option("--verify", help="Hash every file first.")] = False,
     duplicates: Annotated[bool, typer.Option(help="Look for near-duplicate clips across splits.")] = True,
     as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show counts, lengths, missing points, overlap of subjects and near-duplicates of a store.
 

@@ -41,3 +41,7 @@ def test_wrong_options_are_a_usage_error(make_bundle: MakeBundle) -> None:
     assert call("run", str(make_bundle()), "--source", "synthetic", "--precision", "fp64").exit_code == 2
     assert call("run", "bundle").exit_code == 2
     assert call("fetch", "feet").exit_code == 2
+
+
+def test_fetch_knows_verbose() -> None:
+    assert "--verbose" in call("fetch", "--help").stdout

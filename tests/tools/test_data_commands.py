@@ -91,3 +91,21 @@ def test_synth_makes_a_store(tmp_path):
 @pytest.mark.parametrize("command", ["prepare", "info", "synth"])
 def test_help_ends_with_an_example(command):
     assert f"last-edge data {command}" in call(command, "--help").replace("\n", " ")
+
+
+@pytest.mark.parametrize("command", ["prepare", "synth", "info"])
+def test_verbose_is_known_to_every_command(command):
+    assert "--verbose" in call(command, "--help")
+
+
+@pytest.mark.parametrize(("flags", "options"), [([], {}), (["--no-centre"], {"centre": False})])
+def test_centring_can_be_left_out(tmp_path, monkeypatch, flags, options):
+    from last_edge.data import prepare
+
+    def told(name, source, **given):
+        raise UsageError("asked", got=given["options"])
+
+    monkeypatch.setattr(prepare, "prepare", told)
+    with pytest.raises(UsageError) as caught:
+        call("prepare", "ntu", tmp_path, "--out", tmp_path / "store", "--quiet", *flags)
+    assert caught.value.got == str(options)
