@@ -83,7 +83,8 @@ class Overlay:
         if self._event is None or time_s - self._event.end_s > EVENT_SHOWN_S:
             return
         text = f"{self._event.label} {self._event.probability:.0%}"
-        _darken(canvas, (0.62, 0.0), (1.0, 0.12))
+        share = _text_size(text, canvas.shape[0], size=1.3)[0] / canvas.shape[1]
+        _darken(canvas, (max(0.0, 0.94 - share), 0.0), (1.0, 0.12))
         _text(canvas, text, (0.97, 0.08), size=1.3, colour=ACCENT, align_right=True)
 
 
@@ -138,11 +139,19 @@ def _text(
     import cv2
 
     height, width = canvas.shape[:2]
-    scale, thick = size * height / 720, max(1, round(height / 500))
-    (length, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
+    length, scale, thick = _text_size(text, height, size=size)
     left = int(place[0] * width) - (length if align_right else 0)
     down = int(place[1] * height)
     cv2.putText(canvas, text, (left, down), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thick, cv2.LINE_AA)
+
+
+def _text_size(text: str, height: int, *, size: float) -> tuple[int, float, int]:
+    """Length in pixels, scale and thickness of a text on an image of this height."""
+    import cv2
+
+    scale, thick = size * height / 720, max(1, round(height / 500))
+    (length, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
+    return length, scale, thick
 
 
 def _pair(pixel: NDArray[np.int_]) -> tuple[int, int]:

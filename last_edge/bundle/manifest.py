@@ -61,7 +61,8 @@ class Manifest:
     """The bundle's description.
 
     files: sha256 of every other file. input: the whole `InputSpec`. units, axes: of the points the graph takes.
-    labels: class names in the order of the logits. thresholds: `accept` is the least probability worth reporting.
+    labels: class names in the order of the logits. thresholds: `accept`, where there is one, is the least probability
+    worth reporting; `accept_right`, `accept_share` and `accept_clips` tell how it was found on held-out people.
     calibration: how the INT8 ranges were found and the sha256 of the store they come from.
     calibration_ids: source ids of the clips used for it.
     tolerances: largest |difference| from the golden logits that a backend may show, by precision.
