@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from last_edge.bundle import Golden, Manifest, ModelInfo, write_bundle
 from last_edge.clips.writer import writing_store
+from last_edge.data.find import VARIABLE, find_data
 from last_edge.inputs import InputSpec
 from last_edge.skeleton import Layout, SkeletonClip, get_layout
 
@@ -141,3 +142,16 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         return path
 
     return make
+
+
+@pytest.fixture
+def real() -> Callable[[str], Path]:
+    """`real("shrec17")` is the place of a dataset; the test is skipped when it is not on this machine."""
+
+    def find(name: str) -> Path:
+        path = find_data(name)
+        if path is None:
+            pytest.skip(f"real data {name!r} not found: put it under data/ or set {VARIABLE}")
+        return path
+
+    return find

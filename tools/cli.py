@@ -55,7 +55,14 @@ def group(name: str, *, text: str, example: str, **functions: Any) -> typer.Type
 add(train_commands.train, train_commands.distill, train_commands.eval)
 add(export_commands.export, export_commands.quantize, export_commands.parity, export_commands.verify)
 add(runtime_commands.run, bench_command.bench, report_command.report, doctor.doctor)
-app.add_typer(data_commands.app, name="data")
+group(
+    "data",
+    text="Prepare, inspect and synthesise clip stores.",
+    example="last-edge data synth --out runs/signs/store",
+    prepare=data_commands.prepare,
+    info=data_commands.info,
+    synth=data_commands.synth,
+)
 models = group("models", text="", example="last-edge models --layout shrec22", fetch=runtime_commands.fetch)
 models.callback(invoke_without_command=True, no_args_is_help=False, **described(train_commands.models))(
     train_commands.models

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from last_edge.data.inspect import StoreInfo
     from last_edge.data.prepare import Prepared
 
-app = typer.Typer(help="Prepare, inspect and synthesise clip stores.", no_args_is_help=True)
 
-
-@app.command()
 def prepare(
     name: Annotated[str, typer.Argument(help="shrec17 | utd_mhad | holistic_words | ntu | pose | npz")],
     source: Annotated[Path, typer.Argument(help="Folder, archive or file of the dataset.")],
@@ -66,7 +63,6 @@ def prepare(
     _show_prepared(prepared, as_json=as_json)
 
 
-@app.command()
 def synth(
     out: Out,
     glosses: Annotated[int, typer.Option(min=1, help="Classes.")] = 20,
@@ -103,7 +99,6 @@ def synth(
     _show_prepared(prepared, as_json=as_json)
 
 
-@app.command()
 def info(
     store: Annotated[Path, typer.Argument(help="Clip store.")],
     verify: Annotated[bool, typer.Option("--verify", help="Hash every file first.")] = False,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from last_edge.bundle import Bundle
-from last_edge.data.find import find_data
 from last_edge.tools.cli import main
 
 ZOO = sorted((Path(__file__).parents[2] / "zoo").iterdir())
-SOURCES = {"shrec14": ("shrec17", "shrec17/SHREC2017_skeletons.tar.xz"), "utd27": ("utd_mhad", "utd_mhad/Skeleton.zip")}
+DATASETS = {"shrec14": "shrec17", "utd27": "utd_mhad"}
 
 
 @pytest.mark.parametrize("bundle", ZOO, ids=lambda path: path.name)
@@ -27,11 +27,9 @@ def test_verifies_and_runs(bundle: Path, tmp_path: Path, capsys: pytest.CaptureF
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bundle", ZOO, ids=lambda path: path.name)
-def test_every_figure_holds_on_the_data(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    name, file = SOURCES[bundle.name.rsplit("_", 1)[1]]
-    source = find_data(file)
-    if source is None:
-        pytest.skip(f"fetch {file} into data/ or name its folder in LAST_EDGE_DATA")
-    store = tmp_path / "store"
-    assert main(["data", "prepare", name, str(source), "--out", str(store), "--quiet"]) == 0
+def test_every_figure_holds_on_the_data(
+    bundle: Path, tmp_path: Path, real: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, store = DATASETS[bundle.name.rsplit("_", 1)[1]], tmp_path / "store"
+    assert main(["data", "prepare", name, str(real(name)), "--out", str(store), "--quiet"]) == 0
     assert main(["verify", str(bundle), "--store", str(store)]) == 0, capsys.readouterr()
