@@ -14,7 +14,8 @@ from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.convert import convert_clip
 from last_edge.skeleton.layout import Layout, get_layout
 
-FACE_POINTS = ("1", "61", "291", "152", "107", "336", "33", "263")
+# Nose tip, mouth corners, chin, inner brows, outer eye corners: indices into MediaPipe's face mesh.
+FACE_POINTS = (1, 61, 291, 152, 107, 336, 33, 263)
 OPENPOSE_PARTS = (
     ("pose_keypoints_2d", 0, 25),
     ("hand_left_keypoints_2d", 25, 21),
@@ -126,7 +127,7 @@ def _openpose_places(pose: Any) -> dict[int, int]:
 def _mediapipe_places(pose: Any) -> dict[int, int]:
     """Joint of `mediapipe_holistic83` -> column of the file, by point name: files may hold a part of the points."""
     body = {name.upper(): joint for joint, name in enumerate(get_layout("mediapipe_pose33").names)}
-    face = {name: 75 + number for number, name in enumerate(FACE_POINTS)}
+    face = {str(name): 75 + number for number, name in enumerate(FACE_POINTS)}
     hand = {name.upper(): joint for joint, name in enumerate(get_layout("mediapipe_hand21").names)}
     tables = {"POSE_LANDMARKS": body, "FACE_LANDMARKS": face}
     tables |= {name: {point: first + joint for point, joint in hand.items()} for name, first in MEDIAPIPE_HANDS}

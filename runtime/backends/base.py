@@ -9,8 +9,6 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-INPUT, OUTPUT = "landmarks", "logits"
-
 
 class Backend(ABC):
     """One loaded model. `name` is what reports and `--backend` call it."""

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.errors import InputError, MissingError
-from last_edge.runtime.backends.base import INPUT, OUTPUT, Backend
+from last_edge.runtime.backends.base import Backend
 
 DISTRIBUTION = "onnxruntime"
 
@@ -33,7 +34,7 @@ class OnnxRuntimeCpu(Backend):
 
     def __call__(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         self._check(points.shape)
-        (logits,) = self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(points, np.float32)})
+        (logits,) = self._session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(points, np.float32)})
         return np.asarray(logits, np.float32)
 
     @property
@@ -75,8 +76,11 @@ def _create_session(model: Path | bytes, threads: int, *, where: str) -> Any:
 def _door(session: Any, *, where: str) -> tuple[int | None, ...]:
     """Shape of the one input `landmarks`, None for a free axis; `InputError` when the names are others."""
     inputs, outputs = ([node.name for node in nodes] for nodes in (session.get_inputs(), session.get_outputs()))
-    if inputs != [INPUT] or OUTPUT not in outputs:
+    if inputs != [INPUT_NAME] or OUTPUT_NAME not in outputs:
         raise InputError(
-            "the model has other inputs or outputs", where=where, expected=f"{INPUT} → {OUTPUT}", got=(inputs, outputs)
+            "the model has other inputs or outputs",
+            where=where,
+            expected=f"{INPUT_NAME} → {OUTPUT_NAME}",
+            got=(inputs, outputs),
         )
     return tuple(size if isinstance(size, int) else None for size in session.get_inputs()[0].shape)

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from last_edge.clips.pose_file import FACE_POINTS
 from last_edge.errors import UsageError
 from last_edge.runtime.landmarks.common import LandmarkSource, Points, to_points
 
 POSE, HAND, MESH = 33, 21, 468
-# Nose tip, mouth corners, chin, inner brows, outer eye corners: indices into MediaPipe's face mesh.
-FACE_POINTS = (1, 61, 291, 152, 107, 336, 33, 263)
 LAYOUTS = ("mediapipe_holistic75", "mediapipe_holistic83")
 
 
