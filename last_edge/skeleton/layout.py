@@ -23,7 +23,7 @@ class Layout:
     centre: joints whose mean is the origin after centring.
     scale: two joints (or two groups, by their mean) whose distance is the unit of length.
     limbs: undirected graph edges beyond the tree; empty means the tree alone.
-    parts: named groups of joints, used by masking and plots.
+    parts: named groups of joints, used by `data info`.
     """
 
     name: str

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class Backend(ABC):
-    """One loaded model. `name` is what reports and `--backend` call it."""
+    """One loaded model. `name` is what reports call it."""
 
     name: ClassVar[str]
 
