@@ -52,7 +52,7 @@ def export(
         return
     _torch_threads(threads)
     manifest = export_run(run, out, store=opened, split=split, threads=threads, force=force)
-    _show(manifest, out, json=json, quiet=quiet)
+    _show(manifest, out, json=json)
 
 
 def quantize(
@@ -89,7 +89,7 @@ def quantize(
     manifest = quantize_bundle(
         bundle, opened, options=chosen, count=clips, seed=seed, split=split, threads=threads, force=force
     )
-    _show(manifest, bundle, json=json, quiet=quiet)
+    _show(manifest, bundle, json=json)
 
 
 def parity(
@@ -110,7 +110,7 @@ def parity(
 
     _torch_threads(threads)
     rows = bundle_parity(bundle, store=_open(store), run=run, split=split, threads=threads)
-    _show_rows(rows, title=f"parity of {bundle.name}", json=json, quiet=quiet)
+    _show_rows(rows, title=f"parity of {bundle.name}", json=json)
     check_rows(rows, where=bundle)
 
 
@@ -134,7 +134,7 @@ def verify(
 
     checks = verify_bundle(bundle, _open(store), threads=threads)
     rows = [dataclasses.asdict(check) for check in checks]
-    _show_rows(rows, title=f"{bundle.name}: {len(rows)} checks", json=json, quiet=quiet)
+    _show_rows(rows, title=f"{bundle.name}: {len(rows)} checks", json=json)
     require(checks, where=bundle)
 
 
@@ -153,7 +153,7 @@ def _torch_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def _show(manifest: Manifest, path: Path, *, json: bool, quiet: bool) -> None:
+def _show(manifest: Manifest, path: Path, *, json: bool) -> None:
     """The measured figures of a bundle and where it lies."""
     from last_edge import records
 
@@ -162,12 +162,11 @@ def _show(manifest: Manifest, path: Path, *, json: bool, quiet: bool) -> None:
         return
     rows = [{"precision": precision, **manifest.metrics.get(precision, {})} for precision in manifest.precisions]
     shown = [{name: value for name, value in row.items() if name != "store_sha256"} for row in rows]
-    _show_rows(shown, title=str(path), json=False, quiet=quiet)
+    _show_rows(shown, title=str(path), json=False)
 
 
-def _show_rows(rows: Sequence[dict[str, Any]], *, title: str, json: bool, quiet: bool) -> None:
-    if json or not quiet:
-        emit({"rows": list(rows)}, as_json=json, table=lambda: _table(title, rows))
+def _show_rows(rows: Sequence[dict[str, Any]], *, title: str, json: bool) -> None:
+    emit({"rows": list(rows)}, as_json=json, table=lambda: _table(title, rows))
 
 
 def _table(title: str, rows: Sequence[dict[str, Any]]) -> Table:

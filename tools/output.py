@@ -50,7 +50,10 @@ def make_table(title: str, columns: dict[str, list[Any]]) -> Table:
 
 @contextmanager
 def epoch_progress(title: str, *, quiet: bool) -> Iterator[Callable[[dict[str, float], int], None]]:
-    """A progress bar over epochs with time left; yields the function that takes each epoch's row."""
+    """A progress bar over epochs with time left; yields the function that takes each epoch's row.
+
+    What ends before the first epoch does, such as a refused command, leaves no bar behind.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -67,7 +70,13 @@ def epoch_progress(title: str, *, quiet: bool) -> Iterator[Callable[[dict[str, f
         def report(row: dict[str, float], epochs: int) -> None:
             bar.update(task, total=epochs, completed=row["epoch"], description=f"{title}  {describe(row)}")
 
-        yield report
+        try:
+            yield report
+        except BaseException:
+            if bar.tasks[task].total is None:
+                bar.live.transient = bar.disable = True
+                bar.live.stop()
+            raise
 
 
 def describe(row: dict[str, float]) -> str:

@@ -17,6 +17,7 @@ from last_edge.tools.bench.record import BenchRecord, load_records, save_records
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
 from last_edge.tools.report.collect import collect
 from last_edge.tools.report.measure import with_latency
+from last_edge.tools.report.plots import confusion_matrix
 from last_edge.tools.report.render import NOT_MEASURED, int8_gain, make_report, to_html, to_markdown, wilson
 from last_edge.tools.report.rows import make_rows
 from last_edge.tools.report_command import report
@@ -205,3 +206,9 @@ def test_damaged_run_is_named(make_run: Any, name: str, content: str) -> None:
 def test_archive_is_a_bundle_too(make_bundle: Any) -> None:
     rows = make_rows(collect([make_bundle("small.last", metrics=METRICS)]))
     assert [(row.precision, row.top1) for row in rows] == [("fp32", 93.5), ("int8", 93.1)]
+
+
+def test_labels_of_any_script_are_text_and_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    svg = confusion_matrix([[1, 0], [0, 1]], ["谢谢", "안녕하세요"], name="x")
+    assert svg.count(">谢谢</text>") == svg.count(">안녕하세요</text>") == 2
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -132,10 +133,15 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _finish(figure: Figure) -> str:
-    """The figure as an `<svg>` element without fixed size, foreign addresses or fixed ink."""
+    """The figure as an `<svg>` element without fixed size, foreign addresses or fixed ink.
+
+    Text stays text, so a script that matplotlib's fonts lack is drawn by the page's; only its width is estimated.
+    """
     stream = io.StringIO()
     nothing: dict[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(stream, format="svg", metadata=nothing)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(stream, format="svg", metadata=nothing)
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
