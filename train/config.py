@@ -35,6 +35,8 @@ class TrainingConfig:
     before, and `multistep_warmup` multiplies by `gamma` at each of `milestones`, counted from the run's first epoch.
     gradient_accumulation_steps: batches that share one optimiser step. gradient_clip: largest gradient norm, 0 for no
     limit. ib_loss_weight: of the information-bottleneck term, in models that have one.
+    init: a run or checkpoint whose trunk the model starts from, nothing for a start from scratch. label_share: part of
+    the labelled training clips that is used, drawn by class and `seed`.
     ema_decay: exponential average of the weights, 0 for none. swa_start: share of the run after which the weights at
     the end of each epoch are averaged alike, 0 for none. patience: epochs without a better validation score before the
     run ends early, 0 for never.
@@ -73,6 +75,8 @@ class TrainingConfig:
     save_interval: int = 0
     tensorboard: bool = False
     workers: int = 0
+    init: str = ""
+    label_share: float = 1.0
 
 
 @dataclass
@@ -121,6 +125,29 @@ class DistillConfig:
 
 
 @dataclass
+class PretrainConfig:
+    """How a trunk learns without labels: hidden points are told from the rest, two views of a clip are told apart.
+
+    ratio: share of a clip's points that is hidden, whole body regions for whole blocks of frames at a time. blocks:
+    frame blocks a clip. guide: which regions and blocks are hidden: `random`, or rather those that the model looks at,
+    by its joint `attention`, by the `norm` of its features or by the `gradient` of its answer.
+    decoder: `pose`, one pose a clip from the mean feature, or `points`, every hidden point from the feature at its
+    place. contrast: weight of NT-Xent beside the reconstruction; temperature, width: its own, and its projector's.
+    rotation_deg, scale: of each view, about the vertical axis and in 1 +- scale, after the input's normalisation.
+    """
+
+    ratio: float = 0.6
+    blocks: int = 8
+    guide: str = "random"
+    decoder: str = "pose"
+    contrast: float = 0.5
+    temperature: float = 0.07
+    width: int = 128
+    rotation_deg: float = 15.0
+    scale: float = 0.1
+
+
+@dataclass
 class Recipe:
     """Everything that decides a run, with `seed`; written into each checkpoint as resolved."""
 
@@ -131,3 +158,4 @@ class Recipe:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)

@@ -14,14 +14,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from last_edge.errors import InputError, UsageError
 from last_edge.names import did_you_mean
-from last_edge.train.config import ModelConfig, Recipe
+from last_edge.train.config import ModelConfig, PretrainConfig, Recipe
 from last_edge.train.schedule import SCHEDULERS
 
 SHIPPED = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "distill" / "recipes")
 BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float"))
 LATER_KEYS = (
     "gradient_accumulation_steps", "restart_period", "restart_mult", "milestones", "gamma", "ib_loss_weight",
-    "swa_start", "patience", "channels_last",
+    "swa_start", "patience", "channels_last", "label_share",
 )  # fmt: skip
 CHOICES: dict[str, tuple[str, ...]] = {
     "training.optimizer": ("sgd", "adamw"),
@@ -30,6 +30,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "validation.select": ("best", "last"),
     "input.centre": ("first", "frame", "none"),
     "input.scale": ("limb", "none"),
+    "pretrain.guide": ("random", "attention", "norm", "gradient"),
+    "pretrain.decoder": ("pose", "points"),
 }
 
 
@@ -78,15 +80,17 @@ def identity_of(recipe: Recipe) -> str:
     """The recipe as the text that two runs must share for one to continue the other.
 
     Keys that came later are left out while they have their default, so that an older run can be continued; logging
-    decides nothing.
+    decides nothing. Where the weights came from is told apart by their content, not by their place.
     """
     values, defaults = dataclasses.asdict(recipe), dataclasses.asdict(Recipe())
     group, default = values["training"], defaults["training"]
     values["training"] = {
         key: value
         for key, value in group.items()
-        if key != "tensorboard" and not (key in LATER_KEYS and value == default[key])
+        if key not in ("tensorboard", "init") and not (key in LATER_KEYS and value == default[key])
     }
+    if values["pretrain"] == defaults["pretrain"]:
+        del values["pretrain"]
     return yaml.safe_dump(values, sort_keys=False)
 
 
@@ -171,8 +175,20 @@ def _check_values(recipe: Recipe) -> None:
     _share({"validation.fraction": v.fraction, "augment.mirror": a.mirror, "augment.mask": a.mask})
     _share({"training.ema_decay": t.ema_decay, "training.label_smoothing": t.label_smoothing, "augment.crop": a.crop})
     _share({"training.swa_start": t.swa_start})
+    _positive({"training.label_share": t.label_share})
+    _share({"training.label_share": t.label_share})
+    _check_pretrain(recipe.pretrain)
     if t.ema_decay and t.swa_start:
         raise UsageError("training.ema_decay and training.swa_start exclude each other", hint="set one of them to 0")
+
+
+def _check_pretrain(p: PretrainConfig) -> None:
+    _positive({"pretrain.ratio": p.ratio, "pretrain.blocks": p.blocks, "pretrain.width": p.width})
+    _positive({"pretrain.temperature": p.temperature})
+    _share({"pretrain.scale": p.scale})
+    if p.ratio >= 1:
+        raise UsageError("pretrain.ratio must be below 1", got=p.ratio)
+    _not_below_zero({"pretrain.contrast": p.contrast, "pretrain.rotation_deg": p.rotation_deg})
 
 
 def _positive(values: dict[str, float]) -> None:
