@@ -15,7 +15,7 @@ from last_edge.bundle.golden import Golden
 from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, Figure, Manifest, ModelInfo, model_file
 from last_edge.bundle.writer import rewrite_bundle, write_bundle
 from last_edge.clips.store import ClipStore
-from last_edge.data.dataset import plain_batch
+from last_edge.clips.windows import check_fits, labelled_clips, plain_batch
 from last_edge.export.accept import accept_threshold, validation_clips
 from last_edge.export.calibration import calibration_clips, clip_ids
 from last_edge.export.card import render_card
@@ -31,7 +31,6 @@ from last_edge.export.session import logits_of
 from last_edge.files import check_free
 from last_edge.skeleton.clip import Units
 from last_edge.train.checkpoint import Checkpoint, load_checkpoint
-from last_edge.train.evaluate import check_fits, labelled_clips
 
 USUAL_AXES: dict[Units, str] = {
     "image01": "x right, y down, z (where there is one) away, all divided by the image height",

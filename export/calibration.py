@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
-from last_edge.train.evaluate import labelled_clips
+from last_edge.clips.windows import labelled_clips
 
 CALIBRATION_SPLIT = "train"
 

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from last_edge.bundle.manifest import Figure
 from last_edge.bundle.reader import Bundle
 from last_edge.clips.store import ClipStore
-from last_edge.data.dataset import plain_batch
+from last_edge.clips.windows import check_fits, labelled_clips, plain_batch
 from last_edge.errors import InputError
-from last_edge.export.onnx_graph import metadata_of
-from last_edge.export.session import logits_of
-from last_edge.train.evaluate import check_fits, labelled_clips, metrics_of
+from last_edge.export.session import logits_of, metadata_of
+from last_edge.train.metrics import metrics_of
 
 SUMMARY = ("top1", "top3", "top5", "mean_class", "ece", "n")
 

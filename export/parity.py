@@ -1,25 +1,25 @@
-"""How far two forms of one model are apart: torch, FP32 file, INT8 file."""
+"""How far two forms of one model are apart: torch, FP32 file, INT8 file. Only what asks torch loads it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from last_edge.bundle.manifest import Figure
 from last_edge.bundle.reader import Bundle
 from last_edge.clips.store import ClipStore
-from last_edge.data.dataset import plain_batch
+from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.errors import GateError, InputError
 from last_edge.export.evaluate import check_store, checked_graph
 from last_edge.export.session import logits_of
 from last_edge.files import sha256_of
-from last_edge.train.checkpoint import load_checkpoint
-from last_edge.train.evaluate import labelled_clips
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Logits = NDArray[np.float32]
 BATCH = 64
@@ -49,11 +49,13 @@ def parity_rows(logits: dict[str, Logits], *, on: str) -> tuple[dict[str, Figure
     return tuple({"pair": f"{one}:{other}", "on": on, **compare(logits[one], logits[other])} for one, other in pairs)
 
 
-@torch.inference_mode()
 def torch_logits(model: nn.Module, points: NDArray[np.float32]) -> Logits:
     """(n, K) logits of a torch model for the same points as a graph takes."""
+    import torch
+
     batches = (points[start : start + BATCH] for start in range(0, len(points), BATCH))
-    return np.concatenate([model(torch.from_numpy(batch)).numpy() for batch in batches])
+    with torch.inference_mode():
+        return np.concatenate([model(torch.from_numpy(batch)).numpy() for batch in batches])
 
 
 def tolerance(precision: str, logits: Logits) -> float:
@@ -95,6 +97,8 @@ def bundle_parity(
 
 def _same_model(bundle: Bundle, run: Path) -> nn.Module:
     """The run's model; `InputError` when its weights are not those of the bundle."""
+    from last_edge.train.checkpoint import load_checkpoint
+
     checkpoint = load_checkpoint(run)
     expected = bundle.manifest.provenance.checkpoint_sha256
     got = sha256_of(checkpoint.path / "model.safetensors")

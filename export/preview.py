@@ -8,6 +8,7 @@ from typing import Any
 from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, model_file
 from last_edge.bundle.reader import Bundle
 from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import check_fits, labelled_clips
 from last_edge.errors import UsageError
 from last_edge.export.accept import validation_clips
 from last_edge.export.calibration import calibration_clips
@@ -15,7 +16,6 @@ from last_edge.export.evaluate import check_store
 from last_edge.export.origin import provenance_of
 from last_edge.files import check_free
 from last_edge.train.checkpoint import load_checkpoint
-from last_edge.train.evaluate import check_fits, labelled_clips
 
 
 def preview_export(run: Path, out: Path, *, store: ClipStore | None, split: str, force: bool) -> dict[str, Any]:

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from last_edge.bundle.manifest import Figure, Manifest
 from last_edge.bundle.reader import Bundle
 from last_edge.clips.store import ClipStore
-from last_edge.data.dataset import plain_batch
+from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.export.calibration import CALIBRATION_SPLIT, clip_ids
 from last_edge.export.check import ENOUGH_CLIPS, Check, number, one_clip
 from last_edge.export.evaluate import SUMMARY, check_store, checked_graph, summarise
 from last_edge.export.parity import Logits, parity_rows, tolerance
 from last_edge.export.session import logits_of
-from last_edge.train.evaluate import labelled_clips
 
 # Half a unit of the last decimal of a share in percent, twice.
 ROUNDING = 0.01

@@ -1,4 +1,4 @@
-"""Running an exported file as it is: ONNX Runtime on one CPU thread, batch by batch."""
+"""Running an exported file as it is: ONNX Runtime on one CPU thread, batch by batch. Needs neither torch nor onnx."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
+from last_edge.errors import InputError
 
 BATCH = 64
 
 
 def open_session(graph: bytes, *, threads: int = 1) -> ort.InferenceSession:
-    """A CPU session on ONNX bytes."""
+    """A CPU session on ONNX bytes; `InputError` when they are no graph that ONNX Runtime runs."""
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    try:
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own exceptions share no base class but this one
+        raise InputError("not a graph that ONNX Runtime can run", got=str(error).split("\n")[0]) from error
+
+
+def metadata_of(graph: bytes) -> dict[str, str]:
+    """The metadata of an ONNX file's bytes."""
+    return dict(open_session(graph).get_modelmeta().custom_metadata_map)
 
 
 def logits_of(graph: bytes, points: NDArray[np.float32], *, threads: int = 1) -> NDArray[np.float32]:

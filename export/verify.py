@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,17 @@ from last_edge.errors import GateError, InputError, LastEdgeError
 from last_edge.export.card import render_card
 from last_edge.export.check import Check
 from last_edge.export.evaluate import checked_graph
-from last_edge.export.onnx_graph import metadata_of
 from last_edge.export.parity import LEAST_AGREEMENT, Logits, tolerance
 from last_edge.export.remeasure import parity_checks, store_checks
-from last_edge.export.session import logits_of
-from last_edge.models import create_model
+from last_edge.export.session import logits_of, metadata_of
 
 
 def verify_bundle(path: Path, store: ClipStore | None = None, *, threads: int = 1) -> list[Check]:
     """Every check of a bundle, failed ones too; with a store also every accuracy and parity figure.
 
     Figures are measured only of graphs that give their golden logits. What no file can prove stays the manifest's
-    word: torch against FP32 on clips (`last-edge parity --run` measures it), provenance and `thresholds`.
+    word: torch against FP32 on clips (`last-edge parity --run` measures it), provenance and `thresholds`. Without torch
+    the parameter count is not checked.
     Raises `InputError` when nothing is at `path` or the store is damaged, `GateError` when what is there cannot be
     read as a bundle at all.
     """
@@ -91,13 +91,14 @@ def _golden_check(bundle: Bundle, precision: str, got: Logits) -> Check:
 
 
 def _description(bundle: Bundle) -> Iterator[Check]:
-    """What the manifest and the card say of the model, against the files and the code."""
+    """What the manifest and the card say of the model, against the files and, where torch is, the code."""
     manifest = bundle.manifest
     for precision in bundle.precisions:
         said = metadata_of(bundle.graph(precision))
         same = said.get("model") == manifest.model.name and said.get("labels") == _labels(manifest)
         yield Check(f"{precision} metadata", same, "model and classes" if same else "names another model or classes")
-    yield _parameters(manifest)
+    if util.find_spec("torch") is not None:
+        yield _parameters(manifest)
     sizes = {precision: len(bundle.graph(precision)) for precision in bundle.precisions}
     current = bundle.contents.get(CARD) == render_card(manifest, sizes=sizes).encode()
     yield Check("card", current, "as the manifest says" if current else "is not what the manifest says")
@@ -112,6 +113,8 @@ def _labels(manifest: Manifest) -> str:
 
 def _parameters(manifest: Manifest) -> Check:
     """The recorded parameter count against that of the model the manifest names, built anew."""
+    from last_edge.models import create_model
+
     info = manifest.model
     try:
         model = create_model(info.name, spec=manifest.input, classes=len(manifest.labels), **info.kwargs)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.clips.store import ClipStore
+
 Logits = NDArray[np.float32]
 Labels = NDArray[np.int64]
 CALIBRATION_BINS = 15
@@ -51,6 +53,12 @@ def confusion(logits: Logits, labels: Labels) -> NDArray[np.int64]:
     table = np.zeros((classes, classes), np.int64)
     np.add.at(table, (labels, logits.argmax(axis=1)), 1)
     return table
+
+
+def metrics_of(logits: Logits, store: ClipStore, clips: Labels) -> dict[str, Any]:
+    """Metrics of logits (n, K) for those clips of a store."""
+    subjects = store.index.subject[clips].astype(str).tolist()
+    return classification_metrics(logits, store.index.label[clips], subjects=subjects, label_names=store.labels)
 
 
 def classification_metrics(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import check_points
 from last_edge.errors import InputError
 from last_edge.inputs.spec import InputSpec
 from last_edge.train.config import InputConfig, Recipe, ValidationConfig
@@ -55,17 +56,6 @@ def make_plan(store: ClipStore, recipe: Recipe) -> Plan:
     spec = input_spec(store, recipe.input)
     check_points(store, spec)
     return Plan(store, spec, train[~inside], val, test, held)
-
-
-def check_points(store: ClipStore, spec: InputSpec) -> None:
-    """`InputError` when a store's clips are not what a specification takes: layout, axes, bodies."""
-    if store.layout != spec.layout:
-        raise InputError("store has another layout", where=store.path, expected=spec.layout.name, got=store.layout.name)
-    _, bodies, _, axes = store.frames.shape
-    if axes != spec.channels:
-        raise InputError("store has another number of axes", where=store.path, expected=spec.channels, got=axes)
-    if bodies < spec.bodies:
-        raise InputError("store has too few bodies", where=store.path, expected=spec.bodies, got=bodies)
 
 
 def _labelled(clips: Clips, labelled: NDArray[np.bool_]) -> Clips:

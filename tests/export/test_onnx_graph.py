@@ -13,10 +13,9 @@ import pytest
 
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
-from last_edge.data.dataset import plain_batch
-from last_edge.export.onnx_graph import metadata_of
+from last_edge.clips.windows import plain_batch
 from last_edge.export.parity import torch_logits
-from last_edge.export.session import logits_of
+from last_edge.export.session import logits_of, metadata_of
 from last_edge.train.checkpoint import load_checkpoint
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
-from last_edge.data.dataset import plain_batch
+from last_edge.clips.windows import plain_batch
 from last_edge.errors import InputError, UsageError
 from last_edge.export.calibration import calibration_clips
 from last_edge.export.quantize import QuantizeOptions, float_nodes, quantize_graph

@@ -12,7 +12,7 @@ import pytest
 from last_edge.bundle import Bundle, Golden, Manifest, write_bundle
 from last_edge.bundle.manifest import CARD, GOLDEN
 from last_edge.clips.store import ClipStore
-from last_edge.data.dataset import plain_batch
+from last_edge.clips.windows import plain_batch
 from last_edge.errors import GateError, InputError, UsageError
 from last_edge.export import bundle_writer
 from last_edge.export.bundle_writer import export_run, quantize_bundle

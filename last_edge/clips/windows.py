@@ -1,0 +1,46 @@
+"""Clips of a store as a model's input, and whether a store fits one. numpy alone: a device evaluates with it too."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.clips.store import ClipStore
+from last_edge.errors import InputError
+from last_edge.inputs.spec import InputSpec
+from last_edge.inputs.transforms import Points, fit_window
+
+
+def plain_batch(store: ClipStore, clips: NDArray[np.int64], spec: InputSpec) -> Points:
+    """(N, *spec.shape) windows of some clips, not augmented."""
+    windows = np.stack([fit_window(store.points(int(clip))[: spec.bodies], spec.frames) for clip in clips])
+    return windows[:, 0] if spec.bodies == 1 else windows
+
+
+def labelled_clips(store: ClipStore, split: str) -> NDArray[np.int64]:
+    """Labelled clips of a split; `InputError` when there are none."""
+    clips = store.select(split=split)
+    clips = clips[store.index.label[clips] >= 0]
+    if not len(clips):
+        splits = sorted(set(store.index.split.tolist()))
+        hint = "--split names another one"
+        raise InputError("no labelled clips in this split", where=store.path, expected=split, got=splits, hint=hint)
+    return clips
+
+
+def check_fits(store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
+    """`InputError` when a store's layout, axes, bodies or labels are not those of an artefact."""
+    check_points(store, spec)
+    if store.labels != labels:
+        raise InputError("store has other labels", where=store.path, expected=labels, got=store.labels)
+
+
+def check_points(store: ClipStore, spec: InputSpec) -> None:
+    """`InputError` when a store's clips are not what a specification takes: layout, axes, bodies."""
+    if store.layout != spec.layout:
+        raise InputError("store has another layout", where=store.path, expected=spec.layout.name, got=store.layout.name)
+    _, bodies, _, axes = store.frames.shape
+    if axes != spec.channels:
+        raise InputError("store has another number of axes", where=store.path, expected=spec.channels, got=axes)
+    if bodies < spec.bodies:
+        raise InputError("store has too few bodies", where=store.path, expected=spec.bodies, got=bodies)
