@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,37 @@ from last_edge.train.config import AugmentConfig
 
 
 class Objective(Protocol):
-    """(model, points, targets) -> (loss, logits). targets: (N, K) class probabilities."""
+    """(model, points, targets) -> (loss, logits). targets: (N, K) class probabilities.
+
+    An objective may also have `parts`, the terms of the last loss by name, of which every epoch's row holds the mean.
+    """
 
     def __call__(self, model: LandmarkModel, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+def parts_of(objective: Objective) -> dict[str, Tensor]:
+    """The terms of the last loss by name; empty where the objective tells none."""
+    return dict(getattr(objective, "parts", {}))
+
+
+@runtime_checkable
+class HelpedObjective(Objective, Protocol):
+    """An objective with more to it than a function of the batch.
+
+    helpers: modules that are trained with the model and kept by no checkpoint's model and no bundle; the trainer's
+    state has them, so that a run resumes with them. They hold no batch norm.
+    """
+
+    helpers: nn.Module
+
+    def begin_batch(self, clips: Tensor, view: int) -> None:
+        """Told before each call: the batch's clip ids (N,) and the number of their augmentation (see ClipDataset)."""
+        ...
+
+
+def helpers_of(objective: Objective) -> nn.Module:
+    """The modules that an objective trains for itself; an empty one where it has none."""
+    return objective.helpers if isinstance(objective, HelpedObjective) else nn.Module()
 
 
 def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
@@ -22,18 +50,18 @@ def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) ->
     return nn.functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
 
 
-def training_logits(model: LandmarkModel, points: Tensor, *, noise: AugmentConfig, clamp: float) -> Tensor:
-    """Logits of a training batch: streams with their own noise, clamped against tracking glitches.
+def training_streams(model: LandmarkModel, points: Tensor, *, noise: AugmentConfig, clamp: float) -> Tensor:
+    """Streams of a training batch, each with its own noise, clamped against tracking glitches.
 
     Exact zeros, missing points and absent bodies among them, stay zero.
     """
-    streams = model.front(points)
+    streams: Tensor = model.front(points)
     sizes = {"joint": noise.noise_joint, "velocity": noise.noise_velocity, "bone": noise.noise_bone}
     if any(sizes.values()):
         scale = torch.tensor([sizes[name] for name in model.spec.streams], device=streams.device)
         per_channel = scale.repeat_interleave(model.spec.channels)[:, None, None]
         streams = streams + torch.randn_like(streams) * per_channel * (streams != 0)
-    return model.from_streams(streams.clamp(-clamp, clamp) if clamp else streams)
+    return streams.clamp(-clamp, clamp) if clamp else streams
 
 
 class CrossEntropy:
@@ -44,6 +72,14 @@ class CrossEntropy:
 
     def __call__(self, model: LandmarkModel, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """See `Objective`."""
-        logits = training_logits(model, points, noise=self.noise, clamp=self.clamp)
+        logits = model.from_streams(self.streams(model, points))
+        return self.loss(model, logits, targets), logits
+
+    def streams(self, model: LandmarkModel, points: Tensor) -> Tensor:
+        """What the model reads of a batch (see `training_streams`)."""
+        return training_streams(model, points, noise=self.noise, clamp=self.clamp)
+
+    def loss(self, model: LandmarkModel, logits: Tensor, targets: Tensor) -> Tensor:
+        """The scalar for logits (N, K) that `model` has just given."""
         loss, bottleneck = smoothed_cross_entropy(logits, targets, self.smoothing), model.auxiliary_loss()
-        return (loss if bottleneck is None else loss + self.ib_weight * bottleneck), logits
+        return loss if bottleneck is None else loss + self.ib_weight * bottleneck

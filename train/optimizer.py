@@ -24,13 +24,20 @@ def decay_groups(model: nn.Module) -> dict[str, list[str]]:
     return {"decay": [n for n in names if n not in free], "no_decay": [n for n in names if n in free]}
 
 
-def build_optimizer(model: nn.Module, training: TrainingConfig) -> torch.optim.Optimizer:
-    """SGD or AdamW with two groups; the loop sets the rate at every step."""
-    parameters, groups = dict(model.named_parameters()), decay_groups(model)
+def build_optimizer(
+    model: nn.Module, training: TrainingConfig, helpers: nn.Module | None = None
+) -> torch.optim.Optimizer:
+    """SGD or AdamW with two groups over the model and its helpers; the loop sets the rate at every step."""
+    modules = [model] if helpers is None else [model, helpers]
     parts = [
-        {"params": [parameters[name] for name in groups["decay"]], "weight_decay": training.weight_decay},
-        {"params": [parameters[name] for name in groups["no_decay"]], "weight_decay": 0.0},
+        {"params": _grouped(modules, "decay"), "weight_decay": training.weight_decay},
+        {"params": _grouped(modules, "no_decay"), "weight_decay": 0.0},
     ]
     if training.optimizer == "adamw":
         return torch.optim.AdamW(parts, lr=training.lr)
     return torch.optim.SGD(parts, lr=training.lr, momentum=training.momentum, nesterov=training.nesterov)
+
+
+def _grouped(modules: list[nn.Module], group: str) -> list[nn.Parameter]:
+    """The parameters of several modules that are in one of the groups."""
+    return [module.get_parameter(name) for module in modules for name in decay_groups(module)[group]]

@@ -25,7 +25,7 @@ from last_edge.train.config import AugmentConfig, Recipe
 from last_edge.train.environment import describe_environment
 from last_edge.train.evaluate import metrics_of, predict
 from last_edge.train.interrupt import StopRequest
-from last_edge.train.objective import CrossEntropy, Objective
+from last_edge.train.objective import CrossEntropy, HelpedObjective, Objective
 from last_edge.train.plan import Plan, make_plan
 from last_edge.train.processes import Processes
 from last_edge.train.progress import Row, epochs_since_best, validation_score
@@ -38,8 +38,20 @@ MakeObjective = Callable[[Recipe, Plan, str], Objective]
 
 
 @dataclass(frozen=True)
+class Views:
+    """Augmentations that several runs share: `count` of each clip, drawn by `seed`."""
+
+    count: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Request:
-    """What to train and where. extra: facts that make two runs different beyond the recipe, such as the teacher."""
+    """What to train and where.
+
+    extra: facts that make two runs different beyond the recipe, such as the teacher. views: fixed augmentations of each
+    clip that the epochs cycle through, drawn by their own seed; None for new ones every epoch, drawn by the recipe's.
+    """
 
     recipe: Recipe
     store: Path
@@ -47,6 +59,7 @@ class Request:
     device: str = "cpu"
     force: bool = False
     extra: str = ""
+    views: Views | None = None
 
 
 def cross_entropy(recipe: Recipe, plan: Plan, device: str) -> Objective:
@@ -97,9 +110,7 @@ class Run:
         self.contents = self._contents()
         objective = make_objective(self.recipe, self.plan, request.device)
         self.trainer = self._trainer(objective)
-        self.clips = ClipDataset(
-            self.store, self.plan.train, spec=self.plan.spec, ranges=ranges(self.recipe.augment), seed=self.recipe.seed
-        )
+        self.clips = training_clips(self.plan, self.recipe, request.views)
         resume_from = self.processes.from_first(
             lambda: run_folder.claim(request.out, self.contents.identity, force=request.force)
         )
@@ -203,12 +214,14 @@ class Run:
     def _rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
         self.clips.epoch = self._step() // self.batches
         self.trainer.model.train()
-        for points, labels, _ in DataLoader(
+        for points, labels, clips in DataLoader(
             self.clips,
             batch_sampler=self.order(),
             num_workers=self.recipe.training.workers,
             pin_memory=self.request.device.startswith("cuda"),
         ):
+            if isinstance(self.trainer.objective, HelpedObjective):
+                self.trainer.objective.begin_batch(clips, self.clips.view)
             yield points, labels
 
     def _end_epoch(self) -> None:
@@ -273,6 +286,12 @@ class Run:
     def _raise_stopped(self) -> None:
         hint = "the same command to resume"
         raise InterruptedRun("stopped; a checkpoint is saved", where=self.request.out, hint=hint)
+
+
+def training_clips(plan: Plan, recipe: Recipe, views: Views | None = None) -> ClipDataset:
+    """The training clips of a plan, augmented as the recipe says."""
+    seed, count = (recipe.seed, 0) if views is None else (views.seed, views.count)
+    return ClipDataset(plan.store, plan.train, spec=plan.spec, ranges=ranges(recipe.augment), seed=seed, views=count)
 
 
 def ranges(config: AugmentConfig) -> Augment:

@@ -15,7 +15,7 @@ from last_edge.errors import UsageError
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.train.averages import EqualAverage, WeightAverage
 from last_edge.train.config import TrainingConfig
-from last_edge.train.objective import Objective
+from last_edge.train.objective import Objective, helpers_of, parts_of
 from last_edge.train.optimizer import build_optimizer
 from last_edge.train.processes import Processes
 from last_edge.train.progress import Progress
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Trainer:
-    """Model, optimiser, averages and scaler; `step` learns from one batch.
+    """Model, the objective's helpers, optimiser, averages and scaler; `step` learns from one batch.
 
     A window of `gradient_accumulation_steps` batches shares one optimiser step and stands or falls as one: the guard
     looks once a window whether an input, a loss or the gradient was not finite, and if so puts the batch-norm
@@ -55,8 +55,11 @@ class Trainer:
         if training.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.objective, self.training, self.seed, self.device = objective, training, seed, device
+        self.helpers = helpers_of(objective).to(device)
+        self.processes.unite(self.helpers, device)
         self.per_epoch, self._kind = per_epoch, device.split(":")[0]
-        self.optimizer = build_optimizer(model, training)
+        self.optimizer = build_optimizer(model, training, self.helpers)
+        self._learned = [*model.parameters(), *self.helpers.parameters()]
         self.average = WeightAverage(model, training.ema_decay) if training.ema_decay else None
         self.swa = EqualAverage(model) if training.swa_start else None
         self.precision = resolve_amp(training.amp, device)
@@ -121,12 +124,13 @@ class Trainer:
         """Count a batch and look for what is not finite, all on the device. NaN in points only says: missing."""
         self._bad |= torch.isinf(points).any() | ~torch.isfinite(loss)
         hits = (logits.argmax(1) == labels).sum()
-        self._window_sums.add(loss=loss.double() * len(labels), hits=hits, seen=len(labels))
+        parts = {name: part.detach().double() * len(labels) for name, part in parts_of(self.objective).items()}
+        self._window_sums.add(loss=loss.double() * len(labels), hits=hits, seen=len(labels), **parts)
 
     def _close_window(self, size: int) -> None:
         """Move the weights, unless something was not finite."""
         scaled = self.scaler.is_enabled()
-        self.processes.average_gradients(self.model.parameters(), self._bad)
+        self.processes.average_gradients(self._learned, self._bad)
         if not scaled:
             self._bad |= ~torch.isfinite(self._clip())
         if bool(self._bad):
@@ -144,7 +148,7 @@ class Trainer:
     def _clip(self) -> Tensor:
         """The gradient's norm, after limiting it to `gradient_clip`."""
         limit = self.training.gradient_clip or float("inf")
-        return nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        return nn.utils.clip_grad_norm_(self._learned, limit)
 
     def _undo(self, size: int) -> None:
         """Put batch-norm statistics back as they were before a bad window."""
@@ -184,6 +188,7 @@ class Trainer:
         self.progress.totals = self.sums.total(self.processes)
         return {
             "model": self.model.state_dict(),
+            "helpers": self.helpers.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "average": None if self.average is None else self.average.state,
@@ -194,6 +199,7 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a saved `state`."""
         self.model.load_state_dict(state["model"])
+        self.helpers.load_state_dict(state.get("helpers", {}))
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])

@@ -1,4 +1,4 @@
-"""Clips of a store as a torch dataset of fixed windows. Each draw depends on (seed, epoch, clip) alone."""
+"""Clips of a store as a torch dataset of fixed windows. Each draw depends on (seed, epoch or view, clip) alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from last_edge.inputs.transforms import Points, fit_window
 class ClipDataset(Dataset[tuple[Tensor, int, int]]):
     """Items are (points, label, clip id): points as `spec.shape`, NaN where missing.
 
-    ranges: None gives the plain window, as in serving.
+    ranges: None gives the plain window, as in serving. views: augmentations of each clip that the epochs cycle through;
+    0 for another one every epoch.
     """
 
     def __init__(
@@ -28,9 +29,15 @@ class ClipDataset(Dataset[tuple[Tensor, int, int]]):
         spec: InputSpec,
         ranges: Augment | None = None,
         seed: int = 0,
+        views: int = 0,
     ) -> None:
-        self.store, self.clips, self.spec, self.ranges, self.seed = (store, clips, spec, ranges, seed)
-        self.epoch = 0
+        self.store, self.clips, self.spec, self.ranges = store, clips, spec, ranges
+        self.seed, self.views, self.epoch = seed, views, 0
+
+    @property
+    def view(self) -> int:
+        """Number of this epoch's augmentation."""
+        return self.epoch % self.views if self.views else self.epoch
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -48,7 +55,7 @@ class ClipDataset(Dataset[tuple[Tensor, int, int]]):
     def _window(self, clip: int, points: Points) -> Points:
         if self.ranges is None:
             return fit_window(points, self.spec.frames)
-        random = np.random.default_rng([self.seed, self.epoch, clip])
+        random = np.random.default_rng([self.seed, self.view, clip])
         return augment(points, frames=self.spec.frames, layout=self.spec.layout, ranges=self.ranges, random=random)
 
 

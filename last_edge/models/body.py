@@ -21,6 +21,17 @@ class Body(nn.Module):
         """
         return None
 
+    def stage_widths(self) -> tuple[int, ...]:
+        """Channels of the feature map after each stage; empty for a body that shows no stages."""
+        return ()
+
+    def features_and_logits(self, streams: Tensor) -> tuple[list[Tensor], Tensor]:
+        """One forward pass: the clip's feature map after each stage, (N, C_i, T_i, V), and logits (N, K).
+
+        Where the body reads several streams or bodies apart, a clip's map is the mean over those that are there.
+        """
+        return [], self(streams)
+
     def auxiliary_loss(self) -> Tensor | None:
         """Unweighted term to add to the loss, of the last forward pass in training; None where there is none."""
         return None

@@ -30,6 +30,14 @@ class LandmarkModel(nn.Module):
         """Streams (N, [M,] S*C, T, V) -> logits (N, K). A body whose streams are all 0 is absent; keep it so."""
         return self.body(streams)  # type: ignore[no-any-return]
 
+    def stage_widths(self) -> tuple[int, ...]:
+        """Channels of the feature map after each stage; empty for a body that shows no stages."""
+        return self.body.stage_widths() if isinstance(self.body, Body) else ()
+
+    def features_and_logits(self, streams: Tensor) -> tuple[list[Tensor], Tensor]:
+        """`from_streams` with the feature maps that it passes by (see `Body`)."""
+        return self.body.features_and_logits(streams) if isinstance(self.body, Body) else ([], self.body(streams))
+
     def auxiliary_loss(self) -> Tensor | None:
         """What the body adds to the loss after a forward pass in training, a scalar without its weight; else None."""
         return self.body.auxiliary_loss() if isinstance(self.body, Body) else None

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from last_edge.inputs.spec import InputSpec
-from last_edge.models.blocks.bodies import merge_bodies, present_bodies
+from last_edge.models.blocks.bodies import merge_bodies, merge_maps, present_bodies
 from last_edge.models.blocks.drop_path import ramp
 from last_edge.models.blocks.fusion import FUSIONS
 from last_edge.models.blocks.head import GatedHead
@@ -42,13 +42,31 @@ class LastBody(Body):
 
     def forward(self, streams: Tensor) -> Tensor:
         """See the class."""
-        if streams.dim() == 5 and self.options.bodies == "first":
-            streams = streams[:, 0]
+        return self._maps_and_logits(self._bodies(streams))[1]
+
+    def stage_widths(self) -> tuple[int, ...]:
+        """See `Body`."""
+        return self.options.widths
+
+    def features_and_logits(self, streams: Tensor) -> tuple[list[Tensor], Tensor]:
+        """See `Body`."""
+        streams = self._bodies(streams)
+        maps, logits = self._maps_and_logits(streams)
+        return (maps if streams.dim() == 4 else [merge_maps(x, present_bodies(streams)) for x in maps]), logits
+
+    def _bodies(self, streams: Tensor) -> Tensor:
+        """The bodies that count: (N, S*C, T, V) for one, else (N, M, S*C, T, V)."""
+        return streams[:, 0] if streams.dim() == 5 and self.options.bodies == "first" else streams
+
+    def _maps_and_logits(self, streams: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The maps after each stage, bodies in the batch, and logits (N, K)."""
         if streams.dim() == 4:
-            return self.head(self.stage_features(streams)[-1])  # type: ignore[no-any-return]
-        pooled = self.head.pool(self.stage_features(streams.flatten(0, 1))[-1])
-        by_body = pooled.reshape(*streams.shape[:2], -1)
-        return self.head.classify(merge_bodies(by_body, present_bodies(streams), self.options.bodies))
+            maps = self.stage_features(streams)
+            return maps, self.head(maps[-1])
+        maps = self.stage_features(streams.flatten(0, 1))
+        by_body = self.head.pool(maps[-1]).reshape(*streams.shape[:2], -1)
+        merged = merge_bodies(by_body, present_bodies(streams), self.options.bodies)
+        return maps, self.head.classify(merged)
 
     def receptive_field(self) -> int | None:
         """See `Body`; pooling gates and subset attention see the whole clip."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.blocks.adaptive_gcn import AdaptiveGraphConv, column_partition
-from last_edge.models.blocks.bodies import BODIES, merge_bodies, present_bodies
+from last_edge.models.blocks.bodies import BODIES, merge_bodies, merge_maps, present_bodies
 from last_edge.models.blocks.fusion import log_mean_probability
 from last_edge.models.blocks.gates import JointAttention
 from last_edge.models.blocks.head import MeanHead
@@ -94,14 +94,40 @@ class LastV2Body(Body):
 
     def forward(self, streams: Tensor) -> Tensor:
         """See the class."""
-        bodies = streams if streams.dim() == 5 else streams[:, None]
-        bodies = bodies[:, :1] if self.options.bodies == "first" else bodies
-        parts = bodies.flatten(0, 1).chunk(len(self.norms), dim=1)
-        rows = torch.cat([norm(part) for norm, part in zip(self.norms, parts, strict=True)])
-        logits = self.head(self.stages(rows)).float().reshape(len(parts), *bodies.shape[:2], -1)
+        bodies = self._bodies(streams)
+        return self._merge(self.stages(self._rows(bodies)), bodies)
+
+    def stage_widths(self) -> tuple[int, ...]:
+        """See `Body`."""
+        return self.options.widths
+
+    def features_and_logits(self, streams: Tensor) -> tuple[list[Tensor], Tensor]:
+        """See `Body`."""
+        bodies = self._bodies(streams)
+        maps = [self._rows(bodies)]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
         present = present_bodies(bodies)
-        merged = torch.stack([merge_bodies(stream, present, self.options.bodies) for stream in logits])
-        return log_mean_probability(merged)
+        by_stream = [x.reshape(len(self.norms), -1, *x.shape[1:]).mean(0) for x in maps[1:]]
+        return [merge_maps(x, present) for x in by_stream], self._merge(maps[-1], bodies)
+
+    def _bodies(self, streams: Tensor) -> Tensor:
+        """The bodies that count, (N, M, S*C, T, V)."""
+        bodies = streams if streams.dim() == 5 else streams[:, None]
+        return bodies[:, :1] if self.options.bodies == "first" else bodies
+
+    def _rows(self, bodies: Tensor) -> Tensor:
+        """Every stream of every body as a row of one batch: (S*N*M, C, T, V)."""
+        parts = bodies.flatten(0, 1).chunk(len(self.norms), dim=1)
+        return torch.cat([norm(part) for norm, part in zip(self.norms, parts, strict=True)])
+
+    def _merge(self, maps: Tensor, bodies: Tensor) -> Tensor:
+        """The last stage's maps of all rows -> log-probabilities (N, K)."""
+        logits = self.head(maps).float().reshape(len(self.norms), *bodies.shape[:2], -1)
+        present = present_bodies(bodies)
+        return log_mean_probability(
+            torch.stack([merge_bodies(stream, present, self.options.bodies) for stream in logits])
+        )
 
 
 def _stages(spec: InputSpec, o: Options) -> list[nn.Sequential]:

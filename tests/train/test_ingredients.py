@@ -17,7 +17,7 @@ from last_edge.models import create_model
 from last_edge.skeleton import Layout
 from last_edge.train.config import AugmentConfig
 from last_edge.train.evaluate import check_fits
-from last_edge.train.objective import CrossEntropy, smoothed_cross_entropy, training_logits
+from last_edge.train.objective import CrossEntropy, smoothed_cross_entropy, training_streams
 from last_edge.train.optimizer import build_optimizer
 from last_edge.train.plan import make_plan
 from last_edge.train.recipe import load_recipe
@@ -83,12 +83,9 @@ def test_equal_scores_are_decided_by_loss(toy_store: Path, tmp_path: Path) -> No
 def test_noise_reaches_each_stream_at_its_size(toy_layout: Layout) -> None:
     spec = InputSpec(toy_layout, frames=16)
     model = create_model("last_lite_nano", spec=spec, classes=3).eval()
-    seen: list[torch.Tensor] = []
-    model.from_streams = lambda streams: seen.append(streams) or streams  # type: ignore[method-assign, func-returns-value]
     points = torch.randn(64, 16, 5, 3)
     noise = AugmentConfig(noise_joint=0.1, noise_velocity=0.02, noise_bone=0.05)
-    training_logits(model, points, noise=noise, clamp=0.0)
-    change = (seen[0] - model.front(points)).reshape(64, 3, 3, 16, 5)
+    change = (training_streams(model, points, noise=noise, clamp=0.0) - model.front(points)).reshape(64, 3, 3, 16, 5)
     inner = change[:, :, :, :-1, 1:]
     assert inner.std(dim=(0, 2, 3, 4)).tolist() == pytest.approx([0.1, 0.02, 0.05], rel=0.1)
 
@@ -98,7 +95,7 @@ def test_glitches_are_clamped_in_training(toy_layout: Layout) -> None:
     points = torch.randn(4, 16, 5, 3)
     points[0, 3, 1] = 300.0
     points[0, 4, 1] = -300.0
-    free, held = (training_logits(model, points, noise=QUIET, clamp=clamp) for clamp in (0.0, 5.0))
+    free, held = (training_streams(model, points, noise=QUIET, clamp=clamp) for clamp in (0.0, 5.0))
     assert not torch.allclose(free[0], held[0])
     torch.testing.assert_close(free[1:], held[1:])
 

@@ -26,3 +26,9 @@ def merge_bodies(values: Tensor, present: Tensor, how: str) -> Tensor:
         return values.masked_fill(~present[..., None], -torch.inf).amax(1)
     weight = present.to(values.dtype)[..., None]
     return (values * weight).sum(1) / weight.sum(1)
+
+
+def merge_maps(maps: Tensor, present: Tensor) -> Tensor:
+    """Feature maps (N*M, C, T, V) of bodies, those present told by (N, M) -> their mean (N, C, T, V)."""
+    by_body = maps.reshape(*present.shape, *maps.shape[1:])
+    return merge_bodies(by_body.flatten(2), present, "mean").reshape(len(present), *maps.shape[1:])
