@@ -21,10 +21,17 @@ class LandmarkFront(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """See the class."""
+        return self.streams(*self.normalised(points))
+
+    def normalised(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Points centred and scaled, 0 where missing, and 1 where they were seen; both in the shape of `points`."""
         missing = torch.isnan(points)
         filled = points.masked_fill(missing, 0.0)
         seen = (~missing).to(points.dtype)
-        joint = self._normalise(filled, seen) * seen
+        return self._normalise(filled, seen) * seen, seen
+
+    def streams(self, joint: Tensor, seen: Tensor) -> Tensor:
+        """Streams (N, [M,] S*C, T, V) of normalised points (N, [M,] T, V, C), missing where `seen` is 0."""
         made = [getattr(self, f"_{name}")(joint, seen) for name in self.spec.streams]
         return torch.cat(made, dim=-1).movedim(-1, -3)
 
