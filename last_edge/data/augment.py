@@ -35,7 +35,7 @@ def augment(points: Points, *, frames: int, layout: Layout, ranges: Augment, ran
     if random.random() < ranges.mirror:
         moved = mirror(moved, layout)
     moved = moved @ _matrix(points.shape[-1], ranges, random).T
-    return hide_joints(moved, random.random() * ranges.mask, random) if ranges.mask else moved
+    return hide_joints(moved, random.random() * ranges.mask, layout, random) if ranges.mask else moved
 
 
 def _positions(points: Points, frames: int, ranges: Augment, random: Random) -> NDArray[np.float64]:
@@ -70,8 +70,10 @@ def _rotation(angles: NDArray[np.float64] | list[float]) -> NDArray[np.float64]:
     return turned
 
 
-def hide_joints(points: Points, share: float, random: Random) -> Points:
-    """Points with `share` of the joints missing in every frame."""
+def hide_joints(points: Points, share: float, layout: Layout, random: Random) -> Points:
+    """Points with `share` of the joints missing in every frame; never those that centre and scale the window."""
     hidden = points.copy()
-    hidden[:, :, random.random(points.shape[2]) < share] = np.nan
+    chosen = random.random(points.shape[2]) < share
+    chosen[[*layout.centre, *(joint for end in layout.scale or () for joint in end)]] = False
+    hidden[:, :, chosen] = np.nan
     return hidden

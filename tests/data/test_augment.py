@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from last_edge.data.augment import Augment, augment
+from last_edge.data.augment import Augment, augment, hide_joints
 from last_edge.inputs import fit_window
-from last_edge.skeleton import Layout
+from last_edge.skeleton import Layout, get_layout
 
 
 def clip(seed: int = 0) -> np.ndarray:
@@ -58,3 +58,13 @@ def test_hidden_joints_are_missing_throughout(toy_layout: Layout) -> None:
     missing = np.isnan(changed(clip(), toy_layout, Augment(mask=1.0), 3))
     np.testing.assert_array_equal(missing.all(axis=(0, 1, 3)), missing.any(axis=(0, 1, 3)))
     assert 0.2 < float(np.mean(shares)) < 0.8
+
+
+def test_the_joints_that_centre_and_scale_are_never_hidden() -> None:
+    layout = get_layout("shrec22")
+    needed = {*layout.centre, *(joint for end in layout.scale or () for joint in end)}
+    points = np.ones((1, 4, layout.joints, 3), np.float32)
+    for seed in range(20):
+        hidden = hide_joints(points, 0.9, layout, np.random.default_rng(seed))
+        gone = {int(joint) for joint in np.flatnonzero(np.isnan(hidden).all((0, 1, 3)))}
+        assert gone and not gone & needed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from torch import nn
 
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model, model_names
@@ -40,6 +41,11 @@ FREE = {
 UNIQUE = ("edge", "pool_gate", "A_learned", "stream_weights")
 
 
+def kind(module: nn.Module) -> str:
+    """Class of a module; all convolutions are alike."""
+    return "Conv2d" if isinstance(module, nn.Conv2d) else type(module).__name__
+
+
 def kinds(layout: Layout, name: str, **options: object) -> dict[str, Counter[str]]:
     """Group -> how many parameters of each kind: class and name of a parameter, or its name where that is enough."""
     model = create_model(name, spec=InputSpec(layout, frames=16), classes=3, **options)
@@ -47,7 +53,7 @@ def kinds(layout: Layout, name: str, **options: object) -> dict[str, Counter[str
     counted: dict[str, Counter[str]] = {}
     for group, parameters in decay_groups(model).items():
         parts = [parameter.rpartition(".") for parameter in parameters]
-        named = [last if last in UNIQUE else f"{type(modules[owner]).__name__}.{last}" for owner, _, last in parts]
+        named = [last if last in UNIQUE else f"{kind(modules[owner])}.{last}" for owner, _, last in parts]
         counted[group] = Counter(named)
     return counted
 

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from last_edge.models.blocks.pointwise import Pointwise
+
 
 class StreamFusionConcat(nn.Module):
     """Per-stream batch norm, concatenate, 1x1 conv, batch norm, ReLU: (N, S*C, T, V) -> (N, C0, T, V).
@@ -17,7 +19,7 @@ class StreamFusionConcat(nn.Module):
     def __init__(self, *, streams: int, axes: int, channels: int) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.BatchNorm2d(axes) for _ in range(streams))
-        self.conv = nn.Conv2d(streams * axes, channels, 1, bias=False)
+        self.conv = Pointwise(streams * axes, channels)
         self.bn = nn.BatchNorm2d(channels)
 
     def forward(self, streams: Tensor) -> Tensor:
@@ -37,7 +39,7 @@ class StreamFusionSoftmax(nn.Module):
     def __init__(self, *, streams: int, axes: int, channels: int) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.BatchNorm2d(axes) for _ in range(streams))
-        self.conv = nn.Conv2d(axes, channels, 1, bias=False)
+        self.conv = Pointwise(axes, channels)
         self.stem_norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(streams))
         self.stream_weights = nn.Parameter(torch.zeros(streams, channels))
 

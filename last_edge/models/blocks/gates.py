@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from last_edge.models.blocks.pointwise import Pointwise, channels_last
 from last_edge.models.blocks.precision import full_precision
 
 REDUCTION = 4
@@ -21,7 +22,8 @@ def motion_energy(x: Tensor) -> Tensor:
     """Mean over time and joints of |x[t+1] - x[t]|: (N, C, T, V) -> (N, C), 0 for a single frame."""
     if x.shape[2] < 2:
         return x.new_zeros(x.shape[:2])
-    return (x[:, :, 1:] - x[:, :, :-1]).abs().mean(dim=(2, 3))
+    rows = channels_last(x)
+    return (rows[:, 1:] - rows[:, :-1]).abs().mean(dim=(1, 2))
 
 
 def band_power(x: Tensor) -> Tensor:
@@ -34,9 +36,13 @@ def band_power(x: Tensor) -> Tensor:
     return torch.cat([band.sum(2) / max(band.shape[2], 1) for band in power.tensor_split(BANDS, dim=2)], dim=1)
 
 
-def blend(x: Tensor, gated: Tensor, alpha: Tensor) -> Tensor:
-    """x + alpha * (gated - x): alpha starts at 0, so a new gate changes nothing."""
-    return x + alpha * (gated - x)
+def blend(x: Tensor, gate: Tensor, alpha: Tensor) -> Tensor:
+    """x + alpha * (x * gate - x), as one product with x: alpha starts at 0, so a new gate changes nothing.
+
+    gate: (N, T or 1, V or 1, C); alpha: (1, C, 1, 1).
+    """
+    factor = 1 + alpha.flatten() * (gate - 1)
+    return (channels_last(x) * factor.to(x.dtype)).permute(0, 3, 1, 2)
 
 
 class MotionGate(nn.Module):
@@ -52,7 +58,7 @@ class MotionGate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         gate = torch.sigmoid(self.restore(torch.relu(self.reduce(motion_energy(x)))))
-        return blend(x, x * gate[:, :, None, None], self.alpha)
+        return blend(x, gate[:, None, None, :], self.alpha)
 
 
 class HybridGate(nn.Module):
@@ -74,7 +80,7 @@ class HybridGate(nn.Module):
             wide = x.to(self.reduce.weight.dtype)
             described = torch.cat([motion_energy(wide), band_power(wide)], dim=1)
             gate = torch.sigmoid(self.restore(torch.relu(self.reduce(described))))
-        return blend(x, x * gate.to(x.dtype)[:, :, None, None], self.alpha)
+        return blend(x, gate[:, None, None, :], self.alpha)
 
 
 class JointAttention(nn.Module):
@@ -88,12 +94,13 @@ class JointAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> same."""
-        over_time = torch.sigmoid(self.temporal(x.mean(3, keepdim=True)))
-        over_joints = torch.sigmoid(self.spatial(x.mean(2, keepdim=True)))
-        return blend(x, x * over_time * over_joints, self.alpha)
+        rows = channels_last(x)
+        over_time = torch.sigmoid(self.temporal(rows.mean(2, keepdim=True).permute(0, 3, 1, 2)))
+        over_joints = torch.sigmoid(self.spatial(rows.mean(1, keepdim=True).permute(0, 3, 1, 2)))
+        return blend(x, channels_last(over_time).contiguous() * channels_last(over_joints).contiguous(), self.alpha)
 
 
 def _gate_branch(channels: int) -> nn.Sequential:
     hidden = bottleneck(channels)
-    reduce, restore = nn.Conv2d(channels, hidden, 1, bias=False), nn.Conv2d(hidden, channels, 1, bias=False)
+    reduce, restore = Pointwise(channels, hidden), Pointwise(hidden, channels)
     return nn.Sequential(reduce, nn.BatchNorm2d(hidden), nn.ReLU(), restore)

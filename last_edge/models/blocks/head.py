@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from last_edge.models.blocks.bottleneck import InformationBottleneck
+from last_edge.models.blocks.pointwise import channels_last
 
 
 class GatedHead(nn.Module):
@@ -28,7 +29,8 @@ class GatedHead(nn.Module):
     def pool(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> pooled feature (N, C)."""
         gate = torch.sigmoid(self.pool_gate).flatten(1)
-        return gate * x.mean(dim=(2, 3)) + (1 - gate) * x.amax(dim=(2, 3))
+        rows = channels_last(x)
+        return gate * rows.mean(dim=(1, 2)) + (1 - gate) * rows.amax(dim=(1, 2))
 
     def classify(self, feature: Tensor) -> Tensor:
         """Pooled feature (N, C) -> logits (N, K)."""

@@ -6,6 +6,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from last_edge.models.blocks.pointwise import Pointwise, stacked_product
+
 
 class SpatialGCN(nn.Module):
     """y = BN(sum_k w_k (W_k x) (A_k * E_k)): (N, C_in, T, V) -> (N, C_out, T, V).
@@ -29,7 +31,7 @@ class SpatialGCN(nn.Module):
         self.subsets = int(adjacency.shape[0])
         self.register_buffer("adjacency", torch.as_tensor(adjacency, dtype=torch.float32), persistent=False)
         self.edge = nn.Parameter(torch.ones_like(self.adjacency)) if learn_edges else None
-        self.conv = nn.Conv2d(channels_in, self.subsets * channels_out, 1, bias=False)
+        self.conv = Pointwise(channels_in, self.subsets * channels_out)
         width = self.subsets * channels_out
         self.attention = nn.Linear(width, self.subsets, bias=False) if subset_attention else None
         self.bn = nn.BatchNorm2d(channels_out)
@@ -40,10 +42,13 @@ class SpatialGCN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        count, _, frames, joints = x.shape
-        groups = self.conv(x).reshape(count, self.subsets, -1, joints)
-        groups = groups @ self.graph().to(groups.dtype)
+        groups, graph = self.conv(x), self.graph()
         if self.attention is not None:
-            pooled = groups.reshape(count, -1, frames * joints).mean(-1)
-            groups = groups * torch.softmax(self.attention(pooled).float(), -1).to(groups.dtype)[:, :, None, None]
-        return self.bn(groups.sum(1).reshape(count, -1, frames, joints))  # type: ignore[no-any-return]
+            weights = torch.softmax(self.attention(self._pooled(groups, graph)).float(), -1)
+            graph = graph * weights[:, :, None, None]
+        return self.bn(stacked_product(graph, groups))  # type: ignore[no-any-return]
+
+    def _pooled(self, groups: Tensor, graph: Tensor) -> Tensor:
+        """Mean over time and joints of each group once its graph is applied, (N, K*C): means first, being linear."""
+        over_time = groups.mean(2).unflatten(1, (self.subsets, -1))
+        return torch.einsum("kv,nkcv->nkc", graph.mean(2).to(groups.dtype), over_time).flatten(1)

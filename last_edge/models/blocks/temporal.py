@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from last_edge.models.blocks.activation import activation
+from last_edge.models.blocks.pointwise import FrameDepthwise, Pointwise
 
 
 class EpSepTCN(nn.Module):
@@ -17,11 +18,11 @@ class EpSepTCN(nn.Module):
     def __init__(self, channels: int, *, stride: int = 1, expand: int = 2, act: str = "hardswish") -> None:
         super().__init__()
         hidden = channels * expand
-        self.expand = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.expand = Pointwise(channels, hidden)
         self.expand_bn = nn.BatchNorm2d(hidden)
-        self.depthwise = nn.Conv2d(hidden, hidden, (5, 1), (stride, 1), (2, 0), groups=hidden, bias=False)
+        self.depthwise = FrameDepthwise(hidden, taps=5, stride=stride)
         self.depthwise_bn = nn.BatchNorm2d(hidden)
-        self.project = nn.Conv2d(hidden, channels, 1, bias=False)
+        self.project = Pointwise(hidden, channels)
         self.project_bn = nn.BatchNorm2d(channels)
         self.act = activation(act)
         self.skip: nn.Module = nn.Identity() if stride == 1 else strided_projection(channels, channels, stride=stride)
@@ -39,8 +40,8 @@ class SeparableTCN(nn.Module):
     def __init__(self, channels: int, *, stride: int, dropout: float) -> None:
         super().__init__()
         self.norm_in = nn.BatchNorm2d(channels)
-        self.depthwise = nn.Conv2d(channels, channels, (9, 1), (stride, 1), (4, 0), groups=channels, bias=False)
-        self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
+        self.depthwise = FrameDepthwise(channels, taps=9, stride=stride)
+        self.pointwise = Pointwise(channels, channels)
         self.norm_out = nn.BatchNorm2d(channels)
         self.dropout = nn.Dropout(dropout)
 
@@ -52,5 +53,5 @@ class SeparableTCN(nn.Module):
 
 def strided_projection(channels_in: int, channels_out: int, *, stride: int, bias: bool = False) -> nn.Sequential:
     """1x1 conv and batch norm that brings a skip path to another width and frame rate."""
-    conv = nn.Conv2d(channels_in, channels_out, 1, (stride, 1), bias=bias)
+    conv = Pointwise(channels_in, channels_out, stride=stride, bias=bias)
     return nn.Sequential(conv, nn.BatchNorm2d(channels_out))
