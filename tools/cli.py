@@ -14,6 +14,7 @@ from last_edge.tools import (
     data_commands,
     doctor,
     export_commands,
+    ntu_command,
     report_command,
     runtime_commands,
     train_commands,
@@ -62,6 +63,7 @@ group(
     prepare=data_commands.prepare,
     info=data_commands.info,
     synth=data_commands.synth,
+    **{"synth-ntu": ntu_command.synth_ntu},
 )
 models = group("models", text="", example="last-edge models --layout shrec22", fetch=runtime_commands.fetch)
 models.callback(invoke_without_command=True, no_args_is_help=False, **described(train_commands.models))(

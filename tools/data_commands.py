@@ -12,6 +12,8 @@ import typer
 from last_edge.tools.options import DryRun, Force, Json, Out, Quiet, Verbose
 from last_edge.tools.output import emit, stderr
 
+SHOWN = 5
+
 if TYPE_CHECKING:
     from last_edge.data.inspect import StoreInfo
     from last_edge.data.prepare import Prepared
@@ -24,9 +26,9 @@ def prepare(
     layout: Annotated[str | None, typer.Option(help="npz, pose, holistic_words: layout name or JSON file.")] = None,
     labels: Annotated[int | None, typer.Option(help="shrec17: 14 or 28 classes.")] = None,
     split_type: Annotated[str | None, typer.Option(help="ntu: xsub, xview or xset.")] = None,
-    missing_list: Annotated[Path | None, typer.Option(help="ntu: file of clip ids to leave out.")] = None,
-    classes: Annotated[int | None, typer.Option(help="ntu: 60 or 120; default: what the files hold.")] = None,
-    rotate: Annotated[bool, typer.Option("--rotate", help="ntu: spine along z, shoulders along x.")] = False,
+    missing_list: Annotated[Path | None, typer.Option(help="ntu: official (default), none or a file.")] = None,
+    classes: Annotated[int | None, typer.Option(help="ntu: 60 (actions to 60 alone) or 120; default: all.")] = None,
+    rotate: Annotated[bool, typer.Option("--rotate", help="ntu: spine along y, shoulders along x.")] = False,
     centre: Annotated[bool, typer.Option(help="ntu: origin at the first body's spine base.")] = True,
     image_size: Annotated[str | None, typer.Option(help="holistic_words: recording size, default 640x480.")] = None,
     words: Annotated[str | None, typer.Option(help="holistic_words: only these labels, comma between.")] = None,
@@ -147,6 +149,9 @@ def _show_prepared(prepared: Prepared, *, as_json: bool) -> None:
     what = f"{prepared.store}  sha256 {prepared.sha256[:12]}" if prepared.sha256 else "dry run, nothing written"
     typer.echo(f"{prepared.name}: {prepared.clips} clips ({splits}), {prepared.classes} classes, {prepared.layout}")
     typer.echo(what)
+    if prepared.left_out:
+        shown = ", ".join(prepared.left_out[:SHOWN]) + (" ..." if len(prepared.left_out) > SHOWN else "")
+        typer.echo(f"left out, no point in any frame: {len(prepared.left_out)} clips ({shown})")
 
 
 def _show_info(facts: StoreInfo) -> None:

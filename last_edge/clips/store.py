@@ -29,6 +29,9 @@ from last_edge.files import recover
 from last_edge.skeleton.clip import SkeletonClip, Units
 from last_edge.skeleton.layout import Layout
 
+READERS = {".npz": "npz {path} --layout LAYOUT", ".skeleton": "ntu {path}", ".pose": "pose {path}"}
+"""What reads recordings with this ending."""
+
 
 @dataclass(frozen=True, eq=False)
 class ClipStore:
@@ -45,8 +48,9 @@ class ClipStore:
         """Open a store; `InputError` names the file that is absent, truncated or does not fit the others."""
         path = Path(path)
         recover(path)
-        if not path.is_dir():
-            raise InputError("no clip store here", where=path, hint="last-edge data prepare NAME SOURCE --out STORE")
+        if not (path / HEADER).is_file():
+            what = "this folder is no clip store" if path.is_dir() else "no clip store here"
+            raise InputError(what, where=path, expected=HEADER, hint=_next_command(path))
         header = records.load(StoreHeader, path / HEADER)
         for name in (FRAMES, CONFIDENCE, INDEX):
             _check_size(path / name, header)
@@ -134,6 +138,13 @@ class ClipStore:
     def _rows(self, clip: int) -> slice:
         start = int(self.index.offset[clip])
         return slice(start, start + int(self.index.length[clip]))
+
+
+def _next_command(path: Path) -> str:
+    """The command that makes a store of what lies in a folder."""
+    suffixes = {file.suffix for file in path.iterdir()} if path.is_dir() else set()
+    reader = next((reader for suffix, reader in READERS.items() if suffix in suffixes), "NAME SOURCE")
+    return f"last-edge data prepare {reader.format(path=path)} --out STORE"
 
 
 def _check_size(path: Path, header: StoreHeader) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
@@ -19,28 +20,37 @@ from last_edge.skeleton.layout import Layout, load_layout
 UNITS = ("metres", "image01")
 LARGEST_LABEL = 2**53
 KNOWN = ("frames", "lengths", "labels", "subjects", "split", "confidence", "source_ids", "camera", "setup", "fps")
+NEXT = "last-edge data prepare npz {source} --layout {layout} --units {units} --out STORE"
+
+logger = logging.getLogger(__name__)
 
 
 def read_npz(
-    source: Path, *, layout: str | None = None, units: str = "metres", fps: float = 30.0
+    source: Path, *, layout: str | None = None, units: str | None = None, fps: float = 30.0
 ) -> Iterator[SkeletonClip]:
     """Clips of `.npz` files with `frames (ΣT, V, C)` or `(ΣT, M, V, C)`, `lengths (N,)` and more.
 
     `labels` (numbers or names; -1 or "" is unlabelled), `subjects`, `split` ("train", "val", "test", ""), `camera`,
     `setup` and `source_ids` are arrays (N,) or one value for the file, and may be absent; so may `confidence (ΣT, V)`.
-    NaN is a missing point. layout: a shipped layout's name or a JSON file. units and fps: used where the file has none.
+    NaN is a missing point. layout: a shipped layout's name or a JSON file. units and fps: used where the file has
+    none; where neither tells the units they are taken for metres, with a warning.
     Raises `UsageError` without a layout, `InputError` naming the file; a pickle is never read.
     """
     if layout is None:
-        raise UsageError("npz files need a layout", hint="--layout NAME, or --layout my_sensor.json")
-    if units not in UNITS:
+        command = NEXT.format(source=source, layout="NAME|FILE.json", units=units or "metres")
+        raise UsageError("npz files need a layout", expected="--layout", hint=command)
+    if units not in (None, *UNITS):
         raise UsageError("unknown units", expected=" | ".join(UNITS), got=units)
-    joints, found = load_layout(layout), False
+    joints, found, told = load_layout(layout), False, True
     for name, content in members(source, lambda name: name.endswith(".npz")):
         found, where = True, locate(source, name)
-        yield from _clips(
-            load_arrays(content, where), PurePosixPath(name).with_suffix("").as_posix(), where, joints, units, fps
-        )
+        arrays = load_arrays(content, where)
+        told = told and (units is not None or "units" in arrays)
+        stem = PurePosixPath(name).with_suffix("").as_posix()
+        yield from _clips(arrays, stem, where, joints, units or UNITS[0], fps)
+    if not told:
+        command = NEXT.format(source=source, layout=layout, units="|".join(UNITS))
+        logger.warning("units not told, taken for %s; to tell them: %s", UNITS[0], command)
     if not found:
         raise InputError("no .npz file found", where=source)
 

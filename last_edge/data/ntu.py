@@ -1,69 +1,31 @@
-"""NTU RGB+D 60 and 120 from official `.skeleton` files: protocols by id, missing list by name, two bodies a clip."""
+"""NTU RGB+D 60 and 120 from official `.skeleton` files: protocols by id, missing clips by name, two bodies a clip."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from last_edge.data.archive import locate, member_names, members
-from last_edge.data.ntu_bodies import centre_bodies, rotate_bodies, select_bodies, stack_bodies
-from last_edge.data.ntu_file import Bodies, parse_skeleton
+from last_edge.data.ntu_bodies import BODIES, centre_bodies, rotate_bodies, select_bodies, stack_bodies
+from last_edge.data.ntu_file import JOINTS, parse_skeleton
+from last_edge.data.ntu_missing import OFFICIAL, missing_ids
+from last_edge.data.ntu_names import CLASSES, SPLIT_TYPES, NtuName, parse_name
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout
 
 FPS = 30.0
-FILE_NAME = re.compile(r"(?:^|/)(S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3}))\.skeleton$")
-CLIP_ID = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}")
-TRAIN_SUBJECTS = frozenset(
-    (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
-    + (45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86, 89)
-    + (91, 92, 93, 94, 95, 97, 98, 100, 103)
-)
-"""The 20 of NTU 60 and the 33 more of NTU 120; the first 40 subjects are split alike in both."""
-TRAIN_CAMERAS = frozenset((2, 3))
-SPLIT_TYPES = ("xsub", "xview", "xset")
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class NtuName:
-    """What a file name SsssCcccPpppRrrrAaaa says; all counted from 1."""
-
-    clip_id: str
-    setup: int
-    camera: int
-    subject: int
-    repeat: int
-    action: int
-
-    def split(self, split_type: str) -> str:
-        """`train` or `test` under a protocol: cross subject, cross view (camera 1 tests), cross setup (odd tests)."""
-        trains = {
-            "xsub": self.subject in TRAIN_SUBJECTS,
-            "xview": self.camera in TRAIN_CAMERAS,
-            "xset": self.setup % 2 == 0,
-        }
-        return "train" if trains[split_type] else "test"
-
-
-def parse_name(name: str) -> NtuName | None:
-    """The ids in a file's name, None when it is no NTU name."""
-    found = FILE_NAME.search(name)
-    return NtuName(found[1], *map(int, found.groups()[1:])) if found else None
 
 
 def read_ntu(
     source: Path,
     *,
     split_type: str = "xsub",
-    missing_list: Path | None = None,
+    missing_list: str | Path = OFFICIAL,
     rotate: bool = False,
     centre: bool = True,
     classes: int | None = None,
@@ -71,24 +33,22 @@ def read_ntu(
     """Clips (2, T, 25, 3) of a folder or archive of `.skeleton` files.
 
     Bodies are denoised by length and spread and ranked by motion; both are centred on body 0's first valid frame, or
-    left in the camera's metres with centre=False. missing_list: a file of clip ids to leave out (the 302 of NTU 60,
-    535 of NTU 120; not shipped). A clip in which no body was ever tracked is left out with a warning. Label is A - 1.
-    Raises `UsageError` for an unknown protocol, `InputError` naming file and line.
+    left in the camera's metres with centre=False. missing_list: clips to leave out, see `missing_ids`. classes: 60
+    takes NTU 60 out of a folder that holds NTU 120. A clip in which no body was ever tracked comes with every point
+    missing. Label is A - 1. Raises `UsageError` for an unknown protocol, `InputError` naming file and line.
     """
     if split_type not in SPLIT_TYPES:
         raise UsageError("unknown NTU protocol", expected=" | ".join(SPLIT_TYPES), got=split_type)
-    missing = read_missing_list(missing_list) if missing_list else frozenset()
-    names = ntu_labels(source, {"classes": classes})
-    for file_name, content in members(source, lambda name: _wanted(name, missing)):
+    missing, labels = missing_ids(missing_list), ntu_labels(source, {"classes": classes})
+
+    def wanted(file_name: str) -> bool:
         name = parse_name(file_name)
-        if name is None:
-            continue
-        if name.action > len(names):
-            raise UsageError("action above --classes", expected=f"1..{len(names)}", got=name.clip_id)
-        clip = _clip(
-            name, content, locate(source, file_name), label=names[name.action - 1], split=name.split(split_type)
-        )
-        if clip is not None:
+        return name is not None and name.clip_id not in missing and 1 <= name.action <= len(labels)
+
+    for file_name, content in members(source, wanted):
+        name = parse_name(file_name)
+        if name is not None:
+            clip = _clip(name, content, locate(source, file_name), labels=labels, split=name.split(split_type))
             yield _placed(clip, centre=centre, rotate=rotate)
 
 
@@ -100,32 +60,19 @@ def ntu_labels(source: Path, options: dict[str, Any]) -> tuple[str, ...]:
         if not actions:
             raise InputError("no NTU clips found", where=source, expected="SsssCcccPpppRrrrAaaa.skeleton")
         classes = 120 if max(actions) > 60 else 60
+    if classes not in CLASSES:
+        raise UsageError("NTU RGB+D has no such number of classes", expected=CLASSES, got=classes)
     return tuple(f"A{action:03d}" for action in range(1, classes + 1))
 
 
-def read_missing_list(path: Path) -> frozenset[str]:
-    """Clip ids of a text file, one a line, with or without `.skeleton`; headings are skipped."""
+def _clip(name: NtuName, content: bytes, where: str, *, labels: tuple[str, ...], split: str) -> SkeletonClip:
     try:
-        ids = frozenset(CLIP_ID.findall(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("missing list cannot be read", where=path, got=error) from error
-    if not ids:
-        raise InputError("missing list names no clip", where=path, expected="SsssCcccPpppRrrrAaaa on each line")
-    return ids
-
-
-def _wanted(file_name: str, missing: frozenset[str]) -> bool:
-    name = parse_name(file_name)
-    return name is not None and name.clip_id not in missing
-
-
-def _clip(name: NtuName, content: bytes, where: str, *, label: str, split: str) -> SkeletonClip | None:
-    people = select_bodies(_bodies(content, where))
-    if not people:
-        logger.warning("no body in any frame, left out: %s", where)
-        return None
+        bodies = parse_skeleton(content.decode("ascii"), where)
+    except UnicodeDecodeError as error:
+        raise InputError("not a text file", where=where, got=error) from error
+    people = select_bodies(bodies)
     return SkeletonClip.from_points(
-        stack_bodies(people),
+        stack_bodies(people) if people else np.full((BODIES, 1, JOINTS, 3), np.nan, np.float32),
         layout=get_layout("ntu25"),
         fps=FPS,
         units="metres",
@@ -133,16 +80,9 @@ def _clip(name: NtuName, content: bytes, where: str, *, label: str, split: str) 
         source_id=name.clip_id,
         camera=f"C{name.camera:03d}",
         setup=f"S{name.setup:03d}",
-        label=label,
+        label=labels[name.action - 1],
         split=split,
     )
-
-
-def _bodies(content: bytes, where: str) -> Bodies:
-    try:
-        return parse_skeleton(content.decode("ascii"), where)
-    except UnicodeDecodeError as error:
-        raise InputError("not a text file", where=where, got=error) from error
 
 
 def _placed(clip: SkeletonClip, *, centre: bool, rotate: bool) -> SkeletonClip:

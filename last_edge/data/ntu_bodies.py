@@ -17,10 +17,11 @@ WIDEST = 0.8
 """A frame whose body is wider than this share of its height is suspect ..."""
 MOST_WIDE = 0.69754
 """... and a body with at least this share of suspect frames is no person (same source)."""
+BODIES = 2
 SPINE_BASE, SPINE_MID, LEFT_SHOULDER, RIGHT_SHOULDER = 0, 1, 4, 8
 
 
-def select_bodies(bodies: Bodies, *, keep: int = 2) -> list[Points]:
+def select_bodies(bodies: Bodies, *, keep: int = BODIES) -> list[Points]:
     """The bodies that are people, most motion first, at most `keep`, each (T, 25, 3).
 
     Denoising by length and by spread acts only where several bodies are tracked and never removes all. Bodies that
@@ -33,18 +34,26 @@ def select_bodies(bodies: Bodies, *, keep: int = 2) -> list[Points]:
 
 
 def join_in_time(ranked: list[Points]) -> list[Points]:
-    """Join bodies that are not seen in overlapping spans: the tracker gave one person another id.
+    """Join bodies that follow each other: the tracker gave one person another id.
 
-    As in the CTR-GCN preparation each body goes, in order of rank, to the first place whose span is free of it.
+    As in the CTR-GCN preparation each body goes, in order of rank, to the first place whose span is free of it; one
+    frame of handing over, the last of one and the first of the other, still counts as free and shows the place's body.
     """
     joined: list[Points] = []
     for body in ranked:
-        place = next((place for place, other in enumerate(joined) if not (_span(body) & _span(other)).any()), None)
+        place = next((place for place, other in enumerate(joined) if _follow(body, other)), None)
         if place is None:
             joined.append(body)
         else:
             joined[place] = np.where(np.isnan(joined[place]), body, joined[place])
     return joined
+
+
+def _follow(one: Points, other: Points) -> bool:
+    """Whether the spans of two bodies share no frame, or but one in which neither lies whole."""
+    spans = _span(one), _span(other)
+    shared = int((spans[0] & spans[1]).sum())
+    return shared == 0 or (shared == 1 and min(int(span.sum()) for span in spans) > 1)
 
 
 def _span(body: Points) -> NDArray[np.bool_]:
@@ -77,7 +86,7 @@ def motion_energy(body: Points) -> float:
     return float(np.nanvar(seen[:, known], axis=0).sum())
 
 
-def stack_bodies(people: list[Points], *, count: int = 2) -> Points:
+def stack_bodies(people: list[Points], *, count: int = BODIES) -> Points:
     """(count, T, 25, 3); absent bodies are NaN."""
     stacked = np.full((count, *people[0].shape), np.nan, np.float32)
     stacked[: len(people)] = people
@@ -95,14 +104,15 @@ def centre_bodies(points: Points) -> Points:
 
 
 def rotate_bodies(points: Points) -> Points:
-    """Turn all bodies so that body 0 stands along +z with its shoulders (right to left) along +x.
+    """Turn all bodies so that body 0 stands along +y with its shoulders (left to right) along +x, facing the sensor.
 
-    Measured in the first frame that shows spine and shoulders: the spine comes to z exactly, the shoulders into the
-    plane of x and z. Points without such a frame stay as they are.
+    Measured in the first frame that shows spine and shoulders: the spine comes to y exactly, the shoulders into the
+    plane of x and y. y is the vertical that augmentation turns about; publications that align the spine with z mean
+    the same pose with other names of the axes. Points without such a frame stay as they are.
     """
     needed = points[0][:, [SPINE_BASE, SPINE_MID, LEFT_SHOULDER, RIGHT_SHOULDER]]
     for base, mid, left, right in needed[~np.isnan(needed).any((1, 2))]:
-        axes = _axes(mid - base, left - right)
+        axes = _axes(mid - base, right - left)
         if axes is not None:
             return np.asarray(points @ axes.T, np.float32)
     return points
@@ -120,4 +130,4 @@ def _axes(spine: Points, shoulders: Points) -> NDArray[np.float64] | None:
     if width < 1e-6:
         return None
     across /= width
-    return np.stack([across, np.cross(up, across), up])
+    return np.stack([across, up, np.cross(across, up)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,10 +20,15 @@ from last_edge.skeleton.clip import SkeletonClip
 
 Progress = Callable[[int], None]
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """What came of a preparation; `sha256` is empty after a dry run."""
+    """What came of a preparation.
+
+    left_out: ids of clips that show no point in any frame; they are not stored. sha256: empty after a dry run.
+    """
 
     name: str
     store: str
@@ -31,6 +37,7 @@ class Prepared:
     classes: int
     layout: str
     splits: dict[str, int]
+    left_out: tuple[str, ...]
     sha256: str
 
 
@@ -77,13 +84,17 @@ def store_clips(
     force: bool = False,
     progress: Progress = lambda clips: None,
 ) -> Prepared:
-    """Write any stream of clips as a store, or only count them. Raises `UsageError`, `InputError`."""
+    """Write any stream of clips as a store, or only count them; a clip without any point is left out and named.
+
+    Raises `UsageError`, `InputError`.
+    """
     check_free(out, force=force, marker=HEADER)
     tally = _Tally(name, out, labels, progress)
-    counted = map(tally.add, clips)
+    counted = tally.counted(clips)
     first = next(counted, None)
     if first is None:
-        raise InputError("no clips found", where=about.get("source"))
+        what = "no clip shows any point" if tally.left_out else "no clips found"
+        raise InputError(what, where=about.get("source"))
     if dry_run:
         for _ in counted:
             pass
@@ -132,6 +143,16 @@ class _Tally:
         self.layout = ""
         self.met: set[str] = set()
         self.splits: Counter[str] = Counter()
+        self.left_out: list[str] = []
+
+    def counted(self, clips: Iterator[SkeletonClip]) -> Iterator[SkeletonClip]:
+        """The clips that show a point, counted."""
+        for clip in clips:
+            if clip.confidence.any():
+                yield self.add(clip)
+            else:
+                logger.warning("no point in any frame, left out: %s", clip.source_id)
+                self.left_out.append(clip.source_id)
 
     def add(self, clip: SkeletonClip) -> SkeletonClip:
         self.clips += 1
@@ -145,4 +166,7 @@ class _Tally:
     def result(self, sha256: str) -> Prepared:
         classes = len(self.met if self.labels is None else self.labels)
         splits = dict(sorted(self.splits.items()))
-        return Prepared(self.name, str(self.out), self.clips, self.frames, classes, self.layout, splits, sha256)
+        left_out = tuple(self.left_out)
+        return Prepared(
+            self.name, str(self.out), self.clips, self.frames, classes, self.layout, splits, left_out, sha256
+        )

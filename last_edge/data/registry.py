@@ -72,7 +72,7 @@ READERS: dict[str, Dataset] = {
         "NTU RGB+D 60 or 120, official .skeleton files",
         read_ntu,
         "research use after registration; cite Shahroudy et al. 2016, Liu et al. 2019",
-        "the camera's metres (x, y up, z away) about body 0's spine base; with rotate, z along its spine",
+        "the camera's metres (x, y up, z away) about body 0's spine base; with rotate, x to its right, y its spine",
         options=("split_type", "missing_list", "rotate", "centre", "classes"),
         labels=ntu_labels,
     ),

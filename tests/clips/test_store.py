@@ -156,6 +156,17 @@ def test_absent_file_is_named_on_opening(store_path, name):
     assert name in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("holds", "command"),
+    [("a.npz", "npz {} --layout LAYOUT"), ("S001C002P003R001A007.skeleton", "ntu {}"), ("notes.txt", "NAME SOURCE")],
+)
+def test_a_folder_that_is_no_store_names_the_command_that_makes_one(tmp_path, holds, command):
+    (tmp_path / holds).touch()
+    with pytest.raises(InputError, match="no clip store") as caught:
+        ClipStore.open(tmp_path)
+    assert caught.value.hint == f"last-edge data prepare {command.format(tmp_path)} --out STORE"
+
+
 @pytest.mark.parametrize("name", ["frames.npy", "confidence.npy", "index.parquet"])
 def test_one_changed_byte_is_found_by_verify(store_path, name):
     file = store_path / name

@@ -146,3 +146,25 @@ def test_layout_is_needed_and_sources_must_hold_files(tmp_path, layout):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"no \.npz"):
         list(read_npz(tmp_path / "empty", layout=layout))
+
+
+def test_untold_units_are_metres_and_the_command_that_tells_them_is_named(tmp_path, layout, caplog):
+    source = make_source(tmp_path)
+    clips = list(read_npz(source, layout=layout))
+    assert {clip.units for clip in clips} == {"metres"}
+    assert f"last-edge data prepare npz {source} --layout {layout} --units metres|image01 --out STORE" in caplog.text
+    caplog.clear()
+    list(read_npz(source, layout=layout, units="metres"))
+    list(read_npz(make_source(tmp_path, units=np.array("image01")), layout=layout))
+    assert caplog.text == ""
+
+
+def test_clips_without_any_point_are_left_out_and_named(tmp_path, layout):
+    frames = np.ones((5, 3, 3))
+    frames[:2] = np.nan
+    source = make_source(tmp_path, frames=frames)
+    prepared = prepare("npz", source, out=tmp_path / "store", options={"layout": layout})
+    assert (prepared.clips, prepared.left_out) == (1, ("day1/00000",))
+    with pytest.raises(InputError, match="no clip shows any point"):
+        prepare("npz", make_source(tmp_path, frames=frames * np.nan), out=tmp_path / "none", options={"layout": layout})
+    assert not (tmp_path / "none").exists()

@@ -7,11 +7,15 @@ import logging
 import numpy as np
 import pytest
 
-from last_edge.data.ntu import TRAIN_SUBJECTS, parse_name, read_ntu
+from last_edge.data.augment import VERTICAL, Augment, augment
+from last_edge.data.ntu import read_ntu
 from last_edge.data.ntu_bodies import centre_bodies, motion_energy, rotate_bodies, select_bodies
 from last_edge.data.ntu_file import parse_skeleton
+from last_edge.data.ntu_missing import missing_ids
+from last_edge.data.ntu_names import TRAIN_SUBJECTS, parse_name
 from last_edge.data.prepare import prepare
 from last_edge.errors import InputError, UsageError
+from last_edge.skeleton import get_layout
 
 NAME = "S001C002P003R001A007"
 
@@ -134,11 +138,32 @@ def test_missing_list_leaves_clips_out_by_name(tmp_path):
         list(read_ntu(source, missing_list=listed))
 
 
-def test_clip_without_any_body_is_left_out_with_a_warning(tmp_path, caplog):
-    write(tmp_path, {})
-    write(tmp_path, {"1": person(20)}, name="S001C002P003R002A013")
+def test_official_missing_list_is_left_out_unless_none_is_asked_for(tmp_path):
+    source = write(tmp_path / "a", {"1": person(20)}, name="S001C002P005R002A008")
+    write(source, {"1": person(20)})
+    assert "S001C002P005R002A008" in missing_ids()
+    assert [clip.source_id for clip in read_ntu(source)] == [NAME]
+    assert len(list(read_ntu(source, missing_list="none"))) == 2
+    with pytest.raises(InputError, match="official"):
+        list(read_ntu(source, missing_list="oficial"))
+
+
+def test_ntu60_is_taken_out_of_a_folder_that_holds_ntu120(tmp_path):
+    source = write(tmp_path / "a", {"1": person(20)})
+    write(source, {"1": person(20)}, name="S018C001P042R001A061")
+    assert [clip.source_id for clip in read_ntu(source, classes=60)] == [NAME]
+    with pytest.raises(UsageError, match="60, 120"):
+        list(read_ntu(source, classes=61))
+
+
+def test_clip_without_any_body_is_left_out_with_a_warning_and_counted(tmp_path, caplog):
+    source = write(tmp_path / "a", {})
+    with pytest.raises(InputError, match="no clip shows any point"):
+        prepare("ntu", source, out=tmp_path / "store")
+    write(source, {"1": person(20)}, name="S001C002P003R002A013")
     with caplog.at_level(logging.WARNING):
-        assert len(list(read_ntu(tmp_path))) == 1
+        prepared = prepare("ntu", source, out=tmp_path / "store")
+    assert (prepared.clips, prepared.left_out) == (1, (NAME,))
     assert NAME in caplog.text
 
 
@@ -165,6 +190,22 @@ def test_one_person_under_two_tracking_ids_is_one_body():
     assert len(kept) == 2
     np.testing.assert_array_equal(kept[0], whole)
     assert kept[1] is other
+
+
+def test_one_frame_of_handing_over_still_joins():
+    whole = person(40, motion=0.3)
+    early, late = whole.copy(), whole.copy()
+    early[21:], late[:20] = np.nan, np.nan
+    late[20] *= 0.9
+    (kept,) = select_bodies({"a": early, "b": late})
+    assert (kept[20] == whole[20]).all() or (kept[20] == late[20]).all()
+    np.testing.assert_array_equal(np.delete(kept, 20, 0), np.delete(whole, 20, 0))
+    late[19] = whole[19]
+    assert len(select_bodies({"a": early, "b": late})) == 2
+
+
+def test_two_people_of_a_single_frame_stay_two():
+    assert len(select_bodies({"a": person(1), "b": person(1, at=1, seed=1)})) == 2
 
 
 def test_a_body_seen_within_the_gap_of_another_stays_apart():
@@ -198,13 +239,24 @@ def test_rotation_stands_the_body_up_and_is_rigid():
     points = np.stack([person(6, seed=4), person(6, at=1, seed=5)])
     centred = centre_bodies(points)
     turned = rotate_bodies(centred)
-    spine, shoulders = turned[0, 0, 1] - turned[0, 0, 0], turned[0, 0, 4] - turned[0, 0, 8]
-    assert np.abs(spine[:2]).max() < 1e-5 < spine[2]
-    assert abs(shoulders[1]) < 1e-5 < shoulders[0]
+    spine, shoulders = turned[0, 0, 1] - turned[0, 0, 0], turned[0, 0, 8] - turned[0, 0, 4]
+    assert np.abs(spine[[0, 2]]).max() < 1e-5 < spine[1]
+    assert abs(shoulders[2]) < 1e-5 < shoulders[0]
     lengths = [np.linalg.norm(each[0] - each[1], axis=-1) for each in (centred, turned)]
     np.testing.assert_allclose(lengths[0], lengths[1], rtol=1e-4)
     basis = np.linalg.lstsq(centred.reshape(-1, 3), turned.reshape(-1, 3), rcond=None)[0]
     assert np.linalg.det(basis) == pytest.approx(1, abs=1e-3)
+
+
+def test_rotated_bodies_stand_on_the_axis_that_augmentation_turns_about():
+    turned = rotate_bodies(centre_bodies(np.stack([person(6, seed=4)])))
+    spine = turned[0, 0, 1] - turned[0, 0, 0]
+    assert np.abs(spine).argmax() == VERTICAL
+    moved = augment(
+        turned, frames=6, layout=get_layout("ntu25"), ranges=Augment(rotation_deg=180), random=np.random.default_rng(1)
+    )
+    np.testing.assert_allclose(moved[0, 0, 1] - moved[0, 0, 0], spine, atol=1e-6)
+    assert not np.allclose(moved, turned, atol=0.1)
 
 
 def test_unknown_protocol_and_empty_folder(tmp_path):
