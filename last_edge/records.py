@@ -25,7 +25,12 @@ def to_dict(record: Any) -> dict[str, Any]:
 
 def to_json(record: Any) -> str:
     """Canonical JSON: sorted keys, two spaces, newline at the end; equal records give equal bytes."""
-    return json.dumps(to_dict(record), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return canonical(to_dict(record))
+
+
+def canonical(plain: dict[str, Any]) -> str:
+    """Plain JSON types as text, one text for equal ones."""
+    return json.dumps(plain, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def digest(record: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,8 @@ OUTPUT_NAME = "logits"
 LARGEST_MANIFEST = 16 * 2**20
 
 Figure = int | float | str
+# Fields that bundles made before them lack. They are not written while empty, so that those bundles keep their seal.
+LATER = ("tuned", "engines")
 
 
 def model_file(precision: str) -> str:
@@ -68,6 +71,8 @@ class Manifest:
     tolerances: largest |difference| from the golden logits that a backend may show, by precision.
     parity: rows of {pair, on, n, max_abs, mean_abs, agreement in percent}.
     metrics: accuracy of the exported files by precision, shares in percent, with split, clip count n, store's sha256.
+    tuned: by precision the fastest settings that `last-edge bench tune` found, and the processor it found them on.
+    engines: by file name what was built from the graphs for one kind of device: flavour, version, precision, source.
     seal: sha256 of all of the above, so that a changed byte of the manifest itself is seen.
     """
 
@@ -86,6 +91,8 @@ class Manifest:
     metrics: dict[str, dict[str, Figure]] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
     licence: str = ""
+    tuned: dict[str, dict[str, Figure]] = field(default_factory=dict)
+    engines: dict[str, dict[str, Figure]] = field(default_factory=dict)
     schema_version: int = 1
     seal: str = ""
 
@@ -102,7 +109,7 @@ class Manifest:
 
 def to_bytes(manifest: Manifest) -> bytes:
     """Canonical JSON of a sealed manifest."""
-    return records.to_json(manifest.sealed()).encode()
+    return _text(manifest.sealed()).encode()
 
 
 def from_bytes(content: bytes, *, where: object, verify: bool = True) -> Manifest:
@@ -120,7 +127,12 @@ def from_bytes(content: bytes, *, where: object, verify: bool = True) -> Manifes
 
 
 def _seal(manifest: Manifest) -> str:
-    return records.digest(dataclasses.replace(manifest, seal=""))
+    return hashlib.sha256(_text(dataclasses.replace(manifest, seal="")).encode()).hexdigest()
+
+
+def _text(manifest: Manifest) -> str:
+    plain = records.to_dict(manifest)
+    return records.canonical({name: value for name, value in plain.items() if value or name not in LATER})
 
 
 def _check_labels(manifest: Manifest, where: object) -> None:

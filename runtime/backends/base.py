@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from importlib import metadata, util
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.errors import InputError, MissingError
+
+Shape = tuple[int | None, ...]
+
 
 class Backend(ABC):
-    """One loaded model. `name` is what reports call it."""
+    """One loaded model. `name` is what reports call it.
+
+    kind: the file of a bundle that it runs: `onnx`, `tflite` or `engine`. package: as pip calls it; module: as Python
+    does. mend: the command that brings it.
+    """
 
     name: ClassVar[str]
+    kind: ClassVar[str] = "onnx"
+    package: ClassVar[str]
+    module: ClassVar[str]
+    mend: ClassVar[str]
 
     @abstractmethod
     def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
@@ -29,16 +42,45 @@ class Backend(ABC):
         return {}
 
     @classmethod
-    @abstractmethod
     def why_not(cls) -> str:
         """Why it cannot run here; empty when it can."""
+        return "" if has_module(cls.module) else f"{cls.package} is not installed"
 
     @classmethod
-    @abstractmethod
     def version(cls) -> str:
         """Version of the library behind it; empty when absent."""
+        try:
+            return metadata.version(cls.package)
+        except metadata.PackageNotFoundError:
+            return ""
 
     @classmethod
     def is_available(cls) -> bool:
         """Whether it can run here."""
         return not cls.why_not()
+
+    @classmethod
+    def require(cls) -> None:
+        """`MissingError` when it cannot run here."""
+        if reason := cls.why_not():
+            raise MissingError(reason, hint=cls.mend)
+
+
+def has_module(name: str) -> bool:
+    """Whether a module is there; packages around it are imported, it is not."""
+    try:
+        return util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def told(model: Path | bytes) -> str:
+    """How an error names a model."""
+    return str(model) if isinstance(model, Path) else "model in memory"
+
+
+def check_shape(given: tuple[int, ...], wanted: Shape, *, where: str) -> None:
+    """`InputError` when points have another shape than the model's; None stands for any size."""
+    fits = len(given) == len(wanted) and all(size in (None, got) for size, got in zip(wanted, given, strict=True))
+    if not fits:
+        raise InputError("points do not fit the model", where=where, expected=wanted, got=given)

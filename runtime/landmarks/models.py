@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from last_edge.errors import InputError, MissingError
 from last_edge.files import sha256_of, writing
 from last_edge.names import did_you_mean
+from last_edge.runtime.cache import cache_folder
 from last_edge.runtime.landmarks import task_bundle
 
 Edit = Callable[[bytes], bytes]
@@ -101,12 +101,6 @@ MODELS: Mapping[str, TaskModel] = {
         dummies={"face_blendshapes.tflite": task_bundle.zero_blendshapes},
     ),
 }
-
-
-def cache_folder() -> Path:
-    """$LAST_EDGE_CACHE, else ~/.cache/last-edge."""
-    given = os.environ.get("LAST_EDGE_CACHE", "")
-    return Path(given) if given else Path.home() / ".cache" / "last-edge"
 
 
 def get_model(name: str) -> TaskModel:

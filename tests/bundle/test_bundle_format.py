@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import pickle
@@ -270,3 +271,16 @@ def test_reading_a_bundle_loads_numpy_alone() -> None:
     heavy = "('torch', 'onnx', 'onnxruntime', 'pyarrow')"
     code = f"import sys, last_edge.bundle; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_fields_that_came_later_leave_older_bundles_their_seal(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "old", manifest(), files=FILES)
+    plain = json.loads((tmp_path / "old" / MANIFEST).read_text())
+    assert not {"tuned", "engines"} & plain.keys()
+    tuned = {"int8": {"threads": 2, "buffers": "reused"}}
+    write_bundle(tmp_path / "new", dataclasses.replace(manifest(), tuned=tuned), files=FILES)
+    assert Bundle.open(tmp_path / "new").manifest.tuned == tuned
+    content = (tmp_path / "new" / MANIFEST).read_text().replace('"threads": 2', '"threads": 3')
+    (tmp_path / "new" / MANIFEST).write_text(content)
+    with pytest.raises(InputError, match="bytes have changed"):
+        Bundle.open(tmp_path / "new")

@@ -16,9 +16,9 @@ import pytest
 from last_edge.clips import writing_store
 from last_edge.data.find import find_data
 from last_edge.errors import InputError, MissingError, UsageError
+from last_edge.runtime.cache import cache_folder
 from last_edge.runtime.clip_collector import ClipCollector
 from last_edge.runtime.event_log import EventLog
-from last_edge.runtime.landmarks.models import cache_folder
 from last_edge.runtime.results import Event
 from last_edge.runtime.run import RunOptions, run
 from last_edge.runtime.timings import Timings
