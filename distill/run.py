@@ -1,49 +1,99 @@
-"""Distilling a trained run into a smaller model."""
+"""Distilling trained runs into a smaller model."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from last_edge.distill.loss_map import LossMap, entries_in_use, stages_wanted
 from last_edge.distill.objective import Distillation
-from last_edge.errors import InputError
+from last_edge.distill.teachers import Source, Teachers
+from last_edge.errors import InputError, UsageError
 from last_edge.files import sha256_of
-from last_edge.train.checkpoint import Checkpoint, load_checkpoint
+from last_edge.models import create_model
+from last_edge.train.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
 from last_edge.train.config import Recipe
 from last_edge.train.objective import CrossEntropy, Objective
 from last_edge.train.plan import Plan
-from last_edge.train.run import Report, Request, run_training, silent
+from last_edge.train.run import Report, Request, Views, run_training, silent
 
 
-def run_distillation(request: Request, teacher: Path, *, report: Report = silent) -> dict[str, Any]:
-    """Train the recipe's model with the help of `teacher` (a run or checkpoint). Returns final.json's content.
+def run_distillation(request: Request, teachers: Sequence[Path], *, report: Report = silent) -> dict[str, Any]:
+    """Train the recipe's model with the help of `teachers` (runs or checkpoints). Returns final.json's content.
 
-    Raises `InputError` when the teacher reads another window, layout or label set than the student.
+    Raises `InputError` when a teacher reads another layout or names other labels than the student's store, and
+    `UsageError` when the recipe's loss map or weights do not fit the teachers.
     """
-    checkpoint = load_checkpoint(teacher)
+    checkpoints = [load_checkpoint(path) for path in teachers]
+    check_weights(request.recipe, checkpoints)
 
     def make_objective(recipe: Recipe, plan: Plan, device: str) -> Objective:
-        check_teacher(checkpoint, plan)
-        t = recipe.training
-        plain = CrossEntropy(
-            smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp, ib_weight=t.ib_loss_weight
-        )
-        return Distillation(checkpoint.model.to(device), plain, recipe.distill)
+        check_teachers(checkpoints, plan)
+        models = [checkpoint.model.to(device) for checkpoint in checkpoints]
+        source = Teachers(models, wanted=stages_wanted(recipe.distill))
+        return distillation(source, checkpoints, recipe, plan)
 
-    identity = sha256_of(checkpoint.path / "model.safetensors")
-    return run_training(
-        dataclasses.replace(request, extra=f"teacher {identity}"), make_objective=make_objective, report=report
+    extra = "\n".join(f"teacher {sha256_of(checkpoint.path / WEIGHTS)}" for checkpoint in checkpoints)
+    whole = dataclasses.replace(request, extra=extra, views=views_of(request.recipe))
+    return run_training(whole, make_objective=make_objective, report=report)
+
+
+def distillation(source: Source, teachers: Sequence[Checkpoint], recipe: Recipe, plan: Plan) -> Distillation:
+    """The recipe's objective, with the projections its loss map needs."""
+    t = recipe.training
+    plain = CrossEntropy(
+        smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp, ib_weight=t.ib_loss_weight
     )
+    return Distillation(source, plain, recipe.distill, loss_map=loss_map(teachers, recipe, plan))
 
 
-def check_teacher(teacher: Checkpoint, plan: Plan) -> None:
-    """`InputError` unless the teacher takes the very points that the student takes, and names the same classes."""
-    if teacher.labels != plan.store.labels:
-        raise InputError(
-            "teacher knows other labels", where=teacher.path, expected=plan.store.labels, got=teacher.labels
+def loss_map(teachers: Sequence[Checkpoint], recipe: Recipe, plan: Plan) -> LossMap | None:
+    """The recipe's loss map for its student; None where nothing in it counts."""
+    entries = entries_in_use(recipe.distill)
+    if not entries:
+        return None
+    with torch.device("meta"):
+        student = create_model(
+            recipe.model.name, spec=plan.spec, classes=len(plan.store.labels), **recipe.model.options
         )
-    if teacher.spec.layout != plan.spec.layout or teacher.spec.shape != plan.spec.shape:
-        expected = f"{plan.spec.layout.name} {plan.spec.shape}"
-        got = f"{teacher.spec.layout.name} {teacher.spec.shape}"
-        raise InputError("teacher takes other points", where=teacher.path, expected=expected, got=got)
+    widths = [teacher.model.stage_widths() for teacher in teachers]
+    return LossMap(entries, student=student.stage_widths(), teachers=widths, seed=recipe.seed)
+
+
+def views_of(recipe: Recipe) -> Views | None:
+    """The augmentations that the run's epochs cycle through; None where each epoch draws its own."""
+    count = recipe.distill.cache_views
+    return Views(count, recipe.distill.cache_seed) if count else None
+
+
+def check_weights(recipe: Recipe, teachers: Sequence[Checkpoint]) -> None:
+    """`UsageError` unless there is one weight for each teacher, or none at all."""
+    got = len(recipe.distill.teacher_weights)
+    if got not in (0, len(teachers)):
+        raise UsageError(
+            "one weight for each teacher", where="distill.teacher_weights", expected=len(teachers), got=got
+        )
+
+
+def check_teachers(teachers: Sequence[Checkpoint], plan: Plan) -> None:
+    """`InputError` unless every teacher can read the points that the student gets, and names the same classes."""
+    for teacher in teachers:
+        if teacher.labels != plan.store.labels:
+            raise InputError(
+                "teacher knows other labels", where=teacher.path, expected=plan.store.labels, got=teacher.labels
+            )
+        if teacher.spec.layout != plan.spec.layout:
+            expected, got = plan.spec.layout.name, teacher.spec.layout.name
+            hint = "a teacher trained on a store of the student's layout"
+            raise InputError("teacher reads another layout", where=teacher.path, expected=expected, got=got, hint=hint)
+        if teacher.spec.channels != plan.spec.channels:
+            expected, got = f"{plan.spec.channels} axes", f"{teacher.spec.channels} axes"
+            raise InputError("teacher reads other points", where=teacher.path, expected=expected, got=got)
+        if teacher.spec.bodies > plan.spec.bodies:
+            hint = f"--set input.bodies={teacher.spec.bodies}; the model's option `bodies` says which it reads"
+            expected, got = f"at most {plan.spec.bodies} bodies", f"{teacher.spec.bodies} bodies"
+            raise InputError("teacher reads more bodies", where=teacher.path, expected=expected, got=got, hint=hint)

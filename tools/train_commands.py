@@ -83,7 +83,7 @@ def train(
 
 
 def distill(
-    teacher: Annotated[Path, typer.Option("--teacher", help="A trained run or checkpoint.")],
+    teacher: Annotated[list[Path], typer.Option("--teacher", help="A trained run or checkpoint; several: repeat it.")],
     store: options.Store,
     out: options.Out,
     model: ModelName = None,
@@ -98,7 +98,10 @@ def distill(
     verbose: options.Verbose = False,
     force: options.Force = False,
 ) -> None:
-    """Train a small model on labels and on a trained teacher's answers.
+    """Train a small model on labels, on trained teachers' answers and, by the recipe's loss map, on their stages.
+
+    Several teachers answer with the mean of their probabilities. A teacher may be of any size and read other streams or
+    another window than the student. The recipe's part `distill` says how the losses are weighed.
 
     Example: last-edge distill --teacher runs/shrec14/teacher --model last_lite_nano --store runs/shrec14/store
     --out runs/shrec14/student --recipe shrec17_kd
@@ -106,7 +109,9 @@ def distill(
     resolved = _resolve(recipe or "kd_nano", model, seed, set_)
     request = _request(store, out, resolved, device=device, threads=threads, force=force)
     if dry_run:
-        emit(_readable({"teacher": str(teacher)} | _preview(request), json), as_json=json)
+        from last_edge.distill.describe import describe_distillation
+
+        emit(_readable(describe_distillation(request, teacher) | _preview(request), json), as_json=json)
         return
     from last_edge.distill.run import run_distillation
     from last_edge.train.processes import is_first
@@ -231,7 +236,10 @@ def _readable(preview: dict[str, Any], json: bool) -> dict[str, Any]:
         return preview
     rates = "".join(f"\n  {epoch:4d}  {rate:.6f}" for epoch, rate in enumerate(preview["lr"]))
     recipe = "".join(f"\n  {line}" for line in preview["recipe"].splitlines())
-    return preview | {"lr": f"at the start of each epoch{rates}", "recipe": recipe}
+    lines = {
+        key: "".join(f"\n  {line}" for line in preview[key]) for key in ("teachers", "loss_map") if preview.get(key)
+    }
+    return preview | lines | {"lr": f"at the start of each epoch{rates}", "recipe": recipe}
 
 
 def _summary(final: dict[str, Any], out: Path) -> dict[str, Any]:

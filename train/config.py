@@ -86,7 +86,8 @@ class AugmentConfig:
     rotation_deg: about the vertical axis, uniform in +-; tilt_deg: about the other two. scale: factor in 1 +- scale.
     shear: off-diagonal entries in +-. crop: shortest share of the clip that is kept. warp: strength of time warping.
     noise_joint / _velocity / _bone: standard deviation added to each stream, in the model's units.
-    mirror: probability of exchanging left and right, joints and all. mask: share of joints hidden, up to.
+    mirror: probability of exchanging left and right, joints and all. mask: share of joints hidden, up to; those that
+    centre and scale the window always stay.
     """
 
     rotation_deg: float = 15.0
@@ -115,13 +116,53 @@ class ValidationConfig:
     select: str = "best"
 
 
+SOFT_LOSSES = ("kl", "dkd", "dist")
+STAGE_LOSSES = ("feature_mse", "attention_transfer", "rkd_distance", "rkd_angle")
+
+
+@dataclass
+class StageLoss:
+    """One line of the loss map: a student's stage learns from a teacher's. Stages are counted from 1.
+
+    loss: `feature_mse` through a 1x1 projection, `attention_transfer`, `rkd_distance` or `rkd_angle`.
+    of: which teacher, counted from 1 in the order given.
+    """
+
+    student: int
+    teacher: int
+    loss: str
+    weight: float = 1.0
+    of: int = 1
+
+
 @dataclass
 class DistillConfig:
-    """Weights of the distillation loss a * CE + b * tau^2 * KL(teacher || student), Hinton et al. 2015."""
+    """The distillation loss a * CE + b * soft + g * sum over `losses` of weight * stage loss.
+
+    soft: what the student's logits owe to the teacher's: `kl` (Hinton et al. 2015), `dkd` with `dkd_alpha` for the
+    target and `dkd_beta` for the other classes (Zhao et al. 2022), `dist` with `dist_beta` for the relations within a
+    clip and `dist_gamma` for those within a class (Huang et al. 2022). tau: temperature.
+    teacher_weights: of several teachers' probabilities, in the order given; empty counts all alike.
+    cache: `on` computes the teachers' answers once and keeps them on disk. That takes `cache_views`, how many
+    augmentations of each clip the epochs cycle through; 0 draws new ones every epoch. cache_seed draws them, whatever
+    the run's `seed`, so that runs can share them. cache_features: keep the feature maps that `losses` ask for, too.
+    """
 
     a: float = 0.3
     b: float = 0.7
     tau: float = 4.0
+    g: float = 1.0
+    soft: str = "kl"
+    losses: list[StageLoss] = field(default_factory=list)
+    dkd_alpha: float = 1.0
+    dkd_beta: float = 8.0
+    dist_beta: float = 1.0
+    dist_gamma: float = 1.0
+    teacher_weights: list[float] = field(default_factory=list)
+    cache: str = "off"
+    cache_views: int = 0
+    cache_seed: int = 0
+    cache_features: bool = False
 
 
 @dataclass

@@ -14,7 +14,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from last_edge.errors import InputError, UsageError
 from last_edge.names import did_you_mean
-from last_edge.train.config import ModelConfig, PretrainConfig, Recipe
+from last_edge.train.config import (
+    SOFT_LOSSES,
+    STAGE_LOSSES,
+    DistillConfig,
+    ModelConfig,
+    PretrainConfig,
+    Recipe,
+    StageLoss,
+)
 from last_edge.train.schedule import SCHEDULERS
 
 SHIPPED = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "distill" / "recipes")
@@ -23,6 +31,7 @@ LATER_KEYS = (
     "gradient_accumulation_steps", "restart_period", "restart_mult", "milestones", "gamma", "ib_loss_weight",
     "swa_start", "patience", "channels_last", "label_share",
 )  # fmt: skip
+FIRST_DISTILL_KEYS = ("a", "b", "tau")
 CHOICES: dict[str, tuple[str, ...]] = {
     "training.optimizer": ("sgd", "adamw"),
     "training.scheduler": SCHEDULERS,
@@ -32,6 +41,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "input.scale": ("limb", "none"),
     "pretrain.guide": ("random", "attention", "norm", "gradient"),
     "pretrain.decoder": ("pose", "points"),
+    "distill.soft": SOFT_LOSSES,
+    "distill.cache": ("off", "on"),
 }
 
 
@@ -88,6 +99,11 @@ def identity_of(recipe: Recipe) -> str:
         key: value
         for key, value in group.items()
         if key not in ("tensorboard", "init") and not (key in LATER_KEYS and value == default[key])
+    }
+    values["distill"] = {
+        key: value
+        for key, value in values["distill"].items()
+        if key in FIRST_DISTILL_KEYS or value != defaults["distill"][key]
     }
     if values["pretrain"] == defaults["pretrain"]:
         del values["pretrain"]
@@ -154,6 +170,20 @@ def _check_keys(values: dict[str, Any], schema: Any, where: str, prefix: str = "
         part = getattr(schema, key)
         if dataclasses.is_dataclass(part) and isinstance(value, dict):
             _check_keys(value, part, where, f"{prefix}{key}.")
+        if prefix + str(key) == "distill.losses":
+            _check_loss_map(value, where)
+
+
+def _check_loss_map(entries: Any, where: str) -> None:
+    """`UsageError` unless this is a list of mappings with the keys of `StageLoss`."""
+    needed = {field.name for field in dataclasses.fields(StageLoss) if field.default is dataclasses.MISSING}
+    example = "[{student: 3, teacher: 3, loss: feature_mse, weight: 1.0}]"
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UsageError("distill.losses is a list of mappings", where=where, expected=example, got=entries)
+    for entry in entries:
+        _check_keys(entry, StageLoss(1, 1, ""), where, "distill.losses.")
+        if not needed <= set(entry):
+            raise UsageError("an entry of distill.losses lacks a key", where=where, expected=example, got=entry)
 
 
 def _check_values(recipe: Recipe) -> None:
@@ -168,9 +198,7 @@ def _check_values(recipe: Recipe) -> None:
     _positive({"training.gradient_accumulation_steps": t.gradient_accumulation_steps})
     _not_below_zero({"training.warmup_epochs": t.warmup_epochs, "training.patience": t.patience})
     _not_below_zero({"seed": recipe.seed, "training.gradient_clip": t.gradient_clip, "training.mixup": t.mixup})
-    _positive(
-        {"distill.tau": recipe.distill.tau, "input.frames": recipe.input.frames, "input.bodies": recipe.input.bodies}
-    )
+    _positive({"input.frames": recipe.input.frames, "input.bodies": recipe.input.bodies})
     _not_below_zero({"training.workers": t.workers, "training.save_interval": t.save_interval})
     _share({"validation.fraction": v.fraction, "augment.mirror": a.mirror, "augment.mask": a.mask})
     _share({"training.ema_decay": t.ema_decay, "training.label_smoothing": t.label_smoothing, "augment.crop": a.crop})
@@ -178,6 +206,7 @@ def _check_values(recipe: Recipe) -> None:
     _positive({"training.label_share": t.label_share})
     _share({"training.label_share": t.label_share})
     _check_pretrain(recipe.pretrain)
+    _check_distill(recipe.distill)
     if t.ema_decay and t.swa_start:
         raise UsageError("training.ema_decay and training.swa_start exclude each other", hint="set one of them to 0")
 
@@ -189,6 +218,19 @@ def _check_pretrain(p: PretrainConfig) -> None:
     if p.ratio >= 1:
         raise UsageError("pretrain.ratio must be below 1", got=p.ratio)
     _not_below_zero({"pretrain.contrast": p.contrast, "pretrain.rotation_deg": p.rotation_deg})
+
+
+def _check_distill(d: DistillConfig) -> None:
+    _positive({"distill.tau": d.tau})
+    _positive({"distill.teacher_weights": min(d.teacher_weights, default=1.0)})
+    weights = {name: getattr(d, name) for name in ("a", "b", "g", "dkd_alpha", "dkd_beta", "dist_beta", "dist_gamma")}
+    weights |= {name: getattr(d, name) for name in ("cache_views", "cache_seed")}
+    _not_below_zero({f"distill.{name}": value for name, value in weights.items()})
+    for entry in d.losses:
+        if entry.loss not in STAGE_LOSSES:
+            raise UsageError("unknown stage loss", expected=did_you_mean(entry.loss, STAGE_LOSSES), got=entry.loss)
+        _positive({f"{name} of distill.losses": getattr(entry, name) for name in ("student", "teacher", "of")})
+        _not_below_zero({"weight of distill.losses": entry.weight})
 
 
 def _positive(values: dict[str, float]) -> None:

@@ -1,0 +1,53 @@
+"""What a distillation would do, in words and numbers, before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from last_edge.clips.store import ClipStore
+from last_edge.distill.loss_map import entries_in_use
+from last_edge.distill.run import check_teachers, check_weights, loss_map
+from last_edge.train.checkpoint import Checkpoint, load_checkpoint
+from last_edge.train.config import DistillConfig, StageLoss
+from last_edge.train.plan import make_plan
+from last_edge.train.run import Request
+
+
+def describe_distillation(request: Request, teachers: Sequence[Path]) -> dict[str, Any]:
+    """Teachers, loss and loss map of a request; raises what the run itself would raise about them."""
+    checkpoints = [load_checkpoint(path) for path in teachers]
+    plan = make_plan(ClipStore.open(request.store), request.recipe)
+    check_weights(request.recipe, checkpoints)
+    check_teachers(checkpoints, plan)
+    map_ = loss_map(checkpoints, request.recipe, plan)
+    projections = 0 if map_ is None else sum(parameter.numel() for parameter in map_.parameters())
+    return {
+        "teachers": [_teacher(path, checkpoint) for path, checkpoint in zip(teachers, checkpoints, strict=True)],
+        "loss": formula(request.recipe.distill),
+        "loss_map": [_entry(entry, len(checkpoints)) for entry in entries_in_use(request.recipe.distill)],
+        "projection_params": projections,
+    }
+
+
+def formula(config: DistillConfig) -> str:
+    """The loss with its weights."""
+    extra = {
+        "kl": "",
+        "dkd": f", alpha {config.dkd_alpha:g}, beta {config.dkd_beta:g}",
+        "dist": f", beta {config.dist_beta:g}, gamma {config.dist_gamma:g}",
+    }
+    text = f"{config.a:g} * cross entropy + {config.b:g} * {config.soft} (tau {config.tau:g}{extra[config.soft]})"
+    return text + (f" + {config.g:g} * loss map" if entries_in_use(config) else "")
+
+
+def _teacher(path: Path, checkpoint: Checkpoint) -> str:
+    spec = checkpoint.spec
+    params = sum(parameter.numel() for parameter in checkpoint.model.parameters())
+    return f"{path}: {checkpoint.card.name}, {params} parameters, {spec.frames} frames, {'+'.join(spec.streams)}"
+
+
+def _entry(entry: StageLoss, teachers: int) -> str:
+    whose = f" of teacher {entry.of}" if teachers > 1 else ""
+    return f"stage {entry.student} <- stage {entry.teacher}{whose}: {entry.weight:g} * {entry.loss}"
