@@ -28,7 +28,10 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class ModelCard:
-    """model.json: how to build the model again and what it was trained on."""
+    """model.json: how to build the model again and what it was trained on.
+
+    trunk_only: the weights are those of a pre-trained trunk; there is no classifier, and `classes` is 0.
+    """
 
     name: str
     options: dict[str, Any]
@@ -36,6 +39,7 @@ class ModelCard:
     input_sha256: str
     store_sha256: str
     units: str
+    trunk_only: bool = False
     schema_version: int = 1
 
 
@@ -124,11 +128,11 @@ def checkpoint_folder(path: Path, which: Which = "best") -> Path:
 def load_checkpoint(path: Path, which: Which = "best") -> Checkpoint:
     """Read a run's or a folder's checkpoint; the model is in eval mode on the CPU."""
     folder = checkpoint_folder(path, which)
-    card = records.load(ModelCard, folder / "model.json")
-    spec = records.load(InputSpec, folder / "input.json")
+    card, spec = read_card(folder)
     labels = records.load(Labels, folder / "labels.json").names
-    if spec.sha256 != card.input_sha256:
-        raise InputError("input.json is not the one the model was trained with", where=folder, got=spec.sha256)
+    if card.trunk_only:
+        hint = f"last-edge train --init {path} --model {card.name} --store STORE --out RUN"
+        raise InputError("this is a pre-trained trunk: it has no classifier yet", where=folder, hint=hint)
     if len(labels) != card.classes:
         raise InputError("labels.json does not fit the model", where=folder, expected=card.classes, got=len(labels))
     model = create_model(card.name, spec=spec, classes=card.classes, **card.options)
@@ -136,12 +140,28 @@ def load_checkpoint(path: Path, which: Which = "best") -> Checkpoint:
     return Checkpoint(folder, model.eval(), card, spec, labels)
 
 
-def load_weights(model: LandmarkModel, path: Path) -> None:
-    """Load safetensors into the model; `InputError` names what does not fit."""
+def read_card(folder: Path) -> tuple[ModelCard, InputSpec]:
+    """A checkpoint folder's model.json and input.json; `InputError` where they do not belong together."""
+    card = records.load(ModelCard, folder / "model.json")
+    spec = records.load(InputSpec, folder / "input.json")
+    if spec.sha256 != card.input_sha256:
+        raise InputError("input.json is not the one the model was trained with", where=folder, got=spec.sha256)
+    return card, spec
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """A safetensors file; `InputError` when it cannot be read."""
     try:
-        model.load_state_dict(load_file(path))
+        return load_file(path)
     except (SafetensorError, FileNotFoundError) as error:
         raise InputError("weights cannot be read", where=path, got=error) from error
+
+
+def load_weights(model: LandmarkModel, path: Path) -> None:
+    """Load safetensors into the model; `InputError` names what does not fit."""
+    tensors = read_tensors(path)
+    try:
+        model.load_state_dict(tensors)
     except RuntimeError as error:
         raise InputError("weights do not fit the model", where=path, got=str(error)[:400]) from error
 

@@ -43,7 +43,7 @@ def make_plan(store: ClipStore, recipe: Recipe) -> Plan:
     labelled = store.index.label >= 0
     train = _labelled(store.select(split="train"), labelled)
     own_val = _labelled(store.select(split="val"), labelled)
-    held = () if len(own_val) and not recipe.validation.subjects else _held_out(store, train, recipe)
+    held = () if len(own_val) and not recipe.validation.subjects else held_out(store, train, recipe)
     inside = np.isin(store.index.subject[train].astype(str), held)
     if not len(train[~inside]):
         splits = sorted(set(store.index.split.tolist()))
@@ -55,14 +55,27 @@ def make_plan(store: ClipStore, recipe: Recipe) -> Plan:
     test = _labelled(store.select(split="test"), labelled)
     spec = input_spec(store, recipe.input)
     check_points(store, spec)
-    return Plan(store, spec, train[~inside], val, test, held)
+    return Plan(store, spec, share_of_labels(store, train[~inside], recipe), val, test, held)
+
+
+def share_of_labels(store: ClipStore, clips: Clips, recipe: Recipe) -> Clips:
+    """`training.label_share` of the clips of each class, drawn by `seed`, at least one of each; in the order given."""
+    share, labels = recipe.training.label_share, store.index.label[clips]
+    if share == 1:
+        return clips
+    kept = np.zeros(len(clips), bool)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        count = max(1, math.floor(share * len(own) + 0.5))
+        kept[np.random.default_rng([recipe.seed, int(label)]).choice(own, count, replace=False)] = True
+    return clips[kept]
 
 
 def _labelled(clips: Clips, labelled: NDArray[np.bool_]) -> Clips:
     return clips[labelled[clips]]
 
 
-def _held_out(store: ClipStore, train: Clips, recipe: Recipe) -> tuple[str, ...]:
+def held_out(store: ClipStore, train: Clips, recipe: Recipe) -> tuple[str, ...]:
     """Training subjects kept for validation, in order."""
     known = sorted(set(store.index.subject[train].astype(str).tolist()))
     config = recipe.validation

@@ -19,11 +19,11 @@ class Progress:
 
 
 def validation_score(row: Row) -> list[float]:
-    """Of two epochs the one with the greater score is better: validation top-1, then the smaller loss."""
-    return [row["val_top1"], -row["val_loss"]]
+    """Of two epochs the one with the greater score is better: validation top-1 where there is one, the smaller loss."""
+    return [row.get("val_top1", 0.0), -row["val_loss"]]
 
 
 def epochs_since_best(history: list[Row]) -> int:
     """Epochs since the validation score was last as good as it ever was; 0 without validation."""
-    scores = [validation_score(row) for row in history if "val_top1" in row]
+    scores = [validation_score(row) for row in history if "val_loss" in row]
     return scores[::-1].index(max(scores)) if scores else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from last_edge.data.dataset import ClipDataset, epoch_order
 from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.files import write_text
 from last_edge.models import create_model, resolve_name
+from last_edge.models.landmark_model import LandmarkModel
 from last_edge.train import run_folder
 from last_edge.train.checkpoint import ModelCard, as_json, load_checkpoint, read_trainer
 from last_edge.train.config import AugmentConfig, Recipe
@@ -30,11 +32,14 @@ from last_edge.train.plan import Plan, make_plan
 from last_edge.train.processes import Processes
 from last_edge.train.progress import Row, epochs_since_best, validation_score
 from last_edge.train.recipe import dump_recipe, identity_of
+from last_edge.train.sums import NAMES
 from last_edge.train.tensorboard import TensorBoardLog
 from last_edge.train.trainer import Trainer
+from last_edge.train.trunk import Trunk, TrunkReport, read_trunk
 
 Report = Callable[[Row, int], None]
 MakeObjective = Callable[[Recipe, Plan, str], Objective]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class Request:
 
     extra: facts that make two runs different beyond the recipe, such as the teacher. views: fixed augmentations of each
     clip that the epochs cycle through, drawn by their own seed; None for new ones every epoch, drawn by the recipe's.
+    test: whether the test split is looked at in the end; False where runs are compared and one is to be chosen.
     """
 
     recipe: Recipe
@@ -60,6 +66,7 @@ class Request:
     force: bool = False
     extra: str = ""
     views: Views | None = None
+    test: bool = True
 
 
 def cross_entropy(recipe: Recipe, plan: Plan, device: str) -> Objective:
@@ -75,18 +82,22 @@ def silent(row: Row, epochs: int) -> None:
 
 
 def run_training(
-    request: Request, *, make_objective: MakeObjective = cross_entropy, report: Report = silent
+    request: Request,
+    *,
+    make_objective: MakeObjective = cross_entropy,
+    report: Report = silent,
+    kind: type[Run] | None = None,
 ) -> dict[str, Any]:
     """Train, or continue the same run, and test once. Returns the content of final.json.
 
     Under torchrun the processes share each step's clips, `batch_size` for each of them; the first one writes the run.
-    report: called with each epoch's row and the number of epochs. Raises `InterruptedRun` when stopped by a signal,
-    with a checkpoint saved.
+    report: called with each epoch's row and the number of epochs. kind: of run, `Run` unless named. Raises
+    `InterruptedRun` when stopped by a signal, with a checkpoint saved.
     """
     processes = Processes.join(request.device)
     try:
         with StopRequest() as stop:
-            run = Run(request, make_objective, report, processes)
+            run = (kind or Run)(request, make_objective, report, processes)
             run.train(stop)
             return processes.from_first(run.finish)
     finally:
@@ -102,20 +113,24 @@ class Run:
         self.request, self.recipe, self.report = request, request.recipe, report
         self.processes = processes or Processes()
         self.store = ClipStore.open(request.store)
-        self.plan = make_plan(self.store, self.recipe)
+        self.plan = self.make_plan()
+        self.trunk = self._trunk()
         if self.recipe.training.patience and not len(self.plan.val):
             hint = "--set validation.fraction=0.1, or --set training.patience=0"
             raise UsageError("early stopping needs validation clips", where="training.patience", hint=hint)
         self.batches = self._batches()
-        self.contents = self._contents()
         objective = make_objective(self.recipe, self.plan, request.device)
-        self.trainer = self._trainer(objective)
+        model, self.start = self._model()
+        self.contents = self._contents()
+        self.trainer = self._trainer(model, objective)
         self.clips = training_clips(self.plan, self.recipe, request.views)
         resume_from = self.processes.from_first(
             lambda: run_folder.claim(request.out, self.contents.identity, force=request.force)
         )
         if resume_from is not None:
             self._resume(resume_from)
+        elif self.start is not None and self.processes.first:
+            log.info("start: %s", self.start)
         wanted = self.recipe.training.tensorboard and self.processes.first
         self.board = TensorBoardLog(request.out) if wanted else None
 
@@ -132,25 +147,38 @@ class Run:
                 self._raise_stopped()
 
     def finish(self) -> dict[str, Any]:
-        """Test the chosen checkpoint and write final.json."""
-        chosen = load_checkpoint(self.request.out, "best")
-        final: dict[str, Any] = {
-            "model": chosen.card.name,
-            "params": sum(p.numel() for p in chosen.model.parameters()),
-            "checkpoint": chosen.path.name,
+        """Measure the chosen checkpoint and write final.json."""
+        final = self.facts() | self.measure()
+        with run_folder.room_on_disk(self.request.out):
+            write_text(self.request.out / run_folder.FINAL, as_json(final))
+        return final
+
+    def facts(self) -> dict[str, Any]:
+        """What was trained on what, and which checkpoint was chosen."""
+        return {
+            "model": self.contents.card.name,
+            "params": sum(parameter.numel() for parameter in self.trainer.model.parameters()),
+            "checkpoint": self.trainer.progress.best,
             "epochs": len(self.trainer.progress.history),
             "seed": self.recipe.seed,
             "store_sha256": self.store.sha256,
             "val_subjects": list(self.plan.val_subjects),
             "train_clips": len(self.plan.train),
+            **({} if self.start is None else {"init": self.start.as_dict()}),
         }
-        for name, clips in (("val", self.plan.val), ("test", self.plan.test)):
+
+    def measure(self) -> dict[str, Any]:
+        """Metrics of the chosen checkpoint on validation and, once, on test clips."""
+        chosen, measured = load_checkpoint(self.request.out, "best"), {}
+        for name, clips in (("val", self.plan.val), ("test", self.plan.test if self.request.test else ())):
             if len(clips):
-                logits = predict(chosen.model, self.store, clips, spec=chosen.spec)
-                final[name] = metrics_of(logits, self.store, clips)
-        with run_folder.room_on_disk(self.request.out):
-            write_text(self.request.out / run_folder.FINAL, as_json(final))
-        return final
+                logits = predict(chosen.model, self.store, np.asarray(clips), spec=chosen.spec)
+                measured[name] = metrics_of(logits, self.store, np.asarray(clips))
+        return measured
+
+    def make_plan(self) -> Plan:
+        """Who trains, who validates, who tests."""
+        return make_plan(self.store, self.recipe)
 
     def _step(self) -> int:
         return self.trainer.progress.step
@@ -171,10 +199,19 @@ class Run:
         stale = bool(patience) and epochs_since_best(self.trainer.progress.history) >= patience
         return self._step() >= self._total() or stale
 
-    def _trainer(self, objective: Objective) -> Trainer:
+    def _trunk(self) -> Trunk | None:
+        """What the model starts from, where the recipe names it."""
+        path, name = self.recipe.training.init, resolve_name(self.recipe.model.name)
+        return read_trunk(Path(path), model=name, spec=self.plan.spec) if path else None
+
+    def _model(self) -> tuple[LandmarkModel, TrunkReport | None]:
+        """The model as it starts, and what it took over."""
         torch.manual_seed(self.recipe.seed)
         options = self.recipe.model.options
-        model = create_model(self.recipe.model.name, spec=self.plan.spec, classes=len(self.store.labels), **options)
+        model = create_model(self.recipe.model.name, spec=self.plan.spec, classes=self.classes(), **options)
+        return model, None if self.trunk is None else self.trunk.into(model)
+
+    def _trainer(self, model: LandmarkModel, objective: Objective) -> Trainer:
         return Trainer(
             model,
             objective,
@@ -188,8 +225,25 @@ class Run:
     def _contents(self) -> run_folder.Contents:
         recipe = dump_recipe(self.recipe)
         identity = "\n".join([identity_of(self.recipe), self.store.sha256, self.request.extra])
+        identity += "" if self.trunk is None else f"\ninit {self.trunk.sha256}"
         identity += f"\nprocesses {self.processes.count}" if self.processes.count > 1 else ""
-        card = ModelCard(
+        facts = {"device": self.request.device, "threads": torch.get_num_threads(), "seed": self.recipe.seed}
+        facts |= {"processes": self.processes.count}
+        sha256 = hashlib.sha256(identity.encode()).hexdigest()
+        environment = describe_environment(**facts)
+        texts = {} if self.start is None else {"init.json": as_json(self.start.as_dict())}
+        card = self.card()
+        return run_folder.Contents(
+            card, self.plan.spec, self.store.labels[: card.classes], recipe, environment, sha256, texts
+        )
+
+    def classes(self) -> int:
+        """Width of the model's last layer."""
+        return len(self.store.labels)
+
+    def card(self) -> ModelCard:
+        """model.json of every checkpoint."""
+        return ModelCard(
             name=resolve_name(self.recipe.model.name),
             options=dict(self.recipe.model.options),
             classes=len(self.store.labels),
@@ -197,11 +251,6 @@ class Run:
             store_sha256=self.store.sha256,
             units=self.store.units,
         )
-        facts = {"device": self.request.device, "threads": torch.get_num_threads(), "seed": self.recipe.seed}
-        facts |= {"processes": self.processes.count}
-        sha256 = hashlib.sha256(identity.encode()).hexdigest()
-        environment = describe_environment(**facts)
-        return run_folder.Contents(card, self.plan.spec, self.store.labels, recipe, environment, sha256)
 
     def order(self) -> list[list[int]]:
         """This process's batches of the epoch that are still to come; the last, incomplete one is left out."""
@@ -225,25 +274,29 @@ class Run:
             yield points, labels
 
     def _end_epoch(self) -> None:
-        totals, training = self.trainer.end_epoch(), self.recipe.training
-        seen = max(totals["seen"], 1.0)
+        totals = self.trainer.end_epoch()
         row = {
             "epoch": self._step() // self.batches,
             "lr": float(self.trainer.optimizer.param_groups[0]["lr"]),
-            "loss": totals["loss"] / seen,
-            "train_top1": 100.0 * totals["hits"] / seen,
+            **self.learned(totals),
             "skipped": totals["skipped"],
             **({"overflow": totals["overflow"]} if self.trainer.scaler.is_enabled() else {}),
-            **self.processes.from_first(self._validate),
+            **self.processes.from_first(self.validate),
         }
         self.trainer.progress.history.append(row)
         self._choose(row)
         self._save()
         if self.board is not None:
             self.board.add(row)
-        self.report(row, training.epochs)
+        self.report(row, self.recipe.training.epochs)
 
-    def _validate(self) -> Row:
+    def learned(self, totals: dict[str, float]) -> Row:
+        """Means over the epoch's clips: the loss, its terms where the objective tells them, training top-1."""
+        seen = max(totals["seen"], 1.0)
+        means = {name: totals[name] / seen for name in ("loss", *(name for name in totals if name not in NAMES))}
+        return means | {"train_top1": 100.0 * totals["hits"] / seen}
+
+    def validate(self) -> Row:
         """Validation loss and top-1 of the weights that would be shipped."""
         if not len(self.plan.val):
             return {}
@@ -254,9 +307,9 @@ class Run:
         return {"val_loss": float(loss), "val_top1": 100.0 * float(np.mean(logits.argmax(1) == labels))}
 
     def _choose(self, row: Row) -> None:
-        """Mark this epoch as best: by validation top-1, then loss; or always, where the last is asked for."""
+        """Mark this epoch as best: by its validation score; or always, where the last is asked for."""
         progress = self.trainer.progress
-        by_score = self.recipe.validation.select == "best" and "val_top1" in row
+        by_score = self.recipe.validation.select == "best" and "val_loss" in row
         score = validation_score(row) if by_score else [row["epoch"], 0.0]
         if not progress.best_score or score >= progress.best_score:
             progress.best, progress.best_score = self._name(), score

@@ -7,9 +7,11 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from last_edge import records
 from last_edge.errors import MissingError, UsageError
@@ -26,6 +28,7 @@ from last_edge.train.checkpoint import (
     write_checkpoint,
 )
 from last_edge.train.trainer import Trainer
+from last_edge.train.trunk import trunk_of
 
 FINAL = "final.json"
 METRICS = "metrics.jsonl"
@@ -34,9 +37,16 @@ CHECKPOINTS = "checkpoints"
 BOARD = "tensorboard"
 
 
+class FinishedRun(UsageError):
+    """This very run, with these settings, has been done."""
+
+
 @dataclass(frozen=True)
 class Contents:
-    """What stays the same in every checkpoint of a run. identity: sha256 of all that a resume must share."""
+    """What stays the same in every checkpoint of a run. identity: sha256 of all that a resume must share.
+
+    texts: further files of each checkpoint, by name.
+    """
 
     card: ModelCard
     spec: InputSpec
@@ -44,6 +54,7 @@ class Contents:
     recipe: str
     environment: dict[str, Any]
     identity: str
+    texts: dict[str, str] = field(default_factory=dict)
 
 
 def claim(out: Path, identity: str, *, force: bool) -> Path | None:
@@ -60,7 +71,7 @@ def claim(out: Path, identity: str, *, force: bool) -> Path | None:
         hint = "the same flags to resume, another --out, or --force to start over"
         raise UsageError("this run was started with other settings", where=out, hint=hint)
     if pointer.finished and (out / FINAL).exists():
-        raise UsageError("this run is finished", where=out, hint="last-edge eval, another --out, or --force")
+        raise FinishedRun("this run is finished", where=out, hint="last-edge eval, another --out, or --force")
     return last
 
 
@@ -106,14 +117,24 @@ def save(out: Path, name: str, *, trainer: Trainer, contents: Contents, finished
     with room_on_disk(out):
         write_checkpoint(
             out / CHECKPOINTS / name,
-            weights=trainer.deployed(),
+            weights=shipped(trainer, contents.card),
             card=contents.card,
             spec=contents.spec,
             labels=contents.labels,
-            texts={RECIPE: contents.recipe, METRICS: history, "env.json": as_json(contents.environment)},
+            texts={
+                RECIPE: contents.recipe,
+                METRICS: history,
+                "env.json": as_json(contents.environment),
+                **contents.texts,
+            },
             trainer=state | {"identity": contents.identity},
         )
         records.save(RunPointer(best=progress.best or name, last=name, finished=finished), out / POINTER)
         write_text(out / METRICS, history)
         write_text(out / RECIPE, contents.recipe)
     prune(out, keep={name, progress.best or name, *keep})
+
+
+def shipped(trainer: Trainer, card: ModelCard) -> dict[str, Tensor]:
+    """The weights that a checkpoint holds for use: the whole model's, or its trunk's."""
+    return trunk_of(trainer.deployed()) if card.trunk_only else trainer.deployed()

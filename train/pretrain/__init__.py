@@ -1,0 +1,1 @@
+"""Pre-training: a trunk learns from clips without labels."""
