@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from last_edge.models.blocks.gates import JointAttention, MotionGate
-from last_edge.models.blocks.pointwise import FrameDepthwise, Pointwise, stacked_product
+from last_edge.models.blocks.pointwise import FrameDepthwise, Pointwise, spread_product, stacked_product
 from last_edge.models.blocks.spatial_gcn import SpatialGCN
 
 
@@ -51,6 +51,12 @@ def test_stacked_product_is_the_sum_over_graphs() -> None:
     own = torch.stack([graphs, 2 * graphs])
     scaled = torch.stack([defined[0], 2 * defined[1]])
     assert_same(stacked_product(own, groups), scaled, groups, graphs)
+
+
+def test_spread_product_is_each_graph_beside_the_other() -> None:
+    x, graphs = features(2, 4, 6, 5), features(2, 3, 5, 5)
+    defined = torch.cat([x @ graphs[:, k, None] for k in range(3)], dim=1)
+    assert_same(spread_product(graphs, x), defined, x, graphs)
 
 
 def test_subset_attention_reads_the_aggregated_groups() -> None:

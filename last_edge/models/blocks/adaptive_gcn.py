@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from last_edge.models.blocks.pointwise import Pointwise, channels_last, spread_product
 from last_edge.skeleton.graph import spatial_partition
 from last_edge.skeleton.layout import Layout
 
@@ -28,17 +29,15 @@ class AdaptiveGraphConv(nn.Module):
         super().__init__()
         self.register_buffer("fixed", torch.as_tensor(fixed, dtype=torch.float32), persistent=False)
         self.A_learned = nn.Parameter(torch.zeros_like(self.fixed[0]))
-        self.embed = nn.Conv2d(channels_in, max(NARROWEST, channels_in // REDUCTION), 1, bias=False)
-        self.conv = nn.Conv2d((len(self.fixed) + 2) * channels_in, channels_out, 1, bias=False)
+        self.embed = Pointwise(channels_in, max(NARROWEST, channels_in // REDUCTION))
+        self.conv = Pointwise((len(self.fixed) + 2) * channels_in, channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        count, channels, frames, joints = x.shape
-        shared = torch.cat([self.fixed, symmetric(self.A_learned)[None]]).to(x.dtype)
-        by_shared = (x @ shared.transpose(0, 1).flatten(1)).reshape(count, channels, frames, -1, joints).movedim(3, 1)
-        own = similarity(self.embed(x.mean(2, keepdim=True)).squeeze(2)).to(x.dtype)
-        by_own = (x.flatten(1, 2) @ own).reshape(count, 1, channels, frames, joints)
-        return self.conv(torch.cat([by_shared, by_own], dim=1).flatten(1, 2))  # type: ignore[no-any-return]
+        shared = torch.cat([self.fixed, symmetric(self.A_learned)[None]])
+        own = similarity(self.embed(channels_last(x).mean(1, keepdim=True).permute(0, 3, 1, 2)).squeeze(2))
+        graphs = torch.cat([shared.to(x.dtype).expand(len(x), -1, -1, -1), own.to(x.dtype)[:, None]], dim=1)
+        return self.conv(spread_product(graphs, x))  # type: ignore[no-any-return]
 
 
 def column_partition(layout: Layout, *, legacy: bool = False) -> NDArray[np.float32]:

@@ -62,4 +62,4 @@ class MeanHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        return self.fc(self.dropout(x.mean(dim=(2, 3))))  # type: ignore[no-any-return]
+        return self.fc(self.dropout(channels_last(x).mean(dim=(1, 2))))  # type: ignore[no-any-return]

@@ -57,4 +57,18 @@ def stacked_product(adjacency: Tensor, groups: Tensor) -> Tensor:
     stacked = adjacency.to(groups.dtype).movedim(-1, -3).transpose(-1, -2).flatten(-2)
     shape = (count, frames, joints, joints * subsets)
     graphs = stacked[:, None].expand(shape) if stacked.dim() == 3 else stacked.expand(shape)
-    return torch.bmm(graphs.reshape(count * frames, joints, -1), rows).unflatten(0, (count, frames)).permute(0, 3, 1, 2)
+    product = torch.bmm(graphs.reshape(count * frames, joints, -1), rows)
+    return product.reshape(count, frames, joints, -1).permute(0, 3, 1, 2)
+
+
+def spread_product(adjacency: Tensor, x: Tensor) -> Tensor:
+    """A_k^T x of every frame, all k side by side: A (N, K, V, V) as [v, w], (N, C, T, V) -> (N, K*C, T, V).
+
+    The companion of `stacked_product` for graphs that come before their convolution.
+    """
+    count, subsets, joints, _ = adjacency.shape
+    frames = x.shape[2]
+    rows = channels_last(x).reshape(count * frames, joints, -1)
+    spread = adjacency.to(x.dtype).permute(0, 3, 1, 2).reshape(count, 1, joints * subsets, joints)
+    graphs = spread.expand(count, frames, -1, -1).reshape(count * frames, joints * subsets, joints)
+    return torch.bmm(graphs, rows).reshape(count, frames, joints, -1).permute(0, 3, 1, 2)

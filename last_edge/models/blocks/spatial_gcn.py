@@ -50,5 +50,5 @@ class SpatialGCN(nn.Module):
 
     def _pooled(self, groups: Tensor, graph: Tensor) -> Tensor:
         """Mean over time and joints of each group once its graph is applied, (N, K*C): means first, being linear."""
-        over_time = groups.mean(2).unflatten(1, (self.subsets, -1))
+        over_time = groups.mean(2).reshape(len(groups), self.subsets, -1, groups.shape[3])
         return torch.einsum("kv,nkcv->nkc", graph.mean(2).to(groups.dtype), over_time).flatten(1)
