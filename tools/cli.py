@@ -15,6 +15,8 @@ from last_edge.tools import (
     doctor,
     export_commands,
     ntu_command,
+    parity_command,
+    pretrain_command,
     report_command,
     runtime_commands,
     train_commands,
@@ -54,8 +56,14 @@ def group(name: str, *, text: str, example: str, **functions: Any) -> typer.Type
 
 
 add(train_commands.train, train_commands.distill, train_commands.eval)
-add(export_commands.export, export_commands.quantize, export_commands.parity, export_commands.verify)
+add(export_commands.export, export_commands.quantize, parity_command.parity, export_commands.verify)
 add(runtime_commands.run, bench_command.bench, report_command.report, doctor.doctor)
+group(
+    "pretrain",
+    text="Pre-train a trunk without labels.",
+    example="last-edge pretrain maskclr --model last_lite_nano --store STORE --out RUN",
+    maskclr=pretrain_command.maskclr,
+)
 group(
     "data",
     text="Prepare, inspect and synthesise clip stores.",

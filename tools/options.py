@@ -21,3 +21,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, no
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Tracebacks and details.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+ModelName = Annotated[str | None, typer.Option("--model", help="Registered name; `last-edge models` lists them.")]
+Init = Annotated[
+    Path | None, typer.Option("--init", help="training.init: a run whose trunk the model starts from (`pretrain`).")
+]

@@ -48,6 +48,13 @@ def make_table(title: str, columns: dict[str, list[Any]]) -> Table:
     return table
 
 
+def markdown(columns: dict[str, list[Any]]) -> str:
+    """The same as a Markdown table."""
+    rows = zip(*columns.values(), strict=True)
+    lines = [list(columns), ["---"] * len(columns), *([str(cell) for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 @contextmanager
 def epoch_progress(title: str, *, quiet: bool) -> Iterator[Callable[[dict[str, float], int], None]]:
     """A progress bar over epochs with time left; yields the function that takes each epoch's row.
@@ -81,6 +88,7 @@ def epoch_progress(title: str, *, quiet: bool) -> Iterator[Callable[[dict[str, f
 
 def describe(row: dict[str, float]) -> str:
     """An epoch in a few words."""
-    text = f"loss {row['loss']:.3f}  train {row['train_top1']:.1f}%"
+    text = f"loss {row['loss']:.3f}"
+    text += f"  train {row['train_top1']:.1f}%" if "train_top1" in row else ""
     text += f"  val {row['val_top1']:.1f}%" if "val_top1" in row else ""
     return text + (f"  skipped {row['skipped']:.0f}" if row["skipped"] else "")

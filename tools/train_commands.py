@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from last_edge.errors import UsageError
 from last_edge.tools import options, train_flags
 from last_edge.tools.output import emit, epoch_progress, make_table
+from last_edge.tools.train_preview import make_request, preview, quoted, readable, resolve_recipe, summary
 
-if TYPE_CHECKING:
-    from last_edge.train.config import Recipe
-    from last_edge.train.run import Request
-
-
-ModelName = Annotated[str | None, typer.Option("--model", help="Registered name; `last-edge models` lists them.")]
 Which = Literal["best", "last", "final"]
 Precision = Literal["fp32", "int8"]
 WhichOption = Annotated[Which | None, typer.Option("--which", help="Of a run; default best.")]
@@ -25,8 +20,9 @@ WhichOption = Annotated[Which | None, typer.Option("--which", help="Of a run; de
 def train(
     store: train_flags.Store = None,
     out: train_flags.Out = None,
-    model: ModelName = None,
+    model: options.ModelName = None,
     recipe: options.RecipeName = None,
+    init: options.Init = None,
     set_: options.Set = None,
     more: train_flags.More = None,
     dataset: train_flags.Dataset = None,
@@ -63,15 +59,16 @@ def train(
         "model.name": model, "model.dropout": dropout, "seed": seed, "training.epochs": epochs,
         "training.batch_size": batch_size, "training.lr": lr, "training.min_lr": min_lr,
         "training.scheduler": scheduler, "training.weight_decay": weight_decay, "training.workers": workers,
+        "training.init": quoted(init),
     }  # fmt: skip
     typed = train_flags.Flags(
         values, recipe, (*(set_ or ()), *(more or ())), store, out, dataset, split_type, data_root, env, amp
     )
     choice = train_flags.choose(typed)
     train_flags.check_store(choice.store, None if store else dataset)
-    request = _request(choice.store, choice.out, choice.recipe, device=device, threads=threads, force=force)
+    request = make_request(choice.store, choice.out, choice.recipe, device=device, threads=threads, force=force)
     if dry_run:
-        emit(_readable(train_flags.describe(choice) | _preview(request), json), as_json=json)
+        emit(readable(train_flags.describe(choice) | preview(request), json), as_json=json)
         return
     from last_edge.train.processes import is_first
     from last_edge.train.run import run_training
@@ -79,15 +76,16 @@ def train(
     with epoch_progress("train", quiet=quiet or json or not is_first()) as report:
         final = run_training(request, report=report)
     if is_first():
-        emit(final if json else _summary(final, choice.out), as_json=json)
+        emit(final if json else summary(final, choice.out), as_json=json)
 
 
 def distill(
     teacher: Annotated[list[Path], typer.Option("--teacher", help="A trained run or checkpoint; several: repeat it.")],
     store: options.Store,
     out: options.Out,
-    model: ModelName = None,
+    model: options.ModelName = None,
     recipe: options.RecipeName = None,
+    init: options.Init = None,
     set_: options.Set = None,
     seed: options.Seed = None,
     device: options.Device = "auto",
@@ -106,12 +104,12 @@ def distill(
     Example: last-edge distill --teacher runs/shrec14/teacher --model last_lite_nano --store runs/shrec14/store
     --out runs/shrec14/student --recipe shrec17_kd
     """
-    resolved = _resolve(recipe or "kd_nano", model, seed, set_)
-    request = _request(store, out, resolved, device=device, threads=threads, force=force)
+    resolved = resolve_recipe(recipe or "kd_nano", model, seed, set_, init=init)
+    request = make_request(store, out, resolved, device=device, threads=threads, force=force)
     if dry_run:
         from last_edge.distill.describe import describe_distillation
 
-        emit(_readable(describe_distillation(request, teacher) | _preview(request), json), as_json=json)
+        emit(readable(describe_distillation(request, teacher) | preview(request), json), as_json=json)
         return
     from last_edge.distill.run import run_distillation
     from last_edge.train.processes import is_first
@@ -119,7 +117,7 @@ def distill(
     with epoch_progress("distill", quiet=quiet or json or not is_first()) as report:
         final = run_distillation(request, teacher, report=report)
     if is_first():
-        emit(final if json else _summary(final, out), as_json=json)
+        emit(final if json else summary(final, out), as_json=json)
 
 
 def eval(
@@ -186,69 +184,6 @@ def recipes_show(
     from last_edge.train.recipe import dump_recipe, load_recipe
 
     typer.echo(dump_recipe(load_recipe(name, overrides=set_ or [])), nl=False)
-
-
-def _resolve(recipe: str | None, model: str | None, seed: int | None, sets: list[str] | None) -> Recipe:
-    """A recipe with the flags' values under `--set`, which always wins."""
-    from last_edge.train.recipe import load_recipe, set_values
-
-    flags = set_values([("model.name", model), ("seed", seed)])
-    return load_recipe(recipe, overrides=[*flags, *(sets or [])])
-
-
-def _request(store: Path, out: Path, recipe: Recipe, *, device: str, threads: int, force: bool) -> Request:
-    import torch
-
-    from last_edge.train.device import resolve_device
-    from last_edge.train.run import Request
-
-    if threads:
-        torch.set_num_threads(threads)
-    return Request(recipe, store, out, device=resolve_device(device), force=force)
-
-
-def _preview(request: Request) -> dict[str, Any]:
-    """What a run would do: clip counts, validation subjects, learning rate at each epoch, the recipe as resolved."""
-    from last_edge.clips.store import ClipStore
-    from last_edge.models import create_model
-    from last_edge.train.plan import make_plan
-    from last_edge.train.recipe import dump_recipe
-    from last_edge.train.schedule import epoch_rates, final_rate, restarts
-
-    store, recipe = ClipStore.open(request.store), request.recipe
-    plan, training = make_plan(store, recipe), recipe.training
-    model = create_model(recipe.model.name, spec=plan.spec, classes=len(store.labels), **recipe.model.options)
-    return {
-        "clips": {"train": len(plan.train), "val": len(plan.val), "test": len(plan.test)},
-        "val_subjects": list(plan.val_subjects),
-        "params": sum(parameter.numel() for parameter in model.parameters()),
-        "effective_batch": training.batch_size * training.gradient_accumulation_steps,
-        "lr": [round(rate, 8) for rate in epoch_rates(training)],
-        "final_lr": round(final_rate(training), 8),
-        "restarts": restarts(training),
-        "recipe": dump_recipe(recipe),
-    }
-
-
-def _readable(preview: dict[str, Any], json: bool) -> dict[str, Any]:
-    """A preview for people: the rates as a column, one epoch a line."""
-    if json:
-        return preview
-    rates = "".join(f"\n  {epoch:4d}  {rate:.6f}" for epoch, rate in enumerate(preview["lr"]))
-    recipe = "".join(f"\n  {line}" for line in preview["recipe"].splitlines())
-    lines = {
-        key: "".join(f"\n  {line}" for line in preview[key]) for key in ("teachers", "loss_map") if preview.get(key)
-    }
-    return preview | lines | {"lr": f"at the start of each epoch{rates}", "recipe": recipe}
-
-
-def _summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
-    """The lines a person wants after a run."""
-    shown: dict[str, Any] = {"run": str(out), "model": final["model"], "params": final["params"]}
-    for part in ("val", "test"):
-        if part in final:
-            shown[part] = f"top-1 {final[part]['top1']}%  top-5 {final[part]['top5']}%  of {final[part]['n']} clips"
-    return shown
 
 
 def _evaluate(

@@ -137,7 +137,8 @@ def _parse_override(text: str) -> dict[str, Any]:
     key, equals, raw = text.partition("=")
     if not equals or not key:
         raise UsageError("--set needs KEY=VALUE", got=text, hint="--set training.lr=0.05")
-    value: Any = [_scalar(part) for part in raw.split(",")] if "," in raw and "[" not in raw else _scalar(raw)
+    listed = "," in raw and "[" not in raw and not raw.startswith(('"', "'"))
+    value: Any = [_scalar(part) for part in raw.split(",")] if listed else _scalar(raw)
     for part in reversed(key.split(".")):
         value = {part: value}
     return cast(dict[str, Any], value)

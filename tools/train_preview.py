@@ -1,0 +1,96 @@
+"""What the training commands share: resolving flags, saying what a run would do and what it did."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from last_edge.train.config import Recipe
+    from last_edge.train.plan import Plan
+    from last_edge.train.run import Request
+
+
+def resolve_recipe(
+    recipe: str | None, model: str | None, seed: int | None, sets: list[str] | None, *, init: Path | None = None
+) -> Recipe:
+    """A recipe with the flags' values under `--set`, which always wins."""
+    from last_edge.train.recipe import load_recipe, set_values
+
+    flags = set_values([("model.name", model), ("seed", seed), ("training.init", quoted(init))])
+    return load_recipe(recipe, overrides=[*flags, *(sets or [])])
+
+
+def quoted(path: Path | None) -> str | None:
+    """A path as a recipe value, whatever characters it has."""
+    return None if path is None else json.dumps(str(path))
+
+
+def make_request(store: Path, out: Path, recipe: Recipe, *, device: str, threads: int, force: bool) -> Request:
+    """A run's request, on the device and with the processor threads that the flags ask for."""
+    import torch
+
+    from last_edge.train.device import resolve_device
+    from last_edge.train.run import Request
+
+    if threads:
+        torch.set_num_threads(threads)
+    return Request(recipe, store, out, device=resolve_device(device), force=force)
+
+
+def preview(request: Request) -> dict[str, Any]:
+    """What a training would do; what it would take over from another run, where it starts from one."""
+    from last_edge.clips.store import ClipStore
+    from last_edge.train.plan import make_plan
+
+    store = ClipStore.open(request.store)
+    return foresee(request.recipe, make_plan(store, request.recipe), classes=len(store.labels))
+
+
+def foresee(recipe: Recipe, plan: Plan, *, classes: int) -> dict[str, Any]:
+    """A run's clip counts, validation subjects, start, learning rate at each epoch, and the recipe as resolved."""
+    from last_edge.models import create_model, resolve_name
+    from last_edge.train.recipe import dump_recipe
+    from last_edge.train.schedule import epoch_rates, final_rate, restarts
+    from last_edge.train.trunk import read_trunk
+
+    training = recipe.training
+    model = create_model(recipe.model.name, spec=plan.spec, classes=classes, **recipe.model.options)
+    name, start = resolve_name(recipe.model.name), Path(training.init)
+    trunk = read_trunk(start, model=name, spec=plan.spec) if training.init else None
+    return {
+        "clips": {"train": len(plan.train), "val": len(plan.val), "test": len(plan.test)},
+        "val_subjects": list(plan.val_subjects),
+        "params": sum(parameter.numel() for parameter in model.parameters()),
+        **({} if trunk is None else {"init": str(trunk.into(model))}),
+        "effective_batch": training.batch_size * training.gradient_accumulation_steps,
+        "lr": [round(rate, 8) for rate in epoch_rates(training)],
+        "final_lr": round(final_rate(training), 8),
+        "restarts": restarts(training),
+        "recipe": dump_recipe(recipe),
+    }
+
+
+def readable(preview: dict[str, Any], as_json: bool) -> dict[str, Any]:
+    """A preview for people: the rates as a column, one epoch a line."""
+    if as_json:
+        return preview
+    rates = "".join(f"\n  {epoch:4d}  {rate:.6f}" for epoch, rate in enumerate(preview["lr"]))
+    recipe = "".join(f"\n  {line}" for line in preview["recipe"].splitlines())
+    lines = {
+        key: "".join(f"\n  {line}" for line in preview[key]) for key in ("teachers", "loss_map") if preview.get(key)
+    }
+    return preview | lines | {"lr": f"at the start of each epoch{rates}", "recipe": recipe}
+
+
+def summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
+    """The lines a person wants after a run."""
+    shown: dict[str, Any] = {"run": str(out), "model": final["model"], "params": final["params"]}
+    if "init" in final:
+        start = final["init"]
+        shown["init"] = f"{start['run']}: {len(start['loaded'])} tensors taken over, {len(start['fresh'])} new"
+    for part in ("val", "test"):
+        if part in final:
+            shown[part] = f"top-1 {final[part]['top1']}%  top-5 {final[part]['top5']}%  of {final[part]['n']} clips"
+    return shown
