@@ -40,4 +40,4 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         query, key, value = (part.float() if part.dtype != torch.float64 else part for part in (query, key, value))
         query, key = nn.functional.elu(query) + 1, nn.functional.elu(key) + 1
         weight = (query * key.sum(-2, keepdim=True)).sum(-1, keepdim=True)
-        return query @ (key.transpose(-1, -2) @ value) / weight.clamp(min=SMALLEST_NORMALISER)
+        return query @ (key.transpose(-1, -2).contiguous() @ value) / weight.clamp(min=SMALLEST_NORMALISER)
