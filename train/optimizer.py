@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from last_edge.errors import UsageError
 from last_edge.train.config import TrainingConfig
 
 NORMS = (_BatchNorm, nn.LayerNorm)
 FREE_SCALARS = ("alpha", "edge", "pool_gate", "A_learned", "stream_weights")
+FUSED_ON = ("cpu", "cuda")
 
 
 def decay_groups(model: nn.Module) -> dict[str, list[str]]:
@@ -33,9 +37,25 @@ def build_optimizer(
         {"params": _grouped(modules, "decay"), "weight_decay": training.weight_decay},
         {"params": _grouped(modules, "no_decay"), "weight_decay": 0.0},
     ]
+    fused = resolve_fused(training.fused, next(model.parameters()).device.type)
     if training.optimizer == "adamw":
-        return torch.optim.AdamW(parts, lr=training.lr)
-    return torch.optim.SGD(parts, lr=training.lr, momentum=training.momentum, nesterov=training.nesterov)
+        return torch.optim.AdamW(parts, lr=training.lr, fused=fused)
+    return torch.optim.SGD(parts, lr=training.lr, momentum=training.momentum, nesterov=training.nesterov, fused=fused)
+
+
+def resolve_fused(fused: str, kind: str) -> bool | None:
+    """Whether one call moves all weights; None leaves torch the choice among its other ways."""
+    if fused == "on" and kind not in FUSED_ON:
+        hint = "--set training.fused=auto"
+        raise UsageError("no fused optimiser on this device", expected=", ".join(FUSED_ON), got=kind, hint=hint)
+    return True if fused != "off" and kind in FUSED_ON else None
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Continue from a saved state; fused or not is as the optimiser was built, not as the state's was."""
+    built = [group["fused"] for group in optimizer.param_groups]
+    groups = [group | {"fused": fused} for group, fused in zip(state["param_groups"], built, strict=True)]
+    optimizer.load_state_dict(state | {"param_groups": groups})
 
 
 def _grouped(modules: list[nn.Module], group: str) -> list[nn.Parameter]:

@@ -36,6 +36,7 @@ from last_edge.train.sums import NAMES
 from last_edge.train.tensorboard import TensorBoardLog
 from last_edge.train.trainer import Trainer
 from last_edge.train.trunk import Trunk, TrunkReport, read_trunk
+from last_edge.train.waiting import LoopClock
 
 Report = Callable[[Row, int], None]
 MakeObjective = Callable[[Recipe, Plan, str], Objective]
@@ -133,11 +134,12 @@ class Run:
             log.info("start: %s", self.start)
         wanted = self.recipe.training.tensorboard and self.processes.first
         self.board = TensorBoardLog(request.out) if wanted else None
+        self.clock = LoopClock()
 
     def train(self, stop: StopRequest) -> None:
         """Learn until the last epoch is done, patience is over or a stop is wanted."""
         while not self._done():
-            for points, labels in self._rest_of_epoch():
+            for points, labels in self.clock.timed(self.rest_of_epoch()):
                 self.trainer.step(points, labels)
                 if self._step() % self.batches and self.trainer.between_windows and self.processes.any(stop.wanted):
                     self._save()
@@ -260,7 +262,8 @@ class Run:
         places = range(done * count + self.processes.rank, self.batches * count, count)
         return [order[place * size : (place + 1) * size].tolist() for place in places]
 
-    def _rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of the running epoch that are still to come: points (N, ...) and labels (N,)."""
         self.clips.epoch = self._step() // self.batches
         self.trainer.model.train()
         for points, labels, clips in DataLoader(
@@ -274,7 +277,8 @@ class Run:
             yield points, labels
 
     def _end_epoch(self) -> None:
-        totals = self.trainer.end_epoch()
+        totals, training = self.trainer.end_epoch(), self.recipe.training
+        timing = self.clock.read(training.batch_size * self.processes.count)
         row = {
             "epoch": self._step() // self.batches,
             "lr": float(self.trainer.optimizer.param_groups[0]["lr"]),
@@ -288,7 +292,9 @@ class Run:
         self._save()
         if self.board is not None:
             self.board.add(row)
-        self.report(row, self.recipe.training.epochs)
+        if self.processes.first:
+            run_folder.log_timing(self.request.out, {"epoch": row["epoch"]} | timing)
+        self.report(row | timing, training.epochs)
 
     def learned(self, totals: dict[str, float]) -> Row:
         """Means over the epoch's clips: the loss, its terms where the objective tells them, training top-1."""

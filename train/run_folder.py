@@ -32,6 +32,7 @@ from last_edge.train.trunk import trunk_of
 
 FINAL = "final.json"
 METRICS = "metrics.jsonl"
+TIMING = "timing.jsonl"
 RECIPE = "recipe.yaml"
 CHECKPOINTS = "checkpoints"
 BOARD = "tensorboard"
@@ -79,7 +80,7 @@ def _make_room(out: Path, *, force: bool) -> None:
     """Empty `out` of an earlier run; refuse a folder with anything else in it."""
     if not _only_begun(out):
         check_free(out, force=force, marker=POINTER)
-    for name in (POINTER, FINAL, METRICS, RECIPE):
+    for name in (POINTER, FINAL, METRICS, TIMING, RECIPE):
         (out / name).unlink(missing_ok=True)
         partial_name(out / name).unlink(missing_ok=True)
     if (out / CHECKPOINTS).is_dir():
@@ -138,3 +139,9 @@ def save(out: Path, name: str, *, trainer: Trainer, contents: Contents, finished
 def shipped(trainer: Trainer, card: ModelCard) -> dict[str, Tensor]:
     """The weights that a checkpoint holds for use: the whole model's, or its trunk's."""
     return trunk_of(trainer.deployed()) if card.trunk_only else trainer.deployed()
+
+
+def log_timing(out: Path, row: dict[str, float]) -> None:
+    """Add an epoch's speed to timing.jsonl; kept apart from metrics.jsonl, which a repeated run gives again."""
+    with room_on_disk(out), (out / TIMING).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(row) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from last_edge.errors import UsageError
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.train.averages import EqualAverage, WeightAverage
+from last_edge.train.compiled import compile_body, uncompiled
 from last_edge.train.config import TrainingConfig
 from last_edge.train.objective import Objective, helpers_of, parts_of
-from last_edge.train.optimizer import build_optimizer
+from last_edge.train.optimizer import build_optimizer, load_optimizer
 from last_edge.train.processes import Processes
 from last_edge.train.progress import Progress
 from last_edge.train.schedule import learning_rate
@@ -54,6 +55,8 @@ class Trainer:
         self.processes.unite(self.model, device)
         if training.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if training.compile:
+            compile_body(self.model, device=device, processes=self.processes)
         self.objective, self.training, self.seed, self.device = objective, training, seed, device
         self.helpers = helpers_of(objective).to(device)
         self.processes.unite(self.helpers, device)
@@ -179,7 +182,8 @@ class Trainer:
         raw = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.model.load_state_dict(self.deployed())
         try:
-            yield self.model
+            with uncompiled() if self.training.compile else nullcontext():
+                yield self.model
         finally:
             self.model.load_state_dict(raw)
 
@@ -200,7 +204,7 @@ class Trainer:
         """Continue from a saved `state`."""
         self.model.load_state_dict(state["model"])
         self.helpers.load_state_dict(state.get("helpers", {}))
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
