@@ -20,15 +20,24 @@ SUMMARY = ("top1", "top3", "top5", "mean_class", "ece", "n")
 
 
 def evaluate_bundle(
-    bundle: Bundle | Path, store: ClipStore, *, split: str = "test", precision: str = "fp32", threads: int = 1
+    bundle: Bundle | Path,
+    store: ClipStore,
+    *,
+    split: str = "test",
+    precision: str = "fp32",
+    threads: int = 1,
+    merge_at: str = "",
 ) -> dict[str, Any]:
-    """Metrics of one precision's graph on a split; shares in percent. `InputError` when store and bundle differ."""
+    """Metrics of one precision's graph on a split; shares in percent. `InputError` when store and bundle differ.
+
+    merge_at: see `last_edge.train.metrics.merged`.
+    """
     bundle = Bundle.open(bundle) if isinstance(bundle, Path) else bundle
     check_store(bundle, store)
     clips = labelled_clips(store, split)
     graph = checked_graph(bundle, precision)
     logits = logits_of(graph, plain_batch(store, clips, bundle.manifest.input), threads=threads)
-    return metrics_of(logits, store, clips)
+    return metrics_of(logits, store, clips, merge_at=merge_at)
 
 
 def checked_graph(bundle: Bundle, precision: str) -> bytes:

@@ -126,6 +126,9 @@ def eval(
     split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
     precision: Annotated[Precision | None, typer.Option("--precision", help="Of a bundle; default fp32.")] = None,
     which: WhichOption = None,
+    merge_at: Annotated[
+        str, typer.Option("--merge-at", help="Add up classes whose names agree before the last such text, as ', '.")
+    ] = "",
     threads: options.Threads = 1,
     json: options.Json = False,
     verbose: options.Verbose = False,
@@ -137,7 +140,8 @@ def eval(
     from last_edge.clips.store import ClipStore
 
     opened = ClipStore.open(store)
-    metrics = _evaluate(artefact, opened, split=split, precision=precision, which=which, threads=threads)
+    how = {"split": split, "threads": threads, "merge_at": merge_at}
+    metrics = _evaluate(artefact, opened, precision=precision, which=which, how=how)
     emit(metrics, as_json=json, table=lambda: _metrics_table(metrics))
 
 
@@ -187,7 +191,7 @@ def recipes_show(
 
 
 def _evaluate(
-    artefact: Path, store: Any, *, split: str, precision: Precision | None, which: Which | None, threads: int
+    artefact: Path, store: Any, *, precision: Precision | None, which: Which | None, how: dict[str, Any]
 ) -> dict[str, Any]:
     if (artefact / "manifest.json").exists() or artefact.suffix == ".last":
         from last_edge.bundle import Bundle
@@ -196,7 +200,7 @@ def _evaluate(
         if which is not None:
             raise UsageError("--which names a checkpoint of a run; this is a bundle", where=artefact)
         bundle = Bundle.open(artefact)
-        return evaluate_bundle(bundle, store, split=split, precision=precision or "fp32", threads=threads)
+        return evaluate_bundle(bundle, store, precision=precision or "fp32", **how)
     import torch
 
     from last_edge.train.evaluate import evaluate_run
@@ -204,8 +208,8 @@ def _evaluate(
     if precision == "int8":
         hint = "last-edge export, last-edge quantize, then eval BUNDLE --precision int8"
         raise UsageError("a run has no INT8 file", where=artefact, hint=hint)
-    torch.set_num_threads(max(threads, 1))
-    return evaluate_run(artefact, store, split=split, which=which or "best")
+    torch.set_num_threads(max(how.pop("threads"), 1))
+    return evaluate_run(artefact, store, which=which or "best", **how)
 
 
 def _metrics_table(metrics: dict[str, Any]) -> Any:

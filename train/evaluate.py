@@ -34,9 +34,12 @@ def predict(
     return np.asarray(torch.cat(parts).numpy())
 
 
-def evaluate_run(path: Path, store: ClipStore, *, split: str = "test", which: Which = "best") -> dict[str, Any]:
-    """Metrics of a run's checkpoint on a split of a store."""
+def evaluate_run(
+    path: Path, store: ClipStore, *, split: str = "test", which: Which = "best", merge_at: str = ""
+) -> dict[str, Any]:
+    """Metrics of a run's checkpoint on a split of a store. merge_at: see `last_edge.train.metrics.merged`."""
     checkpoint = load_checkpoint(path, which)
     clips = labelled_clips(store, split)
     check_fits(store, checkpoint.spec, checkpoint.labels)
-    return metrics_of(predict(checkpoint.model, store, clips, spec=checkpoint.spec), store, clips)
+    logits = predict(checkpoint.model, store, clips, spec=checkpoint.spec)
+    return metrics_of(logits, store, clips, merge_at=merge_at)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
+from last_edge.errors import UsageError
 
 Logits = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -55,10 +56,28 @@ def confusion(logits: Logits, labels: Labels) -> NDArray[np.int64]:
     return table
 
 
-def metrics_of(logits: Logits, store: ClipStore, clips: Labels) -> dict[str, Any]:
-    """Metrics of logits (n, K) for those clips of a store."""
+def metrics_of(logits: Logits, store: ClipStore, clips: Labels, *, merge_at: str = "") -> dict[str, Any]:
+    """Metrics of logits (n, K) for those clips of a store. merge_at: score coarser classes, see `merged`."""
+    labels, names = store.index.label[clips], store.labels
+    if merge_at:
+        logits, labels, names = merged(logits, labels, names, at=merge_at)
     subjects = store.index.subject[clips].astype(str).tolist()
-    return classification_metrics(logits, store.index.label[clips], subjects=subjects, label_names=store.labels)
+    return classification_metrics(logits, labels, subjects=subjects, label_names=names)
+
+
+def merged(logits: Logits, labels: Labels, names: Sequence[str], *, at: str) -> tuple[Logits, Labels, tuple[str, ...]]:
+    """Classes whose names agree before the last `at` become one, whose probability is the sum of theirs.
+
+    logits (n, K), labels (n,), K names -> the same three with fewer classes, in order of first appearance.
+    `UsageError` when nothing would be merged.
+    """
+    coarse = [name.rpartition(at)[0] or name for name in names]
+    kept = tuple(dict.fromkeys(coarse))
+    if len(kept) == len(names):
+        raise UsageError(f"no two labels agree before {at!r}", got=tuple(names)[:3])
+    place = np.asarray([kept.index(name) for name in coarse])
+    sums = np.stack([softmax(logits)[:, place == index].sum(axis=1) for index in range(len(kept))], axis=1)
+    return np.log(np.maximum(sums, np.finfo(np.float32).tiny)), place[labels], kept
 
 
 def classification_metrics(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from last_edge.train.metrics import calibration_error, classification_metrics, confusion, ranks, top_k
+from last_edge.errors import UsageError
+from last_edge.train.metrics import calibration_error, classification_metrics, confusion, merged, ranks, top_k
 
 LOGITS = np.array([[3, 2, 1, 0], [0, 3, 2, 1], [1, 0, 3, 2], [2, 1, 0, 3]], np.float32)
 LABELS = np.array([0, 2, 3, 1])
@@ -40,3 +41,13 @@ def test_per_subject_and_per_class() -> None:
     assert got["per_subject"] == {"a": 50.0, "b": 0.0}
     assert got["per_class"] == {"w": 100.0, "x": 0.0, "y": 0.0, "z": 0.0}
     assert (got["top1"], got["n"], got["mean_class"]) == (25.0, 4, 25.0)
+
+
+def test_merged_classes_add_their_probabilities() -> None:
+    logits = np.log(np.asarray([[0.3, 0.3, 0.4], [0.1, 0.2, 0.7]], np.float32))
+    names = ("grab, one finger", "grab, whole hand", "tap")
+    coarse, labels, kept = merged(logits, np.asarray([1, 2]), names, at=", ")
+    np.testing.assert_allclose(np.exp(coarse), [[0.6, 0.4], [0.3, 0.7]], rtol=1e-5)
+    assert labels.tolist() == [0, 1] and kept == ("grab", "tap")
+    with pytest.raises(UsageError, match="no two labels agree"):
+        merged(logits, np.asarray([1, 2]), ("a", "b", "c"), at=", ")
