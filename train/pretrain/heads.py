@@ -36,7 +36,7 @@ class PointDecoder(nn.Module):
         """See the class."""
         bodies, axes = self.spec.bodies, self.spec.channels
         made = self.linear(features.permute(0, 2, 3, 1)).unflatten(3, (bodies, axes, self.each))
-        points = made.permute(0, 3, 1, 5, 2, 4).flatten(2, 3)[:, :, : self.spec.frames]
+        points: Tensor = made.permute(0, 3, 1, 5, 2, 4).flatten(2, 3)[:, :, : self.spec.frames]
         return points[:, 0] if bodies == 1 else points
 
 

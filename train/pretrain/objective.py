@@ -12,7 +12,7 @@ from last_edge.train.config import PretrainConfig
 from last_edge.train.pretrain.heads import PointDecoder, PoseDecoder, projector
 from last_edge.train.pretrain.losses import masked_error, nt_xent
 from last_edge.train.pretrain.masks import CellMasks
-from last_edge.train.pretrain.saliency import check_guide, saliency_of
+from last_edge.train.pretrain.saliency import check_guide, reads_first_body_alone, saliency_of
 
 
 class MaskCLR:
@@ -21,7 +21,7 @@ class MaskCLR:
     Points are normalised first, whole, so that what is hidden moves neither centre nor scale. Each view is then turned
     and scaled about the centre and loses its own cells. A hidden point is missing: 0 in every stream, as is any point
     that a tracker lost, so the trunk meets nothing here that it will not meet in service. Only points that are hidden
-    and were seen count in the reconstruction.
+    and were seen, of bodies that the model reads, count in the reconstruction.
     """
 
     def __init__(self, model: LandmarkModel, config: PretrainConfig, *, clamp: float) -> None:
@@ -52,9 +52,12 @@ class MaskCLR:
             streams = self._clamped(model.front.streams(joint * visible, visible))
         maps, logits = model.features_and_logits(streams)
         predicted = self._helper("decoder")(maps[-1])
-        reconstruction = masked_error(predicted, self._clamped(joint), seen * hidden)
+        counts = seen * hidden
+        if joint.dim() == 5 and reads_first_body_alone(model):
+            counts[:, 1:] = 0
+        reconstruction = masked_error(predicted, self._clamped(joint), counts)
         contrast = self._contrast(maps[-1])
-        self.parts = {"reconstruction": reconstruction, "contrast": contrast}
+        self.parts = {"reconstruction": reconstruction.detach(), "contrast": contrast.detach()}
         return reconstruction + self.config.contrast * contrast, logits[: len(points)]
 
     def _helper(self, name: str) -> nn.Module:
@@ -98,8 +101,8 @@ class MaskCLR:
         return masks(priority).reshape(*joint.shape[:-1], 1)  # type: ignore[no-any-return]
 
     def _contrast(self, features: Tensor) -> Tensor:
-        projected = self._helper("projector")(features.mean(dim=(2, 3)))
-        return nt_xent(*projected.chunk(2), self.config.temperature)
+        one, other = self._helper("projector")(features.mean(dim=(2, 3))).chunk(2)
+        return nt_xent(one, other, self.config.temperature)
 
 
 def _decoder(model: LandmarkModel, config: PretrainConfig) -> nn.Module:

@@ -39,7 +39,7 @@ def feature_gradient(model: LandmarkModel, streams: Tensor) -> Tensor:
         streams = streams.detach().requires_grad_()
         feature = model.features_and_logits(streams)[0][-1].float().mean(dim=(2, 3))
         (gradient,) = torch.autograd.grad(feature.square().sum() / 2, streams)
-    lengths = gradient.float().norm(dim=-3)
+    lengths: Tensor = gradient.float().norm(dim=-3)
     return lengths if lengths.dim() == 3 else lengths.sum(1)
 
 
@@ -57,14 +57,18 @@ def joint_attention(model: LandmarkModel, streams: Tensor) -> Tensor:
     return _at_frames(_by_clip(rows, model, streams), streams)
 
 
+def reads_first_body_alone(model: LandmarkModel) -> bool:
+    """Whether a model's option leaves every body but the first unread."""
+    return getattr(getattr(model.body, "options", None), "bodies", "") == "first"
+
+
 def _attentions(model: LandmarkModel) -> list[JointAttention]:
     return [module for module in model.modules() if isinstance(module, JointAttention)]
 
 
 def _by_clip(rows: Tensor, model: LandmarkModel, streams: Tensor) -> Tensor:
     """Mean over the rows of one clip: rows are ordered by stream (where each is read alone), clip, body."""
-    first_only = getattr(getattr(model.body, "options", None), "bodies", "") == "first"
-    bodies = 1 if streams.dim() == 4 or first_only else streams.shape[1]
+    bodies = 1 if streams.dim() == 4 or reads_first_body_alone(model) else streams.shape[1]
     return rows.reshape(-1, len(streams), bodies, *rows.shape[1:]).mean(dim=(0, 2))
 
 
