@@ -80,7 +80,7 @@ def bundle_parity(
     """
     bundle = Bundle.open(path)
     graphs = {precision: checked_graph(bundle, precision) for precision in bundle.precisions}
-    model = None if run is None else _same_model(bundle, run)
+    model = None if run is None else same_model(bundle, run)
     points = bundle.golden.points
     golden = {name: logits_of(graph, points) for name, graph in graphs.items()}
     golden["torch"] = bundle.golden.logits["torch"] if model is None else torch_logits(model, points)
@@ -95,7 +95,7 @@ def bundle_parity(
     return (*rows, *parity_rows(logits, on=split))
 
 
-def _same_model(bundle: Bundle, run: Path) -> nn.Module:
+def same_model(bundle: Bundle, run: Path) -> nn.Module:
     """The run's model; `InputError` when its weights are not those of the bundle."""
     from last_edge.train.checkpoint import load_checkpoint
 

@@ -1,4 +1,4 @@
-"""`last-edge export | quantize | parity | verify`: from a run to a bundle, and the proof of what it says."""
+"""`last-edge export | quantize | verify`: from a run to a bundle, and the proof of what it says."""
 
 from __future__ import annotations
 
@@ -90,28 +90,6 @@ def quantize(
         bundle, opened, options=chosen, count=clips, seed=seed, split=split, threads=threads, force=force
     )
     _show(manifest, bundle, json=json)
-
-
-def parity(
-    bundle: BundlePath,
-    store: MeasureOn = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Its run, to compare torch on the store too.")] = None,
-    split: Split = "test",
-    threads: options.Threads = 1,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-) -> None:
-    """Compare torch, FP32 and INT8: largest difference of logits and share of equal answers. Fails with exit code 4.
-
-    Example: last-edge parity runs/shrec14/bundle --store runs/shrec14/store --run runs/shrec14/student
-    """
-    from last_edge.export.parity import bundle_parity, check_rows
-
-    _torch_threads(threads)
-    rows = bundle_parity(bundle, store=_open(store), run=run, split=split, threads=threads)
-    _show_rows(rows, title=f"parity of {bundle.name}", json=json)
-    check_rows(rows, where=bundle)
 
 
 def verify(

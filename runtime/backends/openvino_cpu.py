@@ -23,7 +23,7 @@ class OpenVinoCpu(Backend):
     def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
         self.require()
         self._where = told(model)
-        compiled = _compile(model, threads, where=self._where)
+        compiled = compile_model(model, threads=threads, where=self._where)
         self.input_shape = _door(compiled, where=self._where)
         self._request = compiled.create_infer_request()
 
@@ -33,7 +33,8 @@ class OpenVinoCpu(Backend):
         return np.array(answer[OUTPUT_NAME], np.float32)
 
 
-def _compile(model: Path | bytes, threads: int, *, where: str) -> Any:
+def compile_model(model: Path | bytes, *, threads: int, where: str) -> Any:
+    """A model ready to run; `InputError` when OpenVINO cannot load it."""
     import openvino
 
     settings = {
