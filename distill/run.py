@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 
+from last_edge.clips.store import ClipStore
+from last_edge.distill.cached import DEFAULT_NAME, answers_on_disk, views_of
+from last_edge.distill.fill_cache import OnView, in_silence
 from last_edge.distill.loss_map import LossMap, entries_in_use, stages_wanted
 from last_edge.distill.objective import Distillation
 from last_edge.distill.teachers import Source, Teachers
@@ -18,28 +21,52 @@ from last_edge.models import create_model
 from last_edge.train.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
 from last_edge.train.config import Recipe
 from last_edge.train.objective import CrossEntropy, Objective
-from last_edge.train.plan import Plan
-from last_edge.train.run import Report, Request, Views, run_training, silent
+from last_edge.train.plan import Plan, make_plan
+from last_edge.train.run import Report, Request, run_training, silent
 
 
-def run_distillation(request: Request, teachers: Sequence[Path], *, report: Report = silent) -> dict[str, Any]:
+def run_distillation(
+    request: Request,
+    teachers: Sequence[Path],
+    *,
+    cache: Path | None = None,
+    report: Report = silent,
+    on_view: OnView = in_silence,
+) -> dict[str, Any]:
     """Train the recipe's model with the help of `teachers` (runs or checkpoints). Returns final.json's content.
 
-    Raises `InputError` when a teacher reads another layout or names other labels than the student's store, and
-    `UsageError` when the recipe's loss map or weights do not fit the teachers.
+    cache: where a recipe with `distill.cache: on` keeps the teachers' answers, by default beside the run, where the
+    runs next to it find them. on_view: see `fill_cache.fill`. Raises `InputError` when a teacher reads another layout
+    or names other labels than the student's store, or the cache is stale, and `UsageError` when the recipe's loss map,
+    weights or cache do not fit the teachers.
     """
-    checkpoints = [load_checkpoint(path) for path in teachers]
-    check_weights(request.recipe, checkpoints)
+    checkpoints, recipe = [load_checkpoint(path) for path in teachers], request.recipe
+    check_weights(recipe, checkpoints)
+    cached: Source | None = None
+    if recipe.distill.cache == "on":
+        plan = make_plan(ClipStore.open(request.store), recipe)
+        check_teachers(checkpoints, plan)
+        folder = cache or default_cache(request)
+        cached = answers_on_disk(checkpoints, plan, recipe, folder=folder, device=request.device, on_view=on_view)
 
     def make_objective(recipe: Recipe, plan: Plan, device: str) -> Objective:
         check_teachers(checkpoints, plan)
-        models = [checkpoint.model.to(device) for checkpoint in checkpoints]
-        source = Teachers(models, wanted=stages_wanted(recipe.distill))
-        return distillation(source, checkpoints, recipe, plan)
+        return distillation(cached or live(checkpoints, recipe, device), checkpoints, recipe, plan)
 
     extra = "\n".join(f"teacher {sha256_of(checkpoint.path / WEIGHTS)}" for checkpoint in checkpoints)
-    whole = dataclasses.replace(request, extra=extra, views=views_of(request.recipe))
+    whole = dataclasses.replace(request, extra=extra, views=views_of(recipe))
     return run_training(whole, make_objective=make_objective, report=report)
+
+
+def default_cache(request: Request) -> Path:
+    """Where the cache of a request lies when nobody says: beside the run."""
+    return request.out.absolute().parent / DEFAULT_NAME
+
+
+def live(teachers: Sequence[Checkpoint], recipe: Recipe, device: str) -> Teachers:
+    """The teachers themselves, asked at every step."""
+    models = [checkpoint.model.to(device) for checkpoint in teachers]
+    return Teachers(models, wanted=stages_wanted(recipe.distill))
 
 
 def distillation(source: Source, teachers: Sequence[Checkpoint], recipe: Recipe, plan: Plan) -> Distillation:
@@ -62,12 +89,6 @@ def loss_map(teachers: Sequence[Checkpoint], recipe: Recipe, plan: Plan) -> Loss
         )
     widths = [teacher.model.stage_widths() for teacher in teachers]
     return LossMap(entries, student=student.stage_widths(), teachers=widths, seed=recipe.seed)
-
-
-def views_of(recipe: Recipe) -> Views | None:
-    """The augmentations that the run's epochs cycle through; None where each epoch draws its own."""
-    count = recipe.distill.cache_views
-    return Views(count, recipe.distill.cache_seed) if count else None
 
 
 def check_weights(recipe: Recipe, teachers: Sequence[Checkpoint]) -> None:

@@ -24,7 +24,7 @@ from last_edge.train.checkpoint import checkpoint_folder, load_checkpoint, read_
 from last_edge.train.config import AugmentConfig, DistillConfig, StageLoss
 from last_edge.train.objective import CrossEntropy
 from last_edge.train.recipe import load_recipe
-from last_edge.train.run import Request, run_training
+from last_edge.train.run import Request
 
 QUIET = AugmentConfig(noise_joint=0, noise_velocity=0, noise_bone=0)
 PLAIN = CrossEntropy(smoothing=0.0, noise=QUIET, clamp=0.0)
@@ -44,23 +44,6 @@ def batch() -> tuple[Tensor, Tensor]:
 
 def request(store: Path, out: Path, *sets: str) -> Request:
     return Request(load_recipe(None, overrides=[*STUDENT, *sets]), store, out)
-
-
-@pytest.fixture(scope="module")
-def teacher(toy_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of last_e_nano, 16 frames."""
-    path = tmp_path_factory.mktemp("teachers") / "nano"
-    run_training(Request(load_recipe(None, overrides=FAST), toy_store, path))
-    return path
-
-
-@pytest.fixture(scope="module")
-def other_teacher(toy_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of last_lite_small that reads 24 frames and two streams, centred frame by frame."""
-    path = tmp_path_factory.mktemp("teachers") / "other"
-    sets = ["model.name=last_lite_small", "input.frames=24", "input.streams=[joint, bone]", "input.centre=frame"]
-    run_training(Request(load_recipe(None, overrides=[*FAST, *sets]), toy_store, path))
-    return path
 
 
 @pytest.mark.parametrize("soft", ["kl", "dkd", "dist"])

@@ -1,0 +1,153 @@
+"""Teachers' answers on disk: computed once for some augmentations of every training clip, read by many students.
+
+A cache is a folder: `cache.json` says what decides the answers, `probe.npy` holds the points of a few clips as they
+were drawn, and `view-0000`, `view-0001`, … hold the answers to one augmentation of each clip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from last_edge import records
+from last_edge.damage import DAMAGE
+from last_edge.distill.loss_map import StageOf
+from last_edge.distill.teachers import Answers
+from last_edge.errors import InputError
+from last_edge.inputs.transforms import Points
+
+HEADER = "cache.json"
+PROBE = "probe.npy"
+PROBED_CLIPS = 4
+SAME_POINTS = {"rtol": 1e-4, "atol": 1e-4, "equal_nan": True}
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CacheHeader:
+    """What decides a cached answer.
+
+    teachers: sha256 of weights, model and input of each. points: shape of a clip as the student gets it. augment, seed:
+    how its views are drawn. maps: the stages whose feature maps are kept, as `teacher.stage`, both counted from 1.
+    """
+
+    store_sha256: str
+    teachers: tuple[str, ...]
+    points: tuple[int, ...]
+    augment: dict[str, float]
+    seed: int
+    maps: tuple[str, ...] = ()
+    schema_version: int = 1
+
+
+def name_of(stage: StageOf) -> str:
+    """A teacher's stage as the header names it."""
+    return f"{stage.teacher + 1}.{stage.stage + 1}"
+
+
+def view_folder(folder: Path, view: int) -> Path:
+    """Where a view's answers lie once they are whole."""
+    return folder / f"view-{view:04d}"
+
+
+def check_current(folder: Path, wanted: CacheHeader, probe: Points) -> None:
+    """`InputError` that names what differs, unless the cache answers the question that `wanted` asks.
+
+    probe: points of the first clips in view 0 as they are drawn today. Feature maps beyond those wanted do no harm.
+    """
+    found = records.load(CacheHeader, folder / HEADER)
+    faults = [
+        fault
+        for name in ("store_sha256", "teachers", "points", "augment", "seed")
+        for fault in _differ(name, found, wanted)
+    ]
+    absent = sorted(set(wanted.maps) - set(found.maps))
+    faults += [("maps", f"{', '.join(wanted.maps)}", f"{', '.join(found.maps) or 'none'}")] if absent else []
+    if not faults and not _same_points(load_array(folder / PROBE), probe):
+        faults = [("points", "those that are drawn today", "others; the augmentation has changed since")]
+    if faults:
+        raise InputError(
+            "the teacher cache is stale", where=folder,
+            expected="; ".join(f"{name}: {expected}" for name, expected, _ in faults),
+            got="; ".join(f"{name}: {got}" for name, _, got in faults),
+            hint="another --cache folder, or remove this one and run the same command",
+        )  # fmt: skip
+
+
+def _differ(name: str, found: CacheHeader, wanted: CacheHeader) -> list[tuple[str, str, str]]:
+    """(name, expected, got) where a field differs; of a mapping, each key that does."""
+    got, expected = getattr(found, name), getattr(wanted, name)
+    if got == expected:
+        return []
+    if isinstance(expected, dict):
+        keys = sorted(key for key in {*got, *expected} if got.get(key) != expected.get(key))
+        return [(f"{name}.{key}", str(expected.get(key)), str(got.get(key))) for key in keys]
+    return [(name, _short(expected), _short(got))]
+
+
+def _short(value: Any) -> str:
+    """A value, of hashes their first twelve digits."""
+    values = value if isinstance(value, tuple) else (value,)
+    return ", ".join(part[:12] if isinstance(part, str) else str(part) for part in values)
+
+
+def _same_points(found: Array, probe: Points) -> bool:
+    return found.shape == probe.shape and bool(np.allclose(found, probe, **SAME_POINTS))  # type: ignore[arg-type]
+
+
+def load_array(path: Path) -> Array:
+    """A memory-mapped float32 array; `InputError` when it is absent or damaged."""
+    hint = "remove this folder; the same command computes it anew"
+    try:
+        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except DAMAGE as error:
+        raise InputError("teacher cache: damaged or missing file", where=path, got=error, hint=hint) from error
+    if array.dtype != np.float32:
+        raise InputError("teacher cache: not a float32 array", where=path, got=array.dtype, hint=hint)
+    return array
+
+
+class TeacherCache:
+    """The answers of a whole cache, a `last_edge.distill.teachers.Source` that asks no teacher.
+
+    clips: the ids that have rows, in order. wanted: stages whose maps to give.
+    """
+
+    def __init__(self, folder: Path, *, clips: NDArray[np.int64], views: int, wanted: tuple[StageOf, ...] = ()) -> None:
+        self.folder, self.clips, self.wanted = folder, clips, wanted
+        self.logits = [self._array(view, "logits.npy") for view in range(views)]
+        self.maps = [
+            {stage: self._array(view, f"map-{name_of(stage)}.npy") for stage in wanted} for view in range(views)
+        ]
+
+    def _array(self, view: int, name: str) -> Array:
+        path = view_folder(self.folder, view) / name
+        array = load_array(path)
+        if len(array) != len(self.clips):
+            hint = "remove this folder; the same command computes it anew"
+            expected = f"{len(self.clips)} clips"
+            raise InputError(
+                "teacher cache: rows are missing", where=path, expected=expected, got=len(array), hint=hint
+            )
+        return array
+
+    def __call__(self, points: Tensor, clips: Tensor, view: int) -> Answers:
+        """See `Source`."""
+        ids = clips.numpy()
+        rows = np.searchsorted(self.clips, ids)
+        if not np.array_equal(self.clips.take(rows, mode="clip"), ids):
+            raise InputError("teacher cache: not a training clip of the store", where=self.folder, got=ids.tolist())
+        return Answers(
+            _to(self.logits[view][rows], points.device),
+            {stage: _to(array[rows], points.device) for stage, array in self.maps[view].items()},
+        )
+
+
+def _to(rows: Array, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(rows)).to(device, non_blocking=True)

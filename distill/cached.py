@@ -1,0 +1,100 @@
+"""From a request to distil to the teachers' answers on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from last_edge import records
+from last_edge.data.dataset import ClipDataset
+from last_edge.distill.cache import CacheHeader, TeacherCache, name_of
+from last_edge.distill.fill_cache import OnView, fill, in_silence
+from last_edge.distill.loss_map import stages_wanted
+from last_edge.distill.teachers import Teachers
+from last_edge.errors import UsageError
+from last_edge.files import sha256_of
+from last_edge.train.checkpoint import WEIGHTS, Checkpoint
+from last_edge.train.config import Recipe
+from last_edge.train.plan import Plan
+from last_edge.train.run import Views, ranges
+
+DEFAULT_NAME = "teacher_cache"
+
+
+def answers_on_disk(
+    teachers: Sequence[Checkpoint],
+    plan: Plan,
+    recipe: Recipe,
+    *,
+    folder: Path,
+    device: str,
+    on_view: OnView = in_silence,
+) -> TeacherCache:
+    """The teachers' answers to every training clip in every view, computed where they are not in `folder` yet.
+
+    They are computed in float32 whatever the student's precision. Clips held out for validation are asked about too, so
+    that students with other held-out subjects can share the cache. Raises as `fill` does, and `UsageError` where the
+    recipe leaves nothing to cache.
+    """
+    check_cacheable(recipe)
+    wanted, clips = stages_wanted(recipe.distill), cached_clips(plan, recipe)
+    models = Teachers([checkpoint.model.to(device) for checkpoint in teachers], wanted=wanted)
+    fill(
+        folder, header_of(teachers, plan, recipe), clips,
+        teachers=models, device=device, workers=recipe.training.workers, on_view=on_view,
+    )  # fmt: skip
+    return TeacherCache(folder, clips=clips.clips, views=clips.views, wanted=wanted)
+
+
+def views_of(recipe: Recipe) -> Views | None:
+    """The augmentations that the run's epochs cycle through; None where each epoch draws its own."""
+    count = recipe.distill.cache_views
+    return Views(count, recipe.distill.cache_seed) if count else None
+
+
+def check_cacheable(recipe: Recipe) -> None:
+    """`UsageError` unless the same points come again, and all that is asked for is to be kept."""
+    d = recipe.distill
+    if not d.cache_views:
+        hint = "--set distill.cache_views=8, or no cache"
+        raise UsageError(
+            "augmentations that are new every epoch cannot be cached", where="distill.cache_views", hint=hint
+        )
+    if recipe.training.mixup:
+        hint = "--set training.mixup=0, or no cache"
+        raise UsageError("mixed clips cannot be cached", where="training.mixup", hint=hint)
+    if stages_wanted(d) and not d.cache_features:
+        hint = "--set distill.cache_features=true (--dry-run says how large), --set distill.g=0, or no cache"
+        raise UsageError(
+            "the loss map needs feature maps, which this cache leaves out", where="distill.losses", hint=hint
+        )
+
+
+def cached_clips(plan: Plan, recipe: Recipe) -> ClipDataset:
+    """All labelled clips of the store's training split, whoever is held out, in the recipe's views."""
+    train = plan.store.select(split="train")
+    clips = train[plan.store.index.label[train] >= 0]
+    d = recipe.distill
+    return ClipDataset(
+        plan.store, clips, spec=plan.spec, ranges=ranges(recipe.augment), seed=d.cache_seed, views=d.cache_views
+    )
+
+
+def header_of(teachers: Sequence[Checkpoint], plan: Plan, recipe: Recipe) -> CacheHeader:
+    """What decides the answers that a recipe's student wants."""
+    return CacheHeader(
+        store_sha256=plan.store.sha256,
+        teachers=tuple(teacher_sha256(checkpoint) for checkpoint in teachers),
+        points=plan.spec.shape,
+        augment=dataclasses.asdict(ranges(recipe.augment)),
+        seed=recipe.distill.cache_seed,
+        maps=tuple(name_of(stage) for stage in stages_wanted(recipe.distill)),
+    )
+
+
+def teacher_sha256(checkpoint: Checkpoint) -> str:
+    """Identity of a teacher: its weights, how it is built and what it reads."""
+    parts = (sha256_of(checkpoint.path / WEIGHTS), records.digest(checkpoint.card), checkpoint.spec.sha256)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
