@@ -12,6 +12,8 @@ from last_edge.inputs.transforms import SMALLEST_SCALE
 class EdgeFront(nn.Module):
     """Points (N, T, V, C) or (N, M, T, V, C), NaN where missing -> streams (N, S*C, T, V) of body 0.
 
+    bodies: how many are read; for more than one the streams are (N, M, S*C, T, V), centred and scaled by body 0.
+
     A NaN spreads through differences by itself, so one replacement at the end serves every stream; the shapes are
     constant but for the batch, so no node computes a shape.
     """
@@ -20,9 +22,9 @@ class EdgeFront(nn.Module):
     following: Tensor
     parents: Tensor
 
-    def __init__(self, spec: InputSpec) -> None:
+    def __init__(self, spec: InputSpec, *, bodies: int = 1) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, self.bodies = spec, bodies
         frames = spec.frames
         ramp = torch.arange(frames, 0, -1, dtype=torch.float32).reshape(1, 1, frames, 1)
         self.register_buffer("earliest", ramp)
@@ -31,16 +33,21 @@ class EdgeFront(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """See the class."""
-        body = points if self.spec.bodies == 1 else points[:, 0]
-        joint = self._normalise(body.permute(0, 3, 1, 2))
-        made = torch.cat([getattr(self, f"_{name}")(joint) for name in self.spec.streams], dim=1)
+        read = points[:, 0] if self.spec.bodies > self.bodies else points
+        joint = self._normalise(read.movedim(-1, -3))
+        made = torch.cat([getattr(self, f"_{name}")(joint) for name in self.spec.streams], dim=-3)
         return torch.where(torch.isnan(made), 0.0, made)
 
     def _normalise(self, x: Tensor) -> Tensor:
-        """(N, C, T, V) centred and scaled, still NaN where missing."""
-        centred = x if self.spec.centre == "none" else x - self._origin(x)
-        unit = self._unit(x)
-        return centred if unit is None else centred / unit
+        """(N, [M,] C, T, V) centred and scaled, still NaN where missing."""
+        first = x if self.bodies == 1 else x[:, 0]
+        centred = x if self.spec.centre == "none" else x - self._for_all(self._origin(first))
+        unit = self._unit(first)
+        return centred if unit is None else centred / self._for_all(unit)
+
+    def _for_all(self, of_first: Tensor) -> Tensor:
+        """What body 0 gives, in the shape of what is read."""
+        return of_first if self.bodies == 1 else of_first[:, None]
 
     def _origin(self, x: Tensor) -> Tensor:
         """(N, C, 1 or T, 1) to subtract; 0 where the centre is never seen."""
@@ -69,11 +76,11 @@ class EdgeFront(nn.Module):
 
     def _velocity(self, x: Tensor) -> Tensor:
         """J(t+1) - J(t); the last frame follows itself."""
-        return torch.index_select(x, 2, self.following) - x
+        return torch.index_select(x, -2, self.following) - x
 
     def _bone(self, x: Tensor) -> Tensor:
         """J(child) - J(parent); a root is its own parent."""
-        return x - torch.index_select(x, 3, self.parents)
+        return x - torch.index_select(x, -1, self.parents)
 
 
 def _mean_of(x: Tensor, joints: tuple[int, ...]) -> Tensor:

@@ -7,42 +7,48 @@ from torch import Tensor, nn
 
 
 class EdgeGraphConv(nn.Module):
-    """sum_k W_k (x A_k) + b as K constant matrix products, one concat and one 1x1 conv: (N, C, T, V) -> (N, C', T, V).
+    """sum_k W_k (x A_k) + b as one matrix product and one convolution: (N, C, T, V) -> (N, C', T, V).
 
-    The same function as mixing channels first, on fewer and narrower products (`A first`).
+    graph: (V, K*V), the K graphs side by side, so that the product is (N, C, T, K*V). taps: a (1, K) convolution of
+    dilation V, which reads the same joint under every graph. The same function as mixing channels first, on narrower
+    products (`A first`).
     """
 
     graph: Tensor
 
-    def __init__(self, graph: Tensor, conv: nn.Conv2d) -> None:
+    def __init__(self, graph: Tensor, taps: nn.Conv2d) -> None:
         super().__init__()
         self.register_buffer("graph", graph)
-        self.conv = conv
-
-    def aggregate(self, x: Tensor) -> Tensor:
-        """(N, C, T, V) -> (N, K*C, T, V)."""
-        return torch.cat([torch.matmul(x, subset) for subset in self.graph.unbind(0)], dim=1)
+        self.taps = taps
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        return self.conv(self.aggregate(x))  # type: ignore[no-any-return]
+        return self.taps(torch.matmul(x, self.graph))  # type: ignore[no-any-return]
 
 
 class EdgeAttentiveGraphConv(EdgeGraphConv):
-    """`EdgeGraphConv` with subset attention; `score` reads the mean of x A_k, `spread` repeats each weight C times."""
+    """`EdgeGraphConv` whose graphs are weighted by what the clip shows on average, the means first as they are linear.
 
+    mean_graph: (V, K), the mean over its columns of each A_k. score: reads the (C, K) means of x A_k.
+    spread: (K, K*V), repeats each weight V times.
+    """
+
+    mean_graph: Tensor
     spread: Tensor
 
-    def __init__(self, graph: Tensor, conv: nn.Conv2d, *, score: nn.Linear, spread: Tensor) -> None:
-        super().__init__(graph, conv)
+    def __init__(self, graph: Tensor, taps: nn.Conv2d, *, score: nn.Linear) -> None:
+        super().__init__(graph, taps)
+        joints = len(graph)
         self.score = score
-        self.register_buffer("spread", spread)
+        self.register_buffer("mean_graph", graph.unflatten(1, (-1, joints)).mean(2))
+        one_each = torch.eye(score.out_features, dtype=graph.dtype)
+        self.register_buffer("spread", one_each.repeat_interleave(joints, dim=1))
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        groups = self.aggregate(x)
-        weights = torch.softmax(self.score(groups.mean(dim=(2, 3))), dim=-1) @ self.spread
-        return self.conv(groups * weights[:, :, None, None])  # type: ignore[no-any-return]
+        means = torch.matmul(x.mean(dim=2), self.mean_graph)
+        weights = torch.softmax(self.score(means.flatten(1)), dim=-1) @ self.spread
+        return self.taps(torch.matmul(x, (self.graph * weights[:, None, :])[:, None]))  # type: ignore[no-any-return]
 
 
 class EdgeTemporal(nn.Module):
@@ -59,48 +65,6 @@ class EdgeTemporal(nn.Module):
         return self.project(y) + self.skip(x)  # type: ignore[no-any-return]
 
 
-class EdgeMotionGate(nn.Module):
-    """x * (rest + alpha * g): the motion gate with its blend drawn into one factor a channel."""
-
-    alpha: Tensor
-    rest: Tensor
-
-    def __init__(self, *, reduce: nn.Linear, restore: nn.Linear, alpha: Tensor) -> None:
-        super().__init__()
-        self.reduce, self.restore = reduce, restore
-        self.register_buffer("alpha", alpha.flatten(1))
-        self.register_buffer("rest", 1.0 - alpha.flatten(1))
-
-    def describe(self, x: Tensor) -> Tensor:
-        """What the gate reads, (N, C, T, V) -> (N, D)."""
-        return (x[:, :, 1:] - x[:, :, :-1]).abs().mean(dim=(2, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, V) -> same."""
-        gate = torch.sigmoid(self.restore(torch.relu(self.reduce(self.describe(x)))))
-        factor = self.rest + self.alpha * gate
-        return x * factor[:, :, None, None]
-
-
-class EdgeJointAttention(nn.Module):
-    """x * (rest + alpha * a_t * a_s): joint attention with alpha drawn into the small temporal gate."""
-
-    alpha: Tensor
-    rest: Tensor
-
-    def __init__(self, *, temporal: nn.Module, spatial: nn.Module, alpha: Tensor) -> None:
-        super().__init__()
-        self.temporal, self.spatial = temporal, spatial
-        self.register_buffer("alpha", alpha)
-        self.register_buffer("rest", 1.0 - alpha)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, V) -> same."""
-        over_time = self.alpha * torch.sigmoid(self.temporal(x.mean(3, keepdim=True)))
-        over_joints = torch.sigmoid(self.spatial(x.mean(2, keepdim=True)))
-        return x * (over_time * over_joints + self.rest)
-
-
 class EdgeBlock(nn.Module):
     """One block: (N, C, T, V) -> (N, C', T/stride, V)."""
 
@@ -115,6 +79,48 @@ class EdgeBlock(nn.Module):
         return self.gates(self.tcn(self.act(self.gcn(x)))) + self.residual(x)  # type: ignore[no-any-return]
 
 
+class EdgeStem(nn.Module):
+    """The streams' convolution and ReLU; of a weighted fusion one group of channels a stream, then their sum.
+
+    (N, S*C, T, V) -> (N, C0, T, V). The weights of the sum are above 0, so they pass the ReLU into the convolution.
+    """
+
+    def __init__(self, conv: nn.Conv2d, *, parts: int = 1) -> None:
+        super().__init__()
+        self.conv, self.parts = conv, parts
+
+    def forward(self, streams: Tensor) -> Tensor:
+        """See the class."""
+        first, *others = torch.relu(self.conv(streams)).chunk(self.parts, dim=1)
+        for other in others:
+            first = first + other
+        return first
+
+
+class EdgeModel(nn.Module):
+    """Raw landmarks (N, T, V, C) or (N, M, T, V, C) -> logits (N, K); `body` reads the front's streams."""
+
+    def __init__(self, *, front: nn.Module, body: nn.Module) -> None:
+        super().__init__()
+        self.front, self.body = front, body
+
+    def forward(self, landmarks: Tensor) -> Tensor:
+        """See the class."""
+        return self.body(self.front(landmarks))  # type: ignore[no-any-return]
+
+
+class EdgeBody(nn.Module):
+    """Stem, blocks and head of one body: streams (N, S*C, T, V) -> logits (N, K)."""
+
+    def __init__(self, *, stem: nn.Module, blocks: nn.Sequential, head: EdgeHead) -> None:
+        super().__init__()
+        self.stem, self.blocks, self.head = stem, blocks, head
+
+    def forward(self, streams: Tensor) -> Tensor:
+        """See the class."""
+        return self.head(self.blocks(self.stem(streams)))  # type: ignore[no-any-return]
+
+
 class EdgeHead(nn.Module):
     """Mean and max over time and joints, one linear layer that holds pooling gate, batch norm and classifier."""
 
@@ -124,16 +130,9 @@ class EdgeHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> logits (N, K)."""
-        return self.fc(torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1))  # type: ignore[no-any-return]
+        return self.fc(pool(x))  # type: ignore[no-any-return]
 
 
-class EdgeModel(nn.Module):
-    """Raw landmarks (N, T, V, C) or (N, M, T, V, C) -> logits (N, K)."""
-
-    def __init__(self, *, front: nn.Module, stem: nn.Conv2d, blocks: nn.Sequential, head: nn.Module) -> None:
-        super().__init__()
-        self.front, self.stem, self.blocks, self.head = front, stem, blocks, head
-
-    def forward(self, landmarks: Tensor) -> Tensor:
-        """See the class."""
-        return self.head(self.blocks(torch.relu(self.stem(self.front(landmarks)))))  # type: ignore[no-any-return]
+def pool(x: Tensor) -> Tensor:
+    """(N, C, T, V) -> means and maxima over time and joints (N, 2*C)."""
+    return torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1)

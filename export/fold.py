@@ -1,4 +1,4 @@
-"""Rewriting a trained LAST-E or LAST-Lite into its edge form: the same function, batch norms and masks folded away."""
+"""Rewriting a trained model into its edge form: the same function, batch norms, masks and constants folded away."""
 
 from __future__ import annotations
 
@@ -8,25 +8,40 @@ import torch
 from torch import Tensor, nn
 
 from last_edge.errors import UsageError
+from last_edge.export.edge_bodies import EdgePooledBodies
 from last_edge.export.edge_front import EdgeFront
-from last_edge.export.edge_hybrid_gate import EdgeHybridGate
+from last_edge.export.edge_gates import EdgeGates, EdgeHybridGate, EdgeJointGate, EdgeMotionGate
 from last_edge.export.edge_modules import (
     EdgeAttentiveGraphConv,
     EdgeBlock,
+    EdgeBody,
     EdgeGraphConv,
     EdgeHead,
-    EdgeJointAttention,
     EdgeModel,
-    EdgeMotionGate,
+    EdgeStem,
     EdgeTemporal,
 )
-from last_edge.models.blocks.fusion import StreamFusionConcat
+from last_edge.export.fold_parts import (
+    bn_conv,
+    conv_bn,
+    gate_branch,
+    linear,
+    pointwise,
+    projection,
+    scale_and_shift,
+    scales_and_shifts,
+    side_by_side,
+    taps,
+)
+from last_edge.export.fold_v2 import fold_v2
+from last_edge.models.blocks.fusion import StreamFusionConcat, StreamFusionSoftmax
 from last_edge.models.blocks.gates import HybridGate, JointAttention, MotionGate
 from last_edge.models.blocks.head import GatedHead
 from last_edge.models.blocks.spatial_gcn import SpatialGCN
 from last_edge.models.blocks.temporal import EpSepTCN
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.last_e import Block, LastBody
+from last_edge.models.last_v2 import LastV2Body
 
 
 @torch.no_grad()
@@ -35,104 +50,70 @@ def fold(model: LandmarkModel) -> EdgeModel:
 
     Sums are made in float64, so that outputs agree to about 1e-6. `UsageError` for a body of another family.
     """
-    if not isinstance(model.body, LastBody):
-        raise UsageError("no edge form for this model", expected="LAST-E or LAST-Lite", got=type(model.body).__name__)
-    model = copy.deepcopy(model).cpu().double().eval()
-    body = model.body
-    assert isinstance(body, LastBody) and isinstance(body.head, GatedHead)
-    _refuse_what_has_no_edge_form(model, body)
-    assert isinstance(body.fusion, StreamFusionConcat)
-    blocks, frames = nn.Sequential(), model.spec.frames
+    spec, body = model.spec, copy.deepcopy(model.body).cpu().double().eval()
+    if not isinstance(body, LastBody | LastV2Body):
+        raise UsageError("no edge form for this model", expected="LAST-E, LAST-Lite, LAST-v2", got=type(body).__name__)
+    bodies = 1 if body.options.bodies == "first" else spec.bodies
+    if isinstance(body, LastV2Body):
+        edge: nn.Module = fold_v2(body, bodies=bodies)
+    else:
+        edge = _last(body, frames=spec.frames, bodies=bodies)
+    return EdgeModel(front=EdgeFront(spec, bodies=bodies), body=edge).float().eval()
+
+
+def _last(body: LastBody, *, frames: int, bodies: int) -> nn.Module:
+    stem, blocks, head = _stem(body.fusion), nn.Sequential(), body.head
     for module in (module for module in body.stages.modules() if isinstance(module, Block)):
         frames = -(-frames // module.tcn.depthwise.stride[0])
         blocks.append(_block(module, frames))
-    edge = EdgeModel(front=EdgeFront(model.spec), stem=_fusion(body.fusion), blocks=blocks, head=_head(body.head))
-    return edge.float().eval()
+    weight, bias = _classifier(head)
+    gate = torch.sigmoid(head.pool_gate).flatten()
+    if bodies == 1:
+        fc = linear(torch.cat([weight * gate, weight * (1 - gate)], dim=1), bias)
+        return EdgeBody(stem=stem, blocks=blocks, head=EdgeHead(fc))
+    how = body.options.bodies
+    return EdgePooledBodies(stem=stem, blocks=blocks, gate=gate, fc=linear(weight, bias), how=how, bodies=bodies)
 
 
-def _refuse_what_has_no_edge_form(model: LandmarkModel, body: LastBody) -> None:
-    if body.options.fusion != "concat":
-        raise UsageError("no edge form for this fusion", expected="fusion=concat", got=body.options.fusion)
-    if model.spec.bodies > 1 and body.options.bodies != "first":
-        raise UsageError("no edge form for several bodies", expected="bodies=first", got=body.options.bodies)
-
-
-def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """A batch norm in eval mode as y = scale * x + shift, both (C,)."""
-    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
-    assert norm.running_mean is not None and norm.running_var is not None
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    return scale, norm.bias - norm.running_mean * scale
-
-
-def conv_bn(conv: nn.Conv2d, norm: nn.Module) -> nn.Conv2d:
-    """Convolution followed by batch norm as one convolution with bias."""
-    scale, shift = scale_and_shift(norm)
-    bias = shift if conv.bias is None else shift + conv.bias * scale
-    return _conv_like(conv, weight=conv.weight * scale[:, None, None, None], bias=bias)
-
-
-def bn_conv(scale: Tensor, shift: Tensor, conv: nn.Conv2d) -> nn.Conv2d:
-    """y = conv(scale * x + shift) of a 1x1 convolution as one convolution with bias."""
-    weight = conv.weight * scale[None, :, None, None]
-    bias = (conv.weight * shift[None, :, None, None]).sum(dim=(1, 2, 3))
-    return _conv_like(conv, weight=weight, bias=bias if conv.bias is None else bias + conv.bias)
-
-
-def _conv_like(conv: nn.Conv2d, *, weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    made = nn.Conv2d(
-        weight.shape[1] * conv.groups,
-        weight.shape[0],
-        conv.kernel_size,  # type: ignore[arg-type]
-        conv.stride,  # type: ignore[arg-type]
-        conv.padding,  # type: ignore[arg-type]
-        groups=conv.groups,
-        dtype=weight.dtype,
-    )
-    made.weight.data, made.bias.data = weight.clone(), bias.clone()  # type: ignore[union-attr]
-    return made
-
-
-def _linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
-    made = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, dtype=weight.dtype)
-    made.weight.data = weight.clone()
-    if bias is not None:
-        made.bias.data = bias.clone()
-    return made
-
-
-def _fusion(fusion: StreamFusionConcat) -> nn.Conv2d:
-    """Per-stream norms, 1x1 conv and norm as one conv."""
-    parts = [scale_and_shift(norm) for norm in fusion.norms]
-    scale, shift = (torch.cat(side) for side in zip(*parts, strict=True))
-    return conv_bn(bn_conv(scale, shift, fusion.conv), fusion.bn)
+def _stem(fusion: nn.Module) -> EdgeStem:
+    """Per-stream norms, 1x1 conv and norm as one conv; of a weighted fusion one group a stream."""
+    if isinstance(fusion, StreamFusionConcat):
+        return EdgeStem(conv_bn(bn_conv(*scales_and_shifts(fusion.norms), fusion.conv), fusion.bn))
+    assert isinstance(fusion, StreamFusionSoftmax)
+    weights, biases = [], []
+    shares = torch.softmax(fusion.stream_weights, 0)
+    for before, after, share in zip(fusion.norms, fusion.stem_norms, shares, strict=True):
+        conv = conv_bn(bn_conv(*scale_and_shift(before), fusion.conv), after)
+        assert conv.bias is not None
+        weights.append(conv.weight.flatten(1) * share[:, None])
+        biases.append(conv.bias * share)
+    parts = len(weights)
+    return EdgeStem(pointwise(torch.cat(weights), torch.cat(biases), groups=parts), parts=parts)
 
 
 def _block(block: Block, frames: int) -> EdgeBlock:
     """The edge form of a block whose temporal part leaves `frames` frames."""
-    gates = [_gate(gate, frames) for gate in (block.gate, block.st_att) if not isinstance(gate, nn.Identity)]
     return EdgeBlock(
         gcn=_graph_conv(block.gcn),
         act=block.act,
         tcn=_temporal(block.tcn),
-        gates=nn.Sequential(*gates),
-        residual=_projection(block.residual),
+        gates=EdgeGates(channel=_channel_gate(block.gate, frames), joint=_joint_gate(block.st_att)),
+        residual=projection(block.residual),
     )
 
 
 def _graph_conv(gcn: SpatialGCN) -> EdgeGraphConv:
-    """Weights (K*C', C) regrouped to (C', K*C); the edge mask multiplied into the graph."""
+    """Weights (K*C', C) regrouped to (C', K, C); the edge mask multiplied into the graph."""
     subsets, channels = gcn.subsets, gcn.conv.in_channels
-    graph = gcn.graph().double().clone()
+    graph = gcn.graph().double()
     by_subset = gcn.conv.weight.reshape(subsets, -1, channels)
-    mixed = by_subset.permute(1, 0, 2).reshape(-1, subsets * channels, 1, 1)
-    conv = conv_bn(_conv_like(gcn.conv, weight=mixed, bias=mixed.new_zeros(len(mixed))), gcn.bn)
+    scale, shift = scale_and_shift(gcn.bn)
+    mixed = taps(by_subset.transpose(0, 1) * scale[:, None, None], shift, joints=graph.shape[1])
     if gcn.attention is None:
-        return EdgeGraphConv(graph, conv)
+        return EdgeGraphConv(side_by_side(graph), mixed)
     read = gcn.attention.weight.reshape(subsets, subsets, -1)
-    score = torch.einsum("jkc,kci->jki", read, by_subset).reshape(subsets, subsets * channels)
-    spread = torch.eye(subsets, dtype=score.dtype).repeat_interleave(channels, dim=1)
-    return EdgeAttentiveGraphConv(graph, conv, score=_linear(score), spread=spread)
+    score = torch.einsum("jkp,kpc->jck", read, by_subset).flatten(1)
+    return EdgeAttentiveGraphConv(side_by_side(graph), mixed, score=linear(score))
 
 
 def _temporal(tcn: EpSepTCN) -> EdgeTemporal:
@@ -140,44 +121,34 @@ def _temporal(tcn: EpSepTCN) -> EdgeTemporal:
         expand=conv_bn(tcn.expand, tcn.expand_bn),
         depthwise=conv_bn(tcn.depthwise, tcn.depthwise_bn),
         project=conv_bn(tcn.project, tcn.project_bn),
-        skip=_projection(tcn.skip),
+        skip=projection(tcn.skip),
         act=tcn.act,
     )
 
 
-def _projection(module: nn.Module) -> nn.Module:
-    """A skip path: the identity, or conv and batch norm as one conv."""
-    if not isinstance(module, nn.Sequential):
-        return module
-    conv, norm = module
-    assert isinstance(conv, nn.Conv2d)
-    return conv_bn(conv, norm)
-
-
-def _gate(gate: nn.Module, frames: int) -> nn.Module:
+def _channel_gate(gate: nn.Module, frames: int) -> EdgeMotionGate | None:
+    if isinstance(gate, nn.Identity):
+        return None
     if isinstance(gate, HybridGate):
         return EdgeHybridGate(reduce=gate.reduce, restore=gate.restore, alpha=gate.alpha.data, frames=frames)
     if isinstance(gate, MotionGate):
         return EdgeMotionGate(reduce=gate.reduce, restore=gate.restore, alpha=gate.alpha.data)
-    if isinstance(gate, JointAttention):
-        branches = {name: _gate_branch(getattr(gate, name)) for name in ("temporal", "spatial")}
-        return EdgeJointAttention(**branches, alpha=gate.alpha.data)
     raise UsageError("no edge form for this gate", got=type(gate).__name__)
 
 
-def _gate_branch(branch: nn.Sequential) -> nn.Sequential:
-    reduce, norm, act, restore = branch
-    assert isinstance(reduce, nn.Conv2d)
-    return nn.Sequential(conv_bn(reduce, norm), act, restore)
+def _joint_gate(gate: nn.Module) -> EdgeJointGate | None:
+    if isinstance(gate, nn.Identity):
+        return None
+    if isinstance(gate, JointAttention):
+        branches = {name: gate_branch(getattr(gate, name)) for name in ("temporal", "spatial")}
+        return EdgeJointGate(**branches, alpha=gate.alpha.data)
+    raise UsageError("no edge form for this gate", got=type(gate).__name__)
 
 
-def _head(head: GatedHead) -> EdgeHead:
-    """fc(bn(g * mean + (1 - g) * max)) as one linear layer over [mean, max]; a sampled latent is its mean."""
-    gate = torch.sigmoid(head.pool_gate).flatten()
+def _classifier(head: GatedHead) -> tuple[Tensor, Tensor]:
+    """fc(bn(feature)) as one matrix (K, C) and bias; a sampled latent is its mean."""
     scale, shift = scale_and_shift(head.bn)
-    read: Tensor = head.fc.weight
-    bias: Tensor = head.fc.bias
+    read, bias = head.fc.weight, head.fc.bias
     if head.ib is not None and head.sampled:
-        read, bias = read @ head.ib.mu.weight, bias + read @ head.ib.mu.bias
-    weight = read * scale
-    return EdgeHead(_linear(torch.cat([weight * gate, weight * (1 - gate)], dim=1), bias + read @ shift))
+        read, bias = read @ head.ib.mu.weight, bias + read @ head.ib.mu.bias  # type: ignore[assignment]
+    return read * scale, bias + read @ shift

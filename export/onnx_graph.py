@@ -1,4 +1,4 @@
-"""From the edge form to one ONNX file: opset 20, dynamic batch, `landmarks` in, `logits` out, the same bytes."""
+"""From the edge form to one ONNX file: declared names and axes, dynamic batch, the same bytes for the same weights."""
 
 from __future__ import annotations
 
@@ -11,38 +11,72 @@ from contextlib import contextmanager
 import onnx
 import onnxslim
 import torch
+from torch import nn
 
-from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.export.edge_modules import EdgeModel
+from last_edge.export.edge_resample import AnyLength
+from last_edge.export.export_spec import (
+    BATCH_AXIS,
+    IR_VERSION,
+    LAST,
+    TIME_AXIS,
+    ExportSpec,
+    check_graph_signature,
+    export_spec,
+)
 from last_edge.inputs.spec import InputSpec
+from last_edge.models.landmark_model import LandmarkModel
 
-OPSET = 20
-IR_VERSION = 10
+OPSET = LAST.opset
 PRODUCER = "last-edge"
+# Frames of the example behind a dynamic time axis: any number but 1 and the window's own.
+EXAMPLE_FRAMES = 37
 
 
-def to_onnx(edge: EdgeModel, *, spec: InputSpec, labels: tuple[str, ...], name: str) -> bytes:
+def to_onnx(
+    edge: EdgeModel, *, spec: InputSpec, labels: tuple[str, ...], name: str, dynamic_time: bool = False
+) -> bytes:
     """ONNX bytes of an edge model; the same weights give the same bytes.
 
-    The metadata carries `model`, `input_sha256` (of the `InputSpec`) and `labels` (a JSON list), so that a graph that
-    has lost its manifest still says what it takes and gives.
+    dynamic_time: the graph takes clips of any length and resamples them itself. The metadata carries `model`,
+    `input_sha256` (of the `InputSpec`), `labels` (a JSON list) and `time`, `fixed` or `dynamic`, so that a graph that
+    has lost its manifest still says what it takes and gives. `GateError` when the file is not as its `ExportSpec`
+    declares.
     """
-    proto = onnxslim.slim(_trace(edge, spec))
-    metadata = {"model": name, "input_sha256": spec.sha256, "labels": json.dumps(labels, ensure_ascii=False)}
-    return bytes(tidy(proto, metadata=metadata).SerializeToString(deterministic=True))
+    declared, module = export_spec(name), AnyLength(edge, spec) if dynamic_time else edge
+    proto = _trace(module, spec, declared, dynamic_time=dynamic_time)
+    metadata = {**_metadata(spec, labels, name), "time": "dynamic" if dynamic_time else "fixed"}
+    proto = tidy(onnxslim.slim(proto), metadata=metadata)
+    check_graph_signature(proto, declared, spec=spec, classes=len(labels), dynamic_time=dynamic_time)
+    return bytes(proto.SerializeToString(deterministic=True))
 
 
-def _trace(edge: EdgeModel, spec: InputSpec) -> onnx.ModelProto:
-    example = torch.zeros(2, *spec.shape)
+def plain_onnx(model: LandmarkModel, *, labels: tuple[str, ...], name: str) -> bytes:
+    """The model exported as it was trained: what the edge form is compared with, never what is shipped."""
+    proto = _trace(model.cpu().eval(), model.spec, export_spec(name), dynamic_time=False)
+    tidied = tidy(proto, metadata={**_metadata(model.spec, labels, name), "form": "plain"})
+    return bytes(tidied.SerializeToString(deterministic=True))
+
+
+def _metadata(spec: InputSpec, labels: tuple[str, ...], name: str) -> dict[str, str]:
+    return {"model": name, "input_sha256": spec.sha256, "labels": json.dumps(labels, ensure_ascii=False)}
+
+
+def _trace(module: nn.Module, spec: InputSpec, declared: ExportSpec, *, dynamic_time: bool) -> onnx.ModelProto:
+    *bodies, frames, joints, channels = spec.shape
+    example = torch.zeros(2, *bodies, EXAMPLE_FRAMES if dynamic_time else frames, joints, channels)
+    dynamic = {0: torch.export.Dim(BATCH_AXIS)}
+    if dynamic_time:
+        dynamic[1 + len(bodies)] = torch.export.Dim(TIME_AXIS)
     with torch.inference_mode(), _quiet():
         program = torch.onnx.export(
-            edge,
+            module,
             (example,),
             dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
-            dynamic_shapes={"landmarks": {0: torch.export.Dim("batch")}},
+            opset_version=declared.opset,
+            input_names=[declared.input_name],
+            output_names=[declared.output_name],
+            dynamic_shapes=(dynamic,),
             external_data=False,
             verbose=False,
         )

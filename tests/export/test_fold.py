@@ -13,7 +13,7 @@ from last_edge.errors import UsageError
 from last_edge.export.edge_front import EdgeFront
 from last_edge.export.fold import fold
 from last_edge.inputs import InputSpec
-from last_edge.models import create_model
+from last_edge.models import create_model, model_names
 from last_edge.models.front import LandmarkFront
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.skeleton import get_layout
@@ -70,22 +70,17 @@ def test_the_edge_front_equals_the_models_front(name: str) -> None:
     torch.testing.assert_close(EdgeFront(spec)(batch), expected, atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("frames", [16, 13])
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("last_e_nano", {}),
-        ("last_e_small", {}),
-        ("last_e_base", {}),
-        ("last_e_large", {}),
-        ("last_e_large", {"ib": "sampled"}),
-        ("last_lite_nano", {}),
-        ("last_lite_small", {}),
-    ],
-)
-def test_folding_keeps_the_function(name: str, options: dict[str, Any], frames: int) -> None:
-    spec = InputSpec(get_layout("shrec22"), frames=frames)
+def test_the_edge_front_of_every_body_equals_the_models() -> None:
+    spec = SPECS["two bodies"]
+    batch = points(spec)
+    torch.testing.assert_close(EdgeFront(spec, bodies=2)(batch), LandmarkFront(spec)(batch), atol=1e-6, rtol=1e-6)
+
+
+def check_folding(name: str, spec: InputSpec, **options: Any) -> None:
+    """Edge form and model agree to 1e-5 of the largest logit."""
     model, batch = trained(name, spec, **options), points(spec)
+    if spec.bodies > 1:
+        batch[3, 1:] = torch.nan  # a second body that is not there
     with torch.no_grad():
         expected, got = model(batch), fold(model)(batch)
     assert expected.std() > 0.01
@@ -93,10 +88,36 @@ def test_folding_keeps_the_function(name: str, options: dict[str, Any], frames: 
     torch.testing.assert_close(got / scale, expected / scale, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("options", [{"fusion": "softmax"}, {"bodies": "mean"}])
-def test_what_has_no_edge_form_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match=next(iter(options))):
-        fold(create_model("last_e_nano", spec=SPECS["two bodies"], classes=3, **options))
+@pytest.mark.parametrize("name", model_names())
+def test_folding_keeps_the_function_of_every_model(name: str) -> None:
+    check_folding(name, SPECS["shrec22"])
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("last_e_nano", {"fusion": "softmax"}),
+        ("last_e_nano", {"act": "relu", "drop_path_rate": 0.1}),
+        ("last_e_large", {"ib": "sampled"}),
+        ("last_lite_nano", {"act": "hardswish"}),
+        ("last_lite_nano", {"act": "relu6", "fusion": "softmax"}),
+        ("last_v2_small", {"attention": [True, True, True]}),
+    ],
+)
+def test_folding_keeps_the_function_of_every_option(name: str, options: dict[str, Any]) -> None:
+    check_folding(name, SPECS["limb"], **options)
+
+
+@pytest.mark.parametrize("frames", [13, 2])
+@pytest.mark.parametrize("name", ["last_e_nano", "last_e_large", "last_lite_nano", "last_v2_small"])
+def test_folding_keeps_the_function_of_odd_and_short_windows(name: str, frames: int) -> None:
+    check_folding(name, InputSpec(get_layout("shrec22"), frames=frames))
+
+
+@pytest.mark.parametrize("bodies", ["first", "mean", "max"])
+@pytest.mark.parametrize("name", ["last_e_nano", "last_lite_nano", "last_v2_small"])
+def test_folding_keeps_the_function_of_several_bodies(name: str, bodies: str) -> None:
+    check_folding(name, SPECS["two bodies"], bodies=bodies)
 
 
 def test_folding_leaves_the_model_alone() -> None:
@@ -121,7 +142,7 @@ def test_lite_has_no_input_dependent_part() -> None:
             module.bias.data.zero_()
     x = torch.randn(2, 24, 16, 22)
     with torch.no_grad():
-        torch.testing.assert_close(edge.blocks(3 * x), 3 * edge.blocks(x), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(edge.body.blocks(3 * x), 3 * edge.body.blocks(x), atol=1e-4, rtol=1e-4)
 
 
 def test_another_family_is_refused() -> None:
