@@ -19,6 +19,7 @@ from last_edge.tools import (
     pretrain_command,
     report_command,
     runtime_commands,
+    seeds_command,
     train_commands,
 )
 
@@ -55,7 +56,7 @@ def group(name: str, *, text: str, example: str, **functions: Any) -> typer.Type
     return commands
 
 
-add(train_commands.train, train_commands.distill, train_commands.eval)
+add(train_commands.train, train_commands.distill, train_commands.eval, seeds_command.seeds, pretrain_command.probe)
 add(export_commands.export, export_commands.quantize, parity_command.parity, export_commands.verify)
 add(runtime_commands.run, bench_command.bench, report_command.report, doctor.doctor)
 group(
