@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from last_edge.errors import UsageError
 from last_edge.tools.options import DryRun, Force, Json, Out, Quiet, Verbose
 from last_edge.tools.output import emit, stderr
 
 SHOWN = 5
 
 if TYPE_CHECKING:
-    from last_edge.data.inspect import StoreInfo
     from last_edge.data.prepare import Prepared
 
 
@@ -104,26 +104,40 @@ def synth(
 def info(
     store: Annotated[Path, typer.Argument(help="Clip store.")],
     verify: Annotated[bool, typer.Option("--verify", help="Hash every file first.")] = False,
+    gates: Annotated[bool, typer.Option("--gates", help="Hold the quality gates; exit code 4 when one fails.")] = False,
+    limit: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Change a gate's limit, such as fast=0; repeatable.")
+    ] = None,
     duplicates: Annotated[bool, typer.Option(help="Look for near-duplicate clips across splits.")] = True,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show counts, lengths, missing points, overlap of subjects and near-duplicates of a store.
+    """Show counts, lengths, missing points, overlap of subjects and near-duplicates of a store; with --gates judge it.
 
-    Example: last-edge data info stores/shrec14 --verify
+    Example: last-edge data info stores/shrec14 --verify --gates
     """
     from last_edge import records
     from last_edge.clips import ClipStore
+    from last_edge.data.gates import limits_from, require, run_gates
     from last_edge.data.inspect import inspect
+    from last_edge.tools.store_view import show_gates, show_info
 
+    limits = limits_from(limit or [])
+    if limit and not gates:
+        raise UsageError("limits are for gates", hint=f"last-edge data info {store} --gates --limit {limit[0]}")
     opened = ClipStore.open(store)
     if verify:
         opened.verify()
-    facts = inspect(opened, duplicates=duplicates)
+    facts = inspect(opened, duplicates=duplicates, near=limits.near)
+    pairs = facts.near_duplicates if duplicates else None
+    verdicts = run_gates(opened, limits=limits, pairs=pairs) if gates else ()
     if as_json:
-        emit(records.to_dict(facts), as_json=True)
+        judged = {"gates": [records.to_dict(gate) for gate in verdicts]} if gates else {}
+        emit(records.to_dict(facts) | judged, as_json=True)
     else:
-        _show_info(facts)
+        show_info(facts)
+        show_gates(verdicts)
+    require(verdicts, where=store)
 
 
 def _names(text: str | None) -> tuple[str, ...]:
@@ -152,44 +166,3 @@ def _show_prepared(prepared: Prepared, *, as_json: bool) -> None:
     if prepared.left_out:
         shown = ", ".join(prepared.left_out[:SHOWN]) + (" ..." if len(prepared.left_out) > SHOWN else "")
         typer.echo(f"left out, no point in any frame: {len(prepared.left_out)} clips ({shown})")
-
-
-def _show_info(facts: StoreInfo) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    table = Table(show_header=False, box=None, title=facts.store, title_justify="left")
-    for name, value in _info_rows(facts):
-        table.add_row(name, value)
-    console.print(table, highlight=False)
-
-
-def _info_rows(facts: StoreInfo) -> Iterator[tuple[str, str]]:
-    about = facts.about
-    yield "dataset", f"{about.get('title', about.get('dataset', '-'))}; licence: {about.get('licence', '-')}"
-    yield "content", f"{facts.clips} clips, {facts.frames} frames, {facts.fps:g} fps, sha256 {facts.sha256[:12]}"
-    yield "points", f"{facts.layout}, (M, V, C) = {facts.shape}, {facts.units}; {about.get('axes', '')}"
-    yield "length", "min {} / quartiles {} {} {} / max {} frames".format(*facts.lengths)
-    yield (
-        "missing",
-        f"{facts.missing:.1%} of points; " + _joined({k: f"{v:.1%}" for k, v in facts.missing_by_part.items()}),
-    )
-    yield "splits", _joined({split or "none": f"{count} clips, {facts.subjects_by_split[split]} subjects"
-                             for split, count in facts.splits.items()})  # fmt: skip
-    yield (
-        "overlap",
-        _joined({pair: ", ".join(people) or "no subject" for pair, people in facts.shared_subjects.items()}),
-    )
-    yield "labels", f"{len(facts.labels)}: " + _joined(facts.labels)
-    yield (
-        "absent",
-        _joined({split or "none": ", ".join(names) for split, names in facts.labels_absent_by_split.items() if names}),
-    )
-    yield "subjects", f"{len(facts.subjects)}: " + _joined(facts.subjects)
-    pairs = [f"{pair.one} ~ {pair.other} ({pair.distance:.3f})" for pair in facts.near_duplicates]
-    yield "near-duplicates", f"{len(pairs)} across splits" + "".join(f"\n{pair}" for pair in pairs[:10])
-
-
-def _joined(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items()) or "-"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips import ClipStore
-from last_edge.data.duplicates import NearPair, near_duplicates
+from last_edge.data.duplicates import NEAR, NearPair, near_duplicates
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 BLOCK = 4096
@@ -48,8 +48,8 @@ class StoreInfo:
     near_duplicates: tuple[NearPair, ...]
 
 
-def inspect(store: ClipStore, *, duplicates: bool = True) -> StoreInfo:
-    """Count everything; reads all points once."""
+def inspect(store: ClipStore, *, duplicates: bool = True, near: float = NEAR) -> StoreInfo:
+    """Count everything; reads all points once. near: distance below which two clips are near-duplicates."""
     index, splits = store.index, _counts(store.index.split)
     people = {split: set(index.subject[index.split == split]) for split in splits}
     shown = {split: set(index.label[index.split == split].tolist()) for split in splits}
@@ -76,7 +76,7 @@ def inspect(store: ClipStore, *, duplicates: bool = True) -> StoreInfo:
         missing_by_part={name: _share_missing(shown_joints[list(part)]) for name, part in store.layout.parts.items()},
         empty_bodies=tuple(round(float(share), 4) for share in (seen.sum(axis=2) == 0).mean(axis=0)),
         shared_subjects=_shared(people),
-        near_duplicates=near_duplicates(store) if duplicates else (),
+        near_duplicates=near_duplicates(store, near=near) if duplicates else (),
     )
 
 

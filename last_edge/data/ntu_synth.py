@@ -93,7 +93,7 @@ def _perform(action: int, frames: int, random: Random, *, strength: float) -> Po
     code, late = (action - 1) % 60, action > 60
     time = 2 * np.pi * ((1 + code // 10 % 3) * np.linspace(0, 1, frames) + random.uniform(-0.05, 0.05))
     swing = 1 - np.cos(time) if late else np.sin(time)
-    angle = 0.7 * strength * random.uniform(0.8, 1.2) * (1, -1)[code // 30] * swing
+    angle = 0.5 * strength * random.uniform(0.8, 1.2) * (1, -1)[code // 30] * swing
     body = np.tile(_rest(), (frames, 1, 1))
     for limb, (pivot, joints) in enumerate(CHAINS):
         moved = angle if limb == code % 5 else np.zeros(frames)

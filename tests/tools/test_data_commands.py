@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from last_edge.errors import InputError, UsageError
-from last_edge.tools.cli import app
+from last_edge.tools.cli import app, main
 
 LAYOUT = {"name": "glove", "names": ["wrist", "tip"], "parents": [0, 0]}
 
@@ -50,6 +50,33 @@ def test_info_for_people_names_the_essentials(tmp_path, source):
     shown = call("info", tmp_path / "store")
     assert "4 clips" in shown
     assert "near-duplicates" in shown
+
+
+def test_gates_that_hold_are_shown_and_one_that_fails_is_exit_code_4(tmp_path, source, capsys):
+    prepared(tmp_path, source, "--leave-out", "b", "--units", "metres")
+    shown = call("info", tmp_path / "store", "--gates", "--limit", "fast=1")
+    assert "FAILED" not in shown and "label" in shown
+    judged = ("data", "info", str(tmp_path / "store"), "--gates", "--limit", "shortest=3", "--limit", "fast=1")
+    assert main([*judged, "--json"]) == 4
+    captured = capsys.readouterr()
+    gates = {gate["name"]: gate for gate in json.loads(captured.out)["gates"]}
+    assert (gates["length"]["passed"], len(gates["length"]["clips"]), gates["people"]["passed"]) == (False, 4, True)
+    assert "a quality gate failed" in captured.err
+    assert main(list(judged)) == 4
+    assert "FAILED" in capsys.readouterr().out
+
+
+def test_limits_without_gates_name_the_command(tmp_path, source):
+    prepared(tmp_path, source)
+    with pytest.raises(UsageError, match="--gates --limit fast=0"):
+        call("info", tmp_path / "store", "--limit", "fast=0")
+
+
+def test_clips_without_points_are_told(tmp_path, source):
+    np.savez(source / "b.npz", frames=np.full((2, 2, 3), np.nan), lengths=np.array([2]), labels=np.array(["x"]))
+    layout = ("--layout", tmp_path / "glove.json", "--units", "metres")
+    shown = call("prepare", "npz", source, *layout, "--out", tmp_path / "store", "--quiet")
+    assert "left out, no point in any frame: 1 clips (b/00000)" in shown
 
 
 def test_dry_run_writes_nothing(tmp_path, source):
