@@ -86,6 +86,37 @@ def epoch_progress(title: str, *, quiet: bool) -> Iterator[Callable[[dict[str, f
             raise
 
 
+def view_progress(*, quiet: bool) -> Callable[[int, int], None]:
+    """What tells of a teacher cache being filled: the number of a view, from 0, and of all views."""
+    console = stderr()
+
+    def report(view: int, views: int) -> None:
+        if not quiet:
+            console.print(f"teachers answer: view {view + 1} of {views}")
+
+    return report
+
+
+@contextmanager
+def cell_progress(*, quiet: bool) -> Iterator[Callable[[str], Callable[[dict[str, float], int], None]]]:
+    """One bar for many trainings; yields the function that takes a training's name and gives its report."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=stderr(), disable=quiet) as bar:
+
+        def start(name: str) -> Callable[[dict[str, float], int], None]:
+            task = bar.add_task(name, total=None, visible=False)
+
+            def report(row: dict[str, float], epochs: int) -> None:
+                shown = f"{name}  {describe(row)}"
+                bar.update(task, total=epochs, completed=row["epoch"], description=shown, visible=True)
+
+            return report
+
+        yield start
+
+
 def describe(row: dict[str, float]) -> str:
     """An epoch in a few words."""
     text = f"loss {row['loss']:.3f}"
