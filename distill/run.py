@@ -26,36 +26,42 @@ from last_edge.train.run import Report, Request, run_training, silent
 
 
 def run_distillation(
-    request: Request,
-    teachers: Sequence[Path],
-    *,
-    cache: Path | None = None,
-    report: Report = silent,
-    on_view: OnView = in_silence,
+    request: Request, teachers: Sequence[Path], *, cache: Path | None = None, report: Report = silent
 ) -> dict[str, Any]:
     """Train the recipe's model with the help of `teachers` (runs or checkpoints). Returns final.json's content.
 
-    cache: where a recipe with `distill.cache: on` keeps the teachers' answers, by default beside the run, where the
-    runs next to it find them. on_view: see `fill_cache.fill`. Raises `InputError` when a teacher reads another layout
-    or names other labels than the student's store, or the cache is stale, and `UsageError` when the recipe's loss map,
-    weights or cache do not fit the teachers.
+    cache: where a recipe with `distill.cache: on` keeps the teachers' answers; see `ask_once`. Raises `InputError` when
+    a teacher reads another layout or names other labels than the student's store, or the cache is stale, and
+    `UsageError` when the recipe's loss map, weights or cache do not fit the teachers.
     """
-    checkpoints, recipe = [load_checkpoint(path) for path in teachers], request.recipe
-    check_weights(recipe, checkpoints)
-    cached: Source | None = None
-    if recipe.distill.cache == "on":
-        plan = make_plan(ClipStore.open(request.store), recipe)
-        check_teachers(checkpoints, plan)
-        folder = cache or default_cache(request)
-        cached = answers_on_disk(checkpoints, plan, recipe, folder=folder, device=request.device, on_view=on_view)
+    checkpoints = [load_checkpoint(path) for path in teachers]
+    check_weights(request.recipe, checkpoints)
+    cached = ask_once(request, checkpoints, cache)
 
     def make_objective(recipe: Recipe, plan: Plan, device: str) -> Objective:
         check_teachers(checkpoints, plan)
         return distillation(cached or live(checkpoints, recipe, device), checkpoints, recipe, plan)
 
     extra = "\n".join(f"teacher {sha256_of(checkpoint.path / WEIGHTS)}" for checkpoint in checkpoints)
-    whole = dataclasses.replace(request, extra=extra, views=views_of(recipe))
+    whole = dataclasses.replace(request, extra=extra, views=views_of(request.recipe))
     return run_training(whole, make_objective=make_objective, report=report)
+
+
+def ask_once(
+    request: Request, teachers: Sequence[Checkpoint], cache: Path | None, *, on_view: OnView = in_silence
+) -> Source | None:
+    """The cache of a request, completed where answers are missing; None for a recipe without one.
+
+    cache: its folder, by default `teacher_cache` beside the run, where the runs next to it find it. on_view: see
+    `fill_cache.fill`.
+    """
+    recipe = request.recipe
+    if recipe.distill.cache == "off":
+        return None
+    plan = make_plan(ClipStore.open(request.store), recipe)
+    check_teachers(teachers, plan)
+    folder = cache or default_cache(request)
+    return answers_on_disk(teachers, plan, recipe, folder=folder, device=request.device, on_view=on_view)
 
 
 def default_cache(request: Request) -> Path:

@@ -9,7 +9,7 @@ import typer
 
 from last_edge.errors import UsageError
 from last_edge.tools import options, train_flags
-from last_edge.tools.output import emit, epoch_progress, make_table
+from last_edge.tools.output import emit, epoch_progress, make_table, view_progress
 from last_edge.tools.train_preview import make_request, preview, quoted, readable, resolve_recipe, summary
 
 Which = Literal["best", "last", "final"]
@@ -87,6 +87,9 @@ def distill(
     recipe: options.RecipeName = None,
     init: options.Init = None,
     set_: options.Set = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Keep the teachers' answers in this folder and learn from them.")
+    ] = None,
     seed: options.Seed = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -101,21 +104,29 @@ def distill(
     Several teachers answer with the mean of their probabilities. A teacher may be of any size and read other streams or
     another window than the student. The recipe's part `distill` says how the losses are weighed.
 
+    With --cache the teachers answer once and any number of students learn from that. It takes a fixed number of
+    augmentations of each clip, --set distill.cache_views=8, and for the stages' maps --set distill.cache_features=true;
+    --dry-run says how large it gets.
+
     Example: last-edge distill --teacher runs/shrec14/teacher --model last_lite_nano --store runs/shrec14/store
     --out runs/shrec14/student --recipe shrec17_kd
     """
-    resolved = resolve_recipe(recipe or "kd_nano", model, seed, set_, init=init)
+    sets = [*([] if cache is None else ["distill.cache=on"]), *(set_ or [])]
+    resolved = resolve_recipe(recipe or "kd_nano", model, seed, sets, init=init)
     request = make_request(store, out, resolved, device=device, threads=threads, force=force)
     if dry_run:
         from last_edge.distill.describe import describe_distillation
 
-        emit(readable(describe_distillation(request, teacher) | preview(request), json), as_json=json)
+        emit(readable(describe_distillation(request, teacher, cache) | preview(request), json), as_json=json)
         return
-    from last_edge.distill.run import run_distillation
+    from last_edge.distill.run import ask_once, run_distillation
+    from last_edge.train.checkpoint import load_checkpoint
     from last_edge.train.processes import is_first
 
-    with epoch_progress("distill", quiet=quiet or json or not is_first()) as report:
-        final = run_distillation(request, teacher, report=report)
+    silent = quiet or json or not is_first()
+    ask_once(request, [load_checkpoint(path) for path in teacher], cache, on_view=view_progress(quiet=silent))
+    with epoch_progress("distill", quiet=silent) as report:
+        final = run_distillation(request, teacher, cache=cache, report=report)
     if is_first():
         emit(final if json else summary(final, out), as_json=json)
 
@@ -129,7 +140,7 @@ def eval(
     merge_at: Annotated[
         str, typer.Option("--merge-at", help="Add up classes whose names agree before the last such text, as ', '.")
     ] = "",
-    threads: options.Threads = 1,
+    threads: options.OwnThreads = None,
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -208,7 +219,7 @@ def _evaluate(
     if precision == "int8":
         hint = "last-edge export, last-edge quantize, then eval BUNDLE --precision int8"
         raise UsageError("a run has no INT8 file", where=artefact, hint=hint)
-    torch.set_num_threads(max(how.pop("threads"), 1))
+    torch.set_num_threads(max(how.pop("threads") or 1, 1))
     return evaluate_run(artefact, store, which=which or "best", **how)
 
 

@@ -78,10 +78,14 @@ def readable(preview: dict[str, Any], as_json: bool) -> dict[str, Any]:
         return preview
     rates = "".join(f"\n  {epoch:4d}  {rate:.6f}" for epoch, rate in enumerate(preview["lr"]))
     recipe = "".join(f"\n  {line}" for line in preview["recipe"].splitlines())
-    lines = {
-        key: "".join(f"\n  {line}" for line in preview[key]) for key in ("teachers", "loss_map") if preview.get(key)
-    }
+    lines = {key: _lines(preview[key]) for key in ("teachers", "loss_map", "cache") if preview.get(key)}
     return preview | lines | {"lr": f"at the start of each epoch{rates}", "recipe": recipe}
+
+
+def _lines(value: Any) -> str:
+    """A list or mapping, one item a line."""
+    items = [f"{key}: {part}" for key, part in value.items()] if isinstance(value, dict) else value
+    return "".join(f"\n  {item}" for item in items)
 
 
 def summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
