@@ -123,9 +123,8 @@ def distill(
     from last_edge.train.checkpoint import load_checkpoint
     from last_edge.train.processes import is_first
 
-    silent = quiet or json or not is_first()
-    ask_once(request, [load_checkpoint(path) for path in teacher], cache, on_view=view_progress(quiet=silent))
-    with epoch_progress("distill", quiet=silent) as report:
+    ask_once(request, [load_checkpoint(path) for path in teacher], cache, on_view=view_progress(quiet=quiet or json))
+    with epoch_progress("distill", quiet=quiet or json or not is_first()) as report:
         final = run_distillation(request, teacher, cache=cache, report=report)
     if is_first():
         emit(final if json else summary(final, out), as_json=json)
