@@ -14,6 +14,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_fits, labelled_clips, plain_batch
 from last_edge.errors import InputError
 from last_edge.export.session import logits_of, metadata_of
+from last_edge.runtime.settings import settings_of
 from last_edge.train.metrics import metrics_of
 
 SUMMARY = ("top1", "top3", "top5", "mean_class", "ece", "n")
@@ -25,18 +26,20 @@ def evaluate_bundle(
     *,
     split: str = "test",
     precision: str = "fp32",
-    threads: int = 1,
+    threads: int | None = None,
     merge_at: str = "",
 ) -> dict[str, Any]:
     """Metrics of one precision's graph on a split; shares in percent. `InputError` when store and bundle differ.
 
-    merge_at: see `last_edge.train.metrics.merged`.
+    It runs as `bench tune` found it fastest; threads: wins over that. merge_at: see
+    `last_edge.train.metrics.merged`.
     """
     bundle = Bundle.open(bundle) if isinstance(bundle, Path) else bundle
     check_store(bundle, store)
     clips = labelled_clips(store, split)
     graph = checked_graph(bundle, precision)
-    logits = logits_of(graph, plain_batch(store, clips, bundle.manifest.input), threads=threads)
+    settings = settings_of(bundle.manifest, precision, threads=threads)
+    logits = logits_of(graph, plain_batch(store, clips, bundle.manifest.input), settings=settings)
     return metrics_of(logits, store, clips, merge_at=merge_at)
 
 

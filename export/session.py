@@ -6,8 +6,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.errors import InputError
+from last_edge.runtime.backends import OnnxRuntimeCpu
+from last_edge.runtime.settings import Settings, open_backend
 
 BATCH = 64
 
@@ -28,8 +29,9 @@ def metadata_of(graph: bytes) -> dict[str, str]:
     return dict(open_session(graph).get_modelmeta().custom_metadata_map)
 
 
-def logits_of(graph: bytes, points: NDArray[np.float32], *, threads: int = 1) -> NDArray[np.float32]:
-    """(n, T, V, C) or (n, M, T, V, C) points -> (n, K) logits of the file."""
-    session = open_session(graph, threads=threads)
-    starts = range(0, len(points), BATCH)
-    return np.concatenate([session.run([OUTPUT_NAME], {INPUT_NAME: points[s : s + BATCH]})[0] for s in starts])
+def logits_of(
+    graph: bytes, points: NDArray[np.float32], *, threads: int = 1, settings: Settings | None = None
+) -> NDArray[np.float32]:
+    """(n, T, V, C) or (n, M, T, V, C) points -> (n, K) logits of the file. settings: win over threads."""
+    model = open_backend(OnnxRuntimeCpu.name, graph, settings or Settings(threads))
+    return np.concatenate([model(points[start : start + BATCH]) for start in range(0, len(points), BATCH)])

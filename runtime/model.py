@@ -10,7 +10,9 @@ from last_edge.bundle import Bundle
 from last_edge.bundle.manifest import model_file
 from last_edge.errors import InputError
 from last_edge.inputs import InputSpec
+from last_edge.runtime.artefacts import artefact_name, artefact_of, how_to_make
 from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
+from last_edge.runtime.settings import backend_named, open_backend, settings_of
 from last_edge.skeleton.clip import Units
 
 Precision = Literal["fp32", "int8"]
@@ -30,28 +32,45 @@ class DeployedModel:
     accept: float | None
 
 
-def load_model(path: Path, *, precision: Precision | None = None, threads: int = 1) -> DeployedModel:
+def load_model(
+    path: Path,
+    *,
+    precision: Precision | None = None,
+    threads: int | None = None,
+    backend: str = OnnxRuntimeCpu.name,
+) -> DeployedModel:
     """Open a bundle, check every hash and load one of its graphs: INT8 when it has one and none is asked for.
 
-    Raises `InputError` when the bundle is damaged or has no such graph or one made for other input, `MissingError`
-    without ONNX Runtime.
+    It runs as `bench tune` found it fastest; threads: wins over that. Raises `InputError` when the bundle is damaged or
+    has no such file or one made for other input, `MissingError` without the backend.
     """
     bundle = Bundle.open(path)
     manifest = bundle.manifest
     if manifest.units not in ("image01", "metres"):
         raise InputError("bundle in unknown units", where=path, expected="image01 or metres", got=manifest.units)
     chosen = precision or ("int8" if "int8" in bundle.precisions else "fp32")
-    backend = OnnxRuntimeCpu(bundle.graph(chosen), threads=threads)
-    check_graph(backend, bundle, precision=chosen)
+    loaded = load_graph(bundle, chosen, backend=backend, threads=threads)
     return DeployedModel(
         name=manifest.name,
-        backend=backend,
+        backend=loaded,
         spec=manifest.input,
         units=cast(Units, manifest.units),
         labels=manifest.labels,
         precision=chosen,
         accept=manifest.thresholds.get(ACCEPT),
     )
+
+
+def load_graph(bundle: Bundle, precision: str, *, backend: str, threads: int | None = None) -> Backend:
+    """What a bundle has for a backend and precision, loaded; raises as `load_model` does."""
+    kind = backend_named(backend)
+    graph = bundle.graph(precision) if kind.kind == "onnx" else artefact_of(bundle, kind, precision)
+    if graph is None:
+        where = bundle.path / artefact_name(kind, precision)
+        raise InputError(f"bundle has nothing for {backend}", where=where, hint=how_to_make(kind))
+    loaded = open_backend(backend, graph, settings_of(bundle.manifest, precision, threads=threads))
+    check_graph(loaded, bundle, precision=precision)
+    return loaded
 
 
 def check_graph(backend: Backend, bundle: Bundle, *, precision: str) -> None:

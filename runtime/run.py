@@ -11,6 +11,7 @@ from pathlib import Path
 from last_edge.errors import InputError
 from last_edge.files import check_free
 from last_edge.runtime.adapt import Adapter
+from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.clip_collector import ClipCollector
 from last_edge.runtime.event_log import EventLog, event_log
 from last_edge.runtime.landmarks import Detector, create_landmarks, detector_for
@@ -37,7 +38,8 @@ class RunOptions:
     events: file for one JSON object a line. save: annotated video. snapshot: picture of the surest frame.
     window: show the frames. limit: stop after that many.
     precision: None takes INT8 where the bundle has it. detector: None takes the one that feeds the bundle's layout.
-    hand: which hand a hand detector follows. threads: of the model. force: replace existing files.
+    hand: which hand a hand detector follows. threads: of the model; None for what `bench tune` found fastest, else 1.
+    backend: what runs the model. force: replace existing files.
     """
 
     events: Path | None = None
@@ -48,7 +50,8 @@ class RunOptions:
     precision: Precision | None = None
     detector: Detector | None = None
     hand: str = "first"
-    threads: int = 1
+    threads: int | None = None
+    backend: str = OnnxRuntimeCpu.name
     force: bool = False
     recognise: RecogniseOptions = field(default_factory=RecogniseOptions)
 
@@ -95,7 +98,7 @@ def run(bundle: Path, source: str, *, options: RunOptions | None = None, on_even
         if path.is_file() or path.is_dir():
             check_free(path, force=options.force)
     with ExitStack() as stack:
-        model = load_model(bundle, precision=options.precision, threads=options.threads)
+        model = load_model(bundle, precision=options.precision, threads=options.threads, backend=options.backend)
         opened = stack.enter_context(open_source(source, layout=model.spec.layout))
         detector = _detector(opened, model, options)
         if detector is not None:

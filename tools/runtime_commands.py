@@ -41,7 +41,10 @@ Threshold = Annotated[
     float | None,
     typer.Option("--threshold", min=0.0, max=1.0, help="Least probability of an event. Default: the bundle's."),
 ]
-ModelThreads = Annotated[int, typer.Option("--threads", min=1, help="Processor threads of the model.")]
+ModelThreads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Of the model. Default: the bundle's own (`bench tune`), else 1.")
+]
+BackendName = Annotated[str, typer.Option("--backend", help="What runs the model; `last-edge doctor` lists them.")]
 Official = Annotated[bool, typer.Option("--official", help="Download Google's file instead of taking it from pip.")]
 
 
@@ -59,7 +62,8 @@ def run(
     window_seconds: WindowSeconds = 2.5,
     stride_seconds: StrideSeconds = 0.2,
     threshold: Threshold = None,
-    threads: ModelThreads = 1,
+    threads: ModelThreads = None,
+    backend: BackendName = "onnxruntime-cpu",
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -87,6 +91,7 @@ def run(
         detector=None if landmarks == "auto" else landmarks,
         hand=hand,
         threads=threads,
+        backend=backend,
         force=force,
         recognise=RecogniseOptions(
             window_s=window_seconds, stride_s=stride_seconds, decoding=DecodingOptions(threshold=threshold)

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from last_edge.bundle import Bundle
+from last_edge.bundle import Bundle, Golden
 from last_edge.errors import GateError, InputError, UsageError
 from last_edge.files import sha256_of
+from last_edge.runtime.backends import BACKENDS
 from last_edge.tools.bench import run
 from last_edge.tools.bench.measure import Schedule, summarise, time_in_turns, time_loading
 from last_edge.tools.bench.record import load_records, save_records
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
+from last_edge.tools.bench.table import bench_table
 
 QUICK = BenchOptions(memory=False, schedule=Schedule(rounds=2, calls=3, warm_up=1))
 METRICS = {"int8": {"top1": 91.5, "top3": 99.0, "n": 840, "split": "test"}}
@@ -54,12 +56,59 @@ def test_loading_leaves_out_what_only_the_first_load_pays() -> None:
 
 
 def test_golden_tensors_are_not_read_while_a_load_is_timed(make_bundle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle = Bundle.open(make_bundle(), verify_hashes=False)
-    held: list[bool] = []
-    timed = run.time_loading
-    monkeypatch.setattr(run, "time_loading", lambda load: (held.append("golden" in vars(bundle)), timed(load))[1])
-    run.load_graphs(bundle, QUICK)
-    assert held == [True, True]
+    loads: list[int] = []
+    timed, read = run.time_loading, Golden.from_bytes
+    monkeypatch.setattr(run, "time_loading", lambda load: (loads.append(0), timed(load), loads.append(1))[1])
+    monkeypatch.setattr(Golden, "from_bytes", lambda *_, **how: (loads.append(2), read(*_, **how))[1])
+    run.load_all(make_bundle(), QUICK)
+    assert [step for step in loads if step != 2] == [0, 1, 0, 1] and (0, 2) not in zip(loads, loads[1:], strict=False)
+
+
+def test_files_backends_and_threads_are_crossed(make_bundle: Any, tmp_path: Path) -> None:
+    path = make_bundle()
+    plain = tmp_path / "naive.onnx"
+    plain.write_bytes(Bundle.open(path).graph("fp32"))
+    backends = tuple(name for name in ("onnxruntime-cpu", "openvino") if BACKENDS[name].is_available())
+    rows = quick_bench(path, threads=(1, 2), backends=backends, plain=(plain,))
+    assert len(rows) == len(backends) * 2 * 3
+    assert {(row.kind, row.precision) for row in rows} == {("bundle", "fp32"), ("bundle", "int8"), ("plain", "fp32")}
+    for row in rows:
+        same = [other for other in rows if (other.backend, other.threads) == (row.backend, row.threads)]
+        fp32, naive = (
+            next(other for other in same if (other.kind, other.precision) == (kind, "fp32"))
+            for kind in ("bundle", "plain")
+        )
+        own = naive if row.kind == "plain" else fp32
+        assert row.faster_than_fp32 == pytest.approx(own.p50_ms / row.p50_ms, abs=1e-3)
+        assert row.faster_than_plain == pytest.approx(naive.p50_ms / row.p50_ms, abs=1e-3)
+    shown = bench_table(rows)
+    assert "× plain" in [column.header for column in shown.columns] and shown.row_count == len(rows)
+
+
+def test_a_bare_file_is_an_operand(make_bundle: Any, tmp_path: Path) -> None:
+    bare = tmp_path / "other.int8.onnx"
+    bare.write_bytes(Bundle.open(make_bundle()).graph("int8"))
+    (row,) = quick_bench(bare)
+    assert (row.kind, row.precision, row.file, row.faster_than_plain) == ("file", "int8", "other.int8.onnx", None)
+    assert row.artefact_sha256 == sha256_of(bare) and row.input_shape == (1, 8, 22, 3)
+    with pytest.raises(UsageError, match="no such file"):
+        quick_bench(tmp_path / "absent.onnx")
+
+
+def test_a_backend_that_the_bundle_has_no_file_for(make_bundle: Any) -> None:
+    if not BACKENDS["litert"].is_available():
+        pytest.skip(BACKENDS["litert"].why_not())
+    with pytest.raises(UsageError, match="no file for these backends"):
+        quick_bench(make_bundle(), backends=("litert",))
+    with pytest.raises(InputError, match="nothing for litert"):
+        quick_bench(make_bundle("again"), backends=("litert",), precisions=("fp32",))
+
+
+def test_a_bundles_own_settings_are_used_unless_overruled(make_bundle: Any) -> None:
+    path = make_bundle(tuned={"int8": {"threads": 1, "spin": 0, "arena": 0, "buffers": "reused"}})
+    assert [row.settings for row in quick_bench(path)] == ["", "no arena, reused buffers"]
+    assert [row.settings for row in quick_bench(path, usual=True)] == ["", ""]
+    assert [row.threads for row in quick_bench(path, threads=(2,))] == [2, 2]
 
 
 def test_one_disturbed_round_does_not_move_the_median() -> None:
@@ -88,7 +137,7 @@ def test_precision_that_is_not_there(make_bundle: Any) -> None:
 
 def test_unknown_backend_names_the_known(make_bundle: Any) -> None:
     with pytest.raises(UsageError, match="onnxruntime-cpu"):
-        quick_bench(make_bundle(), backend="onnxruntime")
+        quick_bench(make_bundle(), backends=("onnxruntime",))
 
 
 def test_records_survive_a_round_trip_and_strangers_are_refused(make_bundle: Any, tmp_path: Path) -> None:

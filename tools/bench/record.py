@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from last_edge import records
@@ -22,7 +22,9 @@ class BenchRecord:
     device: the processor. p50_ms: median over rounds of each round's median; p95_ms, p99_ms: of all timed calls,
     batch 1. calls: how many were timed. rss_mb: peak memory of a fresh process that loads the file and runs it.
     load_ms: opening the graph. top1, top3: percent over `n` clips of `split`, as measured of this very file and
-    written in the manifest; None where it was not.
+    written in the manifest; None where it was not. kind: `bundle`, a bare `file`, or a `plain` export to compare with.
+    settings: what of the backend's is not as usual. faster_than_fp32: p50 of the FP32 file of the same artefact,
+    backend and threads over this one's; faster_than_plain: the same of the plain file, None where there is none.
     """
 
     artefact: str
@@ -49,7 +51,32 @@ class BenchRecord:
     top3: float | None = None
     n: int | None = None
     split: str = ""
+    kind: str = "bundle"
+    settings: str = ""
+    faster_than_fp32: float | None = None
+    faster_than_plain: float | None = None
     schema_version: int = 1
+
+
+def with_ratios(rows: Sequence[BenchRecord]) -> list[BenchRecord]:
+    """Rows of one benchmark with how many times faster each is than its own FP32 file and than a plain one.
+
+    With several plain files a row is compared with the one of its own input shape.
+    """
+    fp32 = {(row.artefact, row.backend, row.threads): row.p50_ms for row in rows if row.precision == "fp32"}
+    plain = {(row.input_shape, row.backend, row.threads): row.p50_ms for row in rows if row.kind == "plain"}
+    return [
+        replace(
+            row,
+            faster_than_fp32=_ratio(fp32.get((row.artefact, row.backend, row.threads)), row),
+            faster_than_plain=_ratio(plain.get((row.input_shape, row.backend, row.threads)), row),
+        )
+        for row in rows
+    ]
+
+
+def _ratio(other: float | None, row: BenchRecord) -> float | None:
+    return None if other is None else round(other / row.p50_ms, 3)
 
 
 def save_records(rows: Sequence[BenchRecord], path: Path) -> None:

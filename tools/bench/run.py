@@ -1,126 +1,134 @@
-"""Benchmarking bundles: every graph of every bundle, interleaved, on the bundle's own golden clips."""
+"""Benchmarking exported files: artefacts × backends × precisions × threads, all of them in turns in one process."""
 
 from __future__ import annotations
 
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from last_edge.bundle import Bundle
-from last_edge.bundle.manifest import model_file
+from last_edge.bundle.manifest import Figure
 from last_edge.errors import UsageError
-from last_edge.names import did_you_mean
-from last_edge.runtime.backends import BACKENDS, Backend
-from last_edge.runtime.model import check_graph
+from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
+from last_edge.runtime.settings import Settings, open_backend
 from last_edge.tools.bench.measure import Latency, Schedule, time_in_turns, time_loading
 from last_edge.tools.bench.memory import peak_memory
-from last_edge.tools.bench.record import BenchRecord
+from last_edge.tools.bench.record import BenchRecord, with_ratios
+from last_edge.tools.bench.subjects import Kind, Subject, chosen_backends, subjects_of
 from last_edge.train.environment import processor
 
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """precisions: empty for all a bundle has. threads: of the model. memory: start a process a file to weigh it."""
+    """precisions: empty for all a bundle has. backends: by name, `all` for every one that can run here.
+
+    threads: of the model; empty for each bundle's own, else one. usual: leave a bundle's own settings alone.
+    plain: ONNX files to compare every other with. memory: start a process a row to weigh it.
+    """
 
     precisions: tuple[str, ...] = ()
-    threads: int = 1
-    backend: str = "onnxruntime-cpu"
+    threads: tuple[int, ...] = ()
+    backends: tuple[str, ...] = (OnnxRuntimeCpu.name,)
+    plain: tuple[Path, ...] = ()
+    usual: bool = False
     memory: bool = True
     schedule: Schedule = field(default_factory=Schedule)
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """One graph ready to run. points: (n, T, V, C) golden clips, fed one at a time."""
+    """One file ready to run in one backend."""
 
-    bundle: Bundle
-    precision: str
+    subject: Subject
     model: Backend
-    points: NDArray[np.float32]
+    settings: Settings
     load_ms: float
-
-    @property
-    def file(self) -> str:
-        """The graph's name inside the bundle."""
-        return model_file(self.precision)
-
-    def one(self, index: int) -> NDArray[np.float32]:
-        """A batch of one golden clip."""
-        start = index % len(self.points)
-        return self.points[start : start + 1]
 
     def run(self, index: int) -> object:
         """One prediction."""
-        return self.model(self.one(index))
+        return self.model(self.subject.one(index))
 
 
 def bench_bundles(paths: Sequence[Path], options: BenchOptions | None = None) -> list[BenchRecord]:
-    """One record a graph, in the order given.
+    """One record a file, backend and thread count, in the order given, the plain files last.
 
-    Raises `InputError` for a damaged bundle or one without an asked precision, `MissingError` without the backend.
+    paths: bundles and bare ONNX files. Raises `InputError` for a damaged bundle or one without an asked precision,
+    `MissingError` without the backend.
     """
     options = options or BenchOptions()
     if not paths:
         raise UsageError("nothing to benchmark", hint="last-edge bench BUNDLE")
-    loaded = [graph for path in paths for graph in load_graphs(Bundle.open(path), options)]
+    operands: list[tuple[Path, Kind]] = [(path, "file") for path in paths]
+    operands += [(path, "plain") for path in options.plain]
+    loaded = [graph for path, kind in operands for graph in load_all(path, options, kind=kind)]
+    if not loaded:
+        raise UsageError("no file for these backends", got=options.backends, hint="last-edge doctor")
     latencies = time_in_turns([graph.run for graph in loaded], options.schedule)
-    return [_record(graph, latency, options) for graph, latency in zip(loaded, latencies, strict=True)]
+    rows = [_record(graph, latency, options) for graph, latency in zip(loaded, latencies, strict=True)]
+    return with_ratios(rows)
 
 
-def load_graphs(bundle: Bundle, options: BenchOptions) -> list[Loaded]:
-    """Load the asked precisions of a bundle, each timed."""
-    if options.backend not in BACKENDS:
-        raise UsageError(f"unknown backend {options.backend!r}", expected=did_you_mean(options.backend, BACKENDS))
-    return [_load(bundle, precision, options) for precision in options.precisions or bundle.precisions]
+def load_all(path: Path, options: BenchOptions, *, kind: Kind = "file") -> list[Loaded]:
+    """Load what the asked backends run of one operand, for each thread count, each load timed."""
+    return [
+        load_one(subject, backend, settings)
+        for backend in chosen_backends(options.backends)
+        for subject in subjects_of(path, backend, precisions=options.precisions, kind=kind)
+        for settings in _settings(subject, options)
+    ]
 
 
-def _load(bundle: Bundle, precision: str, options: BenchOptions) -> Loaded:
-    graph, points = bundle.graph(precision), bundle.golden.points
-    model, load_ms = time_loading(lambda: BACKENDS[options.backend](graph, threads=options.threads))
-    check_graph(model, bundle, precision=precision)
-    return Loaded(bundle, precision, model, points, load_ms)
+def load_one(subject: Subject, backend: type[Backend], settings: Settings) -> Loaded:
+    """A file in a backend, its load timed; the points it is fed are read before."""
+    model, load_ms = time_loading(lambda: open_backend(backend.name, subject.content, settings))
+    subject.check(model)
+    return Loaded(subject, model, settings, load_ms)
+
+
+def _settings(subject: Subject, options: BenchOptions) -> list[Settings]:
+    own = Settings() if options.usual else subject.settings
+    return [replace(own, threads=count) for count in options.threads or (own.threads,)]
 
 
 def _record(graph: Loaded, latency: Latency, options: BenchOptions) -> BenchRecord:
-    content, manifest = graph.bundle.read(graph.file), graph.bundle.manifest
+    subject, model = graph.subject, graph.model
     return BenchRecord(
-        artefact=str(graph.bundle.path),
-        artefact_sha256=manifest.files[graph.file],
-        name=manifest.name,
-        file=graph.file,
+        artefact=subject.artefact,
+        artefact_sha256=subject.sha256,
+        name=subject.name,
+        kind=subject.kind,
+        file=subject.file,
         device=processor(),
         cores=os.cpu_count() or 1,
         platform=platform.platform(),
-        backend=graph.model.name,
-        backend_version=graph.model.version(),
-        precision=graph.precision,
-        threads=options.threads,
-        input_shape=tuple(graph.one(0).shape),
+        backend=model.name,
+        backend_version=model.version(),
+        precision=subject.precision,
+        threads=graph.settings.threads,
+        settings=graph.settings.describe() if isinstance(model, OnnxRuntimeCpu) else "",
+        input_shape=tuple(subject.one(0).shape),
         calls=latency.calls,
         rounds=options.schedule.rounds,
         p50_ms=latency.p50,
         p95_ms=latency.p95,
         p99_ms=latency.p99,
-        size_bytes=len(content),
+        size_bytes=len(subject.content),
         load_ms=graph.load_ms,
-        rss_mb=_memory(graph, content, options),
-        **_accuracy(manifest.metrics.get(graph.precision, {})),
+        rss_mb=_memory(graph, options),
+        **_accuracy(subject.metrics),
     )
 
 
-def _memory(graph: Loaded, content: bytes, options: BenchOptions) -> float | None:
+def _memory(graph: Loaded, options: BenchOptions) -> float | None:
     if not options.memory:
         return None
-    return peak_memory(content, graph.one(0), backend=options.backend, threads=options.threads)
+    subject = graph.subject
+    return peak_memory(subject.content, subject.one(0), backend=graph.model.name, threads=graph.settings.threads)
 
 
-def _accuracy(metrics: dict[str, Any]) -> dict[str, Any]:
+def _accuracy(metrics: dict[str, Figure]) -> dict[str, Any]:
     """The manifest's figures for this file; absent ones stay None."""
     found: dict[str, Any] = {key: metrics[key] for key in ("top1", "top3", "n") if key in metrics}
     return found | {"split": str(metrics.get("split", ""))}

@@ -24,7 +24,8 @@ def with_latency(found: Collection, *, threads: int = 1) -> Collection:
     if not chosen:
         return found
     fresh: dict[str, list[BenchRecord]] = {}
-    for record in bench_bundles([result.path for result in chosen], BenchOptions(threads=threads, schedule=SCHEDULE)):
+    options = BenchOptions(threads=(threads,), schedule=SCHEDULE)
+    for record in bench_bundles([result.path for result in chosen], options):
         fresh.setdefault(record.artefact_sha256, [record])
     return dataclasses.replace(found, bench={**found.bench, **fresh})
 

@@ -1,0 +1,118 @@
+"""What a benchmark times: files of bundles and bare ONNX files, each with the points it is fed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.bundle import Bundle
+from last_edge.bundle.manifest import Figure
+from last_edge.errors import InputError, UsageError
+from last_edge.runtime.artefacts import artefact_name, artefact_of, how_to_make
+from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
+from last_edge.runtime.model import check_graph
+from last_edge.runtime.settings import Settings, backend_named, settings_of
+
+Kind = Literal["bundle", "plain", "file"]
+CLIPS = 4
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One file to time.
+
+    artefact: as it was named. kind: of a bundle; a `plain` export of the same model, to compare with; or a bare file.
+    points: (n, T, V, C) clips, fed one at a time. settings: how a bundle runs its file. metrics: as measured of it.
+    """
+
+    artefact: str
+    name: str
+    kind: Kind
+    file: str
+    content: bytes
+    precision: str
+    points: NDArray[np.float32]
+    settings: Settings = field(default_factory=Settings)
+    metrics: dict[str, Figure] = field(default_factory=dict)
+    bundle: Bundle | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Of the file's bytes."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    def one(self, index: int) -> NDArray[np.float32]:
+        """A batch of one clip."""
+        start = index % len(self.points)
+        return self.points[start : start + 1]
+
+    def check(self, model: Backend) -> None:
+        """`InputError` when the loaded file was made for other input than its bundle's."""
+        if self.bundle is not None:
+            check_graph(model, self.bundle, precision=self.precision)
+
+
+def subjects_of(path: Path, backend: type[Backend], *, precisions: Sequence[str], kind: Kind = "file") -> list[Subject]:
+    """The files of a bundle that a backend runs, or a bare ONNX file; none of a bare file that it does not run.
+
+    precisions: of a bundle; empty for all that there is a file for. A precision that is asked for and absent is an
+    `InputError`.
+    """
+    if path.suffix == ".onnx":
+        return [_bare(path, kind)] if backend.kind == "onnx" else []
+    bundle = Bundle.open(path)
+    wanted, asked = precisions or bundle.precisions, bool(precisions)
+    found = (_in_bundle(bundle, backend, precision, asked=asked) for precision in wanted)
+    return [subject for subject in found if subject is not None]
+
+
+def chosen_backends(names: Sequence[str]) -> list[type[Backend]]:
+    """Backends by name; `all` is every one that can run here. `MissingError` for a named one that cannot."""
+    if "all" in names:
+        return [backend for backend in BACKENDS.values() if backend.is_available()]
+    chosen = [backend_named(name) for name in names or (OnnxRuntimeCpu.name,)]
+    for backend in chosen:
+        backend.require()
+    return chosen
+
+
+def _in_bundle(bundle: Bundle, backend: type[Backend], precision: str, *, asked: bool) -> Subject | None:
+    content = artefact_of(bundle, backend, precision)
+    if content is None:
+        if asked and backend.kind == "onnx":
+            bundle.graph(precision)
+        if asked:
+            where = bundle.path / artefact_name(backend, precision)
+            raise InputError(f"bundle has nothing for {backend.name}", where=where, hint=how_to_make(backend))
+        return None
+    manifest = bundle.manifest
+    metrics: dict[str, Any] = manifest.metrics.get(precision, {}) if backend.kind == "onnx" else {}
+    return Subject(
+        artefact=str(bundle.path),
+        name=manifest.name,
+        kind="bundle",
+        file=artefact_name(backend, precision),
+        content=content,
+        precision=precision,
+        points=bundle.golden.points,
+        settings=settings_of(manifest, precision),
+        metrics=metrics,
+        bundle=bundle,
+    )
+
+
+def _bare(path: Path, kind: Kind) -> Subject:
+    """A file that no manifest describes: its precision is in its name (`x.int8.onnx`), its points are made."""
+    if not path.is_file():
+        raise UsageError("no such file", where=path)
+    precision = next((part for part in path.name.split(".") if part in ("fp32", "fp16", "int8")), "fp32")
+    content = path.read_bytes()
+    shape = OnnxRuntimeCpu(content).input_shape
+    points = np.random.default_rng(0).normal(size=(CLIPS, *(size or 1 for size in shape[1:]))).astype(np.float32)
+    return Subject(str(path), path.stem, kind, path.name, content, precision, points)
