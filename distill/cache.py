@@ -51,13 +51,19 @@ def name_of(stage: StageOf) -> str:
     return f"{stage.teacher + 1}.{stage.stage + 1}"
 
 
+def stage_named(name: str) -> StageOf:
+    """The inverse of `name_of`."""
+    teacher, _, stage = name.partition(".")
+    return StageOf(int(teacher) - 1, int(stage) - 1)
+
+
 def view_folder(folder: Path, view: int) -> Path:
     """Where a view's answers lie once they are whole."""
     return folder / f"view-{view:04d}"
 
 
-def check_current(folder: Path, wanted: CacheHeader, probe: Points) -> None:
-    """`InputError` that names what differs, unless the cache answers the question that `wanted` asks.
+def check_current(folder: Path, wanted: CacheHeader, probe: Points) -> CacheHeader:
+    """The cache's own header; `InputError` that names what differs, unless it answers the question `wanted` asks.
 
     probe: points of the first clips in view 0 as they are drawn today. Feature maps beyond those wanted do no harm.
     """
@@ -78,6 +84,7 @@ def check_current(folder: Path, wanted: CacheHeader, probe: Points) -> None:
             got="; ".join(f"{name}: {got}" for name, _, got in faults),
             hint="another --cache folder, or remove this one and run the same command",
         )  # fmt: skip
+    return found
 
 
 def _differ(name: str, found: CacheHeader, wanted: CacheHeader) -> list[tuple[str, str, str]]:

@@ -16,7 +16,16 @@ from torch.utils.data import DataLoader
 
 from last_edge import records
 from last_edge.data.dataset import ClipDataset
-from last_edge.distill.cache import HEADER, PROBE, PROBED_CLIPS, CacheHeader, check_current, name_of, view_folder
+from last_edge.distill.cache import (
+    HEADER,
+    PROBE,
+    PROBED_CLIPS,
+    CacheHeader,
+    check_current,
+    name_of,
+    stage_named,
+    view_folder,
+)
 from last_edge.distill.rows import RowFiles, Shape, bytes_of
 from last_edge.distill.teachers import Answers, Teachers
 from last_edge.errors import MissingError, UsageError
@@ -55,7 +64,8 @@ def fill(
         return
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder / LOCK), _room(folder):
-        _claim(folder, header, probe_of(clips))
+        kept = _claim(folder, header, probe_of(clips))
+        teachers = Teachers(teachers.models, wanted=[stage_named(name) for name in kept.maps])
         shapes = shapes_of(teachers, clips, device=device)
         views = missing_views(folder, clips.views)
         _check_room(folder, len(views) * sum(bytes_of(shape) for shape in shapes.values()))
@@ -114,11 +124,10 @@ def _fill_view(
     fsync_path(target.parent)
 
 
-def _claim(folder: Path, header: CacheHeader, probe: Points) -> None:
-    """Make an empty folder this cache's, or see that it is it already."""
+def _claim(folder: Path, header: CacheHeader, probe: Points) -> CacheHeader:
+    """Make an empty folder this cache's, or see that it is it already. Returns its header, which may keep more maps."""
     if (folder / HEADER).exists():
-        check_current(folder, header, probe)
-        return
+        return check_current(folder, header, probe)
     own = {LOCK, PROBE, partial_name(folder / PROBE).name, partial_name(folder / HEADER).name}
     strange = sorted({item.name for item in folder.iterdir()} - own)
     if strange:
@@ -128,6 +137,7 @@ def _claim(folder: Path, header: CacheHeader, probe: Points) -> None:
     with writing(folder / PROBE) as stream:
         np.save(stream, probe)
     records.save(header, folder / HEADER)
+    return header
 
 
 @contextmanager

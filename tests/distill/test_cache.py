@@ -16,7 +16,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.distill import fill_cache
 from last_edge.distill.cache import TeacherCache
 from last_edge.distill.cached import answers_on_disk, cached_clips
-from last_edge.distill.loss_map import stages_wanted
+from last_edge.distill.loss_map import StageOf, stages_wanted
 from last_edge.distill.rows import RowFiles
 from last_edge.distill.run import live, run_distillation
 from last_edge.distill.teachers import Teachers
@@ -180,6 +180,16 @@ def test_more_views_are_added_to_those_there(
     filled(toy_store, folder, [teacher], "distill.cache_views=3")
     assert computed == [2]
     assert {name: value for name, value in content(folder).items() if name in before} == before
+
+
+def test_views_added_for_a_student_without_a_loss_map_keep_the_maps_too(
+    toy_store: Path, tmp_path: Path, teacher: Path, other_teacher: Path
+) -> None:
+    teachers = [teacher, other_teacher]
+    filled(toy_store, tmp_path / "cache", teachers, *MAP)
+    filled(toy_store, tmp_path / "cache", teachers, "distill.cache_views=3")
+    cache = filled(toy_store, tmp_path / "cache", teachers, *MAP, "distill.cache_views=3")
+    assert [list(maps) for maps in cache.maps] == [[StageOf(1, 1)]] * 3
 
 
 @pytest.mark.parametrize(
