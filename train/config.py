@@ -41,9 +41,9 @@ class TrainingConfig:
     the end of each epoch are averaged alike, 0 for none. patience: epochs without a better validation score before the
     run ends early, 0 for never.
     amp: `off`, `bf16`, `fp16` (GPU, with a gradient scaler), or `auto`: fp16 on a GPU, off on a CPU.
-    channels_last: memory order of feature maps. fused: one call moves all weights: `on`, `off`, or `auto`, which is on
-    for processors and CUDA. compile: translate the model's body by torch.compile, which takes a minute or more in the
-    first step and needs a C++ compiler, on a GPU triton too; validation goes without. All three change rounding.
+    fused: one call moves all weights: `on`, `off`, or `auto`, which is on for processors and CUDA. compile: translate
+    the model's body by torch.compile, which takes a minute or more in the first step and needs a C++ compiler, on a GPU
+    triton too; validation goes without. Both change rounding.
     input_clamp: largest absolute value of a stream, 0 for no limit; guards against tracking glitches. save_interval:
     epochs between checkpoints that are kept for good, 0 for only best and last. tensorboard: write RUN/tensorboard
     beside metrics.jsonl.
@@ -73,7 +73,6 @@ class TrainingConfig:
     swa_start: float = 0.0
     patience: int = 0
     amp: str = "auto"
-    channels_last: bool = False
     fused: str = "auto"
     compile: bool = False
     input_clamp: float = 30.0

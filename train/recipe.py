@@ -29,7 +29,7 @@ SHIPPED = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "di
 BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float"))
 LATER_KEYS = (
     "gradient_accumulation_steps", "restart_period", "restart_mult", "milestones", "gamma", "ib_loss_weight",
-    "swa_start", "patience", "channels_last", "fused", "compile", "label_share",
+    "swa_start", "patience", "fused", "compile", "label_share",
 )  # fmt: skip
 FIRST_DISTILL_KEYS = ("a", "b", "tau")
 CHOICES: dict[str, tuple[str, ...]] = {

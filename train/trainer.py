@@ -53,8 +53,6 @@ class Trainer:
     ) -> None:
         self.model, self.processes = model.to(device), processes or Processes()
         self.processes.unite(self.model, device)
-        if training.channels_last:
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if training.compile:
             compile_body(self.model, device=device, processes=self.processes)
         self.objective, self.training, self.seed, self.device = objective, training, seed, device

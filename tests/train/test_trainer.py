@@ -209,7 +209,7 @@ def test_equal_average_is_the_mean_of_epoch_ends(toy_store: Path, tmp_path: Path
     "sets",
     [
         ["training.gradient_accumulation_steps=2", "training.swa_start=0.4"],
-        ["training.channels_last=true", "training.optimizer=adamw", "model.drop_path_rate=0.2"],
+        ["training.optimizer=adamw", "model.drop_path_rate=0.2"],
         ["training.gradient_accumulation_steps=3", "training.scheduler=cosine_warmup_restart", "training.amp=bf16"],
     ],
 )
@@ -377,19 +377,19 @@ def test_an_older_run_keeps_its_identity() -> None:
     assert identity_of(load_recipe("shrec17", overrides=["training.patience=3"])) != plain
 
 
+def test_feature_maps_and_their_gradients_lie_channels_last(toy_layout: Layout) -> None:
+    """What makes a step fast on a processor; one map in another order sends its neighbours into slow code."""
+    learner, orders = trainer(toy_layout), list[bool]()
+    for part in learner.model.modules():
+        if isinstance(part, torch.nn.Conv2d):
+            part.register_forward_hook(lambda _, __, out: orders.append(in_channels_last(out)))
+            part.register_full_backward_hook(lambda _, __, grads: orders.append(in_channels_last(grads[0])))
+    learner.step(*batch())
+    assert orders and all(orders)
+
+
 def in_channels_last(features: Tensor) -> bool:
     return features.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_channels_last_is_a_memory_order(toy_layout: Layout) -> None:
-    for wanted in (True, False):
-        learner = trainer(toy_layout, channels_last=wanted)
-        convolutions = [part for part in learner.model.modules() if isinstance(part, torch.nn.Conv2d)]
-        orders: list[bool] = []
-        for part in convolutions:
-            part.register_forward_hook(lambda _, __, out, orders=orders: orders.append(in_channels_last(out)))
-        learner.step(*batch())
-        assert (sum(orders) > len(orders) / 2) is wanted
 
 
 def test_averages_exclude_each_other() -> None:
