@@ -6,6 +6,8 @@ from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME, Figure, Manifest
 
 PARITY = ("pair", "on", "n", "max_abs", "mean_abs", "agreement")
 METRICS = ("top1", "top3", "top5", "mean_class", "ece", "n", "split")
+TUNED = ("threads", "spin", "arena", "buffers", "p50_ms", "usual_p50_ms", "backend", "backend_version", "device")
+ENGINE = ("flavour", "version", "precision", "gpu", "source", "source_sha256")
 CALIBRATION = ("method", "float_head", "percentile", "keep_float", "seed")
 
 
@@ -18,6 +20,8 @@ def render_card(manifest: Manifest, *, sizes: dict[str, int]) -> str:
         _table("Parity", [_cells(_in_order(row, PARITY)) for row in manifest.parity]),
         _calibration(manifest),
         _accept(manifest),
+        _table("Fastest settings found", _tuned(manifest)),
+        _table("Engines", _engines(manifest)),
         _provenance(manifest),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -72,6 +76,14 @@ def _accept(manifest: Manifest) -> str:
         f"{found['accept_share']:g}% of those clips got one: the lowest threshold that keeps 95% right on people held "
         "out of training."
     )
+
+
+def _tuned(manifest: Manifest) -> list[dict[str, str]]:
+    return [{"precision": name, **_cells(_in_order(found, TUNED))} for name, found in sorted(manifest.tuned.items())]
+
+
+def _engines(manifest: Manifest) -> list[dict[str, str]]:
+    return [{"file": name, **_cells(_in_order(built, ENGINE))} for name, built in sorted(manifest.engines.items())]
 
 
 def _provenance(manifest: Manifest) -> str:

@@ -1,0 +1,111 @@
+"""Finding how a bundle's graphs run fastest here, and writing that into its manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from last_edge.bundle import Bundle, Manifest, rewrite_bundle
+from last_edge.bundle.manifest import CARD, Figure
+from last_edge.export.card import render_card
+from last_edge.runtime.backends import OnnxRuntimeCpu
+from last_edge.runtime.backends.onnxruntime_session import Buffers, OrtOptions
+from last_edge.runtime.settings import Settings
+from last_edge.tools.bench.measure import Latency, Schedule, time_in_turns
+from last_edge.tools.bench.run import load_one
+from last_edge.tools.bench.subjects import Subject, subjects_of
+from last_edge.train.environment import processor
+
+# Share by which settings must beat the usual ones, in a second measurement, to be kept: less is noise.
+LEAST_GAIN = 0.02
+SEARCH = Schedule(rounds=6, calls=20)
+USUAL = Settings()
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """precisions: empty for all. threads: to try; empty for one, two, four … and every core. spin: also try threads
+    that spin, for a device that does nothing else. schedule: of the second measurement."""
+
+    precisions: tuple[str, ...] = ()
+    threads: tuple[int, ...] = ()
+    spin: bool = False
+    schedule: Schedule = dataclasses.field(default_factory=Schedule)
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The result for one precision. tried: settings and their p50 in the search. usual_ms, p50_ms: of the usual and the
+    chosen settings, measured once more in turns."""
+
+    precision: str
+    chosen: Settings
+    p50_ms: float
+    usual_ms: float
+    tried: tuple[tuple[Settings, float], ...]
+
+    def to_figures(self) -> dict[str, Figure]:
+        """As the manifest keeps it."""
+        return {
+            **self.chosen.to_figures(),
+            "backend": OnnxRuntimeCpu.name,
+            "backend_version": OnnxRuntimeCpu.version(),
+            "device": processor(),
+            "p50_ms": self.p50_ms,
+            "usual_p50_ms": self.usual_ms,
+        }
+
+
+def candidates(options: TuneOptions) -> list[Settings]:
+    """Every combination worth trying, the usual first."""
+    found = [USUAL]
+    for threads, arena, buffers in itertools.product(_threads(options), (True, False), get_args(Buffers)):
+        for spin in (False, True) if options.spin and threads > 1 else (False,):
+            found.append(Settings(threads, OrtOptions(spin, arena, buffers)))
+    return list(dict.fromkeys(found))
+
+
+def tune_bundle(path: Path, options: TuneOptions | None = None) -> list[Tuned]:
+    """The fastest settings of each graph; writes nothing. Raises `InputError` for a damaged bundle."""
+    options = options or TuneOptions()
+    return [_tune(subject, options) for subject in subjects_of(path, OnnxRuntimeCpu, precisions=options.precisions)]
+
+
+def keep(path: Path, results: Sequence[Tuned]) -> Manifest:
+    """Write the results into a bundle, hashes, seal and card in order; where the usual settings won nothing is kept."""
+    bundle = Bundle.open(path)
+    tuned = {**bundle.manifest.tuned}
+    for result in results:
+        tuned.pop(result.precision, None)
+        if result.chosen != USUAL:
+            tuned[result.precision] = result.to_figures()
+    manifest = dataclasses.replace(bundle.manifest, tuned=tuned)
+    sizes = {precision: len(bundle.graph(precision)) for precision in bundle.precisions}
+    files = {name: bundle.read(name) for name in manifest.files}
+    return rewrite_bundle(path, manifest, files={**files, CARD: render_card(manifest, sizes=sizes).encode()})
+
+
+def _tune(subject: Subject, options: TuneOptions) -> Tuned:
+    tried = candidates(options)
+    found = _time(subject, tried, SEARCH)
+    best = tried[min(range(len(tried)), key=lambda index: found[index].p50)]
+    usual, again = _time(subject, [USUAL, best], options.schedule)
+    chosen, latency = (best, again) if again.p50 < usual.p50 * (1.0 - LEAST_GAIN) else (USUAL, usual)
+    rows = tuple((settings, latency.p50) for settings, latency in zip(tried, found, strict=True))
+    return Tuned(subject.precision, chosen, latency.p50, usual.p50, rows)
+
+
+def _time(subject: Subject, tried: Sequence[Settings], schedule: Schedule) -> list[Latency]:
+    loaded = [load_one(subject, OnnxRuntimeCpu, settings) for settings in tried]
+    return time_in_turns([graph.run for graph in loaded], schedule)
+
+
+def _threads(options: TuneOptions) -> list[int]:
+    cores = os.cpu_count() or 1
+    doubled = [2**power for power in range(cores.bit_length()) if 2**power <= cores]
+    return list(options.threads) or sorted({*doubled, cores})
