@@ -32,7 +32,7 @@ def describe_distillation(request: Request, teachers: Sequence[Path], cache: Pat
         "loss": formula(request.recipe.distill),
         "loss_map": [_entry(entry, len(checkpoints)) for entry in entries_in_use(request.recipe.distill)],
         "projection_params": projections,
-        "cache": _cache(request, checkpoints, plan, cache or default_cache(request)),
+        "cache": _cache(request, checkpoints, plan, cache),
     }
 
 
@@ -47,15 +47,16 @@ def formula(config: DistillConfig) -> str:
     return text + (f" + {config.g:g} * loss map" if entries_in_use(config) else "")
 
 
-def _cache(request: Request, teachers: Sequence[Checkpoint], plan: Plan, folder: Path) -> dict[str, Any] | None:
+def _cache(request: Request, teachers: Sequence[Checkpoint], plan: Plan, folder: Path | None) -> dict[str, Any] | None:
     """What the cache of a request holds and has already; None for a recipe without one."""
     recipe = request.recipe
     if recipe.distill.cache == "off":
         return None
     check_cacheable(recipe)
-    clips = cached_clips(plan, recipe)
+    clips, header = cached_clips(plan, recipe), header_of(teachers, plan, recipe)
+    folder = folder or default_cache(request.out, header)
     if (folder / HEADER).exists():
-        check_current(folder, header_of(teachers, plan, recipe), probe_of(clips))
+        check_current(folder, header, probe_of(clips))
     shapes = shapes_of(live(teachers, recipe, "cpu"), clips, device="cpu")
     return {
         "folder": str(folder),

@@ -9,8 +9,10 @@ from typing import Any
 
 import torch
 
+from last_edge import records
 from last_edge.clips.store import ClipStore
-from last_edge.distill.cached import DEFAULT_NAME, answers_on_disk, views_of
+from last_edge.distill.cache import CacheHeader
+from last_edge.distill.cached import DEFAULT_NAME, answers_on_disk, header_of, views_of
 from last_edge.distill.fill_cache import OnView, in_silence
 from last_edge.distill.loss_map import LossMap, entries_in_use, stages_wanted
 from last_edge.distill.objective import Distillation
@@ -52,21 +54,20 @@ def ask_once(
 ) -> Source | None:
     """The cache of a request, completed where answers are missing; None for a recipe without one.
 
-    cache: its folder, by default `teacher_cache` beside the run, where the runs next to it find it. on_view: see
-    `fill_cache.fill`.
+    cache: its folder, by default one of `default_cache`. on_view: see `fill_cache.fill`.
     """
     recipe = request.recipe
     if recipe.distill.cache == "off":
         return None
     plan = make_plan(ClipStore.open(request.store), recipe)
     check_teachers(teachers, plan)
-    folder = cache or default_cache(request)
+    folder = cache or default_cache(request.out, header_of(teachers, plan, recipe))
     return answers_on_disk(teachers, plan, recipe, folder=folder, device=request.device, on_view=on_view)
 
 
-def default_cache(request: Request) -> Path:
-    """Where the cache of a request lies when nobody says: beside the run."""
-    return request.out.absolute().parent / DEFAULT_NAME
+def default_cache(out: Path, header: CacheHeader) -> Path:
+    """Where answers lie when nobody says: beside the run, so that the runs next to it find them, each kind apart."""
+    return out.absolute().parent / DEFAULT_NAME / records.digest(header)[:12]
 
 
 def live(teachers: Sequence[Checkpoint], recipe: Recipe, device: str) -> Teachers:
