@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 
 from last_edge.tools.cli import main
+from last_edge.tools.train_flags import PROTOCOLS, store_path
+
+PAGE = (Path(__file__).parents[2] / "docs" / "command_map.md").read_text()
+PREPARATIONS = re.findall(
+    r"^\| `(--dataset [^`]*)` \| `last-edge data (prepare ntu [^`]*)` \|$", PAGE, flags=re.MULTILINE
+)
 
 
 def run(capsys, *arguments):
@@ -40,3 +49,27 @@ def test_made_files_are_read_back_as_the_counts_say(tmp_path, capsys):
 def test_values_outside_the_data_set_are_usage_errors(tmp_path, capsys, flag, value):
     assert run(capsys, "synth-ntu", "--out", tmp_path / "raw", flag, value)[0] == 2
     assert not (tmp_path / "raw").exists()
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ntu") / "raw"
+    sizes = ("--classes", "120", "--groups", "4", "--actions", "1", "--frames", "8", "--quiet")
+    assert main(["data", "synth-ntu", "--out", str(folder), *sizes]) == 0
+    return folder
+
+
+@pytest.mark.parametrize(("theirs", "ours"), PREPARATIONS)
+def test_each_preparation_of_the_page_makes_the_store_that_training_looks_for(capsys, raw, theirs, ours):
+    asked = dict(zip(*[iter(shlex.split(theirs))] * 2, strict=True))
+    arguments = shlex.split(ours.replace("FOLDER", str(raw)))
+    out = Path(arguments[arguments.index("--out") + 1])
+    assert out == store_path(asked["--dataset"], asked.get("--split_type"), Path("data"))
+    code, shown, _ = run(capsys, *arguments, "--dry-run", "--quiet", "--json")
+    assert (code, json.loads(shown)["classes"]) == (0, int(asked["--dataset"].removeprefix("ntu")))
+    assert ("--limit" in arguments) == ("--max_samples" in asked)
+
+
+def test_the_page_prepares_every_protocol():
+    pairs = {tuple(shlex.split(theirs)[1::2]) for theirs, _ in PREPARATIONS if "--split_type" in theirs}
+    assert pairs == {(dataset, protocol) for dataset, protocols in PROTOCOLS.items() for protocol in protocols}
