@@ -73,7 +73,7 @@ def _rotation(angles: NDArray[np.float64] | list[float]) -> NDArray[np.float64]:
 def hide_joints(points: Points, share: float, layout: Layout, random: Random) -> Points:
     """Points with `share` of the joints missing in every frame; never those that centre and scale the window."""
     hidden = points.copy()
-    chosen = random.random(points.shape[2]) < share
-    chosen[[*layout.centre, *(joint for end in layout.scale or () for joint in end)]] = False
-    hidden[:, :, chosen] = np.nan
+    needed = [*layout.centre, *(joint for end in layout.scale or () for joint in end)]
+    may = ~np.isin(np.arange(points.shape[2]), needed)
+    hidden[:, :, may & (random.random(points.shape[2]) < share)] = np.nan
     return hidden
