@@ -1,4 +1,4 @@
-"""`last-edge bench`: latency, memory and size of exported files."""
+"""`last-edge bench BUNDLE`: latency, memory and size of exported files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def bench(
     """Measure exported files in backends with thread counts, interleaved in one process, batch 1, on golden clips.
 
     Accuracy beside a row is that of the very same file, from the bundle's manifest. `faster` is against the FP32 file
-    of the same bundle, backend and threads, and against a --plain file of the same input.
+    of the same bundle, backend and threads, and against a --plain file of the same input. `last-edge bench train`
+    measures training instead; a bundle in a folder of that name is ./train.
 
     Example: last-edge bench runs/demo/bundle --threads 1 --out runs/demo/bench.json
     """

@@ -11,6 +11,7 @@ from last_edge import __version__
 from last_edge.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_MISSING, InputError, LastEdgeError, MissingError
 from last_edge.tools import (
     bench_command,
+    bench_train_command,
     data_commands,
     doctor,
     export_commands,
@@ -22,6 +23,7 @@ from last_edge.tools import (
     seeds_command,
     train_commands,
 )
+from last_edge.tools.default_group import DEFAULT, DefaultGroup
 
 EPILOG = "Example: last-edge data synth --out STORE, then last-edge train --store STORE --out runs/first"
 
@@ -58,7 +60,11 @@ def group(name: str, *, text: str, example: str, **functions: Any) -> typer.Type
 
 add(train_commands.train, train_commands.distill, train_commands.eval, seeds_command.seeds, pretrain_command.probe)
 add(export_commands.export, export_commands.quantize, parity_command.parity, export_commands.verify)
-add(runtime_commands.run, bench_command.bench, report_command.report, doctor.doctor)
+add(runtime_commands.run, report_command.report, doctor.doctor)
+benches = typer.Typer(cls=DefaultGroup, help="Measure exported files (bench BUNDLE) or training (bench train).")
+benches.command(DEFAULT, **described(bench_command.bench))(bench_command.bench)
+benches.command("train", **described(bench_train_command.train))(bench_train_command.train)
+app.add_typer(benches, name="bench")
 group(
     "pretrain",
     text="Pre-train a trunk without labels.",

@@ -1,0 +1,106 @@
+"""One model under one setting, trained step by step as `last-edge train` trains it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from last_edge.errors import LastEdgeError, UsageError
+from last_edge.tools.bench.train_settings import PLAIN, Setting
+from last_edge.train.recipe import load_recipe
+from last_edge.train.run import Request, Run, cross_entropy, silent
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What all lanes share. recipe: a name or file, None for the defaults; sets: changes to it. work: a free folder."""
+
+    store: Path
+    work: Path
+    recipe: str | None = None
+    sets: tuple[str, ...] = ()
+    threads: int = 1
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Step:
+    """Seconds of one step: waited for the batch, then worked with it."""
+
+    waited: float
+    worked: float
+
+
+class Lane:
+    """A training that takes a step when asked. unavailable: why it cannot, empty while it can."""
+
+    def __init__(self, model: str, setting: Setting, conditions: Conditions) -> None:
+        self.model, self.setting, self.device = model, setting, conditions.device
+        self.threads = setting.threads or conditions.threads
+        self.recipe = load_recipe(conditions.recipe, overrides=[*conditions.sets, *setting.sets, f"model.name={model}"])
+        self.unavailable = ""
+        self._run = self._start(conditions)
+        self._batches = self._endless()
+
+    @property
+    def started(self) -> Run:
+        """The run behind the lane, which every plain lane has."""
+        if self._run is None:
+            raise RuntimeError(self.unavailable)
+        return self._run
+
+    def step(self) -> Step:
+        """Take in the next batch, on this lane's own number of threads."""
+        torch.set_num_threads(self.threads)
+        before = time.perf_counter()
+        points, labels = next(self._batches)
+        came = time.perf_counter()
+        self.started.trainer.step(points, labels)
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize(self.device)
+        return Step(came - before, time.perf_counter() - came)
+
+    def try_first(self) -> float:
+        """Seconds of the first step, in which torch.compile translates; what fails there makes the lane unavailable."""
+        try:
+            step = self.step()
+        except RuntimeError as error:
+            if self.setting.name == PLAIN:
+                raise
+            self.unavailable = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            return 0.0
+        return step.waited + step.worked
+
+    def _start(self, conditions: Conditions) -> Run | None:
+        """The run to step through; what hinders the plain one hinders all, and is raised."""
+        folder = conditions.work / f"{self.model}-{self.setting.name}"
+        try:
+            run = Run(Request(self.recipe, conditions.store, folder, self.device), cross_entropy, silent)
+            _check_batch(run)
+        except LastEdgeError as error:
+            if self.setting.name == PLAIN:
+                raise
+            self.unavailable = error.what + (f": {error.got}" if error.got else "")
+            return None
+        return run
+
+    def _endless(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batch after batch, epoch after epoch."""
+        while True:
+            yield from self.started.rest_of_epoch()
+            self.started.trainer.end_epoch()
+
+
+def _check_batch(run: Run) -> None:
+    """`UsageError` where no batch would be whole."""
+    size, clips = run.recipe.training.batch_size, len(run.plan.train)
+    if clips < size:
+        hint = f"--batch-size {clips}, or another --store"
+        raise UsageError(
+            "too few training clips for a batch", where=run.store.path, expected=size, got=clips, hint=hint
+        )
