@@ -10,10 +10,12 @@ import typer
 from last_edge import __version__
 from last_edge.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_MISSING, InputError, LastEdgeError, MissingError
 from last_edge.tools import (
+    ablate_command,
     bench_command,
     bench_train_command,
     data_commands,
     doctor,
+    engine_command,
     export_commands,
     ntu_command,
     parity_command,
@@ -60,7 +62,9 @@ def group(name: str, *, text: str, example: str, **functions: Any) -> typer.Type
 
 add(train_commands.train, train_commands.distill, train_commands.eval, seeds_command.seeds, pretrain_command.probe)
 add(export_commands.export, export_commands.quantize, parity_command.parity, export_commands.verify)
+add(engine_command.engine)
 add(runtime_commands.run, report_command.report, doctor.doctor)
+add(ablate_command.ablate)
 benches = typer.Typer(cls=DefaultGroup, help="Measure exported files (bench BUNDLE) or training (bench train).")
 benches.command(DEFAULT, **described(bench_command.bench))(bench_command.bench)
 benches.command("train", **described(bench_train_command.train))(bench_train_command.train)

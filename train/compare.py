@@ -12,6 +12,7 @@ from last_edge.errors import InputError
 
 Hits = NDArray[np.bool_]
 DRAWS = 10_000
+CHUNK = 500  # resamples held in memory at once
 CONFIDENCE = 0.95
 
 
@@ -43,7 +44,8 @@ def paired_difference(one: Hits, other: Hits, *, draws: int = DRAWS, seed: int =
         raise InputError("answers cannot be paired", expected=one.shape, got=other.shape)
     by_clip = 100.0 * (one.astype(np.float64) - other).mean(axis=0)
     random = np.random.default_rng(seed)
-    means = np.array([by_clip[random.integers(0, len(by_clip), len(by_clip))].mean() for _ in range(draws)])
+    chunks = [min(CHUNK, draws - done) for done in range(0, draws, CHUNK)]
+    means = np.concatenate([by_clip[random.integers(0, len(by_clip), (n, len(by_clip)))].mean(1) for n in chunks])
     edge = 50.0 * (1 - CONFIDENCE)
     low, high = np.percentile(means, [edge, 100 - edge])
     return Paired(
@@ -57,7 +59,7 @@ def mcnemar(one: Hits, other: Hits) -> float:
     wins, losses = int((one & ~other).sum()), int((other & ~one).sum())
     total, fewer = wins + losses, min(wins, losses)
     tail = sum(math.comb(total, k) for k in range(fewer + 1))
-    return min(1.0, 2 * tail / 2**total)
+    return float(min(1.0, 2 * tail / 2**total))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Ablations: one plan, many runs, one table on the validation subjects."""
