@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 Paths = Annotated[list[Path], typer.Argument(help="Runs, bundles, or folders that hold them.")]
 Stores = Annotated[list[Path] | None, typer.Option("--store", help="Measure exported files on it; repeatable.")]
+Ablations = Annotated[
+    list[Path] | None,
+    typer.Option("--ablation", help="An ablation.json: hold the decision rules against it; repeatable."),
+]
 Bench = Annotated[bool, typer.Option("--bench/--no-bench", help="Time exported files that have no bench record.")]
 
 
@@ -26,6 +30,7 @@ def report(
     store: Stores = None,
     bench: Bench = True,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the model while timing.")] = 1,
+    ablation: Ablations = None,
     title: Annotated[str, typer.Option("--title", help="Heading of the report.")] = "LAST-Edge report",
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -40,11 +45,13 @@ def report(
     Example: last-edge report runs/demo --store runs/demo/store --out runs/demo/report.html
     """
     from last_edge.tools.report.collect import collect
+    from last_edge.tools.report.decisions import decisions
     from last_edge.tools.report.render import make_report
 
     files = _outputs(out, force=force)
     found = _measured(collect(runs), stores=store or [], bench=bench, threads=threads)
-    content = make_report(found, title=title, environment=_environment(), command=_command())
+    rules, about = [decisions(path) for path in ablation or ()], _environment()
+    content = make_report(found, title=title, environment=about, command=_command(), decisions=rules)
     _write(files, content, found)
     if json:
         emit(content, as_json=True)

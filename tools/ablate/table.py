@@ -49,12 +49,14 @@ class Answers:
 def make_table(known: Answers, *, names: list[str]) -> Table:
     """Rows of the named cells, the baseline first as a rule; a cell that is not done yet says so."""
     ablation = known.ablation
-    base = known.of(ablation.plan.baseline)
+    base, about = known.of(ablation.plan.baseline), ablation.opened.about
+    data = str(about.get("dataset", ablation.store.name))
+    options = {key: value for key, value in about.get("options", {}).items() if key == "split_type"}
     return {
         "schema_version": 1,
         "kind": "ablation",
         "about": ablation.plan.about,
-        "dataset": str(ablation.opened.about.get("name", ablation.store.parent.name)),
+        "dataset": {"name": data, "classes": len(ablation.opened.labels), **options},
         "store_sha256": ablation.opened.sha256,
         "split": known.split,
         "val_subjects": ablation.val_subjects,
@@ -75,7 +77,7 @@ def write_table(table: Table, base: Path) -> None:
 
 def to_markdown(table: Table) -> str:
     """The table for people, with what it stands on."""
-    about = f"{table['dataset']}, {table['clips']} {table['split']} clips"
+    about = f"{dataset(table)}, {table['clips']} {table['split']} clips"
     if table["split"] == "val":
         about += f" of subjects {', '.join(table['val_subjects'])}" if table["val_subjects"] else " of its own split"
     seeds = ", ".join(map(str, table["seeds"]))
@@ -93,6 +95,12 @@ def to_markdown(table: Table) -> str:
         f"- made by `{shlex.join(['last-edge', *sys.argv[1:]])}`",
     ]
     return "\n".join(lines) + "\n"
+
+
+def dataset(table: Table) -> str:
+    """What the clips are, in a few words."""
+    own = table["dataset"]
+    return " ".join([own["name"], own.get("split_type") or "", f"{own['classes']} classes"]).replace("  ", " ")
 
 
 def columns(table: Table) -> dict[str, list[str]]:

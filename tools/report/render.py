@@ -17,11 +17,19 @@ from last_edge.tools.report.rows import Row, make_rows
 NOT_MEASURED = "not measured"
 TEMPLATES = Path(__file__).parent.parent / "templates"
 PARITY = ("pair", "on", "n", "max_abs", "mean_abs", "agreement")
+RULE_COLUMNS = ("rule", "figure", "verdict")
 Report = dict[str, Any]
 
 
-def make_report(found: Collection, *, title: str, environment: dict[str, Any], command: str = "") -> Report:
-    """The whole report as plain values; the other forms are drawn from it."""
+def make_report(
+    found: Collection,
+    *,
+    title: str,
+    environment: dict[str, Any],
+    command: str = "",
+    decisions: Sequence[Report] = (),
+) -> Report:
+    """The whole report as plain values; the other forms are drawn from it. decisions: see `report.decisions`."""
     return {
         "schema_version": 1,
         "title": title,
@@ -32,6 +40,7 @@ def make_report(found: Collection, *, title: str, environment: dict[str, Any], c
         "rows": [records.to_dict(row) for row in make_rows(found)],
         "runs": [_run(run) for run in found.runs],
         "bundles": [_bundle(result, found) for result in found.bundles],
+        "decisions": list(decisions),
     }
 
 
@@ -45,6 +54,9 @@ def to_markdown(report: Report) -> str:
     header = list(COLUMNS)
     lines = [f"# {report['title']}", "", _line(header), _line(["---"] * len(header))]
     lines += [_line(cells(row)) for row in report["rows"]]
+    for section in report["decisions"]:
+        lines += ["", f"## Decision rules: {section['about']}", "", _line(RULE_COLUMNS), _line(["---"] * 3)]
+        lines += [_line([rule[name] for name in RULE_COLUMNS]) for rule in section["rules"]]
     lines += [
         "",
         f"Made {report['made']} by `{report['command']}`." if report["command"] else f"Made {report['made']}.",
