@@ -48,7 +48,7 @@ def bench(
 
     Accuracy beside a row is that of the very same file, from the bundle's manifest. `faster` is against the FP32 file
     of the same bundle, backend and threads, and against a --plain file of the same input. `last-edge bench train`
-    measures training instead; a bundle in a folder of that name is ./train.
+    measures training instead, `last-edge bench tune` finds the fastest settings; a bundle of such a name is ./train.
 
     Example: last-edge bench runs/demo/bundle --threads 1 --out runs/demo/bench.json
     """

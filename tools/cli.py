@@ -24,6 +24,7 @@ from last_edge.tools import (
     runtime_commands,
     seeds_command,
     train_commands,
+    tune_command,
 )
 from last_edge.tools.default_group import DEFAULT, DefaultGroup
 
@@ -65,9 +66,13 @@ add(export_commands.export, export_commands.quantize, parity_command.parity, exp
 add(engine_command.engine)
 add(runtime_commands.run, report_command.report, doctor.doctor)
 add(ablate_command.ablate)
-benches = typer.Typer(cls=DefaultGroup, help="Measure exported files (bench BUNDLE) or training (bench train).")
+benches = typer.Typer(
+    cls=DefaultGroup,
+    help="Measure exported files (bench BUNDLE) or training (bench train); find the fastest settings (bench tune).",
+)
 benches.command(DEFAULT, **described(bench_command.bench))(bench_command.bench)
 benches.command("train", **described(bench_train_command.train))(bench_train_command.train)
+benches.command("tune", **described(tune_command.tune))(tune_command.tune)
 app.add_typer(benches, name="bench")
 group(
     "pretrain",

@@ -90,6 +90,16 @@ def gpus() -> int:
     return int(count) if int(error) == 0 else 0
 
 
+def gpu_name() -> str:
+    """The first CUDA device, as the driver calls it."""
+    cuda = importlib.import_module(f"{CUDA}.runtime")
+    error, properties = cuda.cudaGetDeviceProperties(0)
+    if int(error) != 0:
+        raise MissingError("no NVIDIA GPU", got=error, hint="nvidia-smi")
+    name = properties.name
+    return name.decode().rstrip("\0") if isinstance(name, bytes) else str(name)
+
+
 class _Pair:
     """Pinned host memory as an array, and device memory of the same size."""
 
