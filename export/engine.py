@@ -19,12 +19,11 @@ from last_edge.export.tensorrt_rules import parsed, require_fit
 from last_edge.files import writing
 from last_edge.runtime.artefacts import artefact_name
 from last_edge.runtime.backends.base import has_module
-from last_edge.runtime.backends.tensorrt_engine import TensorRT, TensorRTForRTX, gpu_name
+from last_edge.runtime.backends.tensorrt_engine import ANY_RTX, TensorRT, TensorRTForRTX, gpu_name
 from last_edge.runtime.cache import cache_folder
 
 FLAVOURS: dict[str, type[TensorRT]] = {backend.flavour: backend for backend in (TensorRT, TensorRTForRTX)}
 INT8 = "int8-tensorrt"
-ANY_RTX = "any RTX card"
 Shape = tuple[int, ...]
 
 

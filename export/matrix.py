@@ -131,10 +131,10 @@ def _inputs(bundle: Bundle, store: ClipStore | None, run: Path | None, split: st
 
 def _cell(bundle: Bundle, backend: type[Backend], precision: str, inputs: Inputs, threads: int) -> ParityCell:
     cell = ParityCell(backend.name, backend.version(), precision, inputs.on, inputs.named, None)
-    graph = artefact_of(bundle, backend, precision)
-    if graph is None:
-        return replace(cell, note=f"not in the bundle: {how_to_make(backend)}")
     try:
+        graph = artefact_of(bundle, backend, precision)
+        if graph is None:
+            return replace(cell, note=f"not in the bundle: {how_to_make(backend)}")
         logits = _run(backend, graph, inputs.points, threads)
     except LastEdgeError as error:
         return replace(cell, holds=False, note=error.what)

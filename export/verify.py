@@ -19,6 +19,7 @@ from last_edge.export.evaluate import checked_graph
 from last_edge.export.parity import LEAST_AGREEMENT, Logits, tolerance
 from last_edge.export.remeasure import parity_checks, store_checks
 from last_edge.export.session import logits_of, metadata_of
+from last_edge.runtime.artefacts import stale
 
 
 def verify_bundle(path: Path, store: ClipStore | None = None, *, threads: int = 1) -> list[Check]:
@@ -39,7 +40,7 @@ def verify_bundle(path: Path, store: ClipStore | None = None, *, threads: int = 
     hashes = list(_hashes(bundle))
     if not all(check.holds for check in hashes):
         return hashes
-    checks = [*hashes, *_golden(bundle), *_description(bundle)]
+    checks = [*hashes, *_golden(bundle), *_description(bundle), *_engines(bundle)]
     failed = {check.name for check in checks if not check.holds}
     if store is None or failed & {f"{precision} golden" for precision in bundle.precisions}:
         return checks
@@ -105,6 +106,15 @@ def _description(bundle: Bundle) -> Iterator[Check]:
     places = {"golden", *(figures.get("split") for figures in manifest.metrics.values())}
     odd = [row for row in manifest.parity if row.get("pair") not in LEAST_AGREEMENT or row.get("on") not in places]
     yield Check("parity rows", not odd, f"nothing can prove {odd[0]}" if odd else f"{len(manifest.parity)} recorded")
+
+
+def _engines(bundle: Bundle) -> Iterator[Check]:
+    """Each engine against the graph that the manifest says it was built from; whether it runs only its device knows."""
+    built = {name for name in bundle.manifest.files if name.endswith(".engine")}
+    for name in sorted(built | bundle.manifest.engines.keys()):
+        source = bundle.manifest.engines.get(name, {}).get("source")
+        holds = name in built and not stale(bundle, name)
+        yield Check(f"{name} source", holds, f"built from {source}" if holds else "built from another graph")
 
 
 def _labels(manifest: Manifest) -> str:

@@ -60,6 +60,11 @@ class Backend(ABC):
         return not cls.why_not()
 
     @classmethod
+    def runs_on(cls, gpu: str) -> bool:
+        """Whether a file built for this GPU runs here."""
+        return True
+
+    @classmethod
     def require(cls) -> None:
         """`MissingError` when it cannot run here."""
         if reason := cls.why_not():

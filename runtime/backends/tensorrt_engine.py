@@ -15,6 +15,7 @@ from last_edge.runtime.backends.base import Backend, Shape, check_shape, has_mod
 
 REBUILD = "last-edge engine BUNDLE --flavour {flavour} --force"
 CUDA = "cuda.bindings"
+ANY_RTX = "any RTX card"
 TO_DEVICE, TO_HOST = 1, 2  # cudaMemcpyKind
 
 
@@ -74,6 +75,10 @@ class TensorRT(Backend):
                 return f"{package} is not installed"
         return "" if gpus() else "no NVIDIA GPU"
 
+    @classmethod
+    def runs_on(cls, gpu: str) -> bool:
+        return gpu == gpu_name()
+
 
 class TensorRTForRTX(TensorRT):
     """The same for engines of TensorRT for RTX, which are built without the card they run on."""
@@ -81,6 +86,10 @@ class TensorRTForRTX(TensorRT):
     name = flavour = "tensorrt-rtx"
     package, module = "tensorrt-rtx", "tensorrt_rtx"
     mend = "pip install 'last-edge[tensorrt-rtx]'"
+
+    @classmethod
+    def runs_on(cls, gpu: str) -> bool:
+        return gpu == ANY_RTX
 
 
 def gpus() -> int:

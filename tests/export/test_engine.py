@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -15,12 +16,14 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from last_edge.bundle import Bundle
+from last_edge.bundle import Bundle, write_bundle
 from last_edge.errors import GateError, InputError, MissingError, UsageError
 from last_edge.export import engine
 from last_edge.export.engine import build_engine, plan_engine, trtexec
 from last_edge.export.tensorrt_rules import parser_faults, require_fit, violations
-from last_edge.runtime.backends import BACKENDS
+from last_edge.export.verify import verify_bundle
+from last_edge.runtime.artefacts import artefact_of
+from last_edge.runtime.backends import BACKENDS, tensorrt_engine
 from last_edge.runtime.backends.tensorrt_engine import TensorRT, TensorRTForRTX
 from last_edge.tools.cli import main
 
@@ -214,3 +217,38 @@ def test_rtx_absent_is_exit_5(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(RULES, ())
     with pytest.raises(MissingError, match="tensorrt-rtx is not installed"):
         build_engine(plan_engine(bundle, flavour="tensorrt-rtx"))
+
+
+@pytest.mark.usefixtures("fake_tensorrt")
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"version": "10.3"}, "another version"),
+        ({"gpu": "H200"}, "another GPU"),
+        ({"source_sha256": "0" * 64}, "another graph"),
+    ],
+)
+def test_an_engine_that_is_not_of_this_device_or_graph_names_the_command_that_builds_it(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], what: str
+) -> None:
+    monkeypatch.setattr(tensorrt_engine, "gpu_name", lambda: "Orin")
+    build_engine(plan_engine(bundle, flavour="tensorrt"))
+    opened = Bundle.open(bundle)
+    assert artefact_of(opened, TensorRT, "fp32") == b"plan"
+    name = "tensorrt.fp32.engine"
+    engines = {name: {**opened.manifest.engines[name], **changed}}
+    other = dataclasses.replace(opened, manifest=dataclasses.replace(opened.manifest, engines=engines))
+    with pytest.raises(MissingError, match=what) as caught:
+        artefact_of(other, TensorRT, "fp32")
+    assert caught.value.hint == "last-edge engine BUNDLE --flavour tensorrt --force"
+
+
+@pytest.mark.usefixtures("fake_tensorrt")
+def test_verify_finds_an_engine_of_a_graph_that_was_replaced(bundle: Path) -> None:
+    build_engine(plan_engine(bundle, flavour="tensorrt"))
+    opened = Bundle.open(bundle)
+    engines = {"tensorrt.fp32.engine": {**opened.manifest.engines["tensorrt.fp32.engine"], "source_sha256": "0" * 64}}
+    files = {name: opened.read(name) for name in opened.manifest.files}
+    write_bundle(bundle, dataclasses.replace(opened.manifest, engines=engines), files=files, force=True)
+    failed = [check.name for check in verify_bundle(bundle) if not check.holds]
+    assert "tensorrt.fp32.engine source" in failed
