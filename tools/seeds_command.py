@@ -41,7 +41,9 @@ def seeds(
     torch.set_num_threads(max(threads, 1))
     opened = ClipStore.open(store)
     rows = seeds_table(runs, opened, split=split, merge_at=merge_at)
-    names = {"top1": f"{len(opened.labels)} classes"} | ({"merged": "merged"} if merge_at else {})
+    names = {"top1": f"{len(opened.labels)} classes"}
+    if merge_at:
+        names["merged"] = f"{rows[0]['merged_classes']} merged"
     columns = _columns(rows, names)
     if out is not None:
         _write(out, markdown(columns), split=split, clips=len(opened.select(split=split)), sha256=opened.sha256)

@@ -29,6 +29,7 @@ class Measured:
     parameters: int
     top1: float
     merged: float | None
+    merged_classes: int
 
 
 def measure(path: Path, store: ClipStore, *, split: str, merge_at: str) -> Measured:
@@ -41,13 +42,15 @@ def measure(path: Path, store: ClipStore, *, split: str, merge_at: str) -> Measu
     seed, recipe.seed = recipe.seed, FIRST
     group = f"{checkpoint.card.name} {checkpoint.card.options} {checkpoint.spec.sha256} {identity_of(recipe)}"
     recipe.seed = seed
+    coarse = metrics_of(logits, store, clips, merge_at=merge_at) if merge_at else {"top1": None, "labels": ()}
     return Measured(
         path=path,
         group=group,
         recipe=recipe,
         parameters=sum(p.numel() for p in checkpoint.model.parameters()),
         top1=metrics_of(logits, store, clips)["top1"],
-        merged=metrics_of(logits, store, clips, merge_at=merge_at)["top1"] if merge_at else None,
+        merged=coarse["top1"],
+        merged_classes=len(coarse["labels"]),
     )
 
 
@@ -74,7 +77,9 @@ def _row(runs: list[Measured], merge_at: str) -> dict[str, Any]:
         "seeds": len(runs),
         **_spread("top1", [run.top1 for run in runs]),
     }
-    return row | (_spread("merged", [run.merged or 0.0 for run in runs]) if merge_at else {})
+    if not merge_at:
+        return row
+    return row | {"merged_classes": first.merged_classes} | _spread("merged", [run.merged or 0.0 for run in runs])
 
 
 def _spread(name: str, values: list[float]) -> dict[str, Any]:
