@@ -91,7 +91,10 @@ class EdgeStem(nn.Module):
 
     def forward(self, streams: Tensor) -> Tensor:
         """See the class."""
-        first, *others = torch.relu(self.conv(streams)).chunk(self.parts, dim=1)
+        fused = torch.relu(self.conv(streams))
+        if self.parts == 1:
+            return fused
+        first, *others = fused.chunk(self.parts, dim=1)
         for other in others:
             first = first + other
         return first
