@@ -1,4 +1,4 @@
-"""The event file: one JSON object a line for every frame, event and clip, and a summary as the last line."""
+"""The event file: one JSON object a line for every frame, event, clip and notice, and a summary as the last line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from last_edge import records
 from last_edge.files import writing
-from last_edge.runtime.results import Event, Prediction
+from last_edge.runtime.pipeline import Item
+from last_edge.runtime.results import ClipResult, Event
 from last_edge.runtime.sources import Frame
 
 DECIMALS = 5
@@ -26,30 +27,36 @@ class EventLog:
     def __init__(self, stream: IO[bytes] | None) -> None:
         self._stream = stream
 
-    def frame(
-        self, frame: Frame, points: NDArray[np.float32], prediction: Prediction | None, timings: dict[str, float]
-    ) -> None:
-        """What one frame showed: points (M, V, C) as `landmarks`, null where missing."""
+    def frame(self, item: Item, *, dropped: int) -> None:
+        """What one frame showed: points (M, V, C) as `landmarks`, null where missing; dropped: frames so far."""
         if self._stream is None:
             return
-        bodies = [point_list(body) for body in points]
+        bodies = [point_list(body) for body in item.points]
         self._write(
             "frame",
-            frame=frame.index,
-            timestamp_s=frame.timestamp_s,
-            clip=frame.clip,
+            frame=item.frame.index,
+            timestamp_s=item.frame.timestamp_s,
+            clip=item.frame.clip,
             landmarks=bodies[0] if len(bodies) == 1 else bodies,
-            prediction=None if prediction is None else records.to_dict(prediction),
-            timings_ms=timings,
+            prediction=None if item.prediction is None else records.to_dict(item.prediction),
+            timings_ms=item.milliseconds,
+            queues=item.queues,
+            dropped=dropped,
         )
 
     def event(self, event: Event, *, frame: Frame) -> None:
         """A recognised gesture."""
         self._write("event", frame=frame.index, clip=frame.clip, **records.to_dict(event))
 
-    def clip(self, name: str, prediction: Prediction, *, frames: int, label: str | None) -> None:
-        """The prediction for one whole recording, and its true class where it is known."""
-        self._write("clip", clip=name, frames=frames, label=label, prediction=records.to_dict(prediction))
+    def clip(self, clip: ClipResult) -> None:
+        """The prediction for one whole recording."""
+        self._write(
+            "clip", clip=clip.name, frames=clip.frames, label=clip.label, prediction=records.to_dict(clip.prediction)
+        )
+
+    def notice(self, text: str) -> None:
+        """What the source or a stage had to say, such as a lost camera."""
+        self._write("notice", text=text)
 
     def summary(self, summary: Any) -> None:
         """The last line."""

@@ -1,4 +1,4 @@
-"""What recognition says: a prediction for a span of time, and the event that decoding makes of several."""
+"""What recognition says: a prediction for a span of time or a clip, and the event that decoding makes of several."""
 
 from __future__ import annotations
 
@@ -44,3 +44,13 @@ class Event:
     start_s: float
     end_s: float
     schema_version: int = 1
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """The prediction for one whole recording of `frames` frames, and its true class where it is known."""
+
+    name: str
+    prediction: Prediction
+    frames: int
+    label: str | None

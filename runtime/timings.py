@@ -24,27 +24,22 @@ class StageTiming:
 
 
 class Timings:
-    """Milliseconds of each stage, of the current frame and of the last 100,000."""
+    """Milliseconds of each stage of the last 100,000 frames; each stage may run on a thread of its own."""
 
     def __init__(self, stages: tuple[str, ...]) -> None:
         self._all: dict[str, deque[float]] = {stage: deque(maxlen=MOST_KEPT) for stage in stages}
-        self.current: dict[str, float] = {}
-
-    def start_frame(self) -> None:
-        """Forget the frame before."""
-        self.current = {}
 
     @contextmanager
-    def measure(self, stage: str) -> Iterator[None]:
-        """Add the time of the block to a stage of the current frame."""
+    def measure(self, stage: str, *, into: dict[str, float]) -> Iterator[None]:
+        """Record the time of the block, also in a frame's own `into`."""
         began = time.perf_counter()
         yield
-        self.add(stage, (time.perf_counter() - began) * 1000)
+        self.add(stage, (time.perf_counter() - began) * 1000, into=into)
 
-    def add(self, stage: str, milliseconds: float) -> None:
-        """Record a measured time."""
+    def add(self, stage: str, milliseconds: float, *, into: dict[str, float]) -> None:
+        """Record a measured time, also in a frame's own `into`."""
         self._all[stage].append(milliseconds)
-        self.current[stage] = milliseconds
+        into[stage] = milliseconds
 
     def summary(self) -> dict[str, StageTiming]:
         """Percentiles of every stage that was measured."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from last_edge.runtime.results import Event
-    from last_edge.runtime.run import RunSummary
+    from last_edge.runtime.summary import RunSummary
 
 Precision = Literal["fp32", "int8"]
 Landmarks = Literal["auto", "hand", "hand_lite", "pose", "holistic"]
@@ -31,6 +31,10 @@ Window = Annotated[
 ]
 Save = Annotated[Path | None, typer.Option("--save", help="Save the annotated video: .mp4, .avi, .mkv, .mov or .webm.")]
 Picture = Annotated[Path | None, typer.Option("--snapshot", help="Save the surest frame: .jpg or .png.")]
+PaceName = Annotated[
+    Literal["fast", "real"],
+    typer.Option("--pace", help="fast: every frame of a file, as fast as it goes. real: at its own rate, as if live."),
+]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many frames.")]
 Graph = Annotated[Precision | None, typer.Option("--precision", help="Default: int8 where the bundle has it.")]
 Detector = Annotated[Landmarks, typer.Option("--landmarks", help="Detector; auto takes what the bundle needs.")]
@@ -56,6 +60,7 @@ def run(
     save: Save = None,
     snapshot: Picture = None,
     limit: Limit = None,
+    pace: PaceName = "fast",
     precision: Graph = None,
     landmarks: Detector = "auto",
     hand: WhichHand = "first",
@@ -87,6 +92,7 @@ def run(
         snapshot=snapshot,
         window=has_screen() if window is None else window,
         limit=limit,
+        pace=pace,
         precision=precision,
         detector=None if landmarks == "auto" else landmarks,
         hand=hand,
@@ -97,7 +103,8 @@ def run(
             window_s=window_seconds, stride_s=stride_seconds, decoding=DecodingOptions(threshold=threshold)
         ),
     )
-    summary = run_source(bundle, source, options=options, on_event=None if quiet else _show_event)
+    on_event, on_notice = (None, None) if quiet else (_show_event, _show_notice)
+    summary = run_source(bundle, source, options=options, on_event=on_event, on_notice=on_notice)
     emit(records.to_dict(summary), as_json=json, table=lambda: _table(summary))
 
 
@@ -108,8 +115,15 @@ def _show_event(event: Event) -> None:
     stderr().print(f"{event.end_s:8.2f} s  {event.label}  {event.probability:.0%}", highlight=False)
 
 
+def _show_notice(text: str) -> None:
+    """One line on stderr for what the source or a stage has to say."""
+    from last_edge.tools.output import stderr
+
+    stderr().print(f"note: {text}", highlight=False)
+
+
 def _table(summary: RunSummary) -> Table:
-    """The summary for people: what was seen, and the time of each stage."""
+    """The summary for people: what was seen, the time of each stage, what waited and was dropped ahead of it."""
     from last_edge.tools.output import make_table
 
     timings = summary.timings_ms
@@ -118,6 +132,8 @@ def _table(summary: RunSummary) -> Table:
     columns: dict[str, list[object]] = {"stage": list(timings)}
     for figure in ("p50", "p95", "p99"):
         columns[f"{figure} ms"] = [f"{getattr(timing, figure):.2f}" for timing in timings.values()]
+    columns["most waiting"] = [summary.queues.get(stage, "") for stage in timings]
+    columns["dropped"] = [summary.dropped.get(stage, "") for stage in timings]
     return make_table(f"{summary.source}, {summary.precision}: {seen}", columns)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -39,6 +39,7 @@ class Source(ABC):
     name: what the user called it. fps: nominal frames a second, for players and writers; time comes from the frames.
     layout, units: of the points; None for a source of images. live: frames arrive in real time and never end.
     announced_frames: how many frames the file says it holds, None when it does not.
+    notice: called, on the thread that reads, with what a user should know, such as a lost camera.
     """
 
     name: str
@@ -47,10 +48,15 @@ class Source(ABC):
     units: Units = "image01"
     live: bool = False
     announced_frames: int | None = None
+    notice: Callable[[str], None] = staticmethod(lambda text: None)
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """The frames, once."""
+
+    def interrupt(self) -> None:
+        """Called from another thread: wait for nothing any longer."""
+        return
 
     def close(self) -> None:
         """Give the device or file back."""

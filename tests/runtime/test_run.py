@@ -19,6 +19,7 @@ from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.runtime.cache import cache_folder
 from last_edge.runtime.clip_collector import ClipCollector
 from last_edge.runtime.event_log import EventLog
+from last_edge.runtime.pipeline import FILE_QUEUE
 from last_edge.runtime.results import Event
 from last_edge.runtime.run import RunOptions, run
 from last_edge.runtime.timings import Timings
@@ -45,6 +46,9 @@ def test_synthetic_run_writes_every_frame_events_and_a_last_summary(make_bundle:
     assert records[-1]["type"] == "summary" and records[-1]["frames"] == 300
     assert set(summary.timings_ms) == {"capture", "landmarks", "recognise", "present"}
     assert all(timing.n == 300 for timing in summary.timings_ms.values())
+    assert summary.captured == summary.announced_frames == 300
+    assert set(summary.dropped) == {"landmarks", "recognise", "present"} and not any(summary.dropped.values())
+    assert all(longest <= FILE_QUEUE for longest in summary.queues.values())
 
 
 def test_frames_without_points_are_null_and_have_no_prediction(make_bundle: MakeBundle, tmp_path: Path) -> None:
@@ -54,6 +58,7 @@ def test_frames_without_points_are_null_and_have_no_prediction(make_bundle: Make
     assert len(frames[0]["landmarks"]) == 21 and len(frames[0]["landmarks"][0]) == 3
     assert frames[0]["prediction"] is None and frames[60]["prediction"]["top"][0]["label"] in ("left", "right")
     assert set(frames[0]["timings_ms"]) == {"capture", "landmarks", "recognise", "present"}
+    assert set(frames[0]["queues"]) == {"landmarks", "recognise", "present"} and frames[0]["dropped"] == 0
 
 
 def test_store_clips_are_predicted_whole_and_counted(make_bundle: MakeBundle, tmp_path: Path) -> None:
@@ -80,28 +85,28 @@ def test_whole_clips_are_not_predicted_inside_the_time_of_a_frame(
         for name in "ab":
             points = np.zeros((1, 20, 21, 3), np.float32)
             writer.add(SkeletonClip.from_points(points, layout=HAND, fps=20, units="image01", source_id=name))
-    inside: list[str] = []
-    during: list[list[str]] = []
+    inside: set[str] = set()
+    during: list[bool] = []
     measure, finish = Timings.measure, ClipCollector.finish
 
     @contextmanager
-    def watched(timings: Timings, stage: str) -> Iterator[None]:
-        inside.append(stage)
-        with measure(timings, stage):
+    def watched(timings: Timings, stage: str, *, into: dict[str, float]) -> Iterator[None]:
+        inside.add(stage)
+        with measure(timings, stage, into=into):
             yield
         inside.remove(stage)
 
     monkeypatch.setattr(Timings, "measure", watched)
-    monkeypatch.setattr(ClipCollector, "finish", lambda clips: (during.append([*inside]), finish(clips))[1])
+    monkeypatch.setattr(ClipCollector, "finish", lambda clips: (during.append("recognise" in inside), finish(clips))[1])
     assert run(make_bundle(), f"store:{tmp_path / 'store'}").clips == 2
-    assert during == [[], []]
+    assert during == [False, False]
 
 
 def test_without_an_event_file_no_frame_is_turned_into_text() -> None:
     unusable: Any = object()
-    EventLog(None).frame(unusable, unusable, unusable, unusable)
-    with pytest.raises(TypeError):
-        EventLog(io.BytesIO()).frame(unusable, unusable, unusable, unusable)
+    EventLog(None).frame(unusable, dropped=0)
+    with pytest.raises(AttributeError):
+        EventLog(io.BytesIO()).frame(unusable, dropped=0)
 
 
 def test_the_bundles_threshold_rules_unless_one_is_given(make_bundle: MakeBundle) -> None:
