@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from last_edge.errors import UsageError
 from last_edge.models.blocks.gates import JointAttention
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.train.compiled import uncompiled
 
 Saliency = Callable[[LandmarkModel, Tensor], Tensor]
 
@@ -79,10 +80,11 @@ def _at_frames(by_place: Tensor, streams: Tensor) -> Tensor:
 
 @contextmanager
 def _looking(model: LandmarkModel) -> Iterator[None]:
-    """The model in eval mode, so that a look leaves no trace in its batch norms."""
-    training = model.training
+    """The model in eval mode, so that a look leaves no trace in its batch norms, and as written, with its hooks."""
+    training, compiled = model.training, "features_and_logits" in vars(model.body)
     model.eval()
     try:
-        yield
+        with uncompiled() if compiled else nullcontext():
+            yield
     finally:
         model.train(training)
