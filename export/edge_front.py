@@ -61,7 +61,7 @@ class EdgeFront(nn.Module):
         return torch.where(first, centre, 0.0).sum(dim=2, keepdim=True)
 
     def _unit(self, x: Tensor) -> Tensor | None:
-        """(N, 1, 1, 1) mean length of the scale limb over the frames that show it, else 1."""
+        """(N, 1, 1 or T, 1) mean length of the scale limb over the frames that show it, else 1, or each frame's own."""
         if self.spec.scale == "none" or self.spec.layout.scale is None:
             return None
         one, other = (_mean_of(x, ends) for ends in self.spec.layout.scale)
@@ -69,7 +69,8 @@ class EdgeFront(nn.Module):
         known = torch.where(torch.isnan(lengths), 0.0, 1.0)
         total = torch.where(torch.isnan(lengths), 0.0, lengths).sum(dim=2, keepdim=True)
         mean = total / known.sum(dim=2, keepdim=True).clamp(min=1.0)
-        return torch.where(mean > SMALLEST_SCALE, mean, 1.0)
+        unit = torch.where(mean > SMALLEST_SCALE, mean, 1.0)
+        return torch.where(lengths > SMALLEST_SCALE, lengths, unit) if self.spec.scale == "frame" else unit
 
     def _joint(self, x: Tensor) -> Tensor:
         return x

@@ -57,6 +57,9 @@ EXPORT_SPECS: dict[str, ExportSpec] = {
     "last_v2_small": LAST_V2,
     "last_v2_base": LAST_V2,
     "last_v2_large": LAST_V2,
+    "pose_transformer_small": LAST,
+    "pose_transformer_medium": LAST,
+    "pose_transformer_large": LAST,
 }
 
 

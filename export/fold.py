@@ -21,6 +21,7 @@ from last_edge.export.edge_modules import (
     EdgeStem,
     EdgeTemporal,
 )
+from last_edge.export.edge_transformer import EdgePoseTransformer
 from last_edge.export.fold_parts import (
     bn_conv,
     conv_bn,
@@ -42,6 +43,7 @@ from last_edge.models.blocks.temporal import EpSepTCN
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.last_e import Block, LastBody
 from last_edge.models.last_v2 import LastV2Body
+from last_edge.models.pose_transformer import PoseTransformerBody
 
 
 @torch.no_grad()
@@ -51,8 +53,11 @@ def fold(model: LandmarkModel) -> EdgeModel:
     Sums are made in float64, so that outputs agree to about 1e-6. `UsageError` for a body of another family.
     """
     spec, body = model.spec, copy.deepcopy(model.body).cpu().double().eval()
+    if isinstance(body, PoseTransformerBody):
+        return EdgeModel(front=EdgeFront(spec), body=EdgePoseTransformer(body)).float().eval()
     if not isinstance(body, LastBody | LastV2Body):
-        raise UsageError("no edge form for this model", expected="LAST-E, LAST-Lite, LAST-v2", got=type(body).__name__)
+        known = "LAST-E, LAST-Lite, LAST-v2, pose transformers"
+        raise UsageError("no edge form for this model", expected=known, got=type(body).__name__)
     bodies = 1 if body.options.bodies == "first" else spec.bodies
     if isinstance(body, LastV2Body):
         edge: nn.Module = fold_v2(body, bodies=bodies)

@@ -71,7 +71,7 @@ class Adapter:
     def _turn(self, points: Points) -> Points:
         """`image01` to `metres` or back: half a turn about z, and the size of an adult where it matters."""
         turned = points * np.array(HALF_TURN[: points.shape[-1]], np.float32)
-        if self.spec.scale == "limb" or self._target_units != "metres":
+        if self.spec.scale != "none" or self._target_units != "metres":
             return turned
         length = limb_length(turned[0], self.spec.layout)
         return np.asarray(turned * np.float32(LIMB_METRES.get(self.spec.layout.name, length) / length), np.float32)

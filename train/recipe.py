@@ -39,7 +39,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "training.amp": ("off", "bf16", "fp16", "auto"),
     "validation.select": ("best", "last"),
     "input.centre": ("first", "frame", "none"),
-    "input.scale": ("limb", "none"),
+    "input.scale": ("limb", "frame", "none"),
     "pretrain.guide": ("random", "attention", "norm", "gradient"),
     "pretrain.decoder": ("pose", "points"),
     "distill.soft": SOFT_LOSSES,

@@ -20,7 +20,9 @@ class InputSpec:
     frames: T, the window the model sees. channels: C, axes a point has. bodies: M.
     resample: `linear` stretches the span between first and last seen frame to T frames.
     centre: `first` subtracts body 0's centre of the first frame that has one; `frame` each frame's own; `none`.
-    scale: `limb` divides by the mean length of `layout.scale` over the frames of body 0 that show it; `none`.
+    scale: `limb` divides by the mean length of `layout.scale` over the frames of body 0 that show it; `frame` each
+    frame by its own length, by that mean where it has none; `none`. For people in a picture `frame` with centre `frame`
+    puts every frame's shoulders at the same place.
     missing: `origin` puts a missing point at the centre with no velocity and no bone.
     streams: what the model reads, in channel order.
     """
@@ -31,7 +33,7 @@ class InputSpec:
     bodies: int = 1
     resample: Literal["linear"] = "linear"
     centre: Literal["first", "frame", "none"] = "first"
-    scale: Literal["limb", "none"] = "none"
+    scale: Literal["limb", "frame", "none"] = "none"
     missing: Literal["origin"] = "origin"
     streams: tuple[Stream, ...] = ("joint", "velocity", "bone")
     schema_version: int = 1
@@ -39,8 +41,8 @@ class InputSpec:
     def __post_init__(self) -> None:
         if min(self.frames, self.channels, self.bodies) < 1 or not self.streams:
             raise InputError("an input needs frames, channels, bodies and streams", got=self.shape)
-        if self.scale == "limb" and self.layout.scale is None:
-            raise InputError("scale 'limb' needs a layout with `scale` joints", where=self.layout.name)
+        if self.scale != "none" and self.layout.scale is None:
+            raise InputError(f"scale {self.scale!r} needs a layout with `scale` joints", where=self.layout.name)
 
     @property
     def shape(self) -> tuple[int, ...]:

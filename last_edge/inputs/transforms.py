@@ -66,15 +66,21 @@ def _origin(body: Points, spec: InputSpec) -> Points:
     return np.asarray(np.nan_to_num(centre, nan=0.0), np.float32)
 
 
-def _unit(body: Points, spec: InputSpec) -> np.float32:
-    """Mean length of the scale limb over the frames that show it; 1 where it is never seen or has no length."""
+def _unit(body: Points, spec: InputSpec) -> Points:
+    """(1 or T, 1, 1) what divides: the scale limb's mean length over the frames that show it, or each frame's own.
+
+    A frame without it takes the mean; the mean is 1 where it is never seen or has no length.
+    """
     if spec.scale == "none" or spec.layout.scale is None:
-        return np.float32(1.0)
+        return np.ones((1, 1, 1), np.float32)
     one, other = (body[:, list(ends)].mean(axis=1) for ends in spec.layout.scale)
     lengths = np.sqrt(((one - other) ** 2).sum(-1))
     seen = ~np.isnan(lengths)
     mean = np.nan_to_num(lengths, nan=0.0).sum() / max(int(seen.sum()), 1)
-    return np.float32(mean if mean > SMALLEST_SCALE else 1.0)
+    unit = np.full(1, mean if mean > SMALLEST_SCALE else 1.0)
+    if spec.scale == "frame":
+        unit = np.where(lengths > SMALLEST_SCALE, lengths, unit)
+    return np.asarray(unit[:, None, None], np.float32)
 
 
 def _joint(points: Points, spec: InputSpec) -> Points:

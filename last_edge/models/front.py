@@ -57,7 +57,10 @@ class LandmarkFront(nn.Module):
         return centre.gather(1, first)
 
     def _unit(self, filled: Tensor, seen: Tensor) -> Tensor | None:
-        """(N, 1, 1, 1) mean length of the scale limb where it is seen, else 1; None when nothing is scaled."""
+        """(N, 1 or T, 1, 1) mean length of the scale limb where it is seen, else 1, or each frame's own.
+
+        None when nothing is scaled.
+        """
         if self.spec.scale == "none" or self.spec.layout.scale is None:
             return None
         one, other = (list(ends) for ends in self.spec.layout.scale)
@@ -65,7 +68,8 @@ class LandmarkFront(nn.Module):
         limb = filled[:, :, one].mean(dim=2, keepdim=True) - filled[:, :, other].mean(dim=2, keepdim=True)
         lengths = limb.square().sum(dim=-1, keepdim=True).sqrt() * known
         mean = lengths.sum(dim=1, keepdim=True) / known.sum(dim=1, keepdim=True).clamp(min=1.0)
-        return torch.where(mean > SMALLEST_SCALE, mean, torch.ones_like(mean))
+        unit = torch.where(mean > SMALLEST_SCALE, mean, torch.ones_like(mean))
+        return torch.where(lengths > SMALLEST_SCALE, lengths, unit) if self.spec.scale == "frame" else unit
 
     def _joint(self, joint: Tensor, seen: Tensor) -> Tensor:
         return joint

@@ -27,6 +27,11 @@ SPECS = {
 }
 
 
+FACED = InputSpec(
+    get_layout("mediapipe_holistic83"), frames=16, centre="frame", scale="frame", streams=("joint",)
+)  # fmt: skip
+
+
 def check(name: str, spec: InputSpec, **options: Any) -> None:
     """FP32 as near as declared, for one clip as for four; INT8 finite and not far."""
     torch.manual_seed(5)
@@ -66,6 +71,11 @@ def test_every_kind_of_input(spec: InputSpec) -> None:
 )
 def test_every_option(name: str, options: dict[str, Any]) -> None:
     check(name, SPECS["two bodies"], **options)
+
+
+@pytest.mark.slow
+def test_finger_features() -> None:
+    check("pose_transformer_small", FACED, fingers=True)
 
 
 def test_every_registered_model_is_declared() -> None:

@@ -55,6 +55,7 @@ SPECS = {
     "shrec22": InputSpec(get_layout("shrec22"), frames=16),
     "limb": InputSpec(get_layout("shrec22"), frames=16, scale="limb"),
     "frame": InputSpec(get_layout("mediapipe_holistic75"), frames=16, centre="frame", scale="limb"),
+    "shoulders": InputSpec(get_layout("mediapipe_holistic75"), frames=16, centre="frame", scale="frame"),
     "raw": InputSpec(get_layout("shrec22"), frames=16, centre="none", streams=("bone", "joint")),
     "two bodies": InputSpec(get_layout("ntu25"), frames=16, bodies=2, scale="limb"),
     "flat": InputSpec(get_layout("mediapipe_hand21"), frames=16, channels=2),
@@ -112,6 +113,11 @@ def test_folding_keeps_the_function_of_every_option(name: str, options: dict[str
 @pytest.mark.parametrize("name", ["last_e_nano", "last_e_large", "last_lite_nano", "last_v2_small"])
 def test_folding_keeps_the_function_of_odd_and_short_windows(name: str, frames: int) -> None:
     check_folding(name, InputSpec(get_layout("shrec22"), frames=frames))
+
+
+@pytest.mark.parametrize("fingers", [False, True])
+def test_folding_keeps_the_function_of_a_pose_transformer(fingers: bool) -> None:
+    check_folding("pose_transformer_small", SPECS["shoulders"], fingers=fingers)
 
 
 @pytest.mark.parametrize("bodies", ["first", "mean", "max"])

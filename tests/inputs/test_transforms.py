@@ -10,9 +10,9 @@ import torch
 
 from last_edge.inputs import InputSpec, fit_window, model_input, normalise, streams
 from last_edge.models import front
-from last_edge.skeleton import Layout
+from last_edge.skeleton import Layout, get_layout
 
-CENTRES, SCALES, BODIES = ("first", "frame", "none"), ("limb", "none"), (1, 2)
+CENTRES, SCALES, BODIES = ("first", "frame", "none"), ("limb", "frame", "none"), (1, 2)
 
 
 def broken_points(layout: Layout, *, bodies: int, frames: int = 41, seed: int = 0) -> np.ndarray:
@@ -79,6 +79,34 @@ def test_place_and_size_do_not_matter_when_normalised(toy_layout: Layout) -> Non
     spec = InputSpec(toy_layout, frames=6, centre="first", scale="limb")
     points = np.random.default_rng(2).normal(size=(1, 6, 5, 3)).astype(np.float32)
     np.testing.assert_allclose(normalise(points, spec), normalise(points * 3 + 5, spec), atol=1e-5)
+
+
+def test_shoulders_are_at_one_place_in_every_frame_that_shows_them() -> None:
+    layout = get_layout("mediapipe_holistic75")
+    spec = InputSpec(layout, frames=12, channels=2, centre="frame", scale="frame", streams=("joint",))
+    points = np.random.default_rng(3).normal(1.0, 2.0, (1, 12, 75, 2)).astype(np.float32)
+    points[0, 4, 11] = np.nan
+    left, right = model_input(points, spec)[0].transpose(1, 2, 0)[:, [11, 12]].swapaxes(0, 1)
+    seen = np.arange(12) != 4
+    np.testing.assert_allclose((left + right)[seen], 0, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm((left - right)[seen], axis=1), 1, atol=1e-5)
+    assert np.isfinite(right[4]).all()
+
+
+def test_a_frame_without_the_limb_is_scaled_by_the_mean(toy_layout: Layout) -> None:
+    spec = InputSpec(toy_layout, frames=3, centre="none", scale="frame", streams=("joint",))
+    points = np.zeros((1, 3, 5, 3), np.float32)
+    points[0, :, 1, 0] = [2.0, np.nan, 4.0]
+    points[0, :, 3] = 6.0
+    np.testing.assert_allclose(normalise(points, spec)[0, :, 3, 0], [3.0, 2.0, 1.5])
+
+
+def test_specifications_made_before_keep_their_identity(ntu25: Layout) -> None:
+    assert InputSpec(ntu25).sha256 == "3673d552a313e59283cc545452c80215fcd754ab1b189bb885ee7481fa30ed48"
+    assert (
+        InputSpec(ntu25, scale="limb", centre="frame").sha256
+        == "40d1a39b5e2d4aeb8cb046923a82b060fb8e2c08a3b72dfc0de041013df941cd"
+    )
 
 
 def test_sha_tells_specifications_apart(ntu25: Layout, toy_layout: Layout) -> None:

@@ -17,11 +17,13 @@ DECAY = {
     "last_e_nano": (30, 7), "last_e_small": (46, 16), "last_e_base": (54, 21), "last_e_large": (54, 21),
     "last_lite_nano": (18, 1), "last_lite_small": (26, 1), "last_lite_trim": (26, 1),
     "last_v2_small": (75, 9), "last_v2_base": (95, 21), "last_v2_large": (123, 25),
+    "pose_transformer_small": (0, 20), "pose_transformer_medium": (0, 26), "pose_transformer_large": (0, 38),
 }  # fmt: skip
 NORMS = {
     "last_e_nano": 28, "last_e_small": 40, "last_e_base": 46, "last_e_large": 46,
     "last_lite_nano": 22, "last_lite_small": 30, "last_lite_trim": 30,
     "last_v2_small": 48, "last_v2_base": 56, "last_v2_large": 72,
+    "pose_transformer_small": 0, "pose_transformer_medium": 0, "pose_transformer_large": 0,
 }  # fmt: skip
 FREE = {
     "last_e_nano": {"edge": 3, "MotionGate.alpha": 3, "JointAttention.alpha": 3, "pool_gate": 1, "Linear.bias": 1},
@@ -37,8 +39,17 @@ FREE = {
     "last_v2_small": {"A_learned": 10, "JointAttention.alpha": 10, "Conv2d.bias": 3, "Linear.bias": 5},
     "last_v2_base": {"A_learned": 14, "JointAttention.alpha": 14, "Conv2d.bias": 3, "Linear.bias": 11},
     "last_v2_large": {"A_learned": 18, "JointAttention.alpha": 18, "Conv2d.bias": 3, "Linear.bias": 13},
+    "pose_transformer_small": {
+        "cls": 1, "positions": 1, "Linear.bias": 20, "LayerNorm.weight": 7, "LayerNorm.bias": 7,
+    },
+    "pose_transformer_medium": {
+        "cls": 1, "positions": 1, "Linear.bias": 26, "LayerNorm.weight": 9, "LayerNorm.bias": 9,
+    },
+    "pose_transformer_large": {
+        "cls": 1, "positions": 1, "Linear.bias": 38, "LayerNorm.weight": 13, "LayerNorm.bias": 13,
+    },
 }  # fmt: skip
-UNIQUE = ("edge", "pool_gate", "A_learned", "stream_weights")
+UNIQUE = ("edge", "pool_gate", "A_learned", "stream_weights", "cls", "positions")
 
 
 def kind(module: nn.Module) -> str:
@@ -62,7 +73,7 @@ def kinds(layout: Layout, name: str, **options: object) -> dict[str, Counter[str
 def test_every_parameter_is_in_its_group(ntu25: Layout, name: str) -> None:
     got = kinds(ntu25, name)
     convolutions, linear = DECAY[name]
-    assert got["decay"] == {"Conv2d.weight": convolutions, "Linear.weight": linear}
+    assert got["decay"] == Counter({"Conv2d.weight": convolutions, "Linear.weight": linear})
     norms = {kind: count for kind, count in got["no_decay"].items() if kind.startswith("BatchNorm")}
     weights, biases = (sum(n for kind, n in norms.items() if kind.endswith(end)) for end in (".weight", ".bias"))
     assert weights == biases == NORMS[name]

@@ -1,0 +1,147 @@
+"""Pose transformers: one token a frame, a class token that reads them all; norms after the sums, learned positions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from last_edge.errors import UsageError
+from last_edge.inputs.spec import InputSpec
+from last_edge.models.blocks.encoder import EncoderLayer
+from last_edge.models.blocks.fingers import FingerFeatures
+from last_edge.models.body import Body
+from last_edge.models.landmark_model import LandmarkModel
+from last_edge.models.options import adjust
+from last_edge.models.registry import register_model
+
+INITIAL_SPREAD = 0.02
+
+
+@dataclass(frozen=True)
+class Options:
+    """Size and switches of a pose transformer.
+
+    width: of a token; layers, heads: of the encoder; hidden: of its feed-forward parts. dropout: after embedding,
+    attention and feed-forward, on attention weights and before the classifier. fingers: add thirty features of the
+    hands to a frame's points; the layout must have two hands and the streams begin with `joint`.
+    """
+
+    width: int
+    layers: int
+    heads: int
+    hidden: int
+    dropout: float = 0.1
+    fingers: bool = False
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise UsageError("model option width must be a multiple of heads", expected=self.heads, got=self.width)
+
+
+class FrameFeatures(nn.Module):
+    """Streams (N, S*C, T, V) -> what each frame's token is made of (N, T, F), and 1 where it shows a point (N, T).
+
+    F: every stream of every point, then the fingers' features where they are wanted. A frame without points has 0.
+    """
+
+    def __init__(self, spec: InputSpec, *, fingers: bool) -> None:
+        super().__init__()
+        if fingers and spec.streams[0] != "joint":
+            raise UsageError("finger features are made of joints", expected="streams that begin with joint")
+        self.axes = spec.channels
+        self.fingers = FingerFeatures(spec.layout) if fingers else None
+        points = len(spec.streams) * spec.channels * spec.layout.joints
+        self.width = points + (0 if self.fingers is None else self.fingers.width)
+
+    def forward(self, streams: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        points = streams.transpose(1, 2).flatten(2)
+        seen = (streams.abs().amax(dim=(1, 3)) > 0).to(streams.dtype)
+        if self.fingers is None:
+            return points, seen
+        return torch.cat([points, self.fingers(streams[:, : self.axes])], dim=-1), seen
+
+
+class TokenHead(nn.Module):
+    """Dropout and classifier of one token: (N, D) -> (N, K)."""
+
+    def __init__(self, width: int, classes: int, *, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return self.fc(self.dropout(x))  # type: ignore[no-any-return]
+
+
+class PoseTransformerBody(Body):
+    """Streams (N, S*C, T, V) -> logits (N, K); of several bodies (N, M, S*C, T, V) the first one's.
+
+    A frame that shows no point at all is no token: nothing attends to it, and what stands in it changes nothing.
+    """
+
+    def __init__(self, spec: InputSpec, classes: int, options: Options) -> None:
+        super().__init__()
+        self.options = options
+        self.features = FrameFeatures(spec, fingers=options.fingers)
+        self.embed = nn.Linear(self.features.width, options.width)
+        self.cls = nn.Parameter(torch.empty(options.width))
+        self.positions = nn.Parameter(torch.empty(spec.frames + 1, options.width))
+        self.norm, self.dropout = nn.LayerNorm(options.width), nn.Dropout(options.dropout)
+        self.layers = nn.ModuleList(_layer(options) for _ in range(options.layers))
+        self.head = TokenHead(options.width, classes, dropout=options.dropout)
+        _initialise(self)
+
+    def forward(self, streams: Tensor) -> Tensor:
+        """See the class."""
+        frames, seen = self.features(streams if streams.dim() == 4 else streams[:, 0])
+        first = self.cls.expand(len(frames), 1, -1)
+        x = self.dropout(self.norm(torch.cat([first, self.embed(frames)], dim=1) + self.positions))
+        keep = torch.cat([torch.ones_like(seen[:, :1]), seen], dim=1)
+        for layer in self.layers:
+            x = layer(x, keep)
+        return self.head(x[:, 0])  # type: ignore[no-any-return]
+
+    def encoder_layers(self) -> list[EncoderLayer]:
+        """The encoder, first layer first."""
+        return [layer for layer in self.layers if isinstance(layer, EncoderLayer)]
+
+
+def _layer(o: Options) -> EncoderLayer:
+    return EncoderLayer(o.width, heads=o.heads, hidden=o.hidden, dropout=o.dropout)
+
+
+def _initialise(body: PoseTransformerBody) -> None:
+    """Linear weights, class token and positions N(0, 0.02), biases 0."""
+    for module in body.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0.0, INITIAL_SPREAD)
+            nn.init.zeros_(module.bias)
+    nn.init.normal_(body.cls, 0.0, INITIAL_SPREAD)
+    nn.init.normal_(body.positions, 0.0, INITIAL_SPREAD)
+
+
+def _build(spec: InputSpec, classes: int, variant: Options, options: dict[str, Any]) -> LandmarkModel:
+    return LandmarkModel(spec, PoseTransformerBody(spec, classes, adjust(variant, options)))
+
+
+@register_model
+def pose_transformer_small(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
+    """177,556 parameters for 256 frames of 75 flat points and 20 classes."""
+    return _build(spec, classes, Options(width=64, layers=3, heads=8, hidden=256), options)
+
+
+@register_model
+def pose_transformer_medium(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
+    """852,146 parameters for 256 frames of 75 flat points and 50 classes."""
+    return _build(spec, classes, Options(width=128, layers=4, heads=8, hidden=512), options)
+
+
+@register_model
+def pose_transformer_large(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
+    """4,856,626 parameters for 256 frames of 75 flat points and 50 classes."""
+    return _build(spec, classes, Options(width=256, layers=6, heads=16, hidden=1024), options)
