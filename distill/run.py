@@ -22,9 +22,9 @@ from last_edge.files import sha256_of
 from last_edge.models import create_model
 from last_edge.train.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
 from last_edge.train.config import Recipe
-from last_edge.train.objective import CrossEntropy, Objective
+from last_edge.train.objective import Objective
 from last_edge.train.plan import Plan, make_plan
-from last_edge.train.run import Report, Request, run_training, silent
+from last_edge.train.run import Report, Request, cross_entropy, run_training, silent
 
 
 def run_distillation(
@@ -78,10 +78,7 @@ def live(teachers: Sequence[Checkpoint], recipe: Recipe, device: str) -> Teacher
 
 def distillation(source: Source, teachers: Sequence[Checkpoint], recipe: Recipe, plan: Plan) -> Distillation:
     """The recipe's objective, with the projections its loss map needs."""
-    t = recipe.training
-    plain = CrossEntropy(
-        smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp, ib_weight=t.ib_loss_weight
-    )
+    plain = cross_entropy(recipe, plan, "cpu")
     return Distillation(source, plain, recipe.distill, loss_map=loss_map(teachers, recipe, plan))
 
 

@@ -36,6 +36,11 @@ def train(
     scheduler: train_flags.Scheduler = None,
     weight_decay: train_flags.WeightDecay = None,
     dropout: train_flags.Dropout = None,
+    label_smoothing: train_flags.LabelSmoothing = None,
+    grad_clip: train_flags.GradClip = None,
+    warmup_epochs: train_flags.WarmupEpochs = None,
+    early_stopping: train_flags.EarlyStopping = None,
+    class_weights: train_flags.ClassWeights = None,
     amp: train_flags.Amp = None,
     workers: train_flags.Workers = None,
     seed: options.Seed = None,
@@ -45,7 +50,7 @@ def train(
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
-    force: options.Force = False,
+    force: train_flags.Force = False,
 ) -> None:
     """Train a model on a store's training split; validation is a part of the training subjects.
 
@@ -59,7 +64,9 @@ def train(
         "model.name": model, "model.dropout": dropout, "seed": seed, "training.epochs": epochs,
         "training.batch_size": batch_size, "training.lr": lr, "training.min_lr": min_lr,
         "training.scheduler": scheduler, "training.weight_decay": weight_decay, "training.workers": workers,
-        "training.init": quoted(init),
+        "training.init": quoted(init), "training.label_smoothing": label_smoothing,
+        "training.gradient_clip": grad_clip, "training.warmup_epochs": warmup_epochs,
+        "training.patience": early_stopping, "training.class_weights": train_flags.CLASS_WEIGHTS[class_weights],
     }  # fmt: skip
     typed = train_flags.Flags(
         values, recipe, (*(set_ or ()), *(more or ())), store, out, dataset, split_type, data_root, env, amp

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from last_edge.train.config import Recipe
     from last_edge.train.profiles import Profile
 
+CLASS_WEIGHTS = {None: None, True: "balanced", False: "none"}
 PROTOCOLS = {"ntu60": ("xsub", "xview"), "ntu120": ("xsub", "xset")}
 
 Store = Annotated[Path | None, typer.Option("--store", help="A clip store, made by `last-edge data`.")]
@@ -43,6 +44,26 @@ Scheduler = Annotated[
 MinLr = Annotated[float | None, typer.Option("--min-lr", "--min_lr", help="training.min_lr, the lowest rate.")]
 Amp = Annotated[bool | None, typer.Option("--amp/--no-amp", help="Mixed precision on a GPU, as the environment says.")]
 Workers = Annotated[int | None, typer.Option("--workers", help="training.workers, processes that load clips.")]
+LabelSmoothing = Annotated[
+    float | None, typer.Option("--label-smoothing", "--label_smoothing", help="training.label_smoothing")
+]
+GradClip = Annotated[float | None, typer.Option("--grad-clip", "--grad_clip", help="training.gradient_clip")]
+WarmupEpochs = Annotated[
+    int | None,
+    typer.Option("--warmup-epochs", "--warmup_epochs", help="training.warmup_epochs; -1: a tenth of the run."),
+]
+EarlyStopping = Annotated[
+    int | None, typer.Option("--early-stopping", "--early_stopping", help="training.patience, 0 for never.")
+]
+ClassWeights = Annotated[
+    bool | None,
+    typer.Option(
+        "--use-class-weights/--no-class-weights",
+        "--use_class_weights/--no_class_weights",
+        help="training.class_weights: balanced or none.",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", "--force-fresh", help="Start anew and replace what is there.")]
 More = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Further values for --set.")]
 
 

@@ -51,6 +51,7 @@ def preview(request: Request) -> dict[str, Any]:
 def foresee(recipe: Recipe, plan: Plan, *, classes: int) -> dict[str, Any]:
     """A run's clip counts, validation subjects, start, learning rate at each epoch, and the recipe as resolved."""
     from last_edge.models import create_model, resolve_name
+    from last_edge.train.hyperparameters import hyperparameters
     from last_edge.train.recipe import dump_recipe
     from last_edge.train.schedule import epoch_rates, final_rate, restarts
     from last_edge.train.trunk import read_trunk
@@ -68,6 +69,7 @@ def foresee(recipe: Recipe, plan: Plan, *, classes: int) -> dict[str, Any]:
         "lr": [round(rate, 8) for rate in epoch_rates(training)],
         "final_lr": round(final_rate(training), 8),
         "restarts": restarts(training),
+        "hyperparameters": hyperparameters(recipe),
         "recipe": dump_recipe(recipe),
     }
 
@@ -78,7 +80,9 @@ def readable(preview: dict[str, Any], as_json: bool) -> dict[str, Any]:
         return preview
     rates = "".join(f"\n  {epoch:4d}  {rate:.6f}" for epoch, rate in enumerate(preview["lr"]))
     recipe = "".join(f"\n  {line}" for line in preview["recipe"].splitlines())
-    lines = {key: _lines(preview[key]) for key in ("teachers", "loss_map", "cache") if preview.get(key)}
+    lines = {
+        key: _lines(preview[key]) for key in ("teachers", "loss_map", "cache", "hyperparameters") if preview.get(key)
+    }
     return preview | lines | {"lr": f"at the start of each epoch{rates}", "recipe": recipe}
 
 

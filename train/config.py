@@ -33,6 +33,10 @@ class TrainingConfig:
     `warmup_start_lr` to `lr` over `warmup_epochs`; then `cosine_warmup` falls as one cosine to `min_lr`,
     `cosine_warmup_restart` falls so in cycles of `restart_period` epochs, each `restart_mult` times as long as the one
     before, and `multistep_warmup` multiplies by `gamma` at each of `milestones`, counted from the run's first epoch.
+    `cosine_warmup_epochs` is `cosine_warmup` whose cosine moves once an epoch. warmup_epochs: -1 for a tenth of the
+    run, at least ten. warmup_start_share: begin the warm-up at this share of `lr` instead, 0 for `warmup_start_lr`.
+    loss: `cross_entropy`, or `focal` with `focal_gamma`. class_weights: `balanced` counts classes with few training
+    clips more, `none` all alike.
     gradient_accumulation_steps: batches that share one optimiser step. gradient_clip: largest gradient norm, 0 for no
     limit. ib_loss_weight: of the information-bottleneck term, in models that have one.
     init: a run or checkpoint whose trunk the model starts from, nothing for a start from scratch. label_share: part of
@@ -60,12 +64,16 @@ class TrainingConfig:
     scheduler: str = "cosine_warmup"
     warmup_epochs: int = 5
     warmup_start_lr: float = 0.01
+    warmup_start_share: float = 0.0
     min_lr: float = 0.0001
     restart_period: int = 30
     restart_mult: int = 1
     milestones: list[int] = field(default_factory=lambda: [50, 65])
     gamma: float = 0.1
     label_smoothing: float = 0.1
+    loss: str = "cross_entropy"
+    focal_gamma: float = 2.0
+    class_weights: str = "none"
     ib_loss_weight: float = 0.01
     gradient_clip: float = 1.0
     mixup: float = 0.0
@@ -120,6 +128,8 @@ class ValidationConfig:
     select: str = "best"
 
 
+LOSSES = ("cross_entropy", "focal")
+CLASS_WEIGHTS = ("none", "balanced")
 SOFT_LOSSES = ("kl", "dkd", "dist")
 STAGE_LOSSES = ("feature_mse", "attention_transfer", "rkd_distance", "rkd_angle")
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.train.config import AugmentConfig
+from last_edge.train.losses import label_loss, smoothed_cross_entropy
 
 
 class Objective(Protocol):
@@ -45,11 +46,6 @@ def helpers_of(objective: Objective) -> nn.Module:
     return objective.helpers if isinstance(objective, HelpedObjective) else nn.Module()
 
 
-def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
-    """Mean cross entropy against (1 - s) * target + s / K, in float32."""
-    return nn.functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
-
-
 def training_streams(model: LandmarkModel, points: Tensor, *, noise: AugmentConfig, clamp: float) -> Tensor:
     """Streams of a training batch, each with its own noise, clamped against tracking glitches.
 
@@ -65,10 +61,17 @@ def training_streams(model: LandmarkModel, points: Tensor, *, noise: AugmentConf
 
 
 class CrossEntropy:
-    """Label-smoothed cross entropy on noisy streams, plus `ib_weight` times the model's own term where it has one."""
+    """Label-smoothed cross entropy on noisy streams, plus `ib_weight` times the model's own term where it has one.
 
-    def __init__(self, *, smoothing: float, noise: AugmentConfig, clamp: float, ib_weight: float = 0.0) -> None:
+    gamma, weights: of the focal loss and the classes (see `losses.label_loss`).
+    """
+
+    def __init__(
+        self, *, smoothing: float, noise: AugmentConfig, clamp: float, ib_weight: float = 0.0, gamma: float = 0.0,
+        weights: Tensor | None = None,
+    ) -> None:  # fmt: skip
         self.smoothing, self.noise, self.clamp, self.ib_weight = smoothing, noise, clamp, ib_weight
+        self.gamma, self.weights = gamma, weights
 
     def __call__(self, model: LandmarkModel, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """See `Objective`."""
@@ -81,5 +84,10 @@ class CrossEntropy:
 
     def loss(self, model: LandmarkModel, logits: Tensor, targets: Tensor) -> Tensor:
         """The scalar for logits (N, K) that `model` has just given."""
-        loss, bottleneck = smoothed_cross_entropy(logits, targets, self.smoothing), model.auxiliary_loss()
+        loss, bottleneck = self._labels(logits, targets), model.auxiliary_loss()
         return loss if bottleneck is None else loss + self.ib_weight * bottleneck
+
+    def _labels(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if not self.gamma and self.weights is None:
+            return smoothed_cross_entropy(logits, targets, self.smoothing)
+        return label_loss(logits, targets, self.smoothing, gamma=self.gamma, weights=self.weights)

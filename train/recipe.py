@@ -15,6 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 from last_edge.errors import InputError, UsageError
 from last_edge.names import did_you_mean
 from last_edge.train.config import (
+    CLASS_WEIGHTS,
+    LOSSES,
     SOFT_LOSSES,
     STAGE_LOSSES,
     DistillConfig,
@@ -29,12 +31,15 @@ SHIPPED = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "di
 BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float"))
 LATER_KEYS = (
     "gradient_accumulation_steps", "restart_period", "restart_mult", "milestones", "gamma", "ib_loss_weight",
-    "swa_start", "patience", "fused", "compile", "label_share",
+    "swa_start", "patience", "fused", "compile", "label_share", "warmup_start_share", "loss", "focal_gamma",
+    "class_weights",
 )  # fmt: skip
 FIRST_DISTILL_KEYS = ("a", "b", "tau")
 CHOICES: dict[str, tuple[str, ...]] = {
     "training.optimizer": ("sgd", "adamw"),
     "training.scheduler": SCHEDULERS,
+    "training.loss": LOSSES,
+    "training.class_weights": CLASS_WEIGHTS,
     "training.fused": ("on", "off", "auto"),
     "training.amp": ("off", "bf16", "fp16", "auto"),
     "validation.select": ("best", "last"),
@@ -198,7 +203,10 @@ def _check_values(recipe: Recipe) -> None:
     _positive({"training.epochs": t.epochs, "training.batch_size": t.batch_size, "training.lr": t.lr})
     _positive({"training.restart_period": t.restart_period, "training.restart_mult": t.restart_mult})
     _positive({"training.gradient_accumulation_steps": t.gradient_accumulation_steps})
-    _not_below_zero({"training.warmup_epochs": t.warmup_epochs, "training.patience": t.patience})
+    if t.warmup_epochs < -1:
+        raise UsageError("training.warmup_epochs must be 0 or more, or -1 for a tenth of the run", got=t.warmup_epochs)
+    _not_below_zero({"training.patience": t.patience, "training.focal_gamma": t.focal_gamma})
+    _share({"training.warmup_start_share": t.warmup_start_share})
     _not_below_zero({"seed": recipe.seed, "training.gradient_clip": t.gradient_clip, "training.mixup": t.mixup})
     _positive({"input.frames": recipe.input.frames, "input.bodies": recipe.input.bodies})
     _not_below_zero({"training.workers": t.workers, "training.save_interval": t.save_interval})

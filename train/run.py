@@ -27,6 +27,7 @@ from last_edge.train.config import AugmentConfig, Recipe
 from last_edge.train.environment import describe_environment
 from last_edge.train.evaluate import metrics_of, predict
 from last_edge.train.interrupt import StopRequest
+from last_edge.train.losses import class_weights
 from last_edge.train.objective import CrossEntropy, HelpedObjective, Objective
 from last_edge.train.plan import Plan, make_plan
 from last_edge.train.processes import Processes
@@ -70,12 +71,14 @@ class Request:
     test: bool = True
 
 
-def cross_entropy(recipe: Recipe, plan: Plan, device: str) -> Objective:
+def cross_entropy(recipe: Recipe, plan: Plan, device: str) -> CrossEntropy:
     """The plain objective of `last-edge train`."""
-    t = recipe.training
+    t, labels = recipe.training, plan.store.index.label[plan.train]
+    weights = torch.from_numpy(class_weights(labels, len(plan.store.labels)))
     return CrossEntropy(
-        smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp, ib_weight=t.ib_loss_weight
-    )
+        smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp, ib_weight=t.ib_loss_weight,
+        gamma=t.focal_gamma if t.loss == "focal" else 0.0, weights=weights if t.class_weights == "balanced" else None,
+    )  # fmt: skip
 
 
 def silent(row: Row, epochs: int) -> None:

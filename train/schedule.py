@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from last_edge.train.config import TrainingConfig
 
+LEAST_TENTH = 10
+
 
 def learning_rate(epoch: float, training: TrainingConfig) -> float:
     """The rate at a fractional epoch, from 0 at the start to `epochs` at the end.
@@ -15,21 +17,39 @@ def learning_rate(epoch: float, training: TrainingConfig) -> float:
     """
     if training.scheduler == "constant":
         return training.lr
-    warmup = min(training.warmup_epochs, training.epochs)
+    warmup = warmup_length(training)
     if epoch < warmup:
-        return training.warmup_start_lr + (training.lr - training.warmup_start_lr) * epoch / warmup
+        start = warmup_start(training)
+        return start + (training.lr - start) * epoch / warmup
     return AFTER_WARMUP[training.scheduler](epoch, training)
+
+
+def warmup_length(training: TrainingConfig) -> int:
+    """Epochs of warm-up, no more than the run has; -1 asks for a tenth of the run, at least ten."""
+    asked = training.warmup_epochs
+    return min(max(training.epochs // 10, LEAST_TENTH) if asked < 0 else asked, training.epochs)
+
+
+def warmup_start(training: TrainingConfig) -> float:
+    """The rate at the very first step."""
+    share = training.warmup_start_share
+    return share * training.lr if share else training.warmup_start_lr
 
 
 def one_cosine(epoch: float, training: TrainingConfig) -> float:
     """From `lr` to `min_lr` in one half cosine that ends with the run (Loshchilov & Hutter 2017, without restarts)."""
-    warmup = min(training.warmup_epochs, training.epochs)
+    warmup = warmup_length(training)
     return _cosine(min((epoch - warmup) / max(training.epochs - warmup, 1), 1.0), training)
+
+
+def cosine_by_epochs(epoch: float, training: TrainingConfig) -> float:
+    """`one_cosine` that holds its rate for a whole epoch."""
+    return one_cosine(math.floor(epoch), training)
 
 
 def cosine_with_restarts(epoch: float, training: TrainingConfig) -> float:
     """SGDR (Loshchilov & Hutter 2017, eq. 5): cycles whose rate is back at `lr` in the epoch where the next begins."""
-    start, length = min(training.warmup_epochs, training.epochs), training.restart_period
+    start, length = warmup_length(training), training.restart_period
     while epoch >= start + length:
         start, length = start + length, length * training.restart_mult
     return _cosine((epoch - start) / length, training)
@@ -42,6 +62,7 @@ def steps_down(epoch: float, training: TrainingConfig) -> float:
 
 AFTER_WARMUP: dict[str, Callable[[float, TrainingConfig], float]] = {
     "cosine_warmup": one_cosine,
+    "cosine_warmup_epochs": cosine_by_epochs,
     "cosine_warmup_restart": cosine_with_restarts,
     "multistep_warmup": steps_down,
 }
@@ -67,7 +88,7 @@ def restarts(training: TrainingConfig) -> list[int]:
     if training.scheduler != "cosine_warmup_restart":
         return []
     ends, length = [], training.restart_period
-    end = training.warmup_epochs + length
+    end = warmup_length(training) + length
     while end <= training.epochs:
         ends.append(end)
         length *= training.restart_mult

@@ -90,7 +90,7 @@ def test_phases_carry_the_documents_table(name: str) -> None:
     assert t.scheduler == ("cosine_warmup_restart" if name in ("phase_d", "phase_abd") else "cosine_warmup")
 
 
-@pytest.mark.parametrize("value", ["training.restart_period=0", "training.restart_mult=0", "training.warmup_epochs=-1"])
+@pytest.mark.parametrize("value", ["training.restart_period=0", "training.restart_mult=0", "training.warmup_epochs=-2"])
 def test_a_schedule_that_cannot_be_is_named(value: str) -> None:
     with pytest.raises(UsageError, match=value.split("=")[0]):
         load_recipe(None, overrides=[value])

@@ -1,0 +1,125 @@
+"""Label losses against torch's own, class weights by their formula, and that a training uses them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from last_edge.clips import ClipStore
+from last_edge.errors import UsageError
+from last_edge.train.hyperparameters import hyperparameters
+from last_edge.train.losses import class_weights, label_loss, smoothed_cross_entropy
+from last_edge.train.plan import make_plan
+from last_edge.train.recipe import identity_of, load_recipe
+from last_edge.train.run import cross_entropy
+from last_edge.train.schedule import epoch_rates, learning_rate
+
+LOGITS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+LABELS = torch.tensor([0, 1, 1, 2, 3, 0])
+TARGETS = torch.nn.functional.one_hot(LABELS, 4).float()
+WEIGHTS = torch.tensor([0.1, 0.5, 2.0, 10.0])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_weighted_loss_is_torchs(smoothing: float) -> None:
+    expected = torch.nn.functional.cross_entropy(LOGITS, LABELS, weight=WEIGHTS, label_smoothing=smoothing)
+    torch.testing.assert_close(label_loss(LOGITS, TARGETS, smoothing, gamma=0.0, weights=WEIGHTS), expected)
+
+
+def test_focal_loss_by_its_definition() -> None:
+    p = torch.softmax(LOGITS, 1)[torch.arange(6), LABELS]
+    expected = (-((1 - p) ** 2.0) * p.log()).mean()
+    torch.testing.assert_close(label_loss(LOGITS, TARGETS, 0.0, gamma=2.0, weights=None), expected)
+
+
+def test_gamma_0_without_weights_is_cross_entropy() -> None:
+    plain = smoothed_cross_entropy(LOGITS, TARGETS, 0.1)
+    torch.testing.assert_close(label_loss(LOGITS, TARGETS, 0.1, gamma=0.0, weights=None), plain)
+
+
+def test_focal_loss_has_gradients_where_the_model_is_sure() -> None:
+    logits = (100 * TARGETS).requires_grad_()
+    label_loss(logits, TARGETS, 0.1, gamma=0.5, weights=None).backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None and torch.isfinite(logits.grad).all()
+
+
+def test_class_weights_by_the_formula() -> None:
+    labels = np.repeat(np.arange(3), [9, 4, 1])
+    inverse = 1 / np.array([9.1, 4.1, 1.1])
+    np.testing.assert_allclose(class_weights(labels, 3), inverse * 3 / inverse.sum(), rtol=1e-6)
+
+
+def test_class_weights_are_limited() -> None:
+    weights = class_weights(np.repeat(np.arange(40), [1, *[2000] * 39]), 40)
+    assert (weights[0], weights[1]) == (10.0, pytest.approx(0.1))
+
+
+def test_a_training_takes_loss_and_weights_from_the_recipe(toy_store: Path) -> None:
+    store = ClipStore.open(toy_store)
+    for sets, gamma, weighted in (
+        ([], 0.0, False),
+        (["training.loss=focal", "training.focal_gamma=1.5"], 1.5, False),
+        (["training.class_weights=balanced"], 0.0, True),
+    ):
+        recipe = load_recipe(None, overrides=sets)
+        objective = cross_entropy(recipe, make_plan(store, recipe), "cpu")
+        assert (objective.gamma, objective.weights is not None) == (gamma, weighted)
+
+
+def test_an_older_run_without_these_keys_goes_on() -> None:
+    assert "focal" not in identity_of(load_recipe(None)) and "warmup_start_share" not in identity_of(load_recipe(None))
+    assert "balanced" in identity_of(load_recipe(None, overrides=["training.class_weights=balanced"]))
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(1500, 150), (60, 10), (6, 6)])
+def test_warm_up_over_a_tenth_of_the_run(epochs: int, warmup: int) -> None:
+    training = load_recipe("asl_augmented", overrides=[f"training.epochs={epochs}"]).training
+    assert learning_rate(0, training) == pytest.approx(1e-6)
+    assert learning_rate(warmup / 2, training) == pytest.approx((1e-6 + 1e-4) / 2)
+    if epochs > warmup:
+        assert learning_rate(warmup, training) == pytest.approx(1e-4)
+        assert learning_rate(epochs, training) == pytest.approx(1e-6)
+
+
+def test_the_warm_up_starts_at_a_share_of_any_rate() -> None:
+    training = load_recipe("asl_original", overrides=["training.lr=0.002"]).training
+    assert learning_rate(0, training) == pytest.approx(0.00002)
+
+
+def test_a_cosine_by_epochs_moves_once_an_epoch_and_its_warm_up_with_every_step() -> None:
+    sets = ["training.scheduler=cosine_warmup_epochs", "training.epochs=20"]
+    training = load_recipe(None, overrides=sets).training
+    smooth = load_recipe(None, overrides=sets[1:]).training
+    assert learning_rate(2.5, training) == learning_rate(2.5, smooth) != learning_rate(2, training)
+    assert learning_rate(9.9, training) == learning_rate(9, training) == learning_rate(9, smooth)
+    assert epoch_rates(training) == epoch_rates(smooth)
+
+
+def test_the_summary_names_what_counts() -> None:
+    lines = "\n".join(hyperparameters(load_recipe("asl_augmented")))
+    assert "warm-up 1e-06 -> 0.0001 over 150 epochs (a tenth of the run, at least 10)" in lines
+    assert "then one cosine 0.0001 -> 1e-06 over 1350 epochs" in lines
+    assert "AdamW, rate 0.0001, weight decay 0.001, betas 0.9, 0.999" in lines
+    assert "early stopping: off, all 1500 epochs" in lines
+    changed = ["training.loss=focal", "training.class_weights=balanced", "training.patience=30", "model.dropout=0.25"]
+    lines = "\n".join(hyperparameters(load_recipe("asl_augmented", overrides=changed)))
+    assert "focal, gamma 2, classes weighted by their clips" in lines
+    assert "after 30 epochs without a better validation score" in lines and "dropout: 0.25" in lines
+
+
+@pytest.mark.parametrize("scheduler", ["constant", "cosine_warmup_restart", "multistep_warmup", "cosine_warmup_epochs"])
+def test_every_schedule_has_words(scheduler: str) -> None:
+    assert hyperparameters(load_recipe(None, overrides=[f"training.scheduler={scheduler}"]))[-1].startswith("schedule:")
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [("loss=focl", "focal"), ("class_weights=balance", "balanced"), ("warmup_epochs=-2", "tenth"),
+     ("focal_gamma=-1", "focal_gamma"), ("warmup_start_share=2", "warmup_start_share")],
+)  # fmt: skip
+def test_faults_are_named(value: str, named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        load_recipe(None, overrides=[f"training.{value}"])
