@@ -95,3 +95,14 @@ def test_a_gpu_session_that_fell_back_is_refused(graph: bytes, monkeypatch: pyte
     assert OnnxRuntimeCuda.is_available()
     with pytest.raises(MissingError, match="CUDAExecutionProvider could not start"):
         OnnxRuntimeCuda(graph)
+
+
+def test_litert_runs_a_batch_clip_by_clip() -> None:
+    backend = available("litert")(Path(__file__).parent / "data" / "mean.tflite")
+    points = np.random.default_rng(0).normal(size=(3, 8, 22, 3)).astype(np.float32)
+    points[1, :, 4] = np.nan
+    np.testing.assert_allclose(backend(points), np.nan_to_num(points).mean(axis=(1, 2)), atol=1e-6)
+    with pytest.raises(InputError, match="points do not fit the model"):
+        backend(points[:, :7])
+    with pytest.raises(InputError, match="not a model that LiteRT can load"):
+        available("litert")(b"not a model")
