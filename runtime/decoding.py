@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from last_edge.errors import UsageError
+from last_edge.runtime.rejection import Probabilities
 from last_edge.runtime.results import Event
-
-Probabilities = NDArray[np.float64]
-
 
 USUAL_THRESHOLD = 0.6
 
@@ -43,11 +40,14 @@ class DecodingOptions:
 
 
 class Decoder:
-    """Holds the state between predictions. `mean` is the smoothed probability of each class."""
+    """Holds the state between predictions.
+
+    mean: the smoothed probability of each class. threshold: what the best class needs; may be changed at any time.
+    """
 
     def __init__(self, labels: tuple[str, ...], options: DecodingOptions) -> None:
         self._labels, self._options = labels, options
-        self._threshold = USUAL_THRESHOLD if options.threshold is None else options.threshold
+        self.threshold = USUAL_THRESHOLD if options.threshold is None else options.threshold
         self._fired: dict[int, float] = {}
         self.reset()
 
@@ -56,26 +56,36 @@ class Decoder:
         self.mean: Probabilities | None = None
         self._candidate, self._agreed, self._held = -1, 0, -1
 
-    def push(self, probabilities: Probabilities, *, start_s: float, end_s: float) -> Event | None:
-        """Take the probabilities (K,) of the window from `start_s` to `end_s`; the event they complete, if any."""
+    def push(self, probabilities: Probabilities, *, start_s: float, end_s: float, known: bool = True) -> Event | None:
+        """Take the probabilities (K,) of the window from `start_s` to `end_s`; the event they complete, if any.
+
+        known: False for a motion that the model was not taught: it confirms nothing.
+        """
         weight = self._options.smoothing
         self.mean = probabilities if self.mean is None else weight * probabilities + (1 - weight) * self.mean
         best = int(self.mean.argmax())
         probability = float(self.mean[best])
         self._release()
-        if not self._confirmed(best, probability) or not self._may_fire(best, end_s):
+        if not self._confirmed(best, probability if known else 0.0) or not self._may_fire(best, end_s):
             return None
         self._held, self._fired[best] = best, end_s
         return Event(self._labels[best], probability, start_s, end_s)
 
+    def decide(self, probabilities: Probabilities, *, start_s: float, end_s: float, known: bool = True) -> Event | None:
+        """The event of one whole motion with probabilities (K,), judged alone: nothing to smooth and to confirm."""
+        best = int(probabilities.argmax())
+        if not known or probabilities[best] < self.threshold:
+            return None
+        return Event(self._labels[best], float(probabilities[best]), start_s, end_s)
+
     def _release(self) -> None:
-        lowest = self._options.release * self._threshold
+        lowest = self._options.release * self.threshold
         if self.mean is not None and self._held >= 0 and self.mean[self._held] < lowest:
             self._held = -1
 
     def _confirmed(self, best: int, probability: float) -> bool:
         """Whether the best class was sure enough `confirm` times in a row."""
-        if probability < self._threshold:
+        if probability < self.threshold or probability == 0:
             self._candidate, self._agreed = -1, 0
             return False
         self._agreed = self._agreed + 1 if best == self._candidate else 1

@@ -12,6 +12,7 @@ from last_edge.errors import InputError
 from last_edge.inputs import InputSpec
 from last_edge.runtime.artefacts import artefact_name, artefact_of, how_to_make
 from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
+from last_edge.runtime.rejection import Rejection
 from last_edge.runtime.settings import backend_named, open_backend, settings_of
 from last_edge.skeleton.clip import Units
 
@@ -21,7 +22,9 @@ ACCEPT = "accept"
 
 @dataclass(frozen=True)
 class DeployedModel:
-    """backend: raw landmarks to logits. labels: in logit order. accept: least probability of an event, if it is set."""
+    """backend: raw landmarks to logits. labels: in logit order. accept: least probability of an event, if it is set.
+    rejection: what this file's answers are worth.
+    """
 
     name: str
     backend: Backend
@@ -30,6 +33,7 @@ class DeployedModel:
     labels: tuple[str, ...]
     precision: str
     accept: float | None
+    rejection: Rejection
 
 
 def load_model(
@@ -58,6 +62,7 @@ def load_model(
         labels=manifest.labels,
         precision=chosen,
         accept=manifest.thresholds.get(ACCEPT),
+        rejection=Rejection.of(manifest.thresholds, chosen),
     )
 
 

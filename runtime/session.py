@@ -47,7 +47,11 @@ class Session:
         self.layout: Layout = detector.layout if detector else _layout(source)
         adapter = Adapter(self.layout, source.units, spec=model.spec, target_units=model.units, hand=options.hand)
         self._recogniser = Recogniser(
-            model.backend, adapter=adapter, labels=model.labels, options=_with_threshold(options.recognise, model)
+            model.backend,
+            adapter=adapter,
+            labels=model.labels,
+            options=with_threshold(options.recognise, model),
+            rejection=model.rejection,
         )
         self.presenter = Presenter(
             self.layout,
@@ -181,7 +185,7 @@ def _layout(source: Source) -> Layout:
     return source.layout
 
 
-def _with_threshold(options: RecogniseOptions, model: DeployedModel) -> RecogniseOptions:
+def with_threshold(options: RecogniseOptions, model: DeployedModel) -> RecogniseOptions:
     """The options with the bundle's own threshold, where it has one and the user set none."""
     if options.decoding.threshold is not None or model.accept is None:
         return options

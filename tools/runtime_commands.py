@@ -41,6 +41,24 @@ Detector = Annotated[Landmarks, typer.Option("--landmarks", help="Detector; auto
 WhichHand = Annotated[Hand, typer.Option("--hand", help="Hand to follow; left and right are the person's own.")]
 WindowSeconds = Annotated[float, typer.Option("--window-seconds", min=0.3, help="Length of the sliding window.")]
 StrideSeconds = Annotated[float, typer.Option("--stride-seconds", min=0.0, help="Time between predictions.")]
+DecodeBy = Annotated[
+    Literal["sliding", "segments"],
+    typer.Option(
+        "--decode", help="sliding: windows over the last seconds. segments: motions cut where the body rests."
+    ),
+]
+Smoothing = Annotated[
+    float, typer.Option("--smoothing", min=0.01, max=1.0, help="Sliding: weight of the newest prediction in the mean.")
+]
+Patience = Annotated[int, typer.Option("--patience", min=1, help="Sliding: predictions in a row that must agree.")]
+Debounce = Annotated[float, typer.Option("--debounce", min=0.0, help="Sliding: least seconds between equal events.")]
+MotionSpeed = Annotated[
+    float, typer.Option("--motion-speed", min=0.01, help="Segments: limb lengths a second from which the body moves.")
+]
+RestSeconds = Annotated[float, typer.Option("--rest-seconds", min=0.0, help="Segments: stillness that ends a motion.")]
+Reject = Annotated[
+    bool, typer.Option("--reject/--no-reject", help="Refuse what the bundle's energy threshold calls unknown.")
+]
 Threshold = Annotated[
     float | None,
     typer.Option("--threshold", min=0.0, max=1.0, help="Least probability of an event. Default: the bundle's."),
@@ -66,6 +84,13 @@ def run(
     hand: WhichHand = "first",
     window_seconds: WindowSeconds = 2.5,
     stride_seconds: StrideSeconds = 0.2,
+    decode: DecodeBy = "sliding",
+    smoothing: Smoothing = 0.5,
+    patience: Patience = 2,
+    debounce: Debounce = 1.0,
+    motion_speed: MotionSpeed = 0.6,
+    rest_seconds: RestSeconds = 1.5,
+    reject: Reject = True,
     threshold: Threshold = None,
     threads: ModelThreads = None,
     backend: BackendName = "onnxruntime-cpu",
@@ -84,6 +109,7 @@ def run(
     from last_edge.runtime.recognise import RecogniseOptions
     from last_edge.runtime.run import RunOptions
     from last_edge.runtime.run import run as run_source
+    from last_edge.runtime.segmenter import SegmentOptions
     from last_edge.tools.output import emit
 
     options = RunOptions(
@@ -100,7 +126,12 @@ def run(
         backend=backend,
         force=force,
         recognise=RecogniseOptions(
-            window_s=window_seconds, stride_s=stride_seconds, decoding=DecodingOptions(threshold=threshold)
+            decode=decode,
+            reject=reject,
+            window_s=window_seconds,
+            stride_s=stride_seconds,
+            decoding=DecodingOptions(smoothing, threshold, confirm=patience, cooldown_s=debounce),
+            segments=SegmentOptions(speed=motion_speed, rest_s=rest_seconds),
         ),
     )
     on_event, on_notice = (None, None) if quiet else (_show_event, _show_notice)

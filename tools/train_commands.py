@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from last_edge.errors import UsageError
-from last_edge.tools import options, train_flags
+from last_edge.tools import options, stream_command, train_flags
 from last_edge.tools.output import emit, epoch_progress, make_table, view_progress
 from last_edge.tools.train_preview import make_request, preview, quoted, readable, resolve_recipe, summary
 
@@ -147,16 +147,30 @@ def eval(
         str, typer.Option("--merge-at", help="Add up classes whose names agree before the last such text, as ', '.")
     ] = "",
     threads: options.OwnThreads = None,
+    stream: stream_command.Stream = False,
+    gestures: stream_command.Gestures = 200,
+    unknown: stream_command.Unknown = None,
+    decode: stream_command.Decode = "sliding",
+    reject: stream_command.Reject = True,
+    seed: stream_command.StreamSeed = 0,
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Measure a run or the exported file of a bundle on a split: top-1/3/5, per class, per subject, confusion, ECE.
+
+    With --stream, a bundle's events on long recordings: detection rate, false events a minute, delay.
 
     Example: last-edge eval runs/shrec14/bundle --store runs/shrec14/store --precision int8
     """
     from last_edge.clips.store import ClipStore
 
     opened = ClipStore.open(store)
+    if stream:
+        score = stream_command.evaluate(artefact, opened, split=split, precision=precision, threads=threads,
+                                        gestures=gestures, unknown=unknown or [], decode=decode, reject=reject,
+                                        seed=seed)  # fmt: skip
+        emit(score, as_json=json, table=lambda: stream_command.table(score))
+        return
     how = {"split": split, "threads": threads, "merge_at": merge_at}
     metrics = _evaluate(artefact, opened, precision=precision, which=which, how=how)
     emit(metrics, as_json=json, table=lambda: _metrics_table(metrics))

@@ -70,3 +70,16 @@ def test_options_that_do_not_fit_are_refused() -> None:
     for wrong in ({"smoothing": 0.0}, {"threshold": 1.5}, {"confirm": 0}):
         with pytest.raises(UsageError, match="decoding options"):
             DecodingOptions(**wrong)
+
+
+def test_an_unknown_motion_confirms_nothing_however_sure() -> None:
+    decoder = plain(threshold=0.0)
+    sure = np.array([1.0, 0.0])
+    assert all(decoder.push(sure, start_s=0, end_s=step / 10, known=False) is None for step in range(9))
+    assert decoder.decide(sure, start_s=0, end_s=1, known=False) is None
+
+
+def test_a_whole_motion_is_judged_alone() -> None:
+    event = plain().decide(np.array([0.7, 0.3]), start_s=1.0, end_s=2.0)
+    assert event is not None and (event.label, event.probability, event.start_s, event.end_s) == ("a", 0.7, 1.0, 2.0)
+    assert plain().decide(np.array([0.55, 0.45]), start_s=1.0, end_s=2.0) is None

@@ -12,7 +12,8 @@ from last_edge.inputs import InputSpec
 from last_edge.runtime.adapt import Adapter
 from last_edge.runtime.backends import Backend
 from last_edge.runtime.decoding import DecodingOptions
-from last_edge.runtime.recognise import RecogniseOptions, Recogniser, softmax
+from last_edge.runtime.recognise import RecogniseOptions, Recogniser
+from last_edge.runtime.rejection import Rejection, softmax
 from last_edge.runtime.results import Event
 from last_edge.skeleton import get_layout
 
@@ -112,3 +113,20 @@ def test_softmax_of_large_logits_is_finite() -> None:
 def test_window_options_must_fit() -> None:
     with pytest.raises(UsageError, match="window options"):
         RecogniseOptions(window_s=0.1)
+
+
+def test_segments_give_one_event_for_a_motion_once_the_body_rests() -> None:
+    one = recogniser(Direction(), decode="segments")  # type: ignore[arg-type]
+    events = play(one, [0.0] * 30 + [0.02 * step for step in range(30)] + [0.58] * 60, fps=30)
+    assert [event.label for event in events] == ["moved"]
+    assert events[0].start_s == pytest.approx(1.0, abs=0.3) and 3.3 < events[0].end_s < 3.7
+    assert one.current is not None and one.current.end_s < events[0].end_s
+
+
+def test_what_the_energy_refuses_is_predicted_but_no_event() -> None:
+    for reject, expected in ((True, []), (False, ["moved"])):
+        one = recogniser(Direction(), stride_s=0.0, reject=reject)  # type: ignore[arg-type]
+        one.use(Direction(), Rejection(least_energy=1e3))
+        events = play(one, [0.0] * 10 + [0.1, 0.2, 0.3, 0.4, 0.4])
+        assert [event.label for event in events if event.label == "moved"] == expected
+        assert one.current is not None and one.current.best.label == "moved"

@@ -1,0 +1,90 @@
+"""What a bundle's answers are worth: the temperature of its logits, and the energy below which a motion is unknown.
+
+The temperature (Guo et al. 2017) is fitted on people the weights never saw. The energy threshold is fitted for each
+precision on its own logits: positives are clips answered right, negatives what `last_edge.clips.compose` makes between
+them, idle stretches and motions of no class. It parts the two best (Youden 1950) among those that keep 95% of right
+answers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.clips.compose import ComposeOptions, Stream, compose
+from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import plain_batch
+from last_edge.export.session import logits_of
+from last_edge.inputs import InputSpec
+from last_edge.inputs.transforms import Points, fit_window
+from last_edge.runtime.rejection import energy, softmax
+
+# Percent of right answers that the energy threshold must keep.
+KEPT = 95.0
+TEMPERATURES = np.geomspace(0.25, 4.0, 161)
+DECIMALS = 4
+SHORTEST = 3
+
+
+def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """The temperature at which (n, K) held-out logits have the least negative log likelihood of their classes (n,)."""
+    picked = np.arange(len(labels)), labels
+
+    def loss(temperature: float) -> float:
+        return -float(np.log(softmax(logits / temperature)[picked] + 1e-12).mean())
+
+    return round(float(min(TEMPERATURES, key=loss)), DECIMALS)
+
+
+def fit_energy(known: NDArray[np.float64], unknown: NDArray[np.float64]) -> dict[str, float]:
+    """`energy`, `kept` and `refused` (percent of known and of unknown motions) from the scores of both; empty without
+    either.
+    """
+    if not len(known) or not len(unknown):
+        return {}
+    most = float(np.percentile(known, 100 - KEPT))
+    candidates = np.unique([*known[known <= most], *unknown[unknown <= most], most])
+    gains = [float((known >= least).mean() + (unknown < least).mean()) for least in candidates]
+    least = float(candidates[int(np.argmax(gains))])
+    kept, refused = 100 * float((known >= least).mean()), 100 * float((unknown < least).mean())
+    return {"energy": round(least, DECIMALS), "kept": round(kept, 2), "refused": round(refused, 2)}
+
+
+def energy_thresholds(
+    graph: bytes,
+    precision: str,
+    *,
+    store: ClipStore,
+    clips: NDArray[np.int64],
+    spec: InputSpec,
+    temperature: float = 1.0,
+    seed: int = 0,
+    threads: int = 1,
+) -> dict[str, float]:
+    """`thresholds` of a manifest for one precision's graph: `energy_<precision>` and its `_kept` and `_refused`.
+
+    clips: labelled clips, of held-out people where there are any, of the training split otherwise.
+    """
+    logits = logits_of(graph, plain_batch(store, clips, spec), threads=threads)
+    right = logits.argmax(axis=1) == store.index.label[clips]
+    made = unknown_windows(compose(store, clips, seed=seed, options=ComposeOptions(made=0.5)), spec)
+    strange = logits_of(graph, made, threads=threads)
+    found = fit_energy(energy(logits[right], temperature), energy(strange, temperature))
+    stem = f"energy_{precision}"
+    return {stem if name == "energy" else f"{stem}_{name}": value for name, value in found.items()}
+
+
+def unknown_windows(streams: list[Stream], spec: InputSpec) -> Points:
+    """(n, *spec.shape) windows of every idle stretch and every motion of no class."""
+    windows = [fit_window(part[: spec.bodies], spec.frames) for stream in streams for part in _unknown(stream)]
+    stacked = np.stack(windows)
+    return stacked[:, 0] if spec.bodies == 1 else stacked
+
+
+def _unknown(stream: Stream) -> list[Points]:
+    """Points (M, T, V, C) between the known gestures: idle stretches and motions of no class, each on its own."""
+    cuts = [0.0, *(moment for span in stream.spans for moment in (span.start_s, span.end_s)), float(stream.times[-1])]
+    idle = list(zip(cuts[::2], cuts[1::2], strict=True))
+    made = [(span.start_s, span.end_s) for span in stream.spans if not span.label]
+    frames = [np.flatnonzero((stream.times >= start) & (stream.times <= end)) for start, end in (*idle, *made)]
+    return [stream.points[:, chosen] for chosen in frames if len(chosen) >= SHORTEST]

@@ -1,0 +1,67 @@
+"""Temperature and energy threshold: found on made logits and by a graph on a store, and used by the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from last_edge.clips.compose import ComposeOptions, compose
+from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import labelled_clips
+from last_edge.export.rejection import energy_thresholds, fit_energy, fit_temperature, unknown_windows
+from last_edge.inputs import InputSpec
+from last_edge.runtime.rejection import Rejection, energy, softmax
+from tests.conftest import tiny_graph
+
+Find = Callable[[str], Path]
+
+
+def test_the_temperature_of_logits_that_are_three_times_too_large_is_three() -> None:
+    random = np.random.default_rng(0)
+    honest = random.normal(0, 2, (4000, 5))
+    labels = np.array([random.choice(5, p=row) for row in softmax(honest)])
+    assert fit_temperature((3 * honest).astype(np.float32), labels) == pytest.approx(3.0, rel=0.1)
+
+
+def test_energy_is_the_log_of_summed_exponents_and_never_overflows() -> None:
+    logits = np.array([[1.0, 2.0], [1000.0, 1000.0]], np.float32)
+    np.testing.assert_allclose(energy(logits), [np.log(np.exp(1) + np.exp(2)), 1000 + np.log(2)])
+    np.testing.assert_allclose(energy(logits, 2.0)[0], 2 * np.log(np.exp(0.5) + np.exp(1)))
+
+
+def test_the_threshold_parts_what_can_be_parted_and_keeps_what_is_right() -> None:
+    known, unknown = np.linspace(5, 9, 100), np.linspace(1, 4, 100)
+    apart = fit_energy(known, unknown)
+    assert 4 < apart["energy"] <= 5 and apart["kept"] == apart["refused"] == 100.0
+    mixed = fit_energy(known, known + 0.01)
+    assert mixed["kept"] >= 95.0 and mixed["refused"] < 6.0
+    assert fit_energy(known, np.zeros(0)) == {}
+
+
+def test_a_graph_gets_its_threshold_by_precision_from_clips_and_made_idle(toy_store: Path) -> None:
+    store = ClipStore.open(toy_store)
+    spec = InputSpec(layout=store.layout, frames=16)
+    clips = labelled_clips(store, "train")
+    found = energy_thresholds(tiny_graph(spec), "int8", store=store, clips=clips, spec=spec)
+    assert set(found) == {"energy_int8", "energy_int8_kept", "energy_int8_refused"}
+    assert found["energy_int8_kept"] >= 95.0
+    rejection = Rejection.of(found, "int8")
+    assert rejection.least_energy == found["energy_int8"] and rejection.temperature == 1.0
+    assert Rejection.of(found, "fp32").knows(np.full(3, -1e6, np.float32))
+
+
+def test_unknown_windows_are_every_idle_stretch_and_every_made_motion(toy_store: Path) -> None:
+    store = ClipStore.open(toy_store)
+    streams = compose(store, labelled_clips(store, "train"), count=20, options=ComposeOptions(made=0.4))
+    spans = [span for stream in streams for span in stream.spans]
+    expected = len(spans) + len(streams) + sum(not span.label for span in spans)
+    assert unknown_windows(streams, InputSpec(layout=store.layout, frames=16)).shape == (expected, 16, 5, 3)
+
+
+def test_unknown_motions_confirm_nothing() -> None:
+    rejection = Rejection(temperature=2.0, least_energy=5.0)
+    assert not rejection.knows(np.array([0.0, 4.0], np.float32)) and rejection.knows(np.array([0.0, 9.0], np.float32))
+    np.testing.assert_allclose(rejection.probabilities(np.array([0.0, 2.0])), softmax(np.array([0.0, 1.0])))

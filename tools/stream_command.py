@@ -1,0 +1,78 @@
+"""`last-edge eval BUNDLE --stream`: how a bundle does on long recordings, with idle and unknown motions in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from last_edge.clips.store import ClipStore
+
+Stream = Annotated[
+    bool,
+    typer.Option(
+        "--stream", help="Score events on long recordings composed of each person's clips, with idle between."
+    ),
+]
+Gestures = Annotated[int, typer.Option("--gestures", min=1, help="With --stream: clips to play, drawn at random.")]
+Unknown = Annotated[
+    list[str] | None,
+    typer.Option("--unknown", help="With --stream: a class played as an unknown motion; repeatable."),
+]
+Decode = Annotated[
+    Literal["sliding", "segments"],
+    typer.Option(
+        "--decode", help="sliding: windows over the last seconds. segments: motions cut where the body rests."
+    ),
+]
+Reject = Annotated[
+    bool, typer.Option("--reject/--no-reject", help="Refuse what the bundle's energy threshold calls unknown.")
+]
+StreamSeed = Annotated[int, typer.Option("--seed", min=0, help="With --stream: draws clips, idle and made motions.")]
+
+
+def evaluate(
+    bundle: Path,
+    store: ClipStore,
+    *,
+    split: str,
+    precision: Literal["fp32", "int8"] | None,
+    threads: int | None,
+    gestures: int,
+    unknown: list[str],
+    decode: Literal["sliding", "segments"],
+    reject: bool,
+    seed: int,
+) -> dict[str, Any]:
+    """The streams' score, and how it was taken."""
+    from last_edge.clips.compose import ComposeOptions, compose
+    from last_edge.clips.windows import check_points, labelled_clips
+    from last_edge.runtime.model import load_model
+    from last_edge.runtime.recognise import RecogniseOptions
+    from last_edge.runtime.stream_eval import evaluate_streams
+
+    model = load_model(bundle, precision=precision or "fp32", threads=threads)
+    check_points(store, model.spec)
+    clips = labelled_clips(store, split)
+    streams = compose(store, clips, count=gestures, seed=seed, options=ComposeOptions(unknown=tuple(unknown)))
+    options = RecogniseOptions(decode=decode, reject=reject)
+    score = evaluate_streams(model, streams, layout=store.layout, units=store.units, options=options, unknown=unknown)
+    how = {"split": split, "precision": model.precision, "decode": decode, "reject": reject, "seed": seed}
+    return {**how, "unknown_classes": unknown, "store_sha256": store.sha256, **score}
+
+
+def table(score: dict[str, Any]) -> Table:
+    """All people, then each."""
+    from last_edge.tools.output import make_table
+
+    rows = {"all": score, **score["by_subject"]}
+    names = ("minutes", "gestures", "unknown", "detection_rate", "false_per_minute", "wrong", "repeated", "in_unknown",
+             "in_idle", "delay_p50_s", "delay_p95_s")  # fmt: skip
+    columns: dict[str, list[Any]] = {"person": list(rows)}
+    for name in names:
+        columns[name] = ["" if row[name] is None else row[name] for row in rows.values()]
+    return make_table(f"stream of {score['split']}, {score['precision']}, {score['decode']}", columns)
