@@ -19,6 +19,7 @@ from last_edge.tools import (
     export_commands,
     ntu_command,
     parity_command,
+    pool_command,
     pretrain_command,
     report_command,
     runtime_commands,
@@ -87,7 +88,7 @@ group(
     prepare=data_commands.prepare,
     info=data_commands.info,
     synth=data_commands.synth,
-    **{"synth-ntu": ntu_command.synth_ntu},
+    **{"synth-ntu": ntu_command.synth_ntu, "augment-pool": pool_command.augment_pool},
 )
 models = group("models", text="", example="last-edge models --layout shrec22", fetch=runtime_commands.fetch)
 models.callback(invoke_without_command=True, no_args_is_help=False, **described(train_commands.models))(

@@ -53,16 +53,16 @@ def prepare(
     given = {
         "layout": layout, "labels": labels, "split_type": split_type, "missing_list": missing_list,
         "classes": classes, "rotate": rotate or None, "centre": None if centre else False,
-        "image_size": image_size, "words": _names(words) or None,
+        "image_size": image_size, "words": names_of(words) or None,
         "units": units, "fps": fps, "axes": axes, "index": index,
     }  # fmt: skip
     options = {key: value for key, value in given.items() if value is not None}
-    with _progress(quiet) as progress:
+    with progress_of_clips(quiet) as progress:
         prepared = prepare_store(
-            name, source, out=out, options=options, leave_out=_names(leave_out), limit=limit, dry_run=dry_run,
+            name, source, out=out, options=options, leave_out=names_of(leave_out), limit=limit, dry_run=dry_run,
             force=force, progress=progress,
         )  # fmt: skip
-    _show_prepared(prepared, as_json=as_json)
+    show_prepared(prepared, as_json=as_json)
 
 
 def synth(
@@ -93,12 +93,12 @@ def synth(
 
     options = SynthOptions(glosses, signers, clips, test_signers, seed, fps, noise, drop_rate, unknown)
     about = {"dataset": "synth", "licence": "generated, free of rights", "options": dataclasses.asdict(options)}
-    with _progress(quiet) as progress:
+    with progress_of_clips(quiet) as progress:
         prepared = store_clips(
             synthesise(options), name="synth", out=out, labels=tuple(gloss_names(options)), about=about,
             dry_run=dry_run, force=force, progress=progress,
         )  # fmt: skip
-    _show_prepared(prepared, as_json=as_json)
+    show_prepared(prepared, as_json=as_json)
 
 
 def info(
@@ -140,12 +140,13 @@ def info(
     require(verdicts, where=store)
 
 
-def _names(text: str | None) -> tuple[str, ...]:
+def names_of(text: str | None) -> tuple[str, ...]:
+    """What stands between commas."""
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int], None]]:
+def progress_of_clips(quiet: bool) -> Iterator[Callable[[int], None]]:
     """A counter of clips on stderr."""
     console = stderr()
     console.quiet = quiet
@@ -153,7 +154,8 @@ def _progress(quiet: bool) -> Iterator[Callable[[int], None]]:
         yield lambda clips: status.update(f"{clips} clips") if clips % 50 == 0 else None
 
 
-def _show_prepared(prepared: Prepared, *, as_json: bool) -> None:
+def show_prepared(prepared: Prepared, *, as_json: bool) -> None:
+    """Print what came of a preparation."""
     from last_edge import records
 
     if as_json:

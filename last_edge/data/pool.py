@@ -1,0 +1,164 @@
+"""A store of clips and variants of them, made once: `last-edge data augment-pool`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.clips.store import ClipStore
+from last_edge.data.prepare import Prepared, store_clips
+from last_edge.data.variants import KINDS, kinds_for, make_variant
+from last_edge.errors import InputError, UsageError
+from last_edge.names import did_you_mean
+from last_edge.skeleton.clip import SkeletonClip
+
+SPLIT_BY = ("keep", "source", "subject")
+VARIANT = re.compile(r"#v\d+$")
+
+
+@dataclass(frozen=True)
+class PoolOptions:
+    """What goes into a pool.
+
+    variants: most of one training clip; per_class: training clips that a class is filled up to, variants included.
+    classes: only those with most clips, 0 for all. axes: of a point, the first ones; 0 keeps all.
+    split_by: `keep` the store's own splits; or draw them by `source`, the recording, or by `subject`; shares: of train,
+    val and test then. without: kinds of change that are not made.
+    """
+
+    variants: int = 60
+    per_class: int = 200
+    classes: int = 0
+    axes: int = 0
+    split_by: str = "keep"
+    shares: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    seed: int = 0
+    without: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.split_by not in SPLIT_BY:
+            raise UsageError("no such way to split", expected=", ".join(SPLIT_BY), got=self.split_by)
+        if min(self.shares) < 0 or not self.shares[0] or abs(sum(self.shares) - 1) > 1e-6:
+            raise UsageError("shares of train, val and test add up to 1", expected="0.7,0.15,0.15", got=self.shares)
+        for kind in self.without:
+            if kind not in KINDS:
+                raise UsageError(f"no kind of variant {kind!r}", expected=did_you_mean(kind, KINDS))
+
+
+def augment_pool(
+    path: Path,
+    *,
+    out: Path,
+    options: PoolOptions,
+    dry_run: bool = False,
+    force: bool = False,
+    progress: Callable[[int], None] = lambda clips: None,
+) -> Prepared:
+    """Write a store's clips and variants of its training clips as a new store.
+
+    A clip and its variants are one family and in one split: only training clips have variants, whoever drew the splits.
+    Every variant depends on (seed, clip, number) alone. Raises `UsageError`, `InputError`.
+    """
+    store = ClipStore.open(path)
+    axes = int(store.frames.shape[-1])
+    if options.axes > axes:
+        raise UsageError("the store has fewer axes", where=path, expected=f"1..{axes}", got=options.axes)
+    kept = _clips_of_classes(store, options.classes)
+    labels = tuple(store.labels[label] for label in sorted(set(store.index.label[kept].tolist())))
+    about = {**store.about, "pool": dataclasses.asdict(options) | {"store_sha256": store.sha256}}
+    about["pool"] = {key: list(value) if isinstance(value, tuple) else value for key, value in about["pool"].items()}
+    return store_clips(
+        _pool(store, kept, _splits(store, kept, options), options), name="pool", out=out, labels=labels, about=about,
+        dry_run=dry_run, force=force, progress=progress,
+    )  # fmt: skip
+
+
+def family_of(source_id: str) -> str:
+    """The recording behind a clip or a variant of it."""
+    return VARIANT.sub("", source_id)
+
+
+def _clips_of_classes(store: ClipStore, classes: int) -> NDArray[np.int64]:
+    """Labelled clips, of the `classes` classes that have most of them; the first name wins a tie."""
+    counts = Counter(label for label in store.index.label.tolist() if label >= 0)
+    if classes > len(counts):
+        raise UsageError("too few classes", where=store.path, expected=f"<= {len(counts)}", got=classes)
+    ranked = sorted(counts, key=lambda label: (-counts[label], store.labels[label]))[: classes or None]
+    return np.flatnonzero(np.isin(store.index.label, ranked))
+
+
+def _splits(store: ClipStore, kept: NDArray[np.int64], options: PoolOptions) -> dict[int, str]:
+    """Split of each clip."""
+    if options.split_by == "keep":
+        own = {int(clip): str(store.index.split[clip]) for clip in kept}
+        if "train" not in own.values():
+            hint = "--split-by source, or --split-by subject"
+            raise InputError("the store has no training split to keep", where=store.path, hint=hint)
+        return own
+    column = store.index.subject if options.split_by == "subject" else store.index.source_id
+    family = {int(clip): family_of(str(column[clip])) for clip in kept}
+    drawn = _draw_families(store, family, options)
+    return {clip: drawn[name] for clip, name in family.items()}
+
+
+def _draw_families(store: ClipStore, family: dict[int, str], options: PoolOptions) -> dict[str, str]:
+    """Split of each family, drawn within each class where families are recordings, among all where they are people."""
+    random = np.random.default_rng([options.seed, len(family)])
+    groups: dict[int, dict[str, None]] = {}
+    for clip, name in family.items():
+        stratum = 0 if options.split_by == "subject" else int(store.index.label[clip])
+        groups.setdefault(stratum, {})[name] = None
+    drawn: dict[str, str] = {}
+    for _, names in sorted(groups.items()):
+        fresh = [name for name in names if name not in drawn]
+        order = [fresh[place] for place in random.permutation(len(fresh))]
+        val, test = (math.floor(share * len(order) + 0.5) for share in options.shares[1:])
+        if val + test >= len(order):
+            val = test = 0
+        parts = [*["test"] * test, *["val"] * val, *["train"] * (len(order) - val - test)]
+        drawn |= dict(zip(order, parts, strict=True))
+    return drawn
+
+
+def _pool(
+    store: ClipStore, kept: NDArray[np.int64], splits: dict[int, str], options: PoolOptions
+) -> Iterator[SkeletonClip]:
+    """Every clip, each training clip followed by its variants."""
+    axes = options.axes or int(store.frames.shape[-1])
+    kinds = kinds_for(store.layout, axes, options.without)
+    trained = Counter(int(store.index.label[clip]) for clip in kept if splits[int(clip)] == "train")
+    for clip in (int(number) for number in kept):
+        original = _cut(store.clip(clip), axes, splits[clip])
+        yield original
+        wanted = variants_of(trained[int(store.index.label[clip])], options) if original.split == "train" else 0
+        for number in range(wanted if kinds and original.confidence.any() else 0):
+            random = np.random.default_rng([options.seed, clip, number])
+            yield _variant(original, number, kinds, random)
+
+
+def variants_of(count: int, options: PoolOptions) -> int:
+    """Variants of each of a class's `count` training clips."""
+    return min(options.variants, math.ceil(max(options.per_class - count, 0) / count))
+
+
+def _cut(clip: SkeletonClip, axes: int, split: str) -> SkeletonClip:
+    return dataclasses.replace(clip, coords=np.ascontiguousarray(clip.coords[..., :axes]), split=split)
+
+
+def _variant(clip: SkeletonClip, number: int, kinds: tuple[str, ...], random: np.random.Generator) -> SkeletonClip:
+    packed = np.concatenate([clip.coords, clip.confidence[..., None]], axis=-1)
+    made = make_variant(packed, clip.layout, number, kinds, random)
+    about: dict[str, Any] = {name: getattr(clip, name) for name in ("label", "subject", "split", "camera", "setup")}
+    return SkeletonClip.from_points(
+        made[..., :-1], layout=clip.layout, fps=clip.fps, units=clip.units, confidence=np.nan_to_num(made[..., -1]),
+        source_id=f"{clip.source_id}#v{number:02d}", **about,
+    )  # fmt: skip
