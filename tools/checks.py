@@ -63,7 +63,7 @@ class Check:
 
 def all_checks() -> list[Check]:
     """Every check, group by group."""
-    groups = (_python, _packages, _processor, _gpu, _cameras, _landmark_models, _real_data)
+    groups = (_python, _packages, _backends, _processor, _gpu, _cameras, _landmark_models, _real_data)
     return [check for group in groups for check in group()]
 
 
@@ -86,6 +86,17 @@ def _packages() -> Iterator[Check]:
         found = installed(name)
         mend = f"pip install 'last-edge[{extra}]'" if extra else "pip install last-edge"
         yield Check("Packages", name, found is not None, found or "not installed", mend, needed=not extra)
+
+
+def _backends() -> Iterator[Check]:
+    """What could run a bundle here; one is enough."""
+    try:
+        from last_edge.runtime.backends import BACKENDS
+    except ImportError:
+        return
+    for name, backend in BACKENDS.items():
+        reason = backend.why_not()
+        yield Check("Backends", name, not reason, reason or backend.version(), backend.mend)
 
 
 def installed(package: str) -> str | None:
@@ -143,9 +154,17 @@ def _cameras() -> Iterator[Check]:
     for device in devices:
         usable = os.access(device, os.R_OK | os.W_OK)
         mend = "sudo usermod -aG video $USER"
-        yield Check("Cameras", device.name, usable, str(device) if usable else f"{device}: no permission", mend)
+        found = f"{device}, {camera_name(device)}" if usable else f"{device}: no permission"
+        yield Check("Cameras", device.name, usable, found, mend)
     if not devices and sys.platform == "linux":
         yield Check("Cameras", "camera", False, "none", "plug one in, or use --source FILE.mp4")
+
+
+def camera_name(device: Path, *, known: Path = Path("/sys/class/video4linux")) -> str:
+    """What a camera calls itself, and the source that names it."""
+    path = known / device.name / "name"
+    name = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else "unnamed"
+    return f"{name}: --source cam:{device.name.removeprefix('video')}"
 
 
 def _landmark_models() -> Iterator[Check]:

@@ -85,7 +85,7 @@ class TensorRTForRTX(TensorRT):
 
     name = flavour = "tensorrt-rtx"
     package, module = "tensorrt-rtx", "tensorrt_rtx"
-    mend = "pip install 'last-edge[tensorrt-rtx]'"
+    mend = "pip install cuda-python 'last-edge[tensorrt-rtx]'"
 
     @classmethod
     def runs_on(cls, gpu: str) -> bool:

@@ -81,3 +81,12 @@ def test_packages_that_are_checked_are_those_declared() -> None:
 
 def test_line_of_a_check_that_holds_has_no_command() -> None:
     assert line(checks.Check("g", "numpy", True, "2.4", "pip install")) == "  [ok]      numpy: 2.4"
+
+
+def test_every_backend_is_listed_with_what_brings_it() -> None:
+    from last_edge.runtime.backends import BACKENDS
+
+    found = {check.name: check for check in checks.all_checks() if check.group == "Backends"}
+    assert set(found) == set(BACKENDS) and found["onnxruntime-cpu"].ok
+    for name, check in found.items():
+        assert check.ok == BACKENDS[name].is_available() and check.mend == BACKENDS[name].mend and not check.needed
