@@ -120,10 +120,11 @@ def test_a_step_is_the_trainers_and_waiting_is_the_loaders(
 
     monkeypatch.setattr(train_lane.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(trainer, "step", slow_step)
+    trainer.optimizer.register_step_pre_hook(lambda *_: now.__setitem__(0, now[0] + 0.5))
     one._batches = slow_batches()
     before = trainer.model.state_dict()["body.head.fc.weight"].clone()
     count = one.started.batches + 1
-    assert {one.step() for _ in range(count)} == {Step(1.0, 3.0)}
+    assert {one.step() for _ in range(count)} == {Step(1.0, 3.5, 0.5)}
     assert trainer.progress.step == count, "a lane goes on into the next epoch"
     assert not torch.equal(before, trainer.model.state_dict()["body.head.fc.weight"])
 
@@ -143,7 +144,7 @@ def test_lanes_take_turns_and_ratios_are_of_the_same_round(monkeypatch: pytest.M
         def step(self) -> Step:
             order.append(self.setting.name)
             busy = next(load)
-            return Step(0.25 * self.seconds * busy, 0.75 * self.seconds * busy)
+            return Step(0.25 * self.seconds * busy, 0.75 * self.seconds * busy, 0.001)
 
     plain, fast = Fake("plain", 2.0, 4), Fake("fast", 1.0, 8)
     lanes: Any = [plain, fast]
@@ -152,6 +153,7 @@ def test_lanes_take_turns_and_ratios_are_of_the_same_round(monkeypatch: pytest.M
     figures = bench_module._figures(lanes[1], times[1], 5.0, plain=(lanes[0], times[0]))
     assert figures["ratio"] == 4.0, "four times the clips a second, though the second round was ten times as slow"
     assert (figures["clips_per_s"], figures["waiting"], figures["first_s"]) == (1.45, 25.0, 5.0)
+    assert figures["optimizer_ms"] == 1.0
     fast.recipe.training.workers = 1
     assert bench_module._figures(lanes[1], times[1], 5.0, plain=(lanes[0], times[0]))["waiting"] is None
 
@@ -242,5 +244,5 @@ def test_help_ends_with_an_example(words: list[str], capsys: pytest.CaptureFixtu
 
 def test_medians_are_of_rounds() -> None:
     one: Any = SimpleNamespace(recipe=SimpleNamespace(training=SimpleNamespace(batch_size=2)))
-    times = np.array([[[1.0, 1.0, 4.0]], [[1.0, 3.0, 4.0]]])
+    times = np.array([[[1.0, 1.0, 4.0]], [[1.0, 3.0, 4.0]], [[0.5, 0.5, 0.5]]])
     assert bench_module._seconds_a_clip(one, times).tolist() == [2.0]

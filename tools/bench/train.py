@@ -24,7 +24,7 @@ from last_edge.train.environment import commit, processor
 
 FAMILIES = ("last_e_", "last_lite_")
 Times = NDArray[np.float64]
-"""(2, rounds, steps) seconds waited and seconds worked."""
+"""(3, rounds, steps) seconds waited, worked, and of these moved weights (see `Step`)."""
 Tell = Callable[[str], None]
 
 
@@ -99,7 +99,7 @@ def _warm_up(lane: Lane, schedule: Schedule, tell: Tell) -> float:
 
 def _time_in_turns(lanes: Sequence[Lane], schedule: Schedule, tell: Tell) -> list[Times]:
     """Seconds of every lane; each round starts with another one."""
-    times = [np.zeros((2, schedule.rounds, schedule.calls)) for _ in lanes]
+    times = [np.zeros((3, schedule.rounds, schedule.calls)) for _ in lanes]
     for turn in range(schedule.rounds):
         for offset in range(len(lanes)):
             which = (turn + offset) % len(lanes)
@@ -108,7 +108,7 @@ def _time_in_turns(lanes: Sequence[Lane], schedule: Schedule, tell: Tell) -> lis
             tell(f"round {turn + 1} of {schedule.rounds}: {lanes[which].model} {lanes[which].setting.name}")
             for number in range(schedule.calls):
                 step = lanes[which].step()
-                times[which][:, turn, number] = step.waited, step.worked
+                times[which][:, turn, number] = step.waited, step.worked, step.moved
     return times
 
 
@@ -116,15 +116,16 @@ def _figures(lane: Lane, times: Times, first: float, *, plain: tuple[Lane, Times
     """A record's figures, none for a lane that could not run."""
     if lane.unavailable:
         return {}
-    clip = _seconds_a_clip(lane, times)
-    p50, p95, p99 = (round(float(value), 3) for value in np.percentile(times.sum(0) * 1000.0, [50, 95, 99]))
-    share = 100.0 * float(times[0].sum() / times.sum())
+    clip, steps = _seconds_a_clip(lane, times), times[:2].sum(0)
+    p50, p95, p99 = (round(float(value), 3) for value in np.percentile(steps * 1000.0, [50, 95, 99]))
+    share = 100.0 * float(times[0].sum() / steps.sum())
     return {
         "clips_per_s": round(float(1.0 / np.median(clip)), 2),
         "ratio": round(float(np.median(_seconds_a_clip(*plain) / clip)), 3),
         "p50_ms": p50,
         "p95_ms": p95,
         "p99_ms": p99,
+        "optimizer_ms": round(1000.0 * float(np.median(times[2])), 3),
         "waiting": None if lane.recipe.training.workers else round(share, 2),
         "first_s": round(first, 2),
     }
@@ -132,7 +133,7 @@ def _figures(lane: Lane, times: Times, first: float, *, plain: tuple[Lane, Times
 
 def _seconds_a_clip(lane: Lane, times: Times) -> NDArray[np.float64]:
     """(rounds,) seconds a clip in each round's median step."""
-    return np.asarray(np.median(times.sum(0), axis=1) / lane.recipe.training.batch_size)
+    return np.asarray(np.median(times[:2].sum(0), axis=1) / lane.recipe.training.batch_size)
 
 
 def _record(lane: Lane, plain: Lane, bench: TrainBench, figures: dict[str, Any]) -> TrainRecord:

@@ -30,10 +30,11 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Step:
-    """Seconds of one step: waited for the batch, then worked with it."""
+    """Seconds of one step: waited for the batch, then worked with it, and of that the optimiser's move."""
 
     waited: float
     worked: float
+    moved: float
 
 
 class Lane:
@@ -44,6 +45,7 @@ class Lane:
         self.threads = setting.threads or conditions.threads
         self.recipe = load_recipe(conditions.recipe, overrides=[*conditions.sets, *setting.sets, f"model.name={model}"])
         self.unavailable = ""
+        self._moved = 0.0
         self._run = self._start(conditions)
         self._batches = self._endless()
 
@@ -63,7 +65,7 @@ class Lane:
         self.started.trainer.step(points, labels)
         if self.device.startswith("cuda"):
             torch.cuda.synchronize(self.device)
-        return Step(came - before, time.perf_counter() - came)
+        return Step(came - before, time.perf_counter() - came, self._moved)
 
     def try_first(self) -> float:
         """Seconds of the first step, in which torch.compile translates; what fails there makes the lane unavailable."""
@@ -87,7 +89,20 @@ class Lane:
                 raise
             self.unavailable = error.what + (f": {error.got}" if error.got else "")
             return None
+        self._watch(run.trainer.optimizer)
         return run
+
+    def _watch(self, optimizer: torch.optim.Optimizer) -> None:
+        """Keep the time of the optimiser's latest move; on a GPU, of launching it."""
+
+        def begin(*_: object) -> None:
+            self._moved = -time.perf_counter()
+
+        def end(*_: object) -> None:
+            self._moved += time.perf_counter()
+
+        optimizer.register_step_pre_hook(begin)
+        optimizer.register_step_post_hook(end)
 
     def _endless(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batch after batch, epoch after epoch."""

@@ -30,6 +30,7 @@ COLUMNS: dict[str, Callable[[TrainRecord], str]] = {
     "p50 ms": lambda row: _figure(row.p50_ms, 1),
     "p95 ms": lambda row: _figure(row.p95_ms, 1),
     "p99 ms": lambda row: _figure(row.p99_ms, 1),
+    "optimiser ms": lambda row: _figure(row.optimizer_ms, 2),
     "waiting %": lambda row: _figure(row.waiting, 2),
     "first step s": lambda row: _figure(row.first_s, 1),
 }
@@ -40,7 +41,7 @@ def where(row: TrainRecord) -> str:
     shape = " x ".join(map(str, row.input_shape))
     return (
         f"{row.device}, {row.cores} cores, {row.platform}; Python {row.python}, torch {row.torch}; "
-        f"commit {row.commit}; store `{row.store}`, clips of {shape}, "
+        f"commit {row.commit}; store {row.store_sha256[:12]}, clips of {shape}, "
         f"recipe {row.recipe or 'none'}, {row.workers} workers"
     )
 

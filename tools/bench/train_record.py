@@ -17,10 +17,10 @@ class TrainRecord:
     """One row: model × setting × machine.
 
     clips_per_s: of whole steps, loading and augmentation included; median over rounds. ratio: to the plain setting of
-    the same model, clip for clip, median over rounds of the same round's two figures. p50_ms, p95_ms, p99_ms: a step.
-    waiting: percentage of the time spent waiting for data; None with workers, which read on while another lane has its
-    turn. first_s: the first step, with whatever is translated or set up in it. All are None where `unavailable` says
-    why this machine cannot. store: its folder's name. command: that gave the row.
+    the same model, clip for clip, median over rounds of the same round's two figures. p50_ms, p95_ms, p99_ms: a step;
+    optimizer_ms: its optimiser, median. waiting: percentage of the time spent waiting for data; None with workers,
+    which read on while another lane has its turn. first_s: the first step, with whatever is translated or set up in it.
+    All are None where `unavailable` says why this machine cannot. store: its folder's name. command: that gave the row.
     """
 
     model: str
@@ -47,6 +47,7 @@ class TrainRecord:
     p50_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
+    optimizer_ms: float | None = None
     waiting: float | None = None
     first_s: float | None = None
     unavailable: str = ""
