@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from last_edge.errors import InputError
+import numpy as np
+
+from last_edge.errors import InputError, MissingError
 from last_edge.runtime.adapt import Adapter
 from last_edge.runtime.clip_collector import ClipCollector
 from last_edge.runtime.event_log import EventLog
@@ -18,10 +20,13 @@ from last_edge.runtime.pipeline import STAGES, Item, Pipeline
 from last_edge.runtime.presenter import Presenter
 from last_edge.runtime.recognise import RecogniseOptions, Recogniser
 from last_edge.runtime.results import ClipResult
-from last_edge.runtime.sources import Source
+from last_edge.runtime.sources import Frame, Source
 from last_edge.runtime.summary import RunSummary
 from last_edge.runtime.timings import Timings
+from last_edge.runtime.window import Points
 from last_edge.skeleton import Layout
+
+MOST_FAILURES = 10
 
 if TYPE_CHECKING:
     from last_edge.runtime.run import OnEvent, OnNotice, RunOptions
@@ -66,8 +71,10 @@ class Session:
         self.frames = self.seen = self.predictions = self.events = 0
         self.stopped, self.seconds = False, 0.0
         self._notices: list[str] = []
-        self._told = 0
+        self._told = self._failures = 0
         source.notice = self._notices.append
+        if said := source.describe():
+            self._notices.append(said)
         self._pipeline = Pipeline(
             source,
             landmarks=self._find_points,
@@ -101,8 +108,24 @@ class Session:
             if frame.points is not None:
                 item.points = frame.points
                 return
-            assert self._detector is not None and frame.image is not None
-            item.points = self._detector(frame.image, frame.timestamp_s)[None]
+            item.points = self._detected(frame)
+
+    def _detected(self, frame: Frame) -> Points:
+        """(M, V, C) points found in a frame's image; all missing where the detector fails, `MissingError` when it does
+        so ten times in a row.
+        """
+        assert self._detector is not None and frame.image is not None
+        try:
+            points = self._detector(frame.image, frame.timestamp_s)[None]
+        except (RuntimeError, ValueError) as error:
+            self._failures += 1
+            self._notices.append(f"no landmarks of frame {frame.index}: {error}")
+            if self._failures >= MOST_FAILURES:
+                raise MissingError("the landmark detector fails on every frame", where=self._detector.model, got=error,
+                                   hint="last-edge doctor") from error  # fmt: skip
+            return np.full((1, self.layout.joints, 3), np.nan, np.float32)
+        self._failures = 0
+        return points
 
     def _recognise(self, item: Item) -> None:
         """The stage `recognise`. The recording before is predicted as a whole outside of any frame's time."""
@@ -175,6 +198,7 @@ class Session:
             seconds=round(self.seconds, 3),
             timings_ms=self.timings.summary(),
             notices=list(self._notices),
+            lost=self._source.lost,
             stopped=self.stopped,
         )
 

@@ -17,7 +17,7 @@ class RunSummary:
     frames_with_points: those that showed any point the bundle uses. layout, units: of `landmarks` in the event file.
     clips, clips_right: recordings predicted as a whole, and those of known class predicted right (None without any).
     timings_ms: percentiles of each stage, milliseconds a frame. notices: what the source or a stage had to say.
-    stopped: by the user before the end.
+    lost: why a live source ended by itself. stopped: by the user before the end.
     """
 
     bundle: str
@@ -42,5 +42,6 @@ class RunSummary:
     seconds: float
     timings_ms: dict[str, StageTiming]
     notices: list[str] = field(default_factory=list)
+    lost: str = ""
     stopped: bool = False
     schema_version: int = 1

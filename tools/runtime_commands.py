@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from last_edge.errors import MissingError
 from last_edge.tools.options import Force, Json, Quiet, Verbose
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ LandmarkModel = Literal["hand", "hand_lite", "pose", "holistic", "all"]
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or .last file.")]
 SourceName = Annotated[
     str,
-    typer.Option("--source", help="FILE.mp4, cam:0, replay:FILE.pose, store:FOLDER, store:FOLDER#CLIP or synthetic."),
+    typer.Option(
+        "--source",
+        help="FILE.mp4, FOLDER of images, cam:0, cam:0,1280x720,30, rtsp://…, http://…, replay:FILE.pose, "
+        "store:FOLDER, store:FOLDER#CLIP or synthetic.",
+    ),
 ]
 Events = Annotated[Path | None, typer.Option("--events", help="Write one JSON object a line to this file.")]
 Window = Annotated[
@@ -99,7 +104,9 @@ def run(
     verbose: Verbose = False,
     force: Force = False,
 ) -> None:
-    """Recognise gestures in a video, a camera, a replay or a clip store.
+    """Recognise gestures in a video, a camera, an address, a replay or a clip store.
+
+    A lost camera is tried again, ever later; when it is gone for good the files are whole and the exit code is 5.
 
     Example: last-edge run BUNDLE --source clip.mp4 --no-window --events events.jsonl --save out.mp4
     """
@@ -137,6 +144,8 @@ def run(
     on_event, on_notice = (None, None) if quiet else (_show_event, _show_notice)
     summary = run_source(bundle, source, options=options, on_event=on_event, on_notice=on_notice)
     emit(records.to_dict(summary), as_json=json, table=lambda: _table(summary))
+    if summary.lost:
+        raise MissingError("the source is lost; what came of it is kept", where=summary.source, got=summary.lost)
 
 
 def _show_event(event: Event) -> None:

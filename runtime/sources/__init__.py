@@ -1,4 +1,4 @@
-"""Where frames come from: a video file, a camera, a `.pose` replay, a clip store, or a generated motion."""
+"""Where frames come from: a video file, images, a camera, an address, a `.pose` replay, a clip store, made motion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from last_edge.errors import UsageError
 from last_edge.runtime.sources.base import Frame, Source
 from last_edge.skeleton import Layout
 
-FORMS = "FILE.mp4, cam:0, replay:FILE.pose, store:FOLDER, store:FOLDER#CLIP or synthetic"
+FORMS = (
+    "FILE.mp4, FOLDER of images, cam:0, cam:0,1280x720,30, rtsp://…, http://…, replay:FILE.pose, store:FOLDER, "
+    "store:FOLDER#CLIP or synthetic"
+)
 
 __all__ = ["FORMS", "Frame", "Source", "open_source"]
 
@@ -17,7 +20,7 @@ def open_source(text: str, *, layout: Layout) -> Source:
     """The source a user named; `layout` is what a generated motion shows.
 
     Raises `UsageError` for an unknown form, `InputError` for an unreadable or empty file, `MissingError` for an
-    absent camera.
+    absent camera or an address that does not answer.
     """
     kind, _, rest = text.partition(":")
     if text == "synthetic":
@@ -36,6 +39,12 @@ def open_source(text: str, *, layout: Layout) -> Source:
         from last_edge.runtime.sources.store import StoreSource
 
         return StoreSource(rest)
+    if rest.startswith("//"):
+        from last_edge.runtime.sources.network import SCHEMES, NetworkSource
+
+        if kind not in SCHEMES:
+            raise UsageError("unknown kind of address", got=text, expected=", ".join(f"{name}://" for name in SCHEMES))
+        return NetworkSource(text)
     if not text:
         raise UsageError("no source given", expected=FORMS)
     return _open_path(Path(text))
@@ -46,6 +55,10 @@ def _open_path(path: Path) -> Source:
         from last_edge.runtime.sources.pose_file import PoseFileSource
 
         return PoseFileSource(path)
+    if path.is_dir():
+        from last_edge.runtime.sources.images import ImageFolderSource
+
+        return ImageFolderSource(path)
     from last_edge.runtime.sources.video import VideoSource
 
     return VideoSource(path)

@@ -14,10 +14,14 @@ from last_edge.runtime.sources.base import Frame, Source
 from last_edge.runtime.sources.capture import open_capture
 
 FASTEST_FPS, USUAL_FPS = 240.0, 30.0
+PROBED_FRAMES, MOST_BROKEN = 60, 30
 
 
 class VideoSource(Source):
-    """Every frame that decodes; `InputError` when the file is absent, is no video, or has no frame."""
+    """Every frame that decodes; `InputError` when the file is absent, is no video, or has no frame.
+
+    Some recordings claim 1,000 frames a second: their rate is then that of their timestamps.
+    """
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
@@ -29,6 +33,8 @@ class VideoSource(Source):
         if self._capture is None:
             raise InputError("not a video that can be read", where=path, expected="mp4, mov, avi, webm or mkv")
         self.fps, self.announced_frames = plausible_fps(self._capture), _frame_count(self._capture)
+        if not claims_plausible_fps(self._capture):
+            self.fps = measured_fps(open_capture(str(path)))
         self._first = self._read()
         if self._first is None:
             raise InputError("the video has no frame", where=path)
@@ -39,11 +45,21 @@ class VideoSource(Source):
             image, claimed = decoded
             clock = forward(clock, claimed, index, self.fps)
             yield Frame(index, clock, image=image, clip=self.name)
-            decoded, index = self._read(), index + 1
+            decoded, index = self._next(index + 1), index + 1
 
     def close(self) -> None:
         if self._capture is not None:
             self._capture.release()
+
+    def _next(self, read: int) -> tuple[NDArray[np.uint8], float] | None:
+        """The next frame that decodes; `read` were. Broken ones before the announced end are passed over."""
+        broken = 0
+        while (decoded := self._read()) is None and broken < min(MOST_BROKEN, (self.announced_frames or 0) - read):
+            broken += 1
+        if broken:
+            ended = ", where it ends" if decoded is None else ""
+            self.notice(f"{self.name}: {broken} frames after frame {read - 1} cannot be read{ended}")
+        return decoded
 
     def _read(self) -> tuple[NDArray[np.uint8], float] | None:
         """The next image and the time in seconds that the file gives it; None at the end."""
@@ -61,12 +77,31 @@ def forward(clock: float, claimed: float, index: int, fps: float) -> float:
     return claimed if claimed > clock else clock + 1 / fps
 
 
+def claims_plausible_fps(capture: Any) -> bool:
+    """Whether the frame rate that a capture states can be one."""
+    import cv2
+
+    return 0 < float(capture.get(cv2.CAP_PROP_FPS)) <= FASTEST_FPS
+
+
+def measured_fps(capture: Any | None) -> float:
+    """Frames a second by the median step of the first timestamps; `USUAL_FPS` where they tell no plausible rate."""
+    import cv2
+
+    if capture is None:
+        return USUAL_FPS
+    moments = [capture.get(cv2.CAP_PROP_POS_MSEC) for _ in range(PROBED_FRAMES) if capture.grab()]
+    capture.release()
+    steps = np.diff(moments)
+    step = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
+    return round(1000 / step, 3) if step * FASTEST_FPS >= 1000 else USUAL_FPS
+
+
 def plausible_fps(capture: Any) -> float:
     """Frames a second, `USUAL_FPS` where the file says nothing or what no camera does."""
     import cv2
 
-    fps = float(capture.get(cv2.CAP_PROP_FPS))
-    return fps if 0 < fps <= FASTEST_FPS else USUAL_FPS
+    return float(capture.get(cv2.CAP_PROP_FPS)) if claims_plausible_fps(capture) else USUAL_FPS
 
 
 def _frame_count(capture: Any) -> int | None:
