@@ -27,6 +27,7 @@ from last_edge.export.origin import provenance_of
 from last_edge.export.parity import check_parity, parity_rows, tolerance, torch_logits
 from last_edge.export.preview import open_for_int8
 from last_edge.export.quantize import QuantizeOptions, quantize_graph
+from last_edge.export.rejection import rejection_thresholds
 from last_edge.export.session import logits_of
 from last_edge.files import check_free
 from last_edge.skeleton.clip import Units
@@ -126,12 +127,13 @@ def _golden(checkpoint: Checkpoint, graph: bytes, measured: Measured | None) -> 
 
 
 def _thresholds(checkpoint: Checkpoint, graph: bytes, store: ClipStore, threads: int) -> dict[str, float]:
-    """The least probability worth reporting; empty, which leaves it to the runtime, without clips to find it on."""
+    """What the answers are worth by clips of held-out people; empty, which leaves it to the runtime, without any."""
     clips = validation_clips(checkpoint, store)
     if not len(clips):
         return {}
     logits = logits_of(graph, plain_batch(store, clips, checkpoint.spec), threads=threads)
-    return accept_threshold(logits, store.index.label[clips])
+    rejection = rejection_thresholds(graph, logits, store=store, clips=clips, spec=checkpoint.spec, threads=threads)
+    return {**accept_threshold(logits / rejection["temperature"], store.index.label[clips]), **rejection}
 
 
 def _with_figures(

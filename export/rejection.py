@@ -1,9 +1,9 @@
 """What a bundle's answers are worth: the temperature of its logits, and the energy below which a motion is unknown.
 
-The temperature (Guo et al. 2017) is fitted on people the weights never saw. The energy threshold is fitted for each
-precision on its own logits: positives are clips answered right, negatives what `last_edge.clips.compose` makes between
-them, idle stretches and motions of no class. It parts the two best (Youden 1950) among those that keep 95% of right
-answers.
+Both are fitted on people the weights never saw, never on the clips they learnt: those have energies that no stranger's
+reach. The temperature follows Guo et al. 2017. Of the energy's threshold, positives are clips answered right, negatives
+what `last_edge.clips.compose` makes between them, idle stretches and motions of no class: it parts the two best (Youden
+1950) among those that keep 95% of right answers. INT8 logits are near enough to FP32's to share both.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from last_edge.clips.compose import ComposeOptions, Stream, compose
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import plain_batch
 from last_edge.export.session import logits_of
 from last_edge.inputs import InputSpec
 from last_edge.inputs.transforms import Points, fit_window
@@ -37,8 +36,8 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
 
 
 def fit_energy(known: NDArray[np.float64], unknown: NDArray[np.float64]) -> dict[str, float]:
-    """`energy`, `kept` and `refused` (percent of known and of unknown motions) from the scores of both; empty without
-    either.
+    """`energy`, `energy_kept` and `energy_refused` (percent of known, of unknown motions) from the scores of both;
+    empty without either.
     """
     if not len(known) or not len(unknown):
         return {}
@@ -47,31 +46,29 @@ def fit_energy(known: NDArray[np.float64], unknown: NDArray[np.float64]) -> dict
     gains = [float((known >= least).mean() + (unknown < least).mean()) for least in candidates]
     least = float(candidates[int(np.argmax(gains))])
     kept, refused = 100 * float((known >= least).mean()), 100 * float((unknown < least).mean())
-    return {"energy": round(least, DECIMALS), "kept": round(kept, 2), "refused": round(refused, 2)}
+    return {"energy": round(least, DECIMALS), "energy_kept": round(kept, 2), "energy_refused": round(refused, 2)}
 
 
-def energy_thresholds(
+def rejection_thresholds(
     graph: bytes,
-    precision: str,
+    logits: NDArray[np.float32],
     *,
     store: ClipStore,
     clips: NDArray[np.int64],
     spec: InputSpec,
-    temperature: float = 1.0,
     seed: int = 0,
     threads: int = 1,
 ) -> dict[str, float]:
-    """`thresholds` of a manifest for one precision's graph: `energy_<precision>` and its `_kept` and `_refused`.
+    """`thresholds` of a manifest: temperature, energy, and percent of right answers kept and of unknown ones refused.
 
-    clips: labelled clips, of held-out people where there are any, of the training split otherwise.
+    logits: (n, K), the graph's own of `clips` (n,), which are labelled clips of held-out people.
     """
-    logits = logits_of(graph, plain_batch(store, clips, spec), threads=threads)
-    right = logits.argmax(axis=1) == store.index.label[clips]
+    labels = store.index.label[clips]
+    temperature = fit_temperature(logits, labels)
     made = unknown_windows(compose(store, clips, seed=seed, options=ComposeOptions(made=0.5)), spec)
     strange = logits_of(graph, made, threads=threads)
-    found = fit_energy(energy(logits[right], temperature), energy(strange, temperature))
-    stem = f"energy_{precision}"
-    return {stem if name == "energy" else f"{stem}_{name}": value for name, value in found.items()}
+    right = logits[logits.argmax(axis=1) == labels]
+    return {"temperature": temperature, **fit_energy(energy(right, temperature), energy(strange, temperature))}
 
 
 def unknown_windows(streams: list[Stream], spec: InputSpec) -> Points:

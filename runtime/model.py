@@ -23,7 +23,7 @@ ACCEPT = "accept"
 @dataclass(frozen=True)
 class DeployedModel:
     """backend: raw landmarks to logits. labels: in logit order. accept: least probability of an event, if it is set.
-    rejection: what this file's answers are worth.
+    rejection: what its answers are worth.
     """
 
     name: str
@@ -62,7 +62,7 @@ def load_model(
         labels=manifest.labels,
         precision=chosen,
         accept=manifest.thresholds.get(ACCEPT),
-        rejection=Rejection.of(manifest.thresholds, chosen),
+        rejection=Rejection.of(manifest.thresholds),
     )
 
 

@@ -23,9 +23,9 @@ class Rejection:
     least_energy: float = -np.inf
 
     @classmethod
-    def of(cls, thresholds: Mapping[str, float], precision: str) -> Rejection:
-        """What a manifest's `thresholds` say of a precision; the usual where they say nothing."""
-        return cls(thresholds.get("temperature", 1.0), thresholds.get(f"energy_{precision}", -np.inf))
+    def of(cls, thresholds: Mapping[str, float]) -> Rejection:
+        """What a manifest's `thresholds` say; the usual where they say nothing."""
+        return cls(thresholds.get("temperature", 1.0), thresholds.get("energy", -np.inf))
 
     def knows(self, logits: NDArray[np.float32]) -> bool:
         """Whether logits (K,) are those of a motion that the model was taught."""

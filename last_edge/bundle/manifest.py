@@ -66,6 +66,8 @@ class Manifest:
     files: sha256 of every other file. input: the whole `InputSpec`. units, axes: of the points the graph takes.
     labels: class names in the order of the logits. thresholds: `accept`, where there is one, is the least probability
     worth reporting; `accept_right`, `accept_share` and `accept_clips` tell how it was found on held-out people.
+    `temperature` divides the logits before; `energy` is the least score of a motion that was taught, `energy_kept` and
+    `energy_refused` percent of right answers and of unknown motions on either side of it.
     calibration: how the INT8 ranges were found and the sha256 of the store they come from.
     calibration_ids: source ids of the clips used for it.
     tolerances: largest |difference| from the golden logits that a backend may show, by precision.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,12 @@ import pytest
 
 from last_edge.clips.compose import ComposeOptions, compose
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import labelled_clips
-from last_edge.export.rejection import energy_thresholds, fit_energy, fit_temperature, unknown_windows
+from last_edge.clips.windows import labelled_clips, plain_batch
+from last_edge.export.rejection import fit_energy, fit_temperature, rejection_thresholds, unknown_windows
+from last_edge.export.session import logits_of
 from last_edge.inputs import InputSpec
 from last_edge.runtime.rejection import Rejection, energy, softmax
 from tests.conftest import tiny_graph
-
-Find = Callable[[str], Path]
 
 
 def test_the_temperature_of_logits_that_are_three_times_too_large_is_three() -> None:
@@ -35,22 +33,22 @@ def test_energy_is_the_log_of_summed_exponents_and_never_overflows() -> None:
 def test_the_threshold_parts_what_can_be_parted_and_keeps_what_is_right() -> None:
     known, unknown = np.linspace(5, 9, 100), np.linspace(1, 4, 100)
     apart = fit_energy(known, unknown)
-    assert 4 < apart["energy"] <= 5 and apart["kept"] == apart["refused"] == 100.0
+    assert 4 < apart["energy"] <= 5 and apart["energy_kept"] == apart["energy_refused"] == 100.0
     mixed = fit_energy(known, known + 0.01)
-    assert mixed["kept"] >= 95.0 and mixed["refused"] < 6.0
+    assert mixed["energy_kept"] >= 95.0 and mixed["energy_refused"] < 6.0
     assert fit_energy(known, np.zeros(0)) == {}
 
 
-def test_a_graph_gets_its_threshold_by_precision_from_clips_and_made_idle(toy_store: Path) -> None:
+def test_a_graph_gets_its_thresholds_from_clips_and_made_idle(toy_store: Path) -> None:
     store = ClipStore.open(toy_store)
     spec = InputSpec(layout=store.layout, frames=16)
-    clips = labelled_clips(store, "train")
-    found = energy_thresholds(tiny_graph(spec), "int8", store=store, clips=clips, spec=spec)
-    assert set(found) == {"energy_int8", "energy_int8_kept", "energy_int8_refused"}
-    assert found["energy_int8_kept"] >= 95.0
-    rejection = Rejection.of(found, "int8")
-    assert rejection.least_energy == found["energy_int8"] and rejection.temperature == 1.0
-    assert Rejection.of(found, "fp32").knows(np.full(3, -1e6, np.float32))
+    clips, graph = labelled_clips(store, "train"), tiny_graph(spec)
+    logits = logits_of(graph, plain_batch(store, clips, spec))
+    found = rejection_thresholds(graph, logits, store=store, clips=clips, spec=spec)
+    assert set(found) == {"temperature", "energy", "energy_kept", "energy_refused"}
+    assert found["energy_kept"] >= 95.0 and 0.25 <= found["temperature"] <= 4.0
+    assert Rejection.of(found) == Rejection(found["temperature"], found["energy"])
+    assert Rejection.of({}).knows(np.full(3, -1e6, np.float32))
 
 
 def test_unknown_windows_are_every_idle_stretch_and_every_made_motion(toy_store: Path) -> None:
