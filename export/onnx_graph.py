@@ -102,11 +102,6 @@ def tidy(proto: onnx.ModelProto, *, metadata: dict[str, str]) -> onnx.ModelProto
     return proto
 
 
-def metadata_of(graph: bytes) -> dict[str, str]:
-    """The metadata of an ONNX file's bytes."""
-    return {prop.key: prop.value for prop in onnx.load_from_string(graph).metadata_props}
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's notes about packages that are not needed here from the user's screen."""

@@ -64,8 +64,11 @@ def test_golden_tensors_are_not_read_while_a_load_is_timed(make_bundle: Any, mon
     assert [step for step in loads if step != 2] == [0, 1, 0, 1] and (0, 2) not in zip(loads, loads[1:], strict=False)
 
 
-def test_files_backends_and_threads_are_crossed(make_bundle: Any, tmp_path: Path) -> None:
+def test_files_backends_and_threads_are_crossed(
+    make_bundle: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = make_bundle()
+    monkeypatch.setattr("last_edge.tools.bench.measure.LOADS", 1)
     plain = tmp_path / "naive.onnx"
     plain.write_bytes(Bundle.open(path).graph("fp32"))
     backends = tuple(name for name in ("onnxruntime-cpu", "openvino") if BACKENDS[name].is_available())
