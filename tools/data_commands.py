@@ -35,7 +35,9 @@ def prepare(
     units: Annotated[str | None, typer.Option(help="npz: metres or image01.")] = None,
     fps: Annotated[float | None, typer.Option(min=0.1, help="npz, holistic_words: frame rate.")] = None,
     axes: Annotated[int | None, typer.Option(min=2, max=3, help="pose: 2 drops the depth.")] = None,
-    index: Annotated[Path | None, typer.Option(help="pose: CSV of file,label,subject,split,camera,setup.")] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="pose: CSV of file,label,subject,split,camera,setup, or nslt_*.json.")
+    ] = None,
     leave_out: Annotated[str | None, typer.Option(help="Subjects that test, comma between; all others train.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first clips.")] = None,
     dry_run: DryRun = False,

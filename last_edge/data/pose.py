@@ -6,9 +6,11 @@ import csv
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from last_edge.clips.pose_file import pose_clip
 from last_edge.data.archive import locate, members
+from last_edge.data.nslt import Subset, nslt_labels
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import load_layout
@@ -22,22 +24,34 @@ def read_pose_files(
     """One clip a file, first person only, in `image01`.
 
     layout: None takes each file's own. axes: 2 drops the depth. index: a CSV with a column `file` (path below SOURCE)
-    and any of label, subject, split, camera, setup; without it a file's folder is its label. Raises `InputError`.
+    and any of label, subject, split, camera, setup; without it a file's folder is its label. An NSLT subset (.json)
+    instead takes its recordings alone, with their labels, official splits and frames. Raises `InputError`.
     """
     if axes not in (None, 2, 3):
         raise UsageError("points have 2 or 3 axes", got=axes)
     target = None if layout is None else load_layout(layout)
-    rows = None if index is None else read_index(index)
+    subset = Subset(index) if index is not None and index.suffix == ".json" else None
+    rows = None if index is None or subset else read_index(index)
     first: SkeletonClip | None = None
-    for name, content in members(source, lambda name: name.endswith(".pose")):
+    for name, content in members(source, lambda name: name.endswith(".pose") and (not subset or subset.has(name))):
         where = locate(source, name)
-        clip = pose_clip(content, where, layout=target, source_id=name, **_about(name, where, rows))
+        about = subset.about(name) if subset else _about(name, where, rows)
+        clip = pose_clip(content, where, layout=target, source_id=name, **about)
+        clip = subset.cut(clip, name) if subset else clip
         clip = dataclasses.replace(clip, coords=clip.coords[:1, ..., :axes], confidence=clip.confidence[:1])
         first = first or clip
         _check_alike(clip, first, where)
         yield clip
     if first is None:
-        raise InputError("no .pose file found", where=source)
+        raise InputError("no .pose file found" if subset is None else "no recording of the subset found", where=source)
+    if subset:
+        subset.tell_missing(source)
+
+
+def pose_labels(source: Path, options: dict[str, Any]) -> tuple[str, ...] | None:
+    """All classes of an NSLT subset in its order; None where the clips decide."""
+    index = options.get("index")
+    return nslt_labels(index) if index is not None and index.suffix == ".json" else None
 
 
 def read_index(path: Path) -> dict[str, dict[str, str]]:

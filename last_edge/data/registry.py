@@ -10,7 +10,7 @@ from typing import Any
 from last_edge.data.holistic_words import read_holistic_words
 from last_edge.data.npz import read_npz
 from last_edge.data.ntu import ntu_labels, read_ntu
-from last_edge.data.pose import read_pose_files
+from last_edge.data.pose import pose_labels, read_pose_files
 from last_edge.data.shrec17 import read_shrec17, shrec17_labels
 from last_edge.data.utd_mhad import ACTIONS, read_utd_mhad
 from last_edge.errors import UsageError
@@ -82,6 +82,7 @@ READERS: dict[str, Dataset] = {
         "as the files' source",
         IMAGE,
         options=("layout", "axes", "index"),
+        labels=pose_labels,
     ),
     "npz": Dataset(
         "any sensor: .npz with frames, lengths, labels, subjects, split, and a layout",

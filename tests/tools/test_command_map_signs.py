@@ -114,3 +114,12 @@ def test_the_page_makes_its_stores(toy_store: Path, tmp_path: Path, capsys: pyte
 )
 def test_flags(root: Path, capsys: pytest.CaptureFixture[str], flags: list[str], key: str, value: object) -> None:
     assert dry_run(root, capsys, " ".join([TRAININGS[1][1], *flags]))["recipe"]["training"][key] == value
+
+
+def test_the_page_names_the_official_subsets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (command,) = re.findall(r"`last-edge (data prepare pose [^`]*)`", PAGE)
+    subset = tmp_path / "nslt_100.json"
+    subset.write_text('{"00001": {"subset": "train", "action": [0, 1, 2]}}')
+    typed = command.replace("POSES", str(tmp_path)).replace("nslt_100.json", str(subset))
+    assert main([*shlex.split(typed), "--dry-run"]) == 3
+    assert "no recording of the subset found" in capsys.readouterr().err
