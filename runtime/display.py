@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 TITLE = "LAST-Edge"
-ESCAPE = 27
 
 
 def has_screen() -> bool:
@@ -18,14 +17,15 @@ def has_screen() -> bool:
 
 
 class Display:
-    """Shows frames until the user presses q or Escape."""
+    """Shows frames and tells which key was pressed."""
 
-    def show(self, image: NDArray[np.uint8]) -> bool:
-        """Show one (H, W, 3) frame; False when the user wants to stop."""
+    def show(self, image: NDArray[np.uint8], *, wait_ms: int = 1) -> int:
+        """Show one (H, W, 3) frame and wait a moment; the key pressed meanwhile, -1 when none was."""
         import cv2
 
         cv2.imshow(TITLE, image)
-        return (cv2.waitKey(1) & 0xFF) not in (ord("q"), ESCAPE)
+        key = int(cv2.waitKey(wait_ms))
+        return key & 0xFF if key >= 0 else -1
 
     def close(self) -> None:
         """Close the window."""

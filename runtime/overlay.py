@@ -7,20 +7,17 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.runtime.drawing import ACCENT, INK, PANEL_SHARE, Colour, Image, bar, darken, text, text_size
+from last_edge.runtime.hud import Hud, draw_hud
 from last_edge.runtime.results import Event, Prediction
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 
-Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
-Colour = tuple[int, int, int]
 
 BLANK = (720, 1280, 3)
-INK: Colour = (245, 245, 245)
 BONE: Colour = (90, 200, 90)
 JOINT: Colour = (40, 120, 250)
-ACCENT: Colour = (60, 200, 255)
-PANEL_SHARE, PANEL_OPACITY = 0.34, 0.7
 EVENT_SHOWN_S = 1.5
 
 
@@ -41,16 +38,24 @@ class Overlay:
         prediction: Prediction | None,
         event: Event | None,
         milliseconds: Mapping[str, float],
+        hud: Hud | None = None,
     ) -> Image:
-        """A new (H, W, 3) image: `image`, or a dark canvas, with (M, V, C) points and the texts on it."""
+        """A new (H, W, 3) image: `image`, or a dark canvas, with (M, V, C) points and the texts on it.
+
+        hud: what a window shows besides; where it says so, picture and skeleton are mirrored, texts and points never.
+        """
         canvas = np.full(BLANK, 24, np.uint8) if image is None else image.copy()
         self._event = event or self._event
         for body in points:
             self._draw_skeleton(canvas, self._pixels(body, canvas.shape[0]))
-        _darken(canvas, (0.0, 0.72), (PANEL_SHARE, 1.0))
+        if hud is not None and hud.mirrored:
+            canvas = np.ascontiguousarray(canvas[:, ::-1])
+        darken(canvas, (0.0, 0.72), (PANEL_SHARE, 1.0))
         _draw_prediction(canvas, prediction)
         self._draw_event(canvas, time_s)
         _draw_timings(canvas, milliseconds)
+        if hud is not None:
+            draw_hud(canvas, hud)
         return canvas
 
     def _pixels(self, body: Points, height: int) -> NDArray[np.float64]:
@@ -82,10 +87,10 @@ class Overlay:
         """The last event, for a moment, in the top right corner."""
         if self._event is None or time_s - self._event.end_s > EVENT_SHOWN_S:
             return
-        text = f"{self._event.label} {self._event.probability:.0%}"
-        share = _text_size(text, canvas.shape[0], size=1.3)[0] / canvas.shape[1]
-        _darken(canvas, (max(0.0, 0.94 - share), 0.0), (1.0, 0.12))
-        _text(canvas, text, (0.97, 0.08), size=1.3, colour=ACCENT, align_right=True)
+        words = f"{self._event.label} {self._event.probability:.0%}"
+        share = text_size(words, canvas.shape[0], size=1.3)[0] / canvas.shape[1]
+        darken(canvas, (max(0.0, 0.94 - share), 0.0), (1.0, 0.12))
+        text(canvas, words, (0.97, 0.08), size=1.3, colour=ACCENT, align_right=True)
 
 
 def _fit_view(upright: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
@@ -94,64 +99,20 @@ def _fit_view(upright: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]
     return (seen.min(0) + seen.max(0)) / 2, max(float(np.ptp(seen, axis=0).max()) * 4, 1e-3)
 
 
-def _darken(canvas: Image, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Darken a box given by two corners in shares of width and height, so that light texts stay legible."""
-    height, width = canvas.shape[:2]
-    box = canvas[int(height * start[1]) : int(height * end[1]), int(width * start[0]) : int(width * end[0])]
-    box[:] = (box * (1 - PANEL_OPACITY)).astype(np.uint8)
-
-
 def _draw_prediction(canvas: Image, prediction: Prediction | None) -> None:
     if prediction is None:
-        _text(canvas, "waiting for motion", (0.015, 0.78), size=0.9)
+        text(canvas, "waiting for motion", (0.015, 0.78), size=0.9)
         return
     for row, guess in enumerate(prediction.top):
         down = 0.78 + 0.055 * row
         size, colour = (0.9, ACCENT) if row == 0 else (0.7, INK)
-        _bar(canvas, down, guess.probability, colour)
-        _text(canvas, f"{guess.label}  {guess.probability:.0%}", (0.015, down), size=size, colour=colour)
-
-
-def _bar(canvas: Image, down: float, share: float, colour: Colour) -> None:
-    import cv2
-
-    height, width = canvas.shape[:2]
-    top, left = int(height * (down + 0.01)), int(width * 0.015)
-    length = int(width * (PANEL_SHARE - 0.03) * min(max(share, 0.0), 1.0))
-    cv2.rectangle(canvas, (left, top), (left + length, top + max(2, height // 120)), colour, -1)
+        bar(canvas, down, guess.probability, colour)
+        text(canvas, f"{guess.label}  {guess.probability:.0%}", (0.015, down), size=size, colour=colour)
 
 
 def _draw_timings(canvas: Image, milliseconds: Mapping[str, float]) -> None:
-    text = "   ".join(f"{stage} {value:.1f} ms" for stage, value in milliseconds.items())
-    _text(canvas, text, (0.015, 0.97), size=0.55)
-
-
-def _text(
-    canvas: Image,
-    text: str,
-    place: tuple[float, float],
-    *,
-    size: float,
-    colour: Colour = INK,
-    align_right: bool = False,
-) -> None:
-    """Write at a place given in shares of width and height; `size` 1 is right for a height of 720 pixels."""
-    import cv2
-
-    height, width = canvas.shape[:2]
-    length, scale, thick = _text_size(text, height, size=size)
-    left = int(place[0] * width) - (length if align_right else 0)
-    down = int(place[1] * height)
-    cv2.putText(canvas, text, (left, down), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thick, cv2.LINE_AA)
-
-
-def _text_size(text: str, height: int, *, size: float) -> tuple[int, float, int]:
-    """Length in pixels, scale and thickness of a text on an image of this height."""
-    import cv2
-
-    scale, thick = size * height / 720, max(1, round(height / 500))
-    (length, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
-    return length, scale, thick
+    words = "   ".join(f"{stage} {value:.1f} ms" for stage, value in milliseconds.items())
+    text(canvas, words, (0.015, 0.97), size=0.55)
 
 
 def _pair(pixel: NDArray[np.int_]) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +31,7 @@ class RunOptions:
     """What a run does besides recognising.
 
     events: file for one JSON object a line. save: annotated video. snapshot: picture of the surest frame.
-    window: show the frames. limit: stop after that many of the source.
+    window: show the frames. keep: folder of what its keys s and c save. limit: stop after that many of the source.
     pace: `fast` works on every frame of a file; `real` plays it at its own rate and drops what comes too fast, as a
     live source always does.
     precision: None takes INT8 where the bundle has it. detector: None takes the one that feeds the bundle's layout.
@@ -42,6 +43,7 @@ class RunOptions:
     save: Path | None = None
     snapshot: Path | None = None
     window: bool = False
+    keep: Path = Path()
     limit: int | None = None
     pace: Pace = "fast"
     precision: Precision | None = None
@@ -78,7 +80,10 @@ def run(
         if detector is not None:
             stack.callback(detector.close)
         log = stack.enter_context(event_log(options.events))
-        session = Session(model, opened, detector, log=log, options=options, on_event=on_event, on_notice=on_notice)
+        swap = partial(load_model, bundle, threads=options.threads, backend=options.backend)
+        session = Session(
+            model, opened, detector, swap=swap, log=log, options=options, on_event=on_event, on_notice=on_notice
+        )
         stack.enter_context(session.presenter)
         session.play()
         summary = session.summary(bundle)

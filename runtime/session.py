@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from last_edge.errors import InputError, MissingError
+from last_edge.errors import InputError, LastEdgeError, MissingError
 from last_edge.runtime.adapt import Adapter
 from last_edge.runtime.clip_collector import ClipCollector
+from last_edge.runtime.clip_keeper import ClipKeeper
 from last_edge.runtime.event_log import EventLog
 from last_edge.runtime.landmarks.common import LandmarkSource
 from last_edge.runtime.model import DeployedModel
@@ -27,13 +29,17 @@ from last_edge.runtime.window import Points
 from last_edge.skeleton import Layout
 
 MOST_FAILURES = 10
+STEP = 0.05
 
 if TYPE_CHECKING:
     from last_edge.runtime.run import OnEvent, OnNotice, RunOptions
 
 
 class Session:
-    """One model on one source. Each stage touches its own things alone; `present` counts and writes."""
+    """One model on one source. Each stage touches its own things alone; `present` counts, writes and takes keys.
+
+    swap: loads the bundle in the precision of its keyword.
+    """
 
     def __init__(
         self,
@@ -41,6 +47,7 @@ class Session:
         source: Source,
         detector: LandmarkSource | None,
         *,
+        swap: Callable[..., DeployedModel],
         log: EventLog,
         options: RunOptions,
         on_event: OnEvent | None = None,
@@ -58,6 +65,8 @@ class Session:
             options=with_threshold(options.recognise, model),
             rejection=model.rejection,
         )
+        self._load, self._models = swap, {model.precision: model}
+        self._keeper = ClipKeeper(options.keep, units=source.units)
         self.presenter = Presenter(
             self.layout,
             source.units,
@@ -65,6 +74,9 @@ class Session:
             snapshot=options.snapshot,
             window=options.window,
             fps=source.fps,
+            keep=options.keep,
+            mirrored=source.live,
+            actions={"p": self._swap, "+": self._raise, "-": self._lower, "c": self._keeper.save},
         )
         self._adapter, self._clips = adapter, ClipCollector(self._recogniser, adapter)
         self.timings = Timings(STAGES)
@@ -143,6 +155,8 @@ class Session:
 
     def _present(self, item: Item) -> bool:
         """The stage `present`: draw, count, write; False when the user stops."""
+        self._keeper.take(item.points, item.frame.timestamp_s)
+        seen = self._adapter.sees(item.points)
         with self.timings.measure("present", into=item.milliseconds):
             more = self.presenter.show(
                 item.frame,
@@ -150,9 +164,11 @@ class Session:
                 prediction=item.prediction,
                 event=item.events[-1][1] if item.events else None,
                 milliseconds=item.milliseconds,
+                seen=seen,
+                badge=self._badge(),
             )
         self.frames += 1
-        self.seen += self._adapter.sees(item.points)
+        self.seen += seen
         self._tell()
         self._log_clips(item.clips)
         self._log.frame(item, dropped=sum(self._pipeline.dropped.values()))
@@ -161,6 +177,34 @@ class Session:
             self._log.event(event, frame=frame)
             self._on_event(event)
         return more
+
+    def _badge(self) -> str:
+        """Backend, precision and threshold."""
+        return f"{self._model.backend.name}  {self._model.precision}  from {self._recogniser.decoder.threshold:.0%}"
+
+    def _swap(self) -> str:
+        """The key p: go on with the bundle's other precision."""
+        other = "fp32" if self._model.precision == "int8" else "int8"
+        try:
+            self._models[other] = model = self._models.get(other) or self._load(precision=other)
+        except LastEdgeError as error:
+            return error.what
+        self._notices.append(f"precision {self._model.precision} → {other}")
+        self._model = model
+        self._recogniser.use(model.backend, model.rejection)
+        return f"now {other}"
+
+    def _raise(self) -> str:
+        return self._set_threshold(STEP)
+
+    def _lower(self) -> str:
+        return self._set_threshold(-STEP)
+
+    def _set_threshold(self, step: float) -> str:
+        """The keys + and -: the least probability of an event."""
+        decoder = self._recogniser.decoder
+        decoder.threshold = round(min(max(decoder.threshold + step, STEP), 1.0), 2)
+        return f"events from {decoder.threshold:.0%}"
 
     def _log_clips(self, clips: list[ClipResult]) -> None:
         for clip in clips:

@@ -32,7 +32,8 @@ SourceName = Annotated[
 ]
 Events = Annotated[Path | None, typer.Option("--events", help="Write one JSON object a line to this file.")]
 Window = Annotated[
-    bool | None, typer.Option("--window/--no-window", help="Show the frames; q ends. Default: if there is a screen.")
+    bool | None,
+    typer.Option("--window/--no-window", help="Show the frames; h lists the keys. Default: if there is a screen."),
 ]
 Save = Annotated[Path | None, typer.Option("--save", help="Save the annotated video: .mp4, .avi, .mkv, .mov or .webm.")]
 Picture = Annotated[Path | None, typer.Option("--snapshot", help="Save the surest frame: .jpg or .png.")]
@@ -40,6 +41,7 @@ PaceName = Annotated[
     Literal["fast", "real"],
     typer.Option("--pace", help="fast: every frame of a file, as fast as it goes. real: at its own rate, as if live."),
 ]
+Keep = Annotated[Path, typer.Option("--keep", help="Folder of what the window's keys s (picture) and c (clip) save.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many frames.")]
 Graph = Annotated[Precision | None, typer.Option("--precision", help="Default: int8 where the bundle has it.")]
 Detector = Annotated[Landmarks, typer.Option("--landmarks", help="Detector; auto takes what the bundle needs.")]
@@ -82,6 +84,7 @@ def run(
     window: Window = None,
     save: Save = None,
     snapshot: Picture = None,
+    keep: Keep = Path(),
     limit: Limit = None,
     pace: PaceName = "fast",
     precision: Graph = None,
@@ -124,6 +127,7 @@ def run(
         save=save,
         snapshot=snapshot,
         window=has_screen() if window is None else window,
+        keep=keep,
         limit=limit,
         pace=pace,
         precision=precision,

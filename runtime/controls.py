@@ -1,0 +1,50 @@
+"""What the keys of the window do: its own state, and actions of the session that owns it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+Action = Callable[[], str]
+"""Does something and says what, in a few words."""
+
+ESCAPE = 27
+MESSAGE_S = 2.0
+
+
+class Controls:
+    """actions: by key, `p`, `+`, `-`, `c` and `s`. clock: seconds; a message stays for two.
+
+    mirrored, help, paused, stopped: what the user chose.
+    """
+
+    def __init__(
+        self, actions: Mapping[str, Action], *, mirrored: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.mirrored, self.help, self.paused, self.stopped = mirrored, False, False, False
+        self._actions, self._clock = actions, clock
+        self._message, self._said_s = "", -MESSAGE_S
+
+    @property
+    def message(self) -> str:
+        """The answer to the last key, for a moment."""
+        return self._message if self.paused or self._clock() - self._said_s < MESSAGE_S else ""
+
+    def say(self, message: str) -> None:
+        """Show a message."""
+        self._message, self._said_s = message, self._clock()
+
+    def press(self, key: int) -> None:
+        """Do what a key is for, as OpenCV numbers keys; -1 is none and an unknown key does nothing."""
+        name = chr(key) if 0 <= key < 128 else ""
+        if key == ESCAPE or name == "q":
+            self.stopped = True
+        elif name == " ":
+            self.paused = not self.paused
+            self.say("paused; space goes on" if self.paused else "")
+        elif name == "m":
+            self.mirrored = not self.mirrored
+        elif name == "h":
+            self.help = not self.help
+        elif action := self._actions.get("+" if name == "=" else name):
+            self.say(action())
