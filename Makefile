@@ -22,6 +22,7 @@ TEACHER_RECIPE ?= demo
 STUDENT_RECIPE ?= demo_kd
 SOURCE ?= synthetic
 THREADS ?= 0
+FLAVOUR ?= tensorrt-rtx
 # The demo's run, and its share of the signs: two takes by ten people to learn from, by four others to test.
 DEMO ?= demo
 DEMO_SYNTH ?= --signers 14 --clips 2
@@ -39,7 +40,7 @@ INSTALLED := .venv/.installed
 # A finished run whose input is newer is trained anew; an interrupted one is continued.
 again = $(if $(wildcard $(1)),--force)
 
-.PHONY: help setup doctor data teacher students distill export quantize parity verify bench run report demo webcam \
+.PHONY: help setup doctor data teacher students distill export quantize parity engine verify bench run report demo webcam \
         test test-slow lint type format clean
 
 help: ## Show this list
@@ -90,10 +91,14 @@ $(RUN)/bundle/model.fp32.onnx: $(RUN)/student/final.json
 quantize: $(RUN)/bundle/model.int8.onnx ## Put the INT8 file into the bundle
 
 $(RUN)/bundle/model.int8.onnx: $(RUN)/bundle/model.fp32.onnx
-	$(CLI) quantize $(@D) --store $(STORE) --force
+	$(CLI) quantize $(@D) --store $(STORE) --recipe $(STUDENT_RECIPE) --force
 
-parity: $(RUN)/bundle/model.int8.onnx ## Compare torch, FP32 and INT8
+parity: $(RUN)/bundle/model.int8.onnx ## Compare torch, FP32 and INT8, and every backend that is here
 	$(CLI) parity $(<D) --store $(STORE) --run $(RUN)/student
+	$(CLI) parity $(<D) --store $(STORE) --backends all
+
+engine: $(RUN)/bundle/model.int8.onnx ## Build a TensorRT engine (FLAVOUR=tensorrt on its device, tensorrt-rtx anywhere)
+	$(CLI) engine $(<D) --flavour $(FLAVOUR)
 
 verify: $(RUN)/bundle/model.int8.onnx ## Check the bundle's hashes, golden tensors and figures
 	$(CLI) verify $(<D) --store $(STORE)
