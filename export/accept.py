@@ -26,7 +26,7 @@ def validation_clips(checkpoint: Checkpoint, store: ClipStore) -> NDArray[np.int
     None (n = 0) for a run that held nobody out, one that is not finished, or a store it was not trained on. Test
     clips are never among them. `InputError` when the run's `final.json` is damaged.
     """
-    held = _held_out(checkpoint.path)
+    held = held_out_subjects(checkpoint.path)
     if not held or store.sha256 != checkpoint.card.store_sha256:
         return np.zeros(0, np.int64)
     clips = np.concatenate([store.select(split="train", subjects=held), store.select(split="val")])
@@ -58,7 +58,7 @@ def accept_threshold(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> 
     return {}
 
 
-def _held_out(checkpoint: Path) -> tuple[str, ...]:
+def held_out_subjects(checkpoint: Path) -> tuple[str, ...]:
     """`val_subjects` of the run that a checkpoint folder lies in; none where it lies in no finished run."""
     path = checkpoint.parent.parent / FINAL
     if checkpoint.parent.name != CHECKPOINTS or not path.exists():

@@ -16,7 +16,11 @@ def calibration_clips(store: ClipStore, *, count: int, seed: int) -> NDArray[np.
 
     `InputError` when the store has no labelled training clips.
     """
-    clips = labelled_clips(store, CALIBRATION_SPLIT)
+    return evenly_by_class(store, labelled_clips(store, CALIBRATION_SPLIT), count=count, seed=seed)
+
+
+def evenly_by_class(store: ClipStore, clips: NDArray[np.int64], *, count: int, seed: int) -> NDArray[np.int64]:
+    """Up to `count` of these clips, as evenly over the classes as they allow, in store order."""
     random = np.random.default_rng(seed)
     shuffled = clips[random.permutation(len(clips))]
     rank = _rank_in_class(store.index.label[shuffled])

@@ -8,7 +8,7 @@ PARITY = ("pair", "on", "n", "max_abs", "mean_abs", "agreement")
 METRICS = ("top1", "top3", "top5", "mean_class", "ece", "n", "split")
 TUNED = ("threads", "spin", "arena", "buffers", "p50_ms", "usual_p50_ms", "backend", "backend_version", "device")
 ENGINE = ("flavour", "version", "precision", "gpu", "source", "source_sha256")
-CALIBRATION = ("method", "float_head", "percentile", "keep_float", "seed")
+CALIBRATION = ("method", "float_head", "percentile", "steps", "keep_float", "qat_epochs", "seed")
 
 
 def render_card(manifest: Manifest, *, sizes: dict[str, int]) -> str:

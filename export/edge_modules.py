@@ -40,7 +40,7 @@ class EdgeAttentiveGraphConv(EdgeGraphConv):
         super().__init__(graph, taps)
         joints = len(graph)
         self.score = score
-        self.register_buffer("mean_graph", graph.unflatten(1, (-1, joints)).mean(2))
+        self.register_buffer("mean_graph", graph.reshape(joints, -1, joints).mean(2))
         one_each = torch.eye(score.out_features, dtype=graph.dtype)
         self.register_buffer("spread", one_each.repeat_interleave(joints, dim=1))
 

@@ -33,7 +33,8 @@ class EdgeAdaptiveGraphConv(nn.Module):
         unit = embedding * (embedding.square().sum(dim=1, keepdim=True) + SMALLEST_SQUARE).rsqrt()
         graph = torch.softmax(torch.matmul(unit.transpose(1, 2), unit), dim=1)
         shared: Tensor = self.taps(torch.matmul(x, self.graph))
-        return shared + self.own(torch.matmul(x, graph[:, None]))
+        own: Tensor = self.own(torch.matmul(x, graph[:, None]))
+        return shared + own
 
 
 class EdgeLinearAttention(nn.Module):

@@ -88,6 +88,7 @@ def with_weights(layer: Layer, weight: Tensor, bias: Tensor | None) -> Layer:
     """The layer with these weights."""
     layer.weight.data = weight.detach().clone().contiguous()
     if bias is not None:
+        assert layer.bias is not None
         layer.bias.data = bias.detach().clone()
     return layer
 

@@ -63,7 +63,7 @@ def _graph_conv(gcn: AdaptiveGraphConv, norm: nn.Module) -> EdgeAdaptiveGraphCon
     """The conv's (C', (K+2)*C) weights cut into those of the constant graphs and those of the sample's."""
     graph = torch.cat([gcn.fixed, _symmetric(gcn.A_learned)[None]])
     channels, (scale, shift) = gcn.embed.in_channels, scale_and_shift(norm)
-    by_graph = (gcn.conv.weight.flatten(1) * scale[:, None]).unflatten(1, (len(graph) + 1, channels))
+    by_graph = (gcn.conv.weight.flatten(1) * scale[:, None]).reshape(-1, len(graph) + 1, channels)
     return EdgeAdaptiveGraphConv(
         graph=side_by_side(graph),
         taps=taps(by_graph[:, :-1], shift, joints=graph.shape[1]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, model_file
 from last_edge.bundle.reader import Bundle
@@ -14,8 +14,13 @@ from last_edge.export.accept import validation_clips
 from last_edge.export.calibration import calibration_clips
 from last_edge.export.evaluate import check_store
 from last_edge.export.origin import provenance_of
+from last_edge.export.parts import parts_of
+from last_edge.export.targets import target_named
 from last_edge.files import check_free
 from last_edge.train.checkpoint import load_checkpoint
+
+if TYPE_CHECKING:
+    from last_edge.export.quantize_bundle import Plan
 
 
 def preview_export(run: Path, out: Path, *, store: ClipStore | None, split: str, force: bool) -> dict[str, Any]:
@@ -38,22 +43,29 @@ def preview_export(run: Path, out: Path, *, store: ClipStore | None, split: str,
     return {**said, "clips_measured": len(labelled_clips(store, split)), "clips_for_threshold": threshold}
 
 
-def preview_quantize(path: Path, store: ClipStore, *, count: int, seed: int, split: str, force: bool) -> dict[str, Any]:
+def preview_quantize(path: Path, store: ClipStore, plan: Plan, *, split: str, force: bool) -> dict[str, Any]:
     """The files that `quantize_bundle` would write, and from how many clips; raises as it would."""
-    bundle = open_for_int8(path, force=force)
+    precision = target_named(plan.options.target).precision
+    bundle = open_for_int8(path, precision=precision, force=force)
     check_store(bundle, store)
+    calibration, judging = calibration_clips(store, count=plan.count, seed=plan.seed), 0
+    if plan.chooses:
+        parts = parts_of(store, count=plan.count, seed=plan.seed, run=plan.run)
+        calibration, judging = parts.calibration, len(parts.judging)
     return {
         "would_write": str(path),
-        "files": [model_file("int8"), MANIFEST, GOLDEN, CARD],
+        "files": [model_file(precision), MANIFEST, GOLDEN, CARD],
         "model": bundle.manifest.model.name,
-        "clips_for_calibration": len(calibration_clips(store, count=count, seed=seed)),
+        "clips_for_calibration": len(calibration),
+        "clips_that_judge": judging,
         "clips_measured": len(labelled_clips(store, split)),
     }
 
 
-def open_for_int8(path: Path, *, force: bool) -> Bundle:
-    """The bundle, when it may get an INT8 file: `UsageError` when it has one and not `force`."""
+def open_for_int8(path: Path, *, precision: str = "int8", force: bool) -> Bundle:
+    """The bundle, when it may get this INT8 file: `UsageError` when it has it and not `force`."""
     bundle = Bundle.open(path)
-    if "int8" in bundle.precisions and not force:
-        raise UsageError("the bundle has an INT8 file", where=path, hint="--force to make it anew")
+    if precision in bundle.precisions and not force:
+        what = f"the bundle has an INT8 file, {model_file(precision)}"
+        raise UsageError(what, where=path, hint="--force to make it anew")
     return bundle

@@ -21,6 +21,7 @@ from last_edge.tools import (
     parity_command,
     pool_command,
     pretrain_command,
+    quantize_command,
     report_command,
     runtime_commands,
     seeds_command,
@@ -63,7 +64,7 @@ def group(name: str, *, text: str, example: str, **functions: Any) -> typer.Type
 
 
 add(train_commands.train, train_commands.distill, train_commands.eval, seeds_command.seeds, pretrain_command.probe)
-add(export_commands.export, export_commands.quantize, parity_command.parity, export_commands.verify)
+add(export_commands.export, quantize_command.quantize, parity_command.parity, export_commands.verify)
 add(engine_command.engine)
 add(runtime_commands.run, report_command.report, doctor.doctor)
 add(ablate_command.ablate)

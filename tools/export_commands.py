@@ -1,10 +1,10 @@
-"""`last-edge export | quantize | verify`: from a run to a bundle, and the proof of what it says."""
+"""`last-edge export | verify`: from a run to a bundle, and the proof of what it says."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from last_edge.bundle import Manifest
     from last_edge.clips.store import ClipStore
 
-Method = Literal["minmax", "percentile", "entropy"]
 BundlePath = Annotated[Path, typer.Argument(help="A bundle folder or .last file.")]
 MeasureOn = Annotated[Path | None, typer.Option("--store", help="A clip store to measure on.")]
+DynamicTime = Annotated[bool, typer.Option("--dynamic-time", help="The graph takes clips of any length.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Only the graph as it was trained, to compare; --out F.onnx.")]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option("--target", help="Also what tensorrt, tensorrt-rtx or litert takes; repeatable. Checked here."),
+]
 Split = Annotated[str, typer.Option("--split", help="Split to measure on.")]
-Share = Annotated[float, typer.Option("--percentile", help="With that method: percent of values inside the range.")]
-KeepFloat = Annotated[list[str] | None, typer.Option("--keep-float", help="Node of the FP32 graph; repeatable.")]
 
 
 def export(
@@ -30,6 +33,9 @@ def export(
     out: options.Out,
     store: MeasureOn = None,
     split: Split = "test",
+    dynamic_time: DynamicTime = False,
+    plain: Plain = False,
+    target: Targets = None,
     threads: options.Threads = 1,
     dry_run: options.DryRun = False,
     json: options.Json = False,
@@ -39,57 +45,33 @@ def export(
 ) -> None:
     """Write a run's best checkpoint as a bundle: one ONNX graph from raw landmarks to logits, with its manifest.
 
-    Ends in exit code 4, and writes nothing, when the graph does not compute what the model does.
+    Ends in exit code 4, and writes nothing, when the graph does not compute what the model does. --target tensorrt
+    adds, with a store, an INT8 graph in TensorRT's format and tells what to type on the device; tensorrt-rtx builds the
+    engine too; litert adds a .tflite file.
 
     Example: last-edge export runs/shrec14/student --out runs/shrec14/bundle --store runs/shrec14/store
     """
     from last_edge.export.bundle_writer import export_run
+    from last_edge.export.deploy import add_targets, known_targets
     from last_edge.export.preview import preview_export
 
-    opened = _open(store)
+    if plain:
+        _plain(run, out, dry_run=dry_run, force=force, json=json)
+        return
+    opened, targets = _open(store), known_targets(target or [])
     if dry_run:
-        emit(preview_export(run, out, store=opened, split=split, force=force), as_json=json)
+        planned = preview_export(run, out, store=opened, split=split, force=force)
+        emit({**planned, **({"targets": targets} if targets else {})}, as_json=json)
         return
     _torch_threads(threads)
-    manifest = export_run(run, out, store=opened, split=split, threads=threads, force=force)
-    _show(manifest, out, json=json)
-
-
-def quantize(
-    bundle: BundlePath,
-    store: options.Store,
-    method: Annotated[Method, typer.Option("--method", help="How ranges are found.")] = "entropy",
-    percentile: Share = 99.99,
-    clips: Annotated[int, typer.Option("--clips", min=1, help="Most calibration clips, drawn by class.")] = 1000,
-    keep_float: KeepFloat = None,
-    seed: Annotated[int, typer.Option("--seed", help="Draws the calibration clips.")] = 0,
-    split: Split = "test",
-    threads: options.Threads = 1,
-    dry_run: options.DryRun = False,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-    force: options.Force = False,
-) -> None:
-    """Add a static INT8 graph to a bundle, ranges from its store's training split, and measure both graphs.
-
-    Example: last-edge quantize runs/shrec14/bundle --store runs/shrec14/store
-    """
-    from last_edge.clips.store import ClipStore
-    from last_edge.export.bundle_writer import quantize_bundle
-    from last_edge.export.preview import preview_quantize
-    from last_edge.export.quantize import QuantizeOptions
-
-    chosen = QuantizeOptions(method=method, percentile=percentile, keep_float=tuple(keep_float or ()))
-    opened = ClipStore.open(store)
-    if dry_run:
-        planned = preview_quantize(bundle, opened, count=clips, seed=seed, split=split, force=force)
-        emit(planned, as_json=json)
+    manifest = export_run(run, out, store=opened, split=split, threads=threads, dynamic_time=dynamic_time, force=force)
+    if not targets:
+        _show(manifest, out, json=json)
         return
-    manifest = quantize_bundle(
-        bundle, opened, options=chosen, count=clips, seed=seed, split=split, threads=threads, force=force
-    )
-    _show(manifest, bundle, json=json)
+    from last_edge.bundle import Bundle
+
+    added = add_targets(out, run, targets, store=opened, split=split, threads=threads)
+    _show(Bundle.open(out).manifest, out, json=json, added=added)
 
 
 def verify(
@@ -116,6 +98,23 @@ def verify(
     require(checks, where=bundle)
 
 
+def _plain(run: Path, out: Path, *, dry_run: bool, force: bool, json: bool) -> None:
+    """The run's graph without folding, as one ONNX file."""
+    from last_edge.export.onnx_graph import plain_onnx
+    from last_edge.files import check_free, writing
+    from last_edge.train.checkpoint import load_checkpoint
+
+    check_free(out, force=force)
+    checkpoint = load_checkpoint(run)
+    if dry_run:
+        emit({"would_write": str(out), "model": checkpoint.card.name}, as_json=json)
+        return
+    graph = plain_onnx(checkpoint.model, labels=checkpoint.labels, name=checkpoint.card.name)
+    with writing(out) as stream:
+        stream.write(graph)
+    emit({"file": str(out), "bytes": len(graph)}, as_json=json)
+
+
 def _open(store: Path | None) -> ClipStore | None:
     if store is None:
         return None
@@ -131,16 +130,19 @@ def _torch_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def _show(manifest: Manifest, path: Path, *, json: bool) -> None:
-    """The measured figures of a bundle and where it lies."""
+def _show(manifest: Manifest, path: Path, *, json: bool, added: dict[str, Any] | None = None) -> None:
+    """The measured figures of a bundle, where it lies, and what was added for other runtimes."""
     from last_edge import records
 
     if json:
-        emit({"bundle": str(path), "manifest": records.to_dict(manifest)}, as_json=True)
+        said = {"bundle": str(path), "manifest": records.to_dict(manifest)}
+        emit({**said, **({} if added is None else {"targets": added})}, as_json=True)
         return
     rows = [{"precision": precision, **manifest.metrics.get(precision, {})} for precision in manifest.precisions]
     shown = [{name: value for name, value in row.items() if name != "store_sha256"} for row in rows]
     _show_rows(shown, title=str(path), json=False)
+    if added:
+        emit(added, as_json=False)
 
 
 def _show_rows(rows: Sequence[dict[str, Any]], *, title: str, json: bool) -> None:

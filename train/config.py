@@ -203,6 +203,31 @@ class PretrainConfig:
 
 
 @dataclass
+class QuantizeConfig:
+    """How the INT8 file is made, and what it must hold to be shipped; one clip may always go wrong.
+
+    method, percentile: how ranges are found, see `QuantizeOptions`. clips: most calibration clips. equalise,
+    correct_biases, adaround: what is done to the weights before they are rounded.
+    max_drop: points of top-1 below FP32. min_agreement: percent of clips with FP32's answer. max_class_drop: points in
+    the class that loses most. max_bytes_per_param, max_bytes_fixed: size of the file. min_speedup: times as fast as
+    FP32, 0 for any.
+    """
+
+    method: str = "entropy"
+    percentile: float = 99.99
+    clips: int = 1000
+    equalise: bool = False
+    correct_biases: bool = False
+    adaround: bool = False
+    max_drop: float = 0.3
+    min_agreement: float = 99.0
+    max_class_drop: float = 3.0
+    max_bytes_per_param: float = 1.5
+    max_bytes_fixed: int = 25_000
+    min_speedup: float = 1.0
+
+
+@dataclass
 class Recipe:
     """Everything that decides a run, with `seed`; written into each checkpoint as resolved."""
 
@@ -214,3 +239,4 @@ class Recipe:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    quantize: QuantizeConfig = field(default_factory=QuantizeConfig)

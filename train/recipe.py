@@ -49,6 +49,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "pretrain.decoder": ("pose", "points"),
     "distill.soft": SOFT_LOSSES,
     "distill.cache": ("off", "on"),
+    "quantize.method": ("minmax", "percentile", "entropy"),
 }
 
 
@@ -100,6 +101,7 @@ def identity_of(recipe: Recipe) -> str:
     decides nothing. Where the weights came from is told apart by their content, not by their place.
     """
     values, defaults = dataclasses.asdict(recipe), dataclasses.asdict(Recipe())
+    del values["quantize"]  # what is made of a run's weights later
     group, default = values["training"], defaults["training"]
     values["training"] = {
         key: value

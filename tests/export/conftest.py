@@ -12,7 +12,8 @@ from torch import nn
 from last_edge.bundle import Bundle, write_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
-from last_edge.export.bundle_writer import export_run, quantize_bundle
+from last_edge.export.bundle_writer import export_run
+from last_edge.export.quantize_bundle import Plan, quantize_bundle
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
@@ -82,5 +83,5 @@ def quantized(tmp_path_factory: pytest.TempPathFactory, exported: Path, store: C
     path = tmp_path_factory.mktemp("bundles") / "hands.last"
     bundle = Bundle.open(exported)
     write_bundle(path, bundle.manifest, files={name: bundle.read(name) for name in bundle.manifest.files})
-    quantize_bundle(path, store, count=12)
+    quantize_bundle(path, store, Plan(count=12))
     return path

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import InputError, UsageError
 from last_edge.export.calibration import calibration_clips
-from last_edge.export.quantize import QuantizeOptions, float_nodes, quantize_graph
+from last_edge.export.qdq import float_nodes
+from last_edge.export.quantize import QuantizeOptions, quantize_graph
 from last_edge.export.session import logits_of
 
 
@@ -27,26 +29,38 @@ def proto(quantized: Path) -> onnx.ModelProto:
     return onnx.load_from_string(Bundle.open(quantized).graph("int8"))
 
 
-def test_convolutions_and_products_read_int8_weights_a_channel(proto: onnx.ModelProto) -> None:
+def restored_by(proto: onnx.ModelProto, node: onnx.NodeProto) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+    """What restores a convolution's map and its weight."""
+    made_by = {output: other for other in proto.graph.node for output in other.output}
+    return made_by[node.input[0]], made_by[node.input[1]]
+
+
+def test_every_convolution_reads_u8_maps_and_s8_weights_a_channel(proto: onnx.ModelProto) -> None:
     constants = {initializer.name: initializer for initializer in proto.graph.initializer}
-    made_by = {node.output[0]: node for node in proto.graph.node}
-    convolutions = [node for node in proto.graph.node if node.op_type == "Conv"][1:]
-    products = [node for node in proto.graph.node if node.op_type == "MatMul"]
-    assert len(convolutions) == 17 and len(products) == 3
-    for node in (*convolutions, *products):
-        activation, weight = (made_by[name] for name in node.input[:2])
+    convolutions = [node for node in proto.graph.node if node.op_type == "Conv"]
+    assert len(convolutions) == 17 + 3, "a product with the graphs is a convolution over joints"
+    for node in convolutions:
+        activation, weight = restored_by(proto, node)
         assert activation.op_type == weight.op_type == "DequantizeLinear"
         stored = constants[weight.input[0]]
         assert stored.data_type == onnx.TensorProto.INT8
-        channels = stored.dims[1] if node.op_type == "MatMul" else stored.dims[0]
-        assert list(constants[weight.input[1]].dims) == [channels]
+        assert list(constants[weight.input[1]].dims) == [stored.dims[0]]
         assert constants[activation.input[2]].data_type == onnx.TensorProto.UINT8
+
+
+def test_products_over_joints_are_padded_to_a_multiple_of_four(proto: onnx.ModelProto) -> None:
+    constants = {item.name: numpy_helper.to_array(item) for item in proto.graph.initializer}
+    weights = [constants[restored_by(proto, node)[1].input[0]] for node in proto.graph.node if node.op_type == "Conv"]
+    over_joints = [weight[..., 0, 0] for weight in weights if weight.shape == (72, 24, 1, 1)]
+    assert len(over_joints) == 3
+    for weight in over_joints:
+        assert not weight[:, 22:].any() and not weight.reshape(3, 24, 24)[:, 22:].any()
 
 
 def test_the_front_and_the_first_convolution_stay_float(proto: onnx.ModelProto) -> None:
     kinds = [node.op_type for node in proto.graph.node if "Dequantize" not in node.op_type]
     first = kinds.index("QuantizeLinear")
-    assert kinds[:first].count("Conv") == 1
+    assert kinds[:first].count("MatMul") == 1
     assert {"IsNaN", "Where"} <= set(kinds[:first])
     assert not {"IsNaN", "Where"} & set(kinds[first:])
 
@@ -75,10 +89,10 @@ def test_every_method_is_repeatable_and_silent(
 def test_a_named_node_stays_float(graph: bytes) -> None:
     proto = onnx.load_from_string(graph)
     last = [node.name for node in proto.graph.node if node.op_type == "Conv"][-1]
-    assert last not in float_nodes(proto, QuantizeOptions())
-    assert last in float_nodes(proto, QuantizeOptions(keep_float=(last,)))
+    assert last not in float_nodes(proto)
+    assert last in float_nodes(proto, keep_float=[last])
     with pytest.raises(UsageError, match=r"unknown node 'Conv_x'(.|\n)*Conv_"):
-        float_nodes(proto, QuantizeOptions(keep_float=("Conv_x",)))
+        float_nodes(proto, keep_float=["Conv_x"])
 
 
 def test_calibration_clips_come_evenly_from_train(store: ClipStore) -> None:

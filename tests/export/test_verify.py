@@ -15,12 +15,13 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import GateError, InputError, UsageError
 from last_edge.export import bundle_writer
-from last_edge.export.bundle_writer import export_run, quantize_bundle
+from last_edge.export.bundle_writer import export_run
 from last_edge.export.card import render_card
 from last_edge.export.check import number, one_clip
 from last_edge.export.evaluate import evaluate_bundle
 from last_edge.export.golden_points import Size, golden_points, size_of
 from last_edge.export.parity import bundle_parity, check_parity, check_rows
+from last_edge.export.quantize_bundle import Plan, quantize_bundle
 from last_edge.export.remeasure import _allowed
 from last_edge.export.verify import require, verify_bundle
 from last_edge.files import sha256_of
@@ -265,11 +266,11 @@ def test_quantizing_again_needs_force_and_keeps_what_is_not_its_own(
 ) -> None:
     shutil.copytree(exported, tmp_path / "b")
     (tmp_path / "b" / "notes.txt").write_text("mine")
-    quantize_bundle(tmp_path / "b", store, count=6)
+    quantize_bundle(tmp_path / "b", store, Plan(count=6))
     first = Bundle.open(tmp_path / "b").graph("int8")
     with pytest.raises(UsageError, match="has an INT8 file"):
-        quantize_bundle(tmp_path / "b", store, count=6)
-    quantize_bundle(tmp_path / "b", store, count=6, force=True)
+        quantize_bundle(tmp_path / "b", store, Plan(count=6))
+    quantize_bundle(tmp_path / "b", store, Plan(count=6), force=True)
     assert Bundle.open(tmp_path / "b").graph("int8") == first
     assert len(Bundle.open(tmp_path / "b").manifest.parity) == 4
     assert (tmp_path / "b" / "notes.txt").read_text() == "mine"

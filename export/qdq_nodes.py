@@ -1,0 +1,93 @@
+"""What the quantiser leaves in float and 8-bit kernels can take: Hardswish, and the weights of gates."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+FEWEST_WEIGHTS = 64
+LARGEST = 127
+
+
+def weights_in_8_bits(graph: onnx.GraphProto, names: Collection[str]) -> None:
+    """Weights of these convolutions and linear layers as 8-bit constants, a scale an output channel; they run in float.
+
+    A runtime restores them once, when it loads the file. The front's and the head's stay as they are.
+    """
+    constants = {constant.name: constant for constant in graph.initializer}
+    nodes = list(graph.node)
+    first = next(index for index, node in enumerate(nodes) if node.op_type == "QuantizeLinear")
+    last = max(index for index, node in enumerate(nodes) if node.op_type == "QuantizeLinear")
+    for node in nodes[first:last]:
+        if node.name not in names or node.op_type not in ("Conv", "Gemm") or node.input[1] not in constants:
+            continue
+        weight = numpy_helper.to_array(constants[node.input[1]])
+        rows = node.op_type == "Conv" or _transposed(node)
+        if weight.dtype == np.float32 and weight.size >= FEWEST_WEIGHTS and rows:
+            _as_8_bits(graph, node, weight, constants[node.input[1]])
+
+
+def _transposed(gemm: onnx.NodeProto) -> bool:
+    return any(attribute.name == "transB" and attribute.i == 1 for attribute in gemm.attribute)
+
+
+def _as_8_bits(
+    graph: onnx.GraphProto, node: onnx.NodeProto, weight: NDArray[np.float32], constant: onnx.TensorProto
+) -> None:
+    name = node.input[1]
+    scale = np.maximum(np.abs(weight).reshape(len(weight), -1).max(1) / LARGEST, np.finfo(np.float32).tiny)
+    rounded = np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8)
+    made = {
+        f"{name}/q": rounded,
+        f"{name}/scale": scale.astype(np.float32),
+        f"{name}/zero": np.zeros(len(scale), np.int8),
+    }
+    graph.initializer.extend(numpy_helper.from_array(value, label) for label, value in made.items())
+    restored = onnx.helper.make_node("DequantizeLinear", list(made), [f"{name}/float"], f"{node.name}/weight", axis=0)
+    graph.node.insert(list(graph.node).index(node), restored)
+    node.input[1] = f"{name}/float"
+    if not any(name in other.input for other in graph.node):
+        graph.initializer.remove(constant)
+
+
+def hardswish_in_8_bits(graph: onnx.GraphProto, *, signed: bool) -> None:
+    """x * clip(x / 6 + 1/2, 0, 1) between Q/DQ pairs: the clip is what rounding into [0, 1] in 255 steps saturates at.
+
+    x / 6 reads the 8-bit x with a sixth of its scale, so that one sum and one product of 8-bit tensors remain.
+    """
+    made_by = {node.output[0]: node for node in graph.node}
+    found = [node for node in graph.node if node.op_type == "HardSwish"]
+    found = [node for node in found if made_by[node.input[0]].op_type == "DequantizeLinear"]
+    constants = {constant.name: numpy_helper.to_array(constant) for constant in graph.initializer}
+    kind, low = (np.int8, -128) if signed else (np.uint8, 0)
+    shared = {
+        "hardswish/half": np.array(low + 1, kind), "hardswish/half_scale": np.array(0.5, np.float32),
+        "hardswish/low": np.array(low, kind), "hardswish/step": np.array(1 / 255, np.float32),
+    }  # fmt: skip
+    if found:
+        graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in shared.items())
+    for node in found:
+        quantised, scale, zero = made_by[node.input[0]].input
+        sixth = np.array(constants[scale] / 6.0, np.float32)
+        graph.initializer.append(numpy_helper.from_array(sixth, f"{node.name}/sixth"))
+        at = list(graph.node).index(node)
+        del graph.node[at]
+        for made in reversed(_hardswish_nodes(node, quantised, zero)):
+            graph.node.insert(at, made)
+
+
+def _hardswish_nodes(node: onnx.NodeProto, quantised: str, zero: str) -> list[onnx.NodeProto]:
+    make, name = onnx.helper.make_node, node.name
+    gate = ["hardswish/step", "hardswish/low"]
+    return [
+        make("DequantizeLinear", [quantised, f"{name}/sixth", zero], [f"{name}/x6"]),
+        make("DequantizeLinear", ["hardswish/half", "hardswish/half_scale", "hardswish/low"], [f"{name}/half"]),
+        make("Add", [f"{name}/x6", f"{name}/half"], [f"{name}/sum"]),
+        make("QuantizeLinear", [f"{name}/sum", *gate], [f"{name}/q"]),
+        make("DequantizeLinear", [f"{name}/q", *gate], [f"{name}/gate"]),
+        make("Mul", [node.input[0], f"{name}/gate"], [node.output[0]]),
+    ]

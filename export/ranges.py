@@ -1,0 +1,88 @@
+"""Range of every activation over the calibration clips: the whole span, most of it, or the least information lost."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
+from onnxruntime.quantization.calibrate import CalibraterBase, TensorsData, create_calibrator
+
+from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
+from last_edge.errors import InputError
+from last_edge.export.session import open_session
+
+Method = Literal["minmax", "percentile", "entropy"]
+METHODS: dict[str, CalibrationMethod] = {
+    "minmax": CalibrationMethod.MinMax,
+    "percentile": CalibrationMethod.Percentile,
+    "entropy": CalibrationMethod.Entropy,
+}
+# Operators whose inputs and outputs may become 8 bits; Transpose and Slice keep their input's range.
+QUANTISED = ("Conv", "MatMul", "Add", "Relu", "Clip", "Transpose")
+CALIBRATION_BATCH = 32
+
+
+def door(nodes: list[onnx.NodeProto]) -> int:
+    """Index of the node whose output is the first feature map: the first convolution or its activation."""
+    first = next(index for index, node in enumerate(nodes) if node.op_type == "Conv")
+    return first + 1 if nodes[first + 1].op_type == "Relu" else first
+
+
+def features_of(graph: bytes, points: NDArray[np.float32]) -> tuple[str, NDArray[np.float32]]:
+    """Name and values (n, C, T, V) of the first feature map for points (n, T, V, C)."""
+    proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))
+    nodes = list(proto.graph.node)
+    name = nodes[door(nodes)].output[0]
+    front = open_session(onnx.utils.Extractor(proto).extract_model([INPUT_NAME], [name]).SerializeToString())
+    starts = range(0, len(points), CALIBRATION_BATCH)
+    values = [front.run([name], {INPUT_NAME: points[start : start + CALIBRATION_BATCH]})[0] for start in starts]
+    return name, np.concatenate(values)
+
+
+def calibrate(graph: bytes, points: NDArray[np.float32], *, method: Method, percentile: float) -> TensorsData:
+    """Range of every activation behind the front over the calibration windows; batch by batch, so memory stays small.
+
+    The front is run apart, because its NaN have no range. `InputError` without clips.
+    """
+    if not len(points):
+        raise InputError("no calibration clips")
+    proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))
+    name, features = features_of(graph, points)
+    body = onnx.utils.Extractor(proto).extract_model([name], [OUTPUT_NAME])
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):  # its progress is no result
+        calibrator = _calibrator(body, Path(folder), method, percentile)
+        for start in range(0, len(points), CALIBRATION_BATCH):
+            calibrator.collect_data(_OneBatch({name: features[start : start + CALIBRATION_BATCH]}))
+        return calibrator.compute_data()
+
+
+def _calibrator(body: onnx.ModelProto, folder: Path, method: Method, percentile: float) -> CalibraterBase:
+    model, augmented = folder / "model.onnx", folder / "augmented.onnx"
+    onnx.save(body, model)
+    extra: dict[str, Any] = {"symmetric": False}
+    if method == "percentile":
+        extra["percentile"] = percentile
+    calibrator = create_calibrator(
+        model, list(QUANTISED), str(augmented), calibrate_method=METHODS[method], extra_options=extra
+    )
+    calibrator.infer_session = open_session(augmented.read_bytes())
+    return calibrator
+
+
+class _OneBatch(CalibrationDataReader):  # type: ignore[misc]
+    """Gives one batch, once."""
+
+    def __init__(self, batch: dict[str, NDArray[np.float32]]) -> None:
+        self._next: dict[str, NDArray[np.float32]] | None = batch
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        """The batch, then None."""
+        batch, self._next = self._next, None
+        return batch

@@ -1,0 +1,35 @@
+"""How long graphs take, in turns within one process, so that what the machine does hits all of them alike."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
+from last_edge.export.session import open_session
+
+ROUNDS, CALLS, WARM_UP = 9, 20, 10
+
+
+def milliseconds(
+    graphs: dict[str, bytes], points: NDArray[np.float32], *, threads: int = 1, rounds: int = ROUNDS, calls: int = CALLS
+) -> dict[str, float]:
+    """Median of the rounds' median times of one clip (1, T, V, C), by graph; each round visits every one."""
+    sessions = {name: open_session(graph, threads=threads) for name, graph in graphs.items()}
+    feed = {INPUT_NAME: points[:1]}
+    times: dict[str, list[float]] = {name: [] for name in graphs}
+    for session in sessions.values():
+        for _ in range(WARM_UP):
+            session.run([OUTPUT_NAME], feed)
+    for _ in range(rounds):
+        for name, session in sessions.items():
+            times[name].append(float(np.median([_once(session, feed) for _ in range(calls)])))
+    return {name: round(float(np.median(spent)), 4) for name, spent in times.items()}
+
+
+def _once(session: object, feed: dict[str, NDArray[np.float32]]) -> float:
+    began = time.perf_counter()
+    session.run([OUTPUT_NAME], feed)  # type: ignore[attr-defined]
+    return (time.perf_counter() - began) * 1000.0
