@@ -100,5 +100,6 @@ def summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
         shown["init"] = f"{start['run']}: {len(start['loaded'])} tensors taken over, {len(start['fresh'])} new"
     for part in ("val", "test"):
         if part in final:
-            shown[part] = f"top-1 {final[part]['top1']}%  top-5 {final[part]['top5']}%  of {final[part]['n']} clips"
+            top = "  ".join(f"top-{rank} {final[part][f'top{rank}']}%" for rank in (1, 3, 5))
+            shown[part] = f"{top}  of {final[part]['n']} clips"
     return shown

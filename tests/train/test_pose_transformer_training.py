@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from last_edge.errors import InterruptedRun
+from last_edge.tools.train_preview import summary
 from last_edge.train.checkpoint import load_checkpoint
 from last_edge.train.recipe import load_recipe
 from last_edge.train.run import Request, run_training
@@ -24,6 +25,7 @@ SETS = (
 def test_it_learns_with_focal_loss_and_class_weights(toy_store: Path, tmp_path: Path) -> None:
     final = run_training(Request(load_recipe(None, overrides=SETS), toy_store, tmp_path / "run"))
     assert final["test"]["top1"] > 60 and final["test"]["top3"] == 100
+    assert f"top-1 {final['test']['top1']}%  top-3 100.0%  top-5" in summary(final, tmp_path / "run")["test"]
     assert load_checkpoint(tmp_path / "run").model.body.options.width == 32  # type: ignore[union-attr]
 
 
