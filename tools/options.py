@@ -13,9 +13,7 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Processor threads; 0 leaves it to the library.")]
 OwnThreads = Annotated[
     int | None,
-    typer.Option(
-        "--threads", min=0, help="Processor threads, 0: the library's. Default: the bundle's, else 1."
-    ),
+    typer.Option("--threads", min=0, help="Processor threads, 0: the library's. Default: the bundle's, else 1."),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random draw; default: the recipe's.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value; repeatable.")]

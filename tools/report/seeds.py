@@ -42,7 +42,9 @@ def measure(path: Path, store: ClipStore, *, split: str, merge_at: str) -> Measu
     seed, recipe.seed = recipe.seed, FIRST
     group = f"{checkpoint.card.name} {checkpoint.card.options} {checkpoint.spec.sha256} {identity_of(recipe)}"
     recipe.seed = seed
-    coarse = metrics_of(logits, store, clips, merge_at=merge_at) if merge_at else {"top1": None, "labels": ()}
+    coarse: dict[str, Any] = {"top1": None, "labels": ()}
+    if merge_at:
+        coarse = metrics_of(logits, store, clips, merge_at=merge_at)
     return Measured(
         path=path,
         group=group,
