@@ -9,27 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from last_edge.errors import InputError, LastEdgeError, MissingError
+from last_edge.errors import InputError
+from last_edge.runtime.actions import Actions
 from last_edge.runtime.adapt import Adapter
 from last_edge.runtime.clip_collector import ClipCollector
 from last_edge.runtime.clip_keeper import ClipKeeper
 from last_edge.runtime.event_log import EventLog
+from last_edge.runtime.finder import Finder
 from last_edge.runtime.landmarks.common import LandmarkSource
 from last_edge.runtime.model import DeployedModel
 from last_edge.runtime.pipeline import STAGES, Item, Pipeline
 from last_edge.runtime.presenter import Presenter
 from last_edge.runtime.recognise import RecogniseOptions, Recogniser
 from last_edge.runtime.results import ClipResult
-from last_edge.runtime.sources import Frame, Source
+from last_edge.runtime.sources import Source
 from last_edge.runtime.summary import RunSummary
 from last_edge.runtime.timings import Timings
-from last_edge.runtime.window import Points
 from last_edge.skeleton import Layout
-
-MOST_FAILURES = 10
-STEP = 0.05
 
 if TYPE_CHECKING:
     from last_edge.runtime.run import OnEvent, OnNotice, RunOptions
@@ -53,9 +49,10 @@ class Session:
         on_event: OnEvent | None = None,
         on_notice: OnNotice | None = None,
     ) -> None:
-        self._model, self._source, self._detector, self._log = model, source, detector, log
+        self._source, self._detector, self._log = source, detector, log
         self._options, self._on_event = options, on_event or (lambda event: None)
         self._on_notice = on_notice or (lambda text: None)
+        self._notices: list[str] = []
         self.layout: Layout = detector.layout if detector else _layout(source)
         adapter = Adapter(self.layout, source.units, spec=model.spec, target_units=model.units, hand=options.hand)
         self._recogniser = Recogniser(
@@ -65,7 +62,8 @@ class Session:
             options=with_threshold(options.recognise, model),
             rejection=model.rejection,
         )
-        self._load, self._models = swap, {model.precision: model}
+        self._finder = Finder(detector, self._notices.append) if detector else None
+        self._actions = Actions(model, self._recogniser, load=swap, notice=self._notices.append)
         self._keeper = ClipKeeper(options.keep, units=source.units)
         self.presenter = Presenter(
             self.layout,
@@ -76,14 +74,13 @@ class Session:
             fps=source.fps,
             keep=options.keep,
             mirrored=source.live,
-            actions={"p": self._swap, "+": self._raise, "-": self._lower, "c": self._keeper.save},
+            actions={**self._actions.by_key, "c": self._keeper.save},
         )
         self._adapter, self._clips = adapter, ClipCollector(self._recogniser, adapter)
         self.timings = Timings(STAGES)
         self.frames = self.seen = self.predictions = self.events = 0
         self.stopped, self.seconds = False, 0.0
-        self._notices: list[str] = []
-        self._told = self._failures = 0
+        self._told = 0
         source.notice = self._notices.append
         if said := source.describe():
             self._notices.append(said)
@@ -120,24 +117,8 @@ class Session:
             if frame.points is not None:
                 item.points = frame.points
                 return
-            item.points = self._detected(frame)
-
-    def _detected(self, frame: Frame) -> Points:
-        """(M, V, C) points found in a frame's image; all missing where the detector fails, `MissingError` when it does
-        so ten times in a row.
-        """
-        assert self._detector is not None and frame.image is not None
-        try:
-            points = self._detector(frame.image, frame.timestamp_s)[None]
-        except (RuntimeError, ValueError) as error:
-            self._failures += 1
-            self._notices.append(f"no landmarks of frame {frame.index}: {error}")
-            if self._failures >= MOST_FAILURES:
-                raise MissingError("the landmark detector fails on every frame", where=self._detector.model, got=error,
-                                   hint="last-edge doctor") from error  # fmt: skip
-            return np.full((1, self.layout.joints, 3), np.nan, np.float32)
-        self._failures = 0
-        return points
+            assert self._finder is not None
+            item.points = self._finder(frame)
 
     def _recognise(self, item: Item) -> None:
         """The stage `recognise`. The recording before is predicted as a whole outside of any frame's time."""
@@ -165,7 +146,7 @@ class Session:
                 event=item.events[-1][1] if item.events else None,
                 milliseconds=item.milliseconds,
                 seen=seen,
-                badge=self._badge(),
+                badge=self._actions.badge,
             )
         self.frames += 1
         self.seen += seen
@@ -177,34 +158,6 @@ class Session:
             self._log.event(event, frame=frame)
             self._on_event(event)
         return more
-
-    def _badge(self) -> str:
-        """Backend, precision and threshold."""
-        return f"{self._model.backend.name}  {self._model.precision}  from {self._recogniser.decoder.threshold:.0%}"
-
-    def _swap(self) -> str:
-        """The key p: go on with the bundle's other precision."""
-        other = "fp32" if self._model.precision == "int8" else "int8"
-        try:
-            self._models[other] = model = self._models.get(other) or self._load(precision=other)
-        except LastEdgeError as error:
-            return error.what
-        self._notices.append(f"precision {self._model.precision} → {other}")
-        self._model = model
-        self._recogniser.use(model.backend, model.rejection)
-        return f"now {other}"
-
-    def _raise(self) -> str:
-        return self._set_threshold(STEP)
-
-    def _lower(self) -> str:
-        return self._set_threshold(-STEP)
-
-    def _set_threshold(self, step: float) -> str:
-        """The keys + and -: the least probability of an event."""
-        decoder = self._recogniser.decoder
-        decoder.threshold = round(min(max(decoder.threshold + step, STEP), 1.0), 2)
-        return f"events from {decoder.threshold:.0%}"
 
     def _log_clips(self, clips: list[ClipResult]) -> None:
         for clip in clips:
@@ -219,11 +172,12 @@ class Session:
 
     def summary(self, bundle: Path) -> RunSummary:
         """What was done so far."""
+        model = self._actions.model
         return RunSummary(
             bundle=str(bundle),
-            model=self._model.name,
-            precision=self._model.precision,
-            backend=self._model.backend.name,
+            model=model.name,
+            precision=model.precision,
+            backend=model.backend.name,
             source=self._source.name,
             pace=self._pace,
             detector=self._detector.model if self._detector else "",
