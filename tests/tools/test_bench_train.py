@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -80,6 +81,19 @@ def test_no_compiler_is_a_reason_not_an_error(bench: Bench, monkeypatch: pytest.
     monkeypatch.setenv("CXX", "no-such-compiler")
     _, compiled = bench("compile", rounds=1)
     assert "no C++ compiler: no-such-compiler" in compiled.unavailable
+
+
+def test_translations_start_anew_and_the_users_own_stay(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "mine")
+    seen: list[str] = []
+    warm_up = bench_module._warm_up
+    monkeypatch.setattr(
+        bench_module,
+        "_warm_up",
+        lambda *given: (seen.append(os.environ["TORCHINDUCTOR_CACHE_DIR"]), warm_up(*given))[1],
+    )
+    bench(rounds=1)
+    assert seen[0].endswith("translated") and os.environ["TORCHINDUCTOR_CACHE_DIR"] == "mine"
 
 
 def test_what_fails_in_the_first_step_is_a_reason(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from last_edge.tools.bench.train_settings import PLAIN, Setting
 from last_edge.train.environment import commit, processor
 
 FAMILIES = ("last_e_", "last_lite_")
+TRANSLATED = "TORCHINDUCTOR_CACHE_DIR"
 Times = NDArray[np.float64]
 """(3, rounds, steps) seconds waited, worked, and of these moved weights (see `Step`)."""
 Tell = Callable[[str], None]
@@ -51,14 +52,10 @@ def bench_training(bench: TrainBench, tell: Tell = lambda text: None) -> list[Tr
     lacks something for has a record that says so.
     """
     models = list(dict.fromkeys(resolve_name(name) for name in bench.models))
-    threads = torch.get_num_threads()
-    _make_room_for_translations(len(models) * len(bench.settings))
-    try:
+    with _left_as_found(), _translations_anew(bench.conditions.work, lanes=len(models) * len(bench.settings)):
         lanes = [Lane(model, setting, bench.conditions) for model in models for setting in bench.settings]
         firsts = [_warm_up(lane, bench.schedule, tell) for lane in lanes]
         times = _time_in_turns(lanes, bench.schedule, tell)
-    finally:
-        torch.set_num_threads(threads)
     plain = {lane.model: (lane, own) for lane, own in zip(lanes, times, strict=True) if lane.setting.name == PLAIN}
     return [
         _record(lane, plain[lane.model][0], bench, _figures(lane, own, first, plain=plain[lane.model]))
@@ -79,11 +76,33 @@ def made_store() -> Iterator[Path]:
         yield out
 
 
-def _make_room_for_translations(lanes: int) -> None:
-    """Let torch.compile translate for every lane: past its limit it would run the rest as written, and not say so."""
+@contextmanager
+def _left_as_found() -> Iterator[None]:
+    """Afterwards torch has as many threads as before."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _translations_anew(work: Path, *, lanes: int) -> Iterator[None]:
+    """torch.compile finds nothing translated before, so that a first step is one, and room for every lane.
+
+    Past its limit it would run the rest as written, and not say so.
+    """
     import torch._dynamo.config as dynamo
 
     dynamo.recompile_limit = max(dynamo.recompile_limit, 4 * lanes)
+    before = os.environ.get(TRANSLATED)
+    os.environ[TRANSLATED] = str(work / "translated")
+    try:
+        yield
+    finally:
+        os.environ.pop(TRANSLATED)
+        if before is not None:
+            os.environ[TRANSLATED] = before
 
 
 def _warm_up(lane: Lane, schedule: Schedule, tell: Tell) -> float:
