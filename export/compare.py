@@ -26,8 +26,8 @@ METHODS: tuple[dict[str, object], ...] = (
     {"method": "percentile", "percentile": 99.99},
     {"method": "entropy"},
 )
+NO_STEPS = {"equalise": False, "correct_biases": False, "adaround": False}
 STEPS: tuple[tuple[str, ...], ...] = (
-    (),
     ("equalise",),
     ("correct_biases",),
     ("adaround",),
@@ -36,20 +36,28 @@ STEPS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def variants(base: QuantizeOptions) -> Iterator[QuantizeOptions]:
-    """Every method alone, then every further step on top of each."""
-    for steps in STEPS:
-        for method in METHODS:
-            yield dataclasses.replace(base, **method, **dict.fromkeys(steps, True))  # type: ignore[arg-type]
+def methods(base: QuantizeOptions) -> list[QuantizeOptions]:
+    """Every method of finding ranges, with no further step."""
+    return [dataclasses.replace(base, **method, **NO_STEPS) for method in METHODS]  # type: ignore[arg-type]
+
+
+def with_steps(best: QuantizeOptions) -> list[QuantizeOptions]:
+    """Every further step, and the usual ones together, on top of a method."""
+    return [dataclasses.replace(best, **dict.fromkeys(steps, True)) for steps in STEPS]  # type: ignore[arg-type]
 
 
 def compare_variants(
     graph: bytes, calibration: NDArray[np.float32], judge: Judge, base: QuantizeOptions
-) -> Iterator[tuple[QuantizeOptions, dict[str, Figure]]]:
-    """Each variant with its row: method, steps, agreement, logit error and drop of top-1."""
-    for options in variants(base):
+) -> Iterator[dict[str, Figure]]:
+    """A row a variant: each method, then each step on top of the method that the judge found nearest to float."""
+    best: tuple[tuple[float, float], QuantizeOptions] | None = None
+    for options in methods(base):
         verdict = judge(quantize_graph(graph, calibration, options))
-        yield options, {**told(options), **verdict.row()}
+        yield {**told(options), **verdict.row()}
+        if best is None or verdict.rank < best[0]:
+            best = (verdict.rank, options)
+    for options in with_steps(best[1] if best else base):
+        yield {**told(options), **judge(quantize_graph(graph, calibration, options)).row()}
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ def compare_bundle(
     parts = parts_of(store, count=plan.count, seed=plan.seed, run=plan.run)
     points = plain_batch(store, parts.calibration, bundle.manifest.input)
     judge, rows = judge_of(bundle, store, parts, threads=threads), []
-    for _, row in compare_variants(checked_graph(bundle, "fp32"), points, judge, plan.options):
+    for row in compare_variants(checked_graph(bundle, "fp32"), points, judge, plan.options):
         report(row)
         rows.append(row)
     rows.sort(key=lambda row: (float(row["error"]), -float(row["agreement"])))

@@ -143,9 +143,9 @@ def _compare(
     if out is not None:
         check_free(out, force=force)
     if dry_run:
-        from last_edge.export.compare import variants
+        from last_edge.export.compare import METHODS, STEPS
 
-        emit({"variants": len(list(variants(plan.options))), "would_write": str(out or "nothing")}, as_json=json)
+        emit({"variants": len(METHODS) + len(STEPS), "would_write": str(out or "nothing")}, as_json=json)
         return
     compared = compare_bundle(bundle, store, plan, threads=threads, report=lambda row: stderr().print(row))
     if out is not None:
