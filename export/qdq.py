@@ -57,6 +57,7 @@ def with_qdq(
         },
     )
     quantizer.quantize_model()
+    quantizer.model.topological_sort()
     if target.kernel_form:
         hardswish_in_8_bits(quantizer.model.model.graph, signed=target.signed)
         weights_in_8_bits(quantizer.model.model.graph, excluded - named)

@@ -216,7 +216,7 @@ class QuantizeConfig:
     method: str = "entropy"
     percentile: float = 99.99
     clips: int = 1000
-    equalise: bool = False
+    equalise: bool = True
     correct_biases: bool = False
     adaround: bool = False
     max_drop: float = 0.3
@@ -224,7 +224,7 @@ class QuantizeConfig:
     max_class_drop: float = 3.0
     max_bytes_per_param: float = 1.5
     max_bytes_fixed: int = 25_000
-    min_speedup: float = 1.0
+    min_speedup: float = 0.8
 
 
 @dataclass

@@ -49,9 +49,20 @@ def points(exported: Path, store: ClipStore) -> Points:
 @pytest.fixture(scope="module")
 def gated(exported: Path) -> bytes:
     """LAST-E: Hardswish, gates, learned graphs."""
+    return last_e(exported)
+
+
+@pytest.fixture(scope="module")
+def gated_relu(exported: Path) -> bytes:
+    """LAST-E with ReLU."""
+    return last_e(exported, act="relu")
+
+
+def last_e(exported: Path, **options: str) -> bytes:
+    """The FP32 graph of a LAST-E whose gates and masks are far from their start."""
     spec = Bundle.open(exported).manifest.input
     torch.manual_seed(2)
-    model: LandmarkModel = create_model("last_e_nano", spec=spec, classes=3).eval()
+    model: LandmarkModel = create_model("last_e_nano", spec=spec, classes=3, **options).eval()
     for name, value in model.named_parameters():
         if name.endswith(("alpha", "edge", "fc.weight", "bn.bias")):
             value.data.add_(0.3 * torch.randn_like(value))
@@ -96,8 +107,11 @@ def test_each_target_has_its_format(gated: bytes, points: Points, target: str) -
     assert bool(graph_nodes(made, "HardSwish")) != wanted.kernel_form
 
 
-def test_gates_keep_float_arithmetic_and_8_bit_weights(gated: bytes, points: Points) -> None:
-    made = quantize_graph(gated, points, MINMAX)
+@pytest.mark.parametrize("name", ["gated", "gated_relu"])
+def test_gates_keep_float_arithmetic_and_8_bit_weights(
+    name: str, points: Points, request: pytest.FixtureRequest
+) -> None:
+    made = quantize_graph(request.getfixturevalue(name), points, MINMAX)
     stored = {item.name for item in onnx.load_from_string(made).graph.initializer}
     restored = {node.output[0]: node for node in graph_nodes(made, "DequantizeLinear")}
     gates = graph_nodes(made, "Gemm")[:-1]
