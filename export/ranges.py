@@ -35,15 +35,19 @@ def door(nodes: list[onnx.NodeProto]) -> int:
     return first + 1 if nodes[first + 1].op_type == "Relu" else first
 
 
-def features_of(graph: bytes, points: NDArray[np.float32]) -> tuple[str, NDArray[np.float32]]:
-    """Name and values (n, C, T, V) of the first feature map for points (n, T, V, C)."""
-    proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))
+def front_outputs(proto: onnx.ModelProto) -> list[str]:
+    """What the rest of the graph reads of the front: the first feature map and, to tell bodies, the streams."""
     nodes = list(proto.graph.node)
-    name = nodes[door(nodes)].output[0]
-    front = open_session(onnx.utils.Extractor(proto).extract_model([INPUT_NAME], [name]).SerializeToString())
-    starts = range(0, len(points), CALIBRATION_BATCH)
-    values = [front.run([name], {INPUT_NAME: points[start : start + CALIBRATION_BATCH]})[0] for start in starts]
-    return name, np.concatenate(values)
+    made_by = {output: node for node in nodes for output in node.output}
+    front: list[onnx.NodeProto] = []
+    waiting = [nodes[door(nodes)]]
+    while waiting:
+        node = waiting.pop()
+        if node not in front:
+            front.append(node)
+            waiting += [made_by[name] for name in node.input if name in made_by]
+    inside = {output for node in front for output in node.output}
+    return list(dict.fromkeys(name for node in nodes if node not in front for name in node.input if name in inside))
 
 
 def calibrate(graph: bytes, points: NDArray[np.float32], *, method: Method, percentile: float) -> TensorsData:
@@ -54,12 +58,14 @@ def calibrate(graph: bytes, points: NDArray[np.float32], *, method: Method, perc
     if not len(points):
         raise InputError("no calibration clips")
     proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))
-    name, features = features_of(graph, points)
-    body = onnx.utils.Extractor(proto).extract_model([name], [OUTPUT_NAME])
+    names, parts = front_outputs(proto), onnx.utils.Extractor(proto)
+    front = open_session(parts.extract_model([INPUT_NAME], names).SerializeToString())
+    body = parts.extract_model(names, [OUTPUT_NAME])
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):  # its progress is no result
         calibrator = _calibrator(body, Path(folder), method, percentile)
         for start in range(0, len(points), CALIBRATION_BATCH):
-            calibrator.collect_data(_OneBatch({name: features[start : start + CALIBRATION_BATCH]}))
+            values = front.run(names, {INPUT_NAME: points[start : start + CALIBRATION_BATCH]})
+            calibrator.collect_data(_OneBatch(dict(zip(names, values, strict=True))))
         return calibrator.compute_data()
 
 
