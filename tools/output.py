@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+MOST_WAITING = 5.0  # percent of an epoch spent waiting for data that go without saying
 WIDE = 160  # columns of a table that no terminal shows: nothing is cut off
 
 if TYPE_CHECKING:
@@ -122,4 +123,6 @@ def describe(row: dict[str, float]) -> str:
     text = f"loss {row['loss']:.3f}"
     text += f"  train {row['train_top1']:.1f}%" if "train_top1" in row else ""
     text += f"  val {row['val_top1']:.1f}%" if "val_top1" in row else ""
-    return text + (f"  skipped {row['skipped']:.0f}" if row["skipped"] else "")
+    text += f"  skipped {row['skipped']:.0f}" if row["skipped"] else ""
+    slow = row.get("waiting", 0.0) > MOST_WAITING
+    return text + (f"  waits {row['waiting']:.0f}% for data: training.workers" if slow else "")

@@ -38,6 +38,11 @@ def test_progress_of_an_interrupted_run_stays(screen: io.StringIO) -> None:
     assert "loss 0.500" in screen.getvalue() and screen.getvalue().count("1/4") >= 1
 
 
+def test_only_much_waiting_is_told() -> None:
+    assert "waits" not in output.describe(ROW | {"waiting": 4.0})
+    assert output.describe(ROW | {"waiting": 12.4}).endswith("waits 12% for data: training.workers")
+
+
 def test_quiet_progress_says_nothing(screen: io.StringIO) -> None:
     with output.epoch_progress("train", quiet=True) as report:
         report(ROW, 4)
