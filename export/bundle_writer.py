@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from last_edge.bundle.archive import SUFFIX
 from last_edge.bundle.golden import Golden
-from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, Manifest, ModelInfo, model_file
+from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, WEIGHTS, Manifest, ModelInfo, model_file
 from last_edge.bundle.writer import write_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_fits, labelled_clips, plain_batch
@@ -28,6 +28,7 @@ from last_edge.export.rejection import rejection_thresholds
 from last_edge.export.session import logits_of
 from last_edge.files import check_free
 from last_edge.skeleton.clip import Units
+from last_edge.train.checkpoint import WEIGHTS as TRAINED
 from last_edge.train.checkpoint import Checkpoint, load_checkpoint
 
 USUAL_AXES: dict[Units, str] = {
@@ -53,6 +54,7 @@ def export_run(
     store: ClipStore | None = None,
     split: str = "test",
     dynamic_time: bool = False,
+    weights: bool = False,
     threads: int = 1,
     force: bool = False,
 ) -> Manifest:
@@ -60,8 +62,9 @@ def export_run(
 
     store: measures the file on its `split`, gives axes and licence and, when the run held people of it out, the least
     probability worth reporting. dynamic_time: the graph takes clips of any length and resamples them itself.
-    threads: of the measuring. Raises `GateError` when the file
-    does not compute what the model does, `UsageError` when `out` exists and not `force`.
+    weights: the bundle takes the checkpoint's float weights along, to train on from. threads: of the measuring.
+    Raises `GateError` when the file does not compute what the model does, `UsageError` when `out` exists and not
+    `force`.
     """
     check_free(out, force=force, marker="" if out.suffix == SUFFIX else MANIFEST)
     checkpoint = load_checkpoint(run)
@@ -86,7 +89,8 @@ def export_run(
     if measured is not None:
         manifest = _with_figures(manifest, checkpoint, graph, measured, threads=threads)
         manifest = dataclasses.replace(manifest, thresholds=_thresholds(checkpoint, graph, measured.store, threads))
-    files = _files(manifest, {"fp32": graph}, golden)
+    extras = {WEIGHTS: (checkpoint.path / TRAINED).read_bytes()} if weights else {}
+    files = _files(manifest, {"fp32": graph}, golden, extras)
     return write_bundle(out, manifest, files=files, force=force)
 
 
@@ -123,8 +127,8 @@ def _with_figures(
     return dataclasses.replace(manifest, metrics={"fp32": figures}, parity=(*manifest.parity, *rows))
 
 
-def _files(manifest: Manifest, graphs: dict[str, bytes], golden: Golden) -> dict[str, bytes]:
-    named = {model_file(precision): graph for precision, graph in graphs.items()}
+def _files(manifest: Manifest, graphs: dict[str, bytes], golden: Golden, extras: dict[str, bytes]) -> dict[str, bytes]:
+    named = {model_file(precision): graph for precision, graph in graphs.items()} | extras
     listed = dataclasses.replace(manifest, files=dict.fromkeys(named, ""))
     card = render_card(listed, sizes={precision: len(graph) for precision, graph in graphs.items()})
     return {**named, GOLDEN: golden.to_bytes(), CARD: card.encode()}

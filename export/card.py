@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME, Figure, Manifest
+from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME, WEIGHTS, Figure, Manifest
 
 PARITY = ("pair", "on", "n", "max_abs", "mean_abs", "agreement")
 METRICS = ("top1", "top3", "top5", "mean_class", "ece", "n", "split")
@@ -95,6 +95,7 @@ def _provenance(manifest: Manifest) -> str:
         "Trained at commit": origin.trained_commit,
         "Data": origin.data_sha256,
         "Weights": origin.checkpoint_sha256,
+        **({"Float weights": f"`{WEIGHTS}`, to train on from"} if WEIGHTS in manifest.files else {}),
         "Seeds": ", ".join(f"{name} {seed}" for name, seed in sorted(origin.seeds.items())),
         "Versions": versions,
         "Check": "`last-edge verify BUNDLE --store STORE` measures every figure above again",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, model_file
+from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, WEIGHTS, model_file
 from last_edge.bundle.reader import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_fits, labelled_clips
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from last_edge.export.quantize_bundle import Plan
 
 
-def preview_export(run: Path, out: Path, *, store: ClipStore | None, split: str, force: bool) -> dict[str, Any]:
+def preview_export(
+    run: Path, out: Path, *, store: ClipStore | None, split: str, weights: bool = False, force: bool
+) -> dict[str, Any]:
     """The files that `export_run` would write, from what, measured on how many clips; raises as it would."""
     check_free(out, force=force)
     checkpoint = load_checkpoint(run)
     provenance_of(checkpoint)
     said: dict[str, Any] = {
         "would_write": str(out),
-        "files": [model_file("fp32"), MANIFEST, GOLDEN, CARD],
+        "files": [model_file("fp32"), *([WEIGHTS] if weights else []), MANIFEST, GOLDEN, CARD],
         "model": checkpoint.card.name,
         "checkpoint": str(checkpoint.path),
         "clips_measured": 0,

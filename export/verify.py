@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from last_edge.bundle.manifest import CARD, MANIFEST, Manifest, to_bytes
+from last_edge.bundle.manifest import CARD, MANIFEST, WEIGHTS, Manifest, to_bytes
 from last_edge.bundle.reader import Bundle, faults
 from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError, InputError, LastEdgeError
@@ -41,6 +41,8 @@ def verify_bundle(path: Path, store: ClipStore | None = None, *, threads: int = 
     if not all(check.holds for check in hashes):
         return hashes
     checks = [*hashes, *_golden(bundle), *_description(bundle), *_engines(bundle)]
+    if WEIGHTS in bundle.contents and util.find_spec("torch") is not None:
+        checks.append(_weights(bundle))
     failed = {check.name for check in checks if not check.holds}
     if store is None or failed & {f"{precision} golden" for precision in bundle.precisions}:
         return checks
@@ -98,6 +100,9 @@ def _description(bundle: Bundle) -> Iterator[Check]:
         said = metadata_of(bundle.graph(precision))
         same = said.get("model") == manifest.model.name and said.get("labels") == _labels(manifest)
         yield Check(f"{precision} metadata", same, "model and classes" if same else "names another model or classes")
+    if WEIGHTS in manifest.files:
+        same = manifest.files[WEIGHTS] == manifest.provenance.checkpoint_sha256
+        yield Check("weights", same, "those that were exported" if same else "of another checkpoint")
     if util.find_spec("torch") is not None:
         yield _parameters(manifest)
     sizes = {precision: len(bundle.graph(precision)) for precision in bundle.precisions}
@@ -119,6 +124,22 @@ def _engines(bundle: Bundle) -> Iterator[Check]:
         source = bundle.manifest.engines.get(name, {}).get("source")
         holds = name in built and not stale(bundle, name)
         yield Check(f"{name} source", holds, f"built from {source}" if holds else "built from another graph")
+
+
+def _weights(bundle: Bundle) -> Check:
+    """The float weights' own logits on the golden inputs, against the recorded ones of torch."""
+    from last_edge.export.parity import torch_logits
+    from last_edge.train.bundled import read_model
+
+    expected = bundle.golden.logits.get("torch")
+    try:
+        got = torch_logits(read_model(bundle.path), bundle.golden.points)
+    except LastEdgeError as error:
+        return Check("torch golden", False, error.what)
+    if expected is None or expected.shape != got.shape:
+        return Check("torch golden", False, "no golden logits recorded")
+    gap, allowed = float(np.abs(expected - got).max()), tolerance("fp32", expected)
+    return Check("torch golden", gap <= allowed, f"max |Δ| {gap:.3g}, allowed {allowed:.3g}")
 
 
 def _labels(manifest: Manifest) -> str:

@@ -25,6 +25,7 @@ Targets = Annotated[
     list[str] | None,
     typer.Option("--target", help="Also what tensorrt, tensorrt-rtx or litert takes; repeatable. Checked here."),
 ]
+Weights = Annotated[bool, typer.Option("--weights", help="Also the float weights, for a training to start from.")]
 Split = Annotated[str, typer.Option("--split", help="Split to measure on.")]
 
 
@@ -34,6 +35,7 @@ def export(
     store: MeasureOn = None,
     split: Split = "test",
     dynamic_time: DynamicTime = False,
+    weights: Weights = False,
     plain: Plain = False,
     target: Targets = None,
     threads: options.Threads = 1,
@@ -60,11 +62,13 @@ def export(
         return
     opened, targets = _open(store), known_targets(target or [])
     if dry_run:
-        planned = preview_export(run, out, store=opened, split=split, force=force)
+        planned = preview_export(run, out, store=opened, split=split, weights=weights, force=force)
         emit({**planned, **({"targets": targets} if targets else {})}, as_json=json)
         return
     _torch_threads(threads)
-    manifest = export_run(run, out, store=opened, split=split, threads=threads, dynamic_time=dynamic_time, force=force)
+    manifest = export_run(
+        run, out, store=opened, split=split, threads=threads, dynamic_time=dynamic_time, weights=weights, force=force
+    )
     if not targets:
         _show(manifest, out, json=json)
         return

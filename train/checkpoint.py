@@ -159,11 +159,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def load_weights(model: LandmarkModel, path: Path) -> None:
     """Load safetensors into the model; `InputError` names what does not fit."""
-    tensors = read_tensors(path)
+    fit_weights(model, read_tensors(path), where=path)
+
+
+def fit_weights(model: LandmarkModel, tensors: dict[str, Tensor], *, where: Path) -> None:
+    """Put tensors into the model; `InputError` names what does not fit."""
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        raise InputError("weights do not fit the model", where=path, got=str(error)[:400]) from error
+        raise InputError("weights do not fit the model", where=where, got=str(error)[:400]) from error
 
 
 def read_trainer(folder: Path) -> dict[str, Any]:

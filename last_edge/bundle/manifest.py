@@ -15,6 +15,7 @@ from last_edge.inputs.spec import InputSpec
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 CARD = "card.md"
+WEIGHTS = "weights.safetensors"
 INPUT_NAME = "landmarks"
 OUTPUT_NAME = "logits"
 LARGEST_MANIFEST = 16 * 2**20
