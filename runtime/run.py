@@ -19,7 +19,9 @@ from last_edge.runtime.recognise import RecogniseOptions
 from last_edge.runtime.results import Event
 from last_edge.runtime.session import Session
 from last_edge.runtime.sources import Source, open_source
+from last_edge.runtime.sources.loop import LoopedSource
 from last_edge.runtime.summary import RunSummary
+from last_edge.skeleton import Layout
 
 Pace = Literal["fast", "real"]
 OnEvent = Callable[[Event], None]
@@ -33,7 +35,7 @@ class RunOptions:
     events: file for one JSON object a line. save: annotated video. snapshot: picture of the surest frame.
     window: show the frames. keep: folder of what its keys s and c save. limit: stop after that many of the source.
     pace: `fast` works on every frame of a file; `real` plays it at its own rate and drops what comes too fast, as a
-    live source always does.
+    live source always does. loop: play what has an end again and again.
     precision: None takes INT8 where the bundle has it. detector: None takes the one that feeds the bundle's layout.
     hand: which hand a hand detector follows. threads: of the model; None for what `bench tune` found fastest, else 1.
     backend: what runs the model. force: replace existing files.
@@ -46,6 +48,7 @@ class RunOptions:
     keep: Path = Path()
     limit: int | None = None
     pace: Pace = "fast"
+    loop: bool = False
     precision: Precision | None = None
     detector: Detector | None = None
     hand: str = "first"
@@ -75,7 +78,7 @@ def run(
             check_free(path, force=options.force)
     with ExitStack() as stack:
         model = load_model(bundle, precision=options.precision, threads=options.threads, backend=options.backend)
-        opened = stack.enter_context(open_source(source, layout=model.spec.layout))
+        opened = stack.enter_context(_opened(source, model.spec.layout, loop=options.loop))
         detector = _detector(opened, model, options)
         if detector is not None:
             stack.callback(detector.close)
@@ -89,6 +92,10 @@ def run(
         summary = session.summary(bundle)
         log.summary(summary)
     return summary
+
+
+def _opened(text: str, layout: Layout, *, loop: bool) -> Source:
+    return LoopedSource(partial(open_source, text, layout=layout)) if loop else open_source(text, layout=layout)
 
 
 def _detector(source: Source, model: DeployedModel, options: RunOptions) -> LandmarkSource | None:

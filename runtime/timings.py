@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 MOST_KEPT = 100_000
 
@@ -23,11 +23,28 @@ class StageTiming:
     n: int
 
 
+class Ring:
+    """The last 100,000 numbers, in memory that is all taken at once, so that a long run never grows by them."""
+
+    def __init__(self) -> None:
+        self._values = np.full(MOST_KEPT, np.nan, np.float32)
+        self._added = 0
+
+    def add(self, value: float) -> None:
+        """Put a number in the place of the oldest."""
+        self._values[self._added % MOST_KEPT] = value
+        self._added += 1
+
+    def values(self) -> NDArray[np.float32]:
+        """Those that are held, in no order."""
+        return self._values[: self._added]
+
+
 class Timings:
     """Milliseconds of each stage of the last 100,000 frames; each stage may run on a thread of its own."""
 
     def __init__(self, stages: tuple[str, ...]) -> None:
-        self._all: dict[str, deque[float]] = {stage: deque(maxlen=MOST_KEPT) for stage in stages}
+        self._all = {stage: Ring() for stage in stages}
 
     @contextmanager
     def measure(self, stage: str, *, into: dict[str, float]) -> Iterator[None]:
@@ -38,14 +55,14 @@ class Timings:
 
     def add(self, stage: str, milliseconds: float, *, into: dict[str, float]) -> None:
         """Record a measured time, also in a frame's own `into`."""
-        self._all[stage].append(milliseconds)
+        self._all[stage].add(milliseconds)
         into[stage] = milliseconds
 
     def summary(self) -> dict[str, StageTiming]:
         """Percentiles of every stage that was measured."""
-        return {stage: _percentiles(list(values)) for stage, values in self._all.items() if values}
+        return {stage: _percentiles(values) for stage, ring in self._all.items() if len(values := ring.values())}
 
 
-def _percentiles(values: list[float]) -> StageTiming:
+def _percentiles(values: NDArray[np.float32]) -> StageTiming:
     p50, p95, p99 = (round(float(value), 3) for value in np.percentile(values, [50, 95, 99]))
     return StageTiming(p50, p95, p99, len(values))

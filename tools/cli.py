@@ -13,10 +13,12 @@ from last_edge.tools import (
     ablate_command,
     bench_command,
     bench_train_command,
+    compose_command,
     data_commands,
     doctor,
     engine_command,
     export_commands,
+    folds_command,
     ntu_command,
     parity_command,
     pool_command,
@@ -25,6 +27,7 @@ from last_edge.tools import (
     report_command,
     runtime_commands,
     seeds_command,
+    soak_command,
     train_commands,
     tune_command,
 )
@@ -67,14 +70,16 @@ add(train_commands.train, train_commands.distill, train_commands.eval, seeds_com
 add(export_commands.export, quantize_command.quantize, parity_command.parity, export_commands.verify)
 add(engine_command.engine)
 add(runtime_commands.run, report_command.report, doctor.doctor)
-add(ablate_command.ablate)
+add(ablate_command.ablate, folds_command.folds)
 benches = typer.Typer(
     cls=DefaultGroup,
-    help="Measure exported files (bench BUNDLE) or training (bench train); find the fastest settings (bench tune).",
+    help="Measure exported files (bench BUNDLE), training (bench train), a long run's memory (bench soak); "
+    "find the fastest settings (bench tune).",
 )
 benches.command(DEFAULT, **described(bench_command.bench))(bench_command.bench)
 benches.command("train", **described(bench_train_command.train))(bench_train_command.train)
 benches.command("tune", **described(tune_command.tune))(tune_command.tune)
+benches.command("soak", **described(soak_command.soak))(soak_command.soak)
 app.add_typer(benches, name="bench")
 group(
     "pretrain",
@@ -89,7 +94,7 @@ group(
     prepare=data_commands.prepare,
     info=data_commands.info,
     synth=data_commands.synth,
-    **{"synth-ntu": ntu_command.synth_ntu, "augment-pool": pool_command.augment_pool},
+    **{"synth-ntu": ntu_command.synth_ntu, "augment-pool": pool_command.augment_pool, "compose": compose_command.compose},
 )
 models = group("models", text="", example="last-edge models --layout shrec22", fetch=runtime_commands.fetch)
 models.callback(invoke_without_command=True, no_args_is_help=False, **described(train_commands.models))(

@@ -41,6 +41,7 @@ PaceName = Annotated[
     Literal["fast", "real"],
     typer.Option("--pace", help="fast: every frame of a file, as fast as it goes. real: at its own rate, as if live."),
 ]
+Loop = Annotated[bool, typer.Option("--loop", help="Play a file, replay or store again and again, until --limit or q.")]
 Keep = Annotated[Path, typer.Option("--keep", help="Folder of what the window's keys s (picture) and c (clip) save.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many frames.")]
 Graph = Annotated[Precision | None, typer.Option("--precision", help="Default: int8 where the bundle has it.")]
@@ -87,6 +88,7 @@ def run(
     keep: Keep = Path(),
     limit: Limit = None,
     pace: PaceName = "fast",
+    loop: Loop = False,
     precision: Graph = None,
     landmarks: Detector = "auto",
     hand: WhichHand = "first",
@@ -130,6 +132,7 @@ def run(
         keep=keep,
         limit=limit,
         pace=pace,
+        loop=loop,
         precision=precision,
         detector=None if landmarks == "auto" else landmarks,
         hand=hand,

@@ -1,0 +1,77 @@
+"""The soak: a slope in MB an hour through what a process held, warming up left out, and a limit on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from last_edge.clips.writer import writing_store
+from last_edge.errors import EXIT_GATE, EXIT_USAGE
+from last_edge.skeleton import SkeletonClip, get_layout
+from last_edge.tools import cli
+from last_edge.tools.bench import soak
+from last_edge.tools.bench.soak import STATM, MemoryWatch, settle, slope
+
+HAND = get_layout("shrec22")
+linux = pytest.mark.skipif(not STATM.exists(), reason="this system does not tell what a process holds")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """One clip of a second."""
+    with writing_store(tmp_path / "store", layout=HAND, units="metres", labels=("left",)) as writer:
+        points = np.zeros((1, 30, 22, 3), np.float32)
+        writer.add(SkeletonClip.from_points(points, layout=HAND, fps=30, units="metres", label="left"))
+    return tmp_path / "store"
+
+
+def test_slope_is_that_of_a_line_and_nothing_of_a_moment() -> None:
+    line = [(second, 100 + second / 1800) for second in range(0, 1800, 2)]
+    assert slope(line) == pytest.approx(2.0)
+    wobbly = [(second, 100 + (0.4 if index % 2 else -0.4)) for index, (second, _) in enumerate(line)]
+    assert abs(slope(wobbly)) < 0.01
+    assert slope(line[:1]) == 0.0
+
+
+def test_a_third_but_never_more_than_five_minutes_counts_as_warming_up() -> None:
+    assert settle([(float(second), 0.0) for second in range(31)])[0][0] == 10
+    assert settle([(float(second), 0.0) for second in range(3601)])[0][0] == 300
+
+
+@linux
+def test_the_watch_sees_memory_that_is_taken() -> None:
+    with MemoryWatch(every_s=0.001) as watch:
+        while len(watch.samples) < 2:
+            pass
+        before, taken = len(watch.samples), np.ones(8 * 2**20)
+        while len(watch.samples) < before + 3:
+            pass
+    assert watch.samples[-1][1] - watch.samples[0][1] > 50 and taken.size
+
+
+@linux
+def test_soak_plays_past_the_end_and_keeps_the_record(
+    make_bundle, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["bench", "soak", str(make_bundle()), "--source", f"store:{store}", "--minutes", "0.05", "--json"]
+    assert cli.main([*words, "--out", str(tmp_path / "soak.json")]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record == json.loads((tmp_path / "soak.json").read_text())
+    assert record["run"]["captured"] == 90 and record["run"]["pace"] == "real" and record["run"]["clips"] == 3
+    assert record["samples"] >= 1 and len(record["mb_at"]) == 3
+    assert cli.main([*words, "--out", str(tmp_path / "soak.json")]) == EXIT_USAGE
+
+
+@linux
+def test_growth_above_the_limit_is_a_failed_gate(
+    make_bundle, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = iter(range(1, 10_000))
+    monkeypatch.setattr(soak, "resident_mb", lambda: float(next(held)))
+    monkeypatch.setattr(soak, "EVERY_S", 0.01)
+    words = ["bench", "soak", str(make_bundle()), "--source", f"store:{store}", "--minutes", "0.01"]
+    assert cli.main([*words, "--max-slope", "1"]) == EXIT_GATE
+    assert "memory grows" in capsys.readouterr().err

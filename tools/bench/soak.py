@@ -1,0 +1,109 @@
+"""A bundle on a source that never ends, in real time, and what becomes of the process's memory meanwhile."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from last_edge import records
+from last_edge.errors import MissingError
+from last_edge.runtime.model import load_model
+from last_edge.runtime.run import RunOptions, run
+from last_edge.runtime.sources import open_source
+
+STATM = Path("/proc/self/statm")
+EVERY_S = 2.0
+SETTLE_SHARE, SETTLE_MOST_S = 1 / 3, 300.0
+Sample = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SoakRecord:
+    """What a soak showed.
+
+    run: summary of the run. minutes: it lasted. settled_after: minutes that count as warming up. mb_per_hour: slope of
+    a straight line through the resident memory after them. mb_at: resident MB at the start, once settled and at the
+    end. samples: taken after settling. load: mean number of busy processes over the last minute, at start and end.
+    """
+
+    minutes: float
+    settled_after: float
+    mb_per_hour: float
+    mb_at: tuple[float, float, float]
+    samples: int
+    load: tuple[float, float]
+    run: dict[str, Any]
+    schema_version: int = 1
+
+
+class MemoryWatch:
+    """Samples (seconds, MB) of this process's resident memory, taken by a thread of its own inside a `with`."""
+
+    def __init__(self, *, every_s: float) -> None:
+        self.samples: list[Sample] = []
+        self._every_s, self._halt = every_s, threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
+
+    def __enter__(self) -> MemoryWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._halt.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        began = time.monotonic()
+        while True:
+            self.samples.append((time.monotonic() - began, resident_mb()))
+            if self._halt.wait(self._every_s):
+                return
+
+
+def soak(bundle: Path, source: str, *, minutes: float, options: RunOptions) -> SoakRecord:
+    """Play a source that has an end again and again in real time, for some minutes. Raises as `run` does."""
+    if not STATM.exists():
+        raise MissingError("this system does not tell what a process holds", where=STATM, expected="Linux")
+    model = load_model(bundle, precision=options.precision)
+    with open_source(source, layout=model.spec.layout) as opened:
+        frames = max(1, round(minutes * 60 * opened.fps))
+    del model
+    load = os.getloadavg()[0]
+    with MemoryWatch(every_s=EVERY_S) as watch:
+        summary = run(bundle, source, options=replace(options, pace="real", loop=True, limit=frames))
+    settled = settle(watch.samples)
+    return SoakRecord(
+        minutes=round(summary.seconds / 60, 2),
+        settled_after=round(settled[0][0] / 60, 2),
+        mb_per_hour=round(slope(settled), 3),
+        mb_at=(round(watch.samples[0][1], 2), round(settled[0][1], 2), round(watch.samples[-1][1], 2)),
+        samples=len(settled),
+        load=(round(load, 2), round(os.getloadavg()[0], 2)),
+        run=records.to_dict(summary),
+    )
+
+
+def resident_mb() -> float:
+    """MB of memory that this process holds now."""
+    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def settle(samples: list[Sample]) -> list[Sample]:
+    """Those after the first third, or after five minutes where that is sooner."""
+    after = min(samples[-1][0] * SETTLE_SHARE, SETTLE_MOST_S)
+    return [sample for sample in samples if sample[0] >= after]
+
+
+def slope(samples: list[Sample]) -> float:
+    """MB an hour of the least-squares line; 0 where there are less than two samples."""
+    if len(samples) < 2:
+        return 0.0
+    seconds, megabytes = np.array(samples).T
+    centred = seconds - seconds.mean()
+    return float(3600 * (centred @ megabytes) / (centred @ centred))
