@@ -18,7 +18,7 @@ from last_edge.files import sha256_of
 from last_edge.train.checkpoint import WEIGHTS, Checkpoint
 from last_edge.train.config import Recipe
 from last_edge.train.plan import Plan
-from last_edge.train.run import Views, ranges
+from last_edge.train.request import Views, ranges
 
 DEFAULT_NAME = "teacher_cache"
 

@@ -16,7 +16,7 @@ from last_edge.distill.run import check_teachers, check_weights, default_cache, 
 from last_edge.train.checkpoint import Checkpoint, load_checkpoint
 from last_edge.train.config import DistillConfig, StageLoss
 from last_edge.train.plan import Plan, make_plan
-from last_edge.train.run import Request
+from last_edge.train.request import Request
 
 
 def describe_distillation(request: Request, teachers: Sequence[Path], cache: Path | None = None) -> dict[str, Any]:

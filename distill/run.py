@@ -24,7 +24,8 @@ from last_edge.train.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
 from last_edge.train.config import Recipe
 from last_edge.train.objective import Objective
 from last_edge.train.plan import Plan, make_plan
-from last_edge.train.run import Report, Request, cross_entropy, run_training, silent
+from last_edge.train.request import Report, Request, cross_entropy, silent
+from last_edge.train.run import run_training
 
 
 def run_distillation(

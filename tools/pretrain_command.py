@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from last_edge.train.pretrain.probe import ProbeRequest
-    from last_edge.train.run import Request
+    from last_edge.train.request import Request
 
 
 def maskclr(

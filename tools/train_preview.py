@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from last_edge.train.config import Recipe
     from last_edge.train.plan import Plan
-    from last_edge.train.run import Request
+    from last_edge.train.request import Request
 
 
 def resolve_recipe(
@@ -32,7 +32,7 @@ def make_request(store: Path, out: Path, recipe: Recipe, *, device: str, threads
     import torch
 
     from last_edge.train.device import resolve_device
-    from last_edge.train.run import Request
+    from last_edge.train.request import Request
 
     if threads:
         torch.set_num_threads(threads)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,74 +14,29 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from last_edge.clips.store import ClipStore
-from last_edge.data.augment import Augment
-from last_edge.data.dataset import ClipDataset, epoch_order
 from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.files import write_text
 from last_edge.models import create_model, resolve_name
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.train import run_folder
 from last_edge.train.checkpoint import ModelCard, as_json, load_checkpoint, read_trainer
-from last_edge.train.config import AugmentConfig, Recipe
 from last_edge.train.environment import describe_environment
 from last_edge.train.evaluate import metrics_of, predict
 from last_edge.train.interrupt import StopRequest
-from last_edge.train.losses import class_weights
-from last_edge.train.objective import CrossEntropy, HelpedObjective, Objective
+from last_edge.train.objective import HelpedObjective, Objective
 from last_edge.train.plan import Plan, make_plan
 from last_edge.train.processes import Processes
 from last_edge.train.progress import Row, epochs_since_best, validation_score
 from last_edge.train.recipe import dump_recipe, identity_of
+from last_edge.train.request import MakeObjective, Report, Request, cross_entropy, silent, training_clips
+from last_edge.train.steps import Steps
 from last_edge.train.sums import NAMES
 from last_edge.train.tensorboard import TensorBoardLog
 from last_edge.train.trainer import Trainer
 from last_edge.train.trunk import Trunk, TrunkReport, read_trunk
 from last_edge.train.waiting import LoopClock
 
-Report = Callable[[Row, int], None]
-MakeObjective = Callable[[Recipe, Plan, str], Objective]
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Views:
-    """Augmentations that several runs share: `count` of each clip, drawn by `seed`."""
-
-    count: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to train and where.
-
-    extra: facts that make two runs different beyond the recipe, such as the teacher. views: fixed augmentations of each
-    clip that the epochs cycle through, drawn by their own seed; None for new ones every epoch, drawn by the recipe's.
-    test: whether the test split is looked at in the end; False where runs are compared and one is to be chosen.
-    """
-
-    recipe: Recipe
-    store: Path
-    out: Path
-    device: str = "cpu"
-    force: bool = False
-    extra: str = ""
-    views: Views | None = None
-    test: bool = True
-
-
-def cross_entropy(recipe: Recipe, plan: Plan, device: str) -> CrossEntropy:
-    """The plain objective of `last-edge train`."""
-    t, labels = recipe.training, plan.store.index.label[plan.train]
-    weights = torch.from_numpy(class_weights(labels, len(plan.store.labels)))
-    return CrossEntropy(
-        smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp, ib_weight=t.ib_loss_weight,
-        gamma=t.focal_gamma if t.loss == "focal" else 0.0, weights=weights if t.class_weights == "balanced" else None,
-    )  # fmt: skip
-
-
-def silent(row: Row, epochs: int) -> None:
-    """A report that tells nobody."""
 
 
 def run_training(
@@ -122,7 +76,7 @@ class Run:
         if self.recipe.training.patience and not len(self.plan.val):
             hint = "--set validation.fraction=0.1, or --set training.patience=0"
             raise UsageError("early stopping needs validation clips", where="training.patience", hint=hint)
-        self.batches = self._batches()
+        self.steps = Steps.plan(len(self.plan.train), self.recipe, self.processes)
         objective = make_objective(self.recipe, self.plan, request.device)
         model, self.start = self._model()
         self.contents = self._contents()
@@ -144,7 +98,11 @@ class Run:
         while not self._done():
             for points, labels in self.clock.timed(self.rest_of_epoch()):
                 self.trainer.step(points, labels)
-                if self._step() % self.batches and self.trainer.between_windows and self.processes.any(stop.wanted):
+                if (
+                    self._step() % self.steps.per_epoch
+                    and self.trainer.between_windows
+                    and self.processes.any(stop.wanted)
+                ):
                     self._save()
                     self._raise_stopped()
             self._end_epoch()
@@ -188,21 +146,11 @@ class Run:
     def _step(self) -> int:
         return self.trainer.progress.step
 
-    def _total(self) -> int:
-        return self.recipe.training.epochs * self.batches
-
-    def _batches(self) -> int:
-        """Batches an epoch; the processes take one each at a time."""
-        size, clips = self.recipe.training.batch_size * self.processes.count, len(self.plan.train)
-        if self.processes.count > 1 and clips < size:
-            raise UsageError("too few training clips for this many processes", expected=f">= {size}", got=clips)
-        return max(clips // size, 1)
-
     def _done(self) -> bool:
         """Whether the last epoch is over, or validation has not improved for longer than patience lasts."""
         patience = self.recipe.training.patience
         stale = bool(patience) and epochs_since_best(self.trainer.progress.history) >= patience
-        return self._step() >= self._total() or stale
+        return self._step() >= self.recipe.training.epochs * self.steps.per_epoch or stale
 
     def _trunk(self) -> Trunk | None:
         """What the model starts from, where the recipe names it."""
@@ -223,23 +171,24 @@ class Run:
             training=self.recipe.training,
             seed=self.recipe.seed,
             device=self.request.device,
-            per_epoch=self.batches,
+            per_epoch=self.steps.per_epoch,
             processes=self.processes,
         )
 
     def _contents(self) -> run_folder.Contents:
-        recipe = dump_recipe(self.recipe)
-        identity = "\n".join([identity_of(self.recipe), self.store.sha256, self.request.extra])
-        identity += "" if self.trunk is None else f"\ninit {self.trunk.sha256}"
-        identity += f"\nprocesses {self.processes.count}" if self.processes.count > 1 else ""
+        asked = [identity_of(self.recipe), self.store.sha256, self.request.extra]
+        asked += [] if self.trunk is None else [f"init {self.trunk.sha256}"]
+        asked += [f"processes {self.processes.count}"] if self.processes.count > 1 else []
         facts = {"device": self.request.device, "threads": torch.get_num_threads(), "seed": self.recipe.seed}
-        facts |= {"processes": self.processes.count}
-        sha256 = hashlib.sha256(identity.encode()).hexdigest()
-        environment = describe_environment(**facts)
-        texts = {} if self.start is None else {"init.json": as_json(self.start.as_dict())}
         card = self.card()
         return run_folder.Contents(
-            card, self.plan.spec, self.store.labels[: card.classes], recipe, environment, sha256, texts
+            card=card,
+            spec=self.plan.spec,
+            labels=self.store.labels[: card.classes],
+            recipe=dump_recipe(self.recipe),
+            environment=describe_environment(**facts, processes=self.processes.count),
+            identity=hashlib.sha256("\n".join(asked).encode()).hexdigest(),
+            texts={} if self.start is None else {"init.json": as_json(self.start.as_dict())},
         )
 
     def classes(self) -> int:
@@ -257,21 +206,13 @@ class Run:
             units=self.store.units,
         )
 
-    def order(self) -> list[list[int]]:
-        """This process's batches of the epoch that are still to come; the last, incomplete one is left out."""
-        epoch, done = divmod(self._step(), self.batches)
-        order = epoch_order(len(self.plan.train), seed=self.recipe.seed, epoch=epoch)
-        size, count = self.recipe.training.batch_size, self.processes.count
-        places = range(done * count + self.processes.rank, self.batches * count, count)
-        return [order[place * size : (place + 1) * size].tolist() for place in places]
-
     def rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of the running epoch that are still to come: points (N, ...) and labels (N,)."""
-        self.clips.epoch = self._step() // self.batches
+        self.clips.epoch = self._step() // self.steps.per_epoch
         self.trainer.model.train()
         for points, labels, clips in DataLoader(
             self.clips,
-            batch_sampler=self.order(),
+            batch_sampler=self.steps.left(self._step()),
             num_workers=self.recipe.training.workers,
             pin_memory=self.request.device.startswith("cuda"),
         ):
@@ -283,7 +224,7 @@ class Run:
         totals, training = self.trainer.end_epoch(), self.recipe.training
         timing = self.clock.read(training.batch_size * self.processes.count)
         row = {
-            "epoch": self._step() // self.batches,
+            "epoch": self._step() // self.steps.per_epoch,
             "lr": float(self.trainer.optimizer.param_groups[0]["lr"]),
             **self.learned(totals),
             "skipped": totals["skipped"],
@@ -324,7 +265,7 @@ class Run:
             progress.best, progress.best_score = self._name(), score
 
     def _name(self) -> str:
-        epoch, step = divmod(self._step(), self.batches)
+        epoch, step = divmod(self._step(), self.steps.per_epoch)
         return f"epoch-{epoch:04d}" + (f"-step-{step:05d}" if step else "")
 
     def _save(self) -> None:
@@ -348,15 +289,3 @@ class Run:
     def _raise_stopped(self) -> None:
         hint = "the same command to resume"
         raise InterruptedRun("stopped; a checkpoint is saved", where=self.request.out, hint=hint)
-
-
-def training_clips(plan: Plan, recipe: Recipe, views: Views | None = None) -> ClipDataset:
-    """The training clips of a plan, augmented as the recipe says."""
-    seed, count = (recipe.seed, 0) if views is None else (views.seed, views.count)
-    return ClipDataset(plan.store, plan.train, spec=plan.spec, ranges=ranges(recipe.augment), seed=seed, views=count)
-
-
-def ranges(config: AugmentConfig) -> Augment:
-    """The part of the augmentation that changes points; noise is added to the streams."""
-    names = ("rotation_deg", "tilt_deg", "scale", "shear", "crop", "warp", "mirror", "mask")
-    return Augment(**{name: getattr(config, name) for name in names})

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from last_edge.train.recipe import load_recipe
-from last_edge.train.run import Request, run_training
+from last_edge.train.request import Request
+from last_edge.train.run import run_training
 
 FAST = ("training.epochs=1", "training.batch_size=8", "input.frames=16", "validation.subjects=[1]")
 

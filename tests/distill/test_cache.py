@@ -24,7 +24,8 @@ from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.train.checkpoint import load_checkpoint
 from last_edge.train.plan import make_plan
 from last_edge.train.recipe import load_recipe
-from last_edge.train.run import Request, run_training
+from last_edge.train.request import Request
+from last_edge.train.run import run_training
 
 SETS = [
     "model.name=last_lite_nano", "training.epochs=3", "training.batch_size=8", "input.frames=16",

@@ -24,7 +24,7 @@ from last_edge.train.checkpoint import checkpoint_folder, load_checkpoint, read_
 from last_edge.train.config import AugmentConfig, DistillConfig, StageLoss
 from last_edge.train.objective import CrossEntropy
 from last_edge.train.recipe import load_recipe
-from last_edge.train.run import Request
+from last_edge.train.request import Request
 
 QUIET = AugmentConfig(noise_joint=0, noise_velocity=0, noise_bone=0)
 PLAIN = CrossEntropy(smoothing=0.0, noise=QUIET, clamp=0.0)

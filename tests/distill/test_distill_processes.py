@@ -13,7 +13,7 @@ import torch
 from last_edge.distill.run import run_distillation
 from last_edge.train.checkpoint import checkpoint_folder, read_trainer
 from last_edge.train.recipe import load_recipe
-from last_edge.train.run import Request
+from last_edge.train.request import Request
 
 ROOT = Path(__file__).parents[2]
 SETS = [

@@ -137,7 +137,7 @@ def test_a_step_is_the_trainers_and_waiting_is_the_loaders(
     trainer.optimizer.register_step_pre_hook(lambda *_: now.__setitem__(0, now[0] + 0.5))
     one._batches = slow_batches()
     before = trainer.model.state_dict()["body.head.fc.weight"].clone()
-    count = one.started.batches + 1
+    count = one.started.steps.per_epoch + 1
     assert {one.step() for _ in range(count)} == {Step(1.0, 3.5, 0.5)}
     assert trainer.progress.step == count, "a lane goes on into the next epoch"
     assert not torch.equal(before, trainer.model.state_dict()["body.head.fc.weight"])

@@ -14,7 +14,8 @@ from last_edge.tools.cli import main
 from last_edge.tools.report.seeds import seeds_table
 from last_edge.train.evaluate import evaluate_run
 from last_edge.train.recipe import load_recipe
-from last_edge.train.run import Request, run_training
+from last_edge.train.request import Request
+from last_edge.train.run import run_training
 
 SMALL = ["input.frames=8", "training.batch_size=16", "training.epochs=1", "validation.fraction=0"]
 

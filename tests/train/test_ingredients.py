@@ -22,7 +22,8 @@ from last_edge.train.objective import CrossEntropy, training_streams
 from last_edge.train.optimizer import build_optimizer
 from last_edge.train.plan import make_plan
 from last_edge.train.recipe import load_recipe
-from last_edge.train.run import Request, Run, cross_entropy, silent
+from last_edge.train.request import Request, cross_entropy, silent
+from last_edge.train.run import Run
 from last_edge.train.run_folder import claim
 
 QUIET = AugmentConfig(noise_joint=0, noise_velocity=0, noise_bone=0)
@@ -68,7 +69,7 @@ def test_every_epoch_has_an_order_of_its_own() -> None:
 def test_validation_chooses_the_checkpoint(toy_store: Path, tmp_path: Path, select: str, chosen: str) -> None:
     run = begun(toy_store, tmp_path / "run", f"validation.select={select}")
     for epoch, score in enumerate([50.0, 90.0, 70.0, 80.0], start=1):
-        run.trainer.progress.step = epoch * run.batches
+        run.trainer.progress.step = epoch * run.steps.per_epoch
         run._choose({"epoch": epoch, "val_top1": score, "val_loss": 1.0})
     assert run.trainer.progress.best == chosen
 
@@ -76,7 +77,7 @@ def test_validation_chooses_the_checkpoint(toy_store: Path, tmp_path: Path, sele
 def test_equal_scores_are_decided_by_loss(toy_store: Path, tmp_path: Path) -> None:
     run = begun(toy_store, tmp_path / "run")
     for epoch, loss in enumerate([1.0, 0.5, 0.8], start=1):
-        run.trainer.progress.step = epoch * run.batches
+        run.trainer.progress.step = epoch * run.steps.per_epoch
         run._choose({"epoch": epoch, "val_top1": 90.0, "val_loss": loss})
     assert run.trainer.progress.best == "epoch-0002"
 

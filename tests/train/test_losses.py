@@ -14,7 +14,7 @@ from last_edge.train.hyperparameters import hyperparameters
 from last_edge.train.losses import class_weights, label_loss, smoothed_cross_entropy
 from last_edge.train.plan import make_plan
 from last_edge.train.recipe import identity_of, load_recipe
-from last_edge.train.run import cross_entropy
+from last_edge.train.request import cross_entropy
 from last_edge.train.schedule import epoch_rates, learning_rate
 
 LOGITS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))

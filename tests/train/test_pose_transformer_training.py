@@ -11,7 +11,8 @@ from last_edge.errors import InterruptedRun
 from last_edge.tools.train_preview import summary
 from last_edge.train.checkpoint import load_checkpoint
 from last_edge.train.recipe import load_recipe
-from last_edge.train.run import Request, run_training
+from last_edge.train.request import Request
+from last_edge.train.run import run_training
 
 SETS = (
     "model.name=pose_transformer_small", "model.width=32", "model.layers=2", "model.heads=4", "model.hidden=64",

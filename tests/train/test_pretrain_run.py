@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from last_edge.train.interrupt import StopRequest
 from last_edge.train.plan import make_plan
 from last_edge.train.pretrain.run import PretrainRun, maskclr, pretrain_plan, run_pretraining
 from last_edge.train.recipe import load_recipe
-from last_edge.train.run import Request, Run, cross_entropy, run_training, silent
+from last_edge.train.request import Request, cross_entropy, silent
+from last_edge.train.run import Run, run_training
 
 SMALL = [
     "model.name=last_lite_nano",
@@ -110,20 +112,15 @@ def test_labels_change_nothing(toy_store: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("guide", ["random", "gradient"])
-def test_a_stopped_pretraining_resumes_to_the_same_bits(toy_store: Path, tmp_path: Path, guide: str) -> None:
+def test_a_stopped_pretraining_resumes_to_the_same_bits(
+    toy_store: Path, tmp_path: Path, stop_after: Callable[[Run, int], StopRequest], guide: str
+) -> None:
     sets = ["training.epochs=3", f"pretrain.guide={guide}", "pretrain.decoder=points", "training.ema_decay=0.9"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run_pretraining(request(toy_store, whole, *sets))
-    run, stop = PretrainRun(request(toy_store, parts, *sets), maskclr, silent), StopRequest()
-    original = run.trainer.step
-
-    def step_then_stop(points: torch.Tensor, labels: torch.Tensor) -> None:
-        original(points, labels)
-        stop.wanted = run.trainer.progress.step == 3
-
-    run.trainer.step = step_then_stop  # type: ignore[method-assign]
+    run = PretrainRun(request(toy_store, parts, *sets), maskclr, silent)
     with pytest.raises(InterruptedRun):
-        run.train(stop)
+        run.train(stop_after(run, 3))
     pointer = read_pointer(parts)
     assert pointer is not None and "step" in pointer.last
     run_pretraining(request(toy_store, parts, *sets))

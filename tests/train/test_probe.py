@@ -18,7 +18,7 @@ from last_edge.train.pretrain.linear import fit_linear, linear_hits
 from last_edge.train.pretrain.probe import probe_recipe
 from last_edge.train.pretrain.run import run_pretraining
 from last_edge.train.recipe import load_recipe
-from last_edge.train.run import Request
+from last_edge.train.request import Request
 
 SMALL = ["input.frames=16", "training.batch_size=16", "pretrain.blocks=4", "training.epochs=3"]
 FAST = ["--set", "training.epochs=2", "--set", "training.batch_size=8", "--labels", "0.25,1.0", "--seeds", "2"]

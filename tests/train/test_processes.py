@@ -20,7 +20,8 @@ from last_edge.train.checkpoint import load_checkpoint, read_pointer
 from last_edge.train.plan import make_plan
 from last_edge.train.processes import Processes
 from last_edge.train.recipe import load_recipe
-from last_edge.train.run import Request, Run, cross_entropy, run_training, silent
+from last_edge.train.request import Request, cross_entropy, silent
+from last_edge.train.run import Run, run_training
 from last_edge.train.shared_norm import SharedBatchNorm, share_statistics
 
 ROOT = Path(__file__).parents[2]
@@ -181,7 +182,7 @@ class Second(Processes):
 
 
 def clips_of(run: Run) -> list[list[int]]:
-    return [run.clips.clips[batch].tolist() for batch in run.order()]
+    return [run.clips.clips[batch].tolist() for batch in run.steps.left(run.trainer.progress.step)]
 
 
 def test_processes_share_out_the_very_clips_of_one(toy_store: Path, tmp_path: Path) -> None:

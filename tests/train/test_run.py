@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from last_edge.train.checkpoint import checkpoint_folder, load_checkpoint, read_
 from last_edge.train.interrupt import StopRequest
 from last_edge.train.plan import make_plan
 from last_edge.train.recipe import load_recipe
-from last_edge.train.run import Request, Run, cross_entropy, run_training, silent
+from last_edge.train.request import Request, cross_entropy, silent
+from last_edge.train.run import Run, run_training
 
 SMALL = [
     "input.frames=16",
@@ -37,7 +39,8 @@ DRIVER = """
 import sys, torch
 from pathlib import Path
 from last_edge.train.recipe import load_recipe
-from last_edge.train.run import Request, run_training
+from last_edge.train.request import Request
+from last_edge.train.run import run_training
 torch.set_num_threads(1)
 store, out, *sets = sys.argv[1:]
 wanted = Request(load_recipe(None, overrides=sets), Path(store), Path(out))
@@ -83,20 +86,14 @@ def test_validation_is_subject_disjoint_and_never_test(toy_store: Path) -> None:
         assert len(plan.train) + len(plan.val) + len(plan.test) == len(store)
 
 
-def test_a_stopped_run_resumes_to_the_same_bits(toy_store: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_resumes_to_the_same_bits(
+    toy_store: Path, tmp_path: Path, stop_after: Callable[[Run, int], StopRequest]
+) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run_training(request(toy_store, whole, "training.epochs=3"))
     run = Run(request(toy_store, parts, "training.epochs=3"), cross_entropy, silent)
-    stop = StopRequest()
-    original = run.trainer.step
-
-    def step_then_stop(points: torch.Tensor, labels: torch.Tensor) -> None:
-        original(points, labels)
-        stop.wanted = run.trainer.progress.step == 6
-
-    run.trainer.step = step_then_stop  # type: ignore[method-assign]
     with pytest.raises(InterruptedRun):
-        run.train(stop)
+        run.train(stop_after(run, 6))
     pointer = read_pointer(parts)
     assert pointer is not None and pointer.last == "epoch-0001-step-00002"
     run_training(request(toy_store, parts, "training.epochs=3"))

@@ -21,7 +21,8 @@ from last_edge.train.interrupt import StopRequest
 from last_edge.train.optimizer import build_optimizer, load_optimizer, resolve_fused
 from last_edge.train.processes import Processes
 from last_edge.train.recipe import identity_of, load_recipe
-from last_edge.train.run import Request, Run, cross_entropy, run_training, silent
+from last_edge.train.request import Request, cross_entropy, silent
+from last_edge.train.run import Run, run_training
 from last_edge.train.waiting import LoopClock
 
 SMALL = ["input.frames=16", "training.batch_size=8", "training.lr=0.01", "validation.subjects=[1]"]

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +30,8 @@ from last_edge.train.interrupt import StopRequest
 from last_edge.train.objective import CrossEntropy, Objective
 from last_edge.train.progress import epochs_since_best
 from last_edge.train.recipe import identity_of, load_recipe
-from last_edge.train.run import Request, Run, cross_entropy, run_training, silent
+from last_edge.train.request import Request, cross_entropy, silent
+from last_edge.train.run import Run, run_training
 from last_edge.train.trainer import Trainer
 
 QUIET = AugmentConfig(noise_joint=0, noise_velocity=0, noise_bone=0)
@@ -214,19 +216,14 @@ def test_equal_average_is_the_mean_of_epoch_ends(toy_store: Path, tmp_path: Path
     ],
 )
 @pytest.mark.parametrize("stop_at", [2, 5])
-def test_a_stopped_run_resumes_to_the_same_bits(toy_store: Path, tmp_path: Path, sets: list[str], stop_at: int) -> None:
+def test_a_stopped_run_resumes_to_the_same_bits(
+    toy_store: Path, tmp_path: Path, stop_after: Callable[[Run, int], StopRequest], sets: list[str], stop_at: int
+) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run_training(request(toy_store, whole, "training.epochs=3", *sets))
     run = Run(request(toy_store, parts, "training.epochs=3", *sets), cross_entropy, silent)
-    stop, original = StopRequest(), run.trainer.step
-
-    def step_then_stop(points: Tensor, labels: Tensor) -> None:
-        original(points, labels)
-        stop.wanted = stop.wanted or run.trainer.progress.step == stop_at
-
-    run.trainer.step = step_then_stop  # type: ignore[method-assign]
     with pytest.raises(InterruptedRun):
-        run.train(stop)
+        run.train(stop_after(run, stop_at))
     run_training(request(toy_store, parts, "training.epochs=3", *sets))
     left, right = (load_checkpoint(folder, "last").model.state_dict() for folder in (whole, parts))
     assert same(left, right)

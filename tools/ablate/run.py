@@ -23,7 +23,8 @@ from last_edge.train.plan import held_out
 from last_edge.train.pretrain.run import run_pretraining
 from last_edge.train.recipe import load_recipe
 from last_edge.train.repeat import compared_clips, hits_of, once
-from last_edge.train.run import Report, Request, run_training
+from last_edge.train.request import Report, Request
+from last_edge.train.run import run_training
 from last_edge.train.run_folder import FINAL
 
 Hits = NDArray[np.bool_]

@@ -13,7 +13,8 @@ from torch import Tensor
 from last_edge.errors import LastEdgeError, UsageError
 from last_edge.tools.bench.train_settings import PLAIN, Setting
 from last_edge.train.recipe import load_recipe
-from last_edge.train.run import Request, Run, cross_entropy, silent
+from last_edge.train.request import Request, cross_entropy, silent
+from last_edge.train.run import Run
 
 
 @dataclass(frozen=True)

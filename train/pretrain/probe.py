@@ -23,7 +23,8 @@ from last_edge.train.config import InputConfig, ModelConfig, Recipe
 from last_edge.train.plan import Plan, held_out, make_plan
 from last_edge.train.pretrain.linear import fit_linear, linear_hits, mean_features
 from last_edge.train.repeat import as_digits, compared_clips, hits_of, once
-from last_edge.train.run import Report, Request, run_training
+from last_edge.train.request import Report, Request
+from last_edge.train.run import run_training
 from last_edge.train.run_folder import FINAL
 from last_edge.train.trunk import Trunk, read_trunk
 

@@ -19,7 +19,8 @@ from last_edge.train.objective import Objective
 from last_edge.train.plan import Plan, held_out, input_spec
 from last_edge.train.pretrain.objective import MaskCLR
 from last_edge.train.progress import Row
-from last_edge.train.run import Report, Request, Run, run_training, silent
+from last_edge.train.request import Report, Request, silent
+from last_edge.train.run import Run, run_training
 from last_edge.train.trunk import trunk_of
 
 SMALLEST_HEAD = 2

@@ -1,0 +1,73 @@
+"""What a training run is asked for: recipe, store, place; its clips and its plain objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from last_edge.data.augment import Augment
+from last_edge.data.dataset import ClipDataset
+from last_edge.train.config import AugmentConfig, Recipe
+from last_edge.train.losses import class_weights
+from last_edge.train.objective import CrossEntropy, Objective
+from last_edge.train.plan import Plan
+from last_edge.train.progress import Row
+
+Report = Callable[[Row, int], None]
+MakeObjective = Callable[[Recipe, Plan, str], Objective]
+
+
+@dataclass(frozen=True)
+class Views:
+    """Augmentations that several runs share: `count` of each clip, drawn by `seed`."""
+
+    count: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to train and where.
+
+    extra: facts that make two runs different beyond the recipe, such as the teacher. views: fixed augmentations of each
+    clip that the epochs cycle through, drawn by their own seed; None for new ones every epoch, drawn by the recipe's.
+    test: whether the test split is looked at in the end; False where runs are compared and one is to be chosen.
+    """
+
+    recipe: Recipe
+    store: Path
+    out: Path
+    device: str = "cpu"
+    force: bool = False
+    extra: str = ""
+    views: Views | None = None
+    test: bool = True
+
+
+def cross_entropy(recipe: Recipe, plan: Plan, device: str) -> CrossEntropy:
+    """The plain objective of `last-edge train`."""
+    t, labels = recipe.training, plan.store.index.label[plan.train]
+    weights = torch.from_numpy(class_weights(labels, len(plan.store.labels)))
+    return CrossEntropy(
+        smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp, ib_weight=t.ib_loss_weight,
+        gamma=t.focal_gamma if t.loss == "focal" else 0.0, weights=weights if t.class_weights == "balanced" else None,
+    )  # fmt: skip
+
+
+def silent(row: Row, epochs: int) -> None:
+    """A report that tells nobody."""
+
+
+def training_clips(plan: Plan, recipe: Recipe, views: Views | None = None) -> ClipDataset:
+    """The training clips of a plan, augmented as the recipe says."""
+    seed, count = (recipe.seed, 0) if views is None else (views.seed, views.count)
+    return ClipDataset(plan.store, plan.train, spec=plan.spec, ranges=ranges(recipe.augment), seed=seed, views=count)
+
+
+def ranges(config: AugmentConfig) -> Augment:
+    """The part of the augmentation that changes points; noise is added to the streams."""
+    names = ("rotation_deg", "tilt_deg", "scale", "shear", "crop", "warp", "mirror", "mask")
+    return Augment(**{name: getattr(config, name) for name in names})

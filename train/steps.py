@@ -1,0 +1,37 @@
+"""How a run's clips fall into steps: which batch comes when, the same after an interruption."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from last_edge.data.dataset import epoch_order
+from last_edge.errors import UsageError
+from last_edge.train.config import Recipe
+from last_edge.train.processes import Processes
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Batches of `size` clips out of `clips`, dealt to the processes in turn; `per_epoch` for each process."""
+
+    clips: int
+    size: int
+    per_epoch: int
+    seed: int
+    processes: Processes
+
+    @classmethod
+    def plan(cls, clips: int, recipe: Recipe, processes: Processes) -> Steps:
+        """Steps of a recipe; `UsageError` where there are fewer clips than the processes take in one step."""
+        size = recipe.training.batch_size
+        together = size * processes.count
+        if processes.count > 1 and clips < together:
+            raise UsageError("too few training clips for this many processes", expected=f">= {together}", got=clips)
+        return cls(clips, size, max(clips // together, 1), recipe.seed, processes)
+
+    def left(self, step: int) -> list[list[int]]:
+        """This process's batches of the epoch in which `step` falls, from it on; without the last, incomplete one."""
+        epoch, done = divmod(step, self.per_epoch)
+        order, count = epoch_order(self.clips, seed=self.seed, epoch=epoch), self.processes.count
+        places = range(done * count + self.processes.rank, self.per_epoch * count, count)
+        return [order[place * self.size : (place + 1) * self.size].tolist() for place in places]
