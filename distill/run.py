@@ -29,17 +29,22 @@ from last_edge.train.run import run_training
 
 
 def run_distillation(
-    request: Request, teachers: Sequence[Path], *, cache: Path | None = None, report: Report = silent
+    request: Request,
+    teachers: Sequence[Path],
+    *,
+    cache: Path | None = None,
+    beside: Path | None = None,
+    report: Report = silent,
 ) -> dict[str, Any]:
     """Train the recipe's model with the help of `teachers` (runs or checkpoints). Returns final.json's content.
 
-    cache: where a recipe with `distill.cache: on` keeps the teachers' answers; see `ask_once`. Raises `InputError` when
-    a teacher reads another layout or names other labels than the student's store, or the cache is stale, and
-    `UsageError` when the recipe's loss map, weights or cache do not fit the teachers.
+    cache, beside: where a recipe with `distill.cache: on` keeps the teachers' answers; see `ask_once`. Raises
+    `InputError` when a teacher reads another layout or names other labels than the student's store, or the cache is
+    stale, and `UsageError` when the recipe's loss map, weights or cache do not fit the teachers.
     """
     checkpoints = [load_checkpoint(path) for path in teachers]
     check_weights(request.recipe, checkpoints)
-    cached = ask_once(request, checkpoints, cache)
+    cached = ask_once(request, checkpoints, cache, beside=beside)
 
     def make_objective(recipe: Recipe, plan: Plan, device: str) -> Objective:
         check_teachers(checkpoints, plan)
@@ -51,18 +56,24 @@ def run_distillation(
 
 
 def ask_once(
-    request: Request, teachers: Sequence[Checkpoint], cache: Path | None, *, on_view: OnView = in_silence
+    request: Request,
+    teachers: Sequence[Checkpoint],
+    cache: Path | None,
+    *,
+    beside: Path | None = None,
+    on_view: OnView = in_silence,
 ) -> Source | None:
     """The cache of a request, completed where answers are missing; None for a recipe without one.
 
-    cache: its folder, by default one of `default_cache`. on_view: see `fill_cache.fill`.
+    cache: its folder, by default that of `default_cache`, beside the run or what `beside` names. on_view: see
+    `fill_cache.fill`.
     """
     recipe = request.recipe
     if recipe.distill.cache == "off":
         return None
     plan = make_plan(ClipStore.open(request.store), recipe)
     check_teachers(teachers, plan)
-    folder = cache or default_cache(request.out, header_of(teachers, plan, recipe))
+    folder = cache or default_cache(beside or request.out, header_of(teachers, plan, recipe))
     return answers_on_disk(teachers, plan, recipe, folder=folder, device=request.device, on_view=on_view)
 
 

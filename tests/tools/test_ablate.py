@@ -129,6 +129,15 @@ def test_what_is_done_is_not_repeated_and_an_interruption_is_continued(
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())
 
 
+def test_cells_and_seeds_share_the_answers_of_the_same_teachers(ablate: Ablate, tmp_path: Path, finished: Path) -> None:
+    sets = [*PLAN["set"], "distill.cache=on", "distill.cache_views=1"]
+    use = ("--use", f"teacher={finished / 'preparations/teacher'}")
+    code, table, _ = ablate("--cell", "kd", "--cell", "kd_tau2", *use, set=sets)
+    assert code == 0 and all(row["top1"] for row in table["rows"])
+    caches = [path for path in (tmp_path / "out").glob("**/teacher_cache/*") if path.is_dir()]
+    assert len(caches) == 1 and caches[0].parent.parent == tmp_path / "out"
+
+
 def test_another_plan_in_the_same_place_is_refused(ablate: Ablate, finished: Path) -> None:
     code, _, stderr = ablate("--cell", "alone", "--set", "training.epochs=3", out=finished)
     assert code == 2 and "other settings" in stderr

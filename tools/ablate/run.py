@@ -143,7 +143,8 @@ def _run(ablation: Ablation, cell: Cell, out: Path, seed: int | None, report: Re
         return run_pretraining(request, report=report)
     if cell.command == "train":
         return run_training(request, report=report)
-    return run_distillation(request, [ablation.place(name) for name in cell.teachers], report=report)
+    teachers = [ablation.place(name) for name in cell.teachers]
+    return run_distillation(request, teachers, beside=ablation.out / "cells", report=report)
 
 
 def check_used(ablation: Ablation) -> None:
