@@ -20,6 +20,9 @@ def seeds(
     merge_at: Annotated[
         str, typer.Option("--merge-at", help="Also score classes whose names agree before the last such text, as ', '.")
     ] = "",
+    paired: Annotated[
+        bool, typer.Option("--paired", help="Compare each row with the first, clip by clip and seed by seed.")
+    ] = False,
     threads: options.Threads = 1,
     out: Annotated[Path | None, typer.Option("--out", help="Also write the table here, as Markdown.")] = None,
     json: options.Json = False,
@@ -40,7 +43,7 @@ def seeds(
         check_free(out, force=force)
     torch.set_num_threads(max(threads, 1))
     opened = ClipStore.open(store)
-    rows = seeds_table(runs, opened, split=split, merge_at=merge_at)
+    rows = seeds_table(runs, opened, split=split, merge_at=merge_at, paired=paired)
     names = {"top1": f"{len(opened.labels)} classes"}
     if merge_at:
         names["merged"] = f"{rows[0]['merged_classes']} merged"
@@ -55,11 +58,18 @@ def _columns(rows: list[dict[str, Any]], names: dict[str, str]) -> dict[str, lis
     for key, title in names.items():
         columns[f"{title}, mean ± sd"] = [_mean(row[key], row[f"{key}_sd"]) for row in rows]
         columns[f"{title}, each"] = [", ".join(f"{value:.2f}" for value in row[f"{key}_each"]) for row in rows]
+        if f"{key}_difference" in rows[0]:
+            columns[f"{title}, above the first row"] = [_difference(row[f"{key}_difference"]) for row in rows]
     return columns | {"runs": [row["runs"] for row in rows]}
 
 
 def _mean(value: float, deviation: float | None) -> str:
     return f"{value:.2f}" if deviation is None else f"{value:.2f} ± {deviation:.2f}"
+
+
+def _difference(found: dict[str, Any] | None) -> str:
+    """Points and their 95 % interval."""
+    return "" if found is None else f"{found['points']:+.2f} ({found['low']:+.2f} to {found['high']:+.2f})"
 
 
 def _write(out: Path, table: str, *, split: str, clips: int, sha256: str) -> None:

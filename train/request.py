@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from last_edge.train.losses import class_weights
 from last_edge.train.objective import CrossEntropy, Objective
 from last_edge.train.plan import Plan
 from last_edge.train.progress import Row
+from last_edge.train.second_input import FeatureCrossEntropy, open_second_input, reads_features
 
 Report = Callable[[Row, int], None]
 MakeObjective = Callable[[Recipe, Plan, str], Objective]
@@ -32,9 +34,10 @@ class Views:
 class Request:
     """What to train and where.
 
-    extra: facts that make two runs different beyond the recipe, such as the teacher. views: fixed augmentations of each
-    clip that the epochs cycle through, drawn by their own seed; None for new ones every epoch, drawn by the recipe's.
-    test: whether the test split is looked at in the end; False where runs are compared and one is to be chosen.
+    extra: facts that make two runs different beyond the recipe, one a line, such as each teacher. views: fixed
+    augmentations of each clip that the epochs cycle through, drawn by their own seed; None for new ones every epoch,
+    drawn by the recipe's. test: whether the test split is looked at in the end; False where runs are compared and one
+    is to be chosen.
     """
 
     recipe: Recipe
@@ -48,10 +51,13 @@ class Request:
 
 
 def cross_entropy(recipe: Recipe, plan: Plan, device: str) -> CrossEntropy:
-    """The plain objective of `last-edge train`."""
+    """The plain objective of `last-edge train`; of a model with a second input the one that brings it."""
     t, labels = recipe.training, plan.store.index.label[plan.train]
     weights = torch.from_numpy(class_weights(labels, len(plan.store.labels)))
-    return CrossEntropy(
+    kind = (
+        partial(FeatureCrossEntropy, open_second_input(recipe, plan.store)) if reads_features(recipe) else CrossEntropy
+    )
+    return kind(
         smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp, ib_weight=t.ib_loss_weight,
         gamma=t.focal_gamma if t.loss == "focal" else 0.0, weights=weights if t.class_weights == "balanced" else None,
     )  # fmt: skip

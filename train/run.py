@@ -29,6 +29,7 @@ from last_edge.train.processes import Processes
 from last_edge.train.progress import Row, epochs_since_best, validation_score
 from last_edge.train.recipe import dump_recipe, identity_of
 from last_edge.train.request import MakeObjective, Report, Request, cross_entropy, silent, training_clips
+from last_edge.train.second_input import fit_second_input
 from last_edge.train.steps import Steps
 from last_edge.train.sums import NAMES
 from last_edge.train.tensorboard import TensorBoardLog
@@ -68,9 +69,10 @@ class Run:
     def __init__(
         self, request: Request, make_objective: MakeObjective, report: Report, processes: Processes | None = None
     ) -> None:
-        self.request, self.recipe, self.report = request, request.recipe, report
+        self.request, self.report = request, report
         self.processes = processes or Processes()
         self.store = ClipStore.open(request.store)
+        self.recipe = fit_second_input(request.recipe, self.store)
         self.plan = self.make_plan()
         self.trunk = self._trunk()
         if self.recipe.training.patience and not len(self.plan.val):
@@ -128,6 +130,7 @@ class Run:
             "val_subjects": list(self.plan.val_subjects),
             "train_clips": len(self.plan.train),
             **({} if self.start is None else {"init": self.start.as_dict()}),
+            **({"beyond_recipe": self.request.extra.splitlines()} if self.request.extra else {}),
         }
 
     def measure(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from last_edge.clips.store import ClipStore
+from last_edge.distill.run import run_distillation
 from last_edge.errors import InputError
 from last_edge.tools.cli import main
 from last_edge.tools.report.seeds import seeds_table
@@ -39,6 +40,24 @@ def test_runs_that_differ_in_the_seed_alone_share_a_row(toy_store: Path, runs: d
     assert alone["seeds"] == 1 and alone["top1_sd"] is None
 
 
+def test_rows_are_paired_with_the_first_by_seed(toy_store: Path, runs: dict[str, Path]) -> None:
+    store = ClipStore.open(toy_store)
+    first, second = seeds_table([runs["one"], runs["wide"]], store, split="test", paired=True)
+    gap = evaluate_run(runs["wide"], store)["top1"] - evaluate_run(runs["one"], store)["top1"]
+    found = second["top1_difference"]
+    assert first["top1_difference"] is None and found["points"] == pytest.approx(gap, abs=0.02)
+    assert found["low"] <= found["points"] <= found["high"] and len(found["mcnemar"]) == 1
+    with pytest.raises(InputError, match="seeds cannot be paired"):
+        seeds_table([runs["one"], runs["two"], runs["wide"]], store, split="test", paired=True)
+
+
+def test_what_a_teacher_helped_is_another_row(toy_store: Path, runs: dict[str, Path], tmp_path: Path) -> None:
+    recipe = load_recipe(None, overrides=[*SMALL, "model.name=last_lite_nano", "seed=2"])
+    run_distillation(Request(recipe, toy_store, tmp_path / "student"), [runs["wide"]])
+    rows = seeds_table([runs["one"], tmp_path / "student"], ClipStore.open(toy_store), split="test")
+    assert [row["runs"] for row in rows] == ["one", "student"]
+
+
 def test_the_same_seed_twice_is_no_spread(toy_store: Path, runs: dict[str, Path]) -> None:
     with pytest.raises(InputError, match="same seed twice"):
         seeds_table([runs["one"], runs["one"]], ClipStore.open(toy_store), split="test")
@@ -54,3 +73,5 @@ def test_the_command_prints_and_writes_the_table(
     (row,) = json.loads(capsys.readouterr().out)
     assert f"{row['top1']:.2f} ± {row['top1_sd']:.2f}" in out.read_text()
     assert main(["seeds", str(runs["one"]), "--store", str(toy_store), "--out", str(out)]) == 2
+    both = [str(runs["one"]), str(runs["wide"]), "--store", str(toy_store), "--out", str(out), "--paired", "--force"]
+    assert main(["seeds", *both]) == 0 and "above the first row" in out.read_text()
