@@ -16,7 +16,7 @@ from last_edge.tools.output import emit, stderr
 SHOWN = 5
 
 if TYPE_CHECKING:
-    from last_edge.data.prepare import Prepared
+    from last_edge.data.prepare import Exchange, Prepared
 
 
 def prepare(
@@ -39,6 +39,11 @@ def prepare(
         Path | None, typer.Option(help="pose: CSV of file,label,subject,split,camera,setup, or nslt_*.json.")
     ] = None,
     leave_out: Annotated[str | None, typer.Option(help="Subjects that test, comma between; all others train.")] = None,
+    subjects: Annotated[str | None, typer.Option(help="Only these people's clips, comma between.")] = None,
+    exchange: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SUBJECT:LABEL:LABEL", help="Labels that somebody has the wrong way round; repeatable."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first clips.")] = None,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -61,8 +66,9 @@ def prepare(
     options = {key: value for key, value in given.items() if value is not None}
     with progress_of_clips(quiet) as progress:
         prepared = prepare_store(
-            name, source, out=out, options=options, leave_out=names_of(leave_out), limit=limit, dry_run=dry_run,
-            force=force, progress=progress,
+            name, source, out=out, options=options, leave_out=names_of(leave_out), subjects=names_of(subjects),
+            exchange=[_exchange(text) for text in exchange or ()], limit=limit, dry_run=dry_run, force=force,
+            progress=progress,
         )  # fmt: skip
     show_prepared(prepared, as_json=as_json)
 
@@ -140,6 +146,15 @@ def info(
         show_info(facts)
         show_gates(verdicts)
     require(verdicts, where=store)
+
+
+def _exchange(text: str) -> Exchange:
+    from last_edge.data.prepare import Exchange
+
+    parts = text.split(":")
+    if len(parts) != 3 or not all(parts):
+        raise UsageError("--exchange needs a subject and two labels", expected="b:thanks:iloveyou", got=text)
+    return Exchange(*parts)
 
 
 def names_of(text: str | None) -> tuple[str, ...]:

@@ -41,6 +41,15 @@ class Prepared:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """Two labels that one subject's recordings have the wrong way round."""
+
+    subject: str
+    one: str
+    other: str
+
+
 def prepare(
     name: str,
     source: Path,
@@ -48,6 +57,8 @@ def prepare(
     out: Path,
     options: dict[str, Any] | None = None,
     leave_out: Iterable[str] = (),
+    subjects: Iterable[str] = (),
+    exchange: Iterable[Exchange] = (),
     limit: int | None = None,
     dry_run: bool = False,
     force: bool = False,
@@ -56,17 +67,24 @@ def prepare(
     """Read a dataset and write it as a store.
 
     options: what the reader takes (`READERS[name].options`). leave_out: subjects that become the test split, all others
-    train. limit: only the first clips. dry_run: read everything, write nothing. Raises `UsageError`, `InputError`.
+    train. subjects: only these people's clips; empty takes all. exchange: labels that somebody's recordings have the
+    wrong way round. limit: only the first clips. dry_run: read everything, write nothing. Raises `UsageError`,
+    `InputError`.
     """
     dataset, options = get_dataset(name), dict(options or {})
     _check_options(name, dataset, options)
     check_free(out, force=force, marker=HEADER)
+    leave_out, subjects, exchange = frozenset(leave_out), frozenset(subjects), tuple(exchange)
+    clips = _mended(_of_people(dataset.read(source, **options), subjects), exchange)
+    about = _about(name, source, dataset, options, leave_out, limit)
+    about["options"] |= {"subjects": sorted(subjects)} if subjects else {}
+    about["options"] |= {"exchange": [dataclasses.asdict(item) for item in exchange]} if exchange else {}
     return store_clips(
-        _clips(dataset, source, options, frozenset(leave_out), limit),
+        _clips(clips, leave_out, limit),
         name=name,
         out=out,
         labels=dataset.labels(source, options),
-        about=_about(name, source, dataset, options, leave_out, limit),
+        about=about,
         dry_run=dry_run,
         force=force,
         progress=progress,
@@ -112,11 +130,33 @@ def _check_options(name: str, dataset: Dataset, options: dict[str, Any]) -> None
             raise UsageError(f"{name} has no option {option!r}", expected=known)
 
 
-def _clips(
-    dataset: Dataset, source: Path, options: dict[str, Any], leave_out: frozenset[str], limit: int | None
-) -> Iterator[SkeletonClip]:
+def _of_people(clips: Iterator[SkeletonClip], subjects: frozenset[str]) -> Iterator[SkeletonClip]:
+    """The clips of some people, of all where none are named; `UsageError` at the end where one of them had none."""
     met = set()
-    for clip in islice(dataset.read(source, **options), limit):
+    for clip in clips:
+        met.add(clip.subject)
+        if not subjects or clip.subject in subjects:
+            yield clip
+    if not subjects <= met:
+        raise UsageError("subjects are not in the data", expected=sorted(met), got=sorted(subjects - met))
+
+
+def _mended(clips: Iterator[SkeletonClip], exchange: tuple[Exchange, ...]) -> Iterator[SkeletonClip]:
+    """Clips with the labels of some people exchanged; `UsageError` at the end where somebody lacks one of the two."""
+    waiting = {(item.subject, label) for item in exchange for label in (item.one, item.other)}
+    other = {(item.subject, a): b for item in exchange for a, b in ((item.one, item.other), (item.other, item.one))}
+    for clip in clips:
+        waiting.discard((clip.subject, clip.label or ""))
+        label = other.get((clip.subject, clip.label or ""))
+        yield clip if label is None else dataclasses.replace(clip, label=label)
+    if waiting:
+        subject, label = min(waiting)
+        raise UsageError("nothing to exchange", expected=f"clips of {subject} with the label {label}", got="none")
+
+
+def _clips(clips: Iterator[SkeletonClip], leave_out: frozenset[str], limit: int | None) -> Iterator[SkeletonClip]:
+    met = set()
+    for clip in islice(clips, limit):
         met.add(clip.subject)
         if leave_out:
             clip = dataclasses.replace(clip, split="test" if clip.subject in leave_out else "train")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from last_edge.clips import ClipStore
-from last_edge.data.prepare import prepare
+from last_edge.data.prepare import Exchange, prepare
 from last_edge.data.registry import READERS
 from last_edge.errors import InputError, UsageError
 
@@ -46,6 +46,24 @@ def test_unknown_subject_is_not_left_out_silently(tmp_path, source):
     with pytest.raises(UsageError, match="z"):
         prepare("npz", source, out=tmp_path / "store", options=OPTIONS, leave_out=["z"])
     assert not (tmp_path / "store").exists()
+
+
+def test_only_some_people(tmp_path, source):
+    prepare("npz", source, out=tmp_path / "store", options=OPTIONS, subjects=["a", "c"], leave_out=["a"])
+    store = ClipStore.open(tmp_path / "store")
+    assert store.index.subject.tolist() == ["a", "a", "c", "c"]
+    assert store.index.split.tolist() == ["test", "test", "train", "train"]
+    with pytest.raises(UsageError, match="z"):
+        prepare("npz", source, out=tmp_path / "other", options=OPTIONS, subjects=["z"])
+
+
+def test_labels_the_wrong_way_round_are_exchanged_for_one_person(tmp_path, source):
+    prepare("npz", source, out=tmp_path / "store", options=OPTIONS, exchange=[Exchange("b", "0", "1")])
+    store = ClipStore.open(tmp_path / "store")
+    assert [store.labels[label] for label in store.index.label] == ["0", "1", "1", "0", "0", "1"]
+    assert store.about["options"]["exchange"] == [{"subject": "b", "one": "0", "other": "1"}]
+    with pytest.raises(UsageError, match="b with the label 7"):
+        prepare("npz", source, out=tmp_path / "other", options=OPTIONS, exchange=[Exchange("b", "0", "7")])
 
 
 def test_dry_run_counts_and_writes_nothing(tmp_path, source):
