@@ -24,12 +24,14 @@ from last_edge.tools import (
     pool_command,
     pretrain_command,
     quantize_command,
+    record_command,
     report_command,
     runtime_commands,
     seeds_command,
     soak_command,
     train_commands,
     tune_command,
+    web_command,
 )
 from last_edge.tools.default_group import DEFAULT, DefaultGroup
 
@@ -69,7 +71,7 @@ def group(name: str, *, text: str, example: str, **functions: Any) -> typer.Type
 add(train_commands.train, train_commands.distill, train_commands.eval, seeds_command.seeds, pretrain_command.probe)
 add(export_commands.export, quantize_command.quantize, parity_command.parity, export_commands.verify)
 add(engine_command.engine)
-add(runtime_commands.run, report_command.report, doctor.doctor)
+add(runtime_commands.run, record_command.record, web_command.web, report_command.report, doctor.doctor)
 add(ablate_command.ablate, folds_command.folds)
 benches = typer.Typer(
     cls=DefaultGroup,
@@ -94,7 +96,11 @@ group(
     prepare=data_commands.prepare,
     info=data_commands.info,
     synth=data_commands.synth,
-    **{"synth-ntu": ntu_command.synth_ntu, "augment-pool": pool_command.augment_pool, "compose": compose_command.compose},
+    **{
+        "synth-ntu": ntu_command.synth_ntu,
+        "augment-pool": pool_command.augment_pool,
+        "compose": compose_command.compose,
+    },
 )
 models = group("models", text="", example="last-edge models --layout shrec22", fetch=runtime_commands.fetch)
 models.callback(invoke_without_command=True, no_args_is_help=False, **described(train_commands.models))(

@@ -148,7 +148,7 @@ def run(
             segments=SegmentOptions(speed=motion_speed, rest_s=rest_seconds),
         ),
     )
-    on_event, on_notice = (None, None) if quiet else (_show_event, _show_notice)
+    on_event, on_notice = (None, None) if quiet else (_show_event, show_notice)
     summary = run_source(bundle, source, options=options, on_event=on_event, on_notice=on_notice)
     emit(records.to_dict(summary), as_json=json, table=lambda: _table(summary))
     if summary.lost:
@@ -162,7 +162,7 @@ def _show_event(event: Event) -> None:
     stderr().print(f"{event.end_s:8.2f} s  {event.label}  {event.probability:.0%}", highlight=False)
 
 
-def _show_notice(text: str) -> None:
+def show_notice(text: str) -> None:
     """One line on stderr for what the source or a stage has to say."""
     from last_edge.tools.output import stderr
 

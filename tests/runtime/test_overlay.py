@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from last_edge.errors import UsageError
-from last_edge.runtime.overlay import BLANK, JOINT, Overlay
+from last_edge.runtime.overlay import Overlay
 from last_edge.runtime.results import Event, Guess, Prediction
+from last_edge.runtime.skeleton_view import BLANK, JOINT
 from last_edge.runtime.snapshot import Snapshot
 from last_edge.runtime.video_writer import VideoWriter
 from last_edge.skeleton import get_layout

@@ -15,10 +15,11 @@ from last_edge.data.npz import read_npz
 from last_edge.runtime import presenter as presenting
 from last_edge.runtime.controls import ESCAPE, Controls
 from last_edge.runtime.hud import KEYS, Hud, draw_hud
-from last_edge.runtime.overlay import JOINT, Overlay
+from last_edge.runtime.overlay import Overlay
 from last_edge.runtime.presenter import HINT, Presenter
 from last_edge.runtime.results import Event
 from last_edge.runtime.run import RunOptions, run
+from last_edge.runtime.skeleton_view import JOINT
 from last_edge.runtime.sources import Frame
 from last_edge.skeleton import get_layout
 

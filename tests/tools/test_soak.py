@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from last_edge.tools import cli
 from last_edge.tools.bench import soak
 from last_edge.tools.bench.soak import STATM, MemoryWatch, settle, slope
 
-HAND = get_layout("shrec22")
+HAND, SIZE = get_layout("shrec22"), 64 * 2**20
 linux = pytest.mark.skipif(not STATM.exists(), reason="this system does not tell what a process holds")
 
 
@@ -46,10 +47,12 @@ def test_the_watch_sees_memory_that_is_taken() -> None:
     with MemoryWatch(every_s=0.001) as watch:
         while len(watch.samples) < 2:
             pass
-        before, taken = len(watch.samples), np.ones(8 * 2**20)
+        before, taken = len(watch.samples), mmap.mmap(-1, SIZE)
+        taken.write(bytes(SIZE))
         while len(watch.samples) < before + 3:
             pass
-    assert watch.samples[-1][1] - watch.samples[0][1] > 50 and taken.size
+    taken.close()
+    assert watch.samples[-1][1] - watch.samples[before - 1][1] > 50
 
 
 @linux

@@ -1,0 +1,55 @@
+"""Adding to a store: numbers and labels of what is there stay, and the old store is whole until the new one is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from last_edge.clips import ClipStore
+from last_edge.clips.append import append_clips
+from last_edge.errors import InputError
+from last_edge.skeleton import SkeletonClip, get_layout
+
+HAND = get_layout("mediapipe_hand21")
+
+
+def clip(label: str, name: str, *, layout: str = "mediapipe_hand21") -> SkeletonClip:
+    joints = get_layout(layout)
+    points = np.random.default_rng(len(name)).normal(size=(1, 6, joints.joints, 3))
+    return SkeletonClip.from_points(
+        points, layout=joints, fps=30, units="image01", label=label, subject="anna", source_id=name
+    )
+
+
+def test_known_labels_keep_their_numbers_and_clips_their_points(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    first = append_clips(path, [clip("wave", "a"), clip("clap", "bb")], about={"dataset": "mine"})
+    before = first.points(0).copy()
+    both = append_clips(path, [clip("bow", "ccc"), clip("clap", "dddd")], about={"dataset": "another"})
+    assert first.labels == ("clap", "wave") and both.labels == ("clap", "wave", "bow")
+    assert both.index.source_id.tolist() == ["a", "bb", "ccc", "dddd"]
+    assert [both.labels[number] for number in both.index.label] == ["wave", "clap", "bow", "clap"]
+    np.testing.assert_array_equal(both.points(0), before)
+    assert both.about == {"dataset": "mine"}
+    both.verify()
+
+
+def test_dropped_clips_leave_and_an_empty_store_is_never_made(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    append_clips(path, [clip("wave", "a"), clip("wave", "bb")])
+    assert append_clips(path, [clip("wave", "ccc")], drop=[0]).index.source_id.tolist() == ["bb", "ccc"]
+    with pytest.raises(InputError, match="no clips"):
+        append_clips(path, [], drop=[0, 1])
+    assert len(ClipStore.open(path)) == 2
+
+
+def test_a_clip_that_does_not_fit_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    before = append_clips(path, [clip("wave", "a")]).sha256
+    for wrong in (clip("wave", "a"), clip("wave", "bb", layout="shrec22")):
+        with pytest.raises(InputError):
+            append_clips(path, [wrong])
+    assert ClipStore.open(path).sha256 == before
+    assert [item.name for item in tmp_path.iterdir()] == ["store"]
