@@ -1,0 +1,1 @@
+"""The browser runtime: a page that recognises gestures on its own, and what serves or exports it."""

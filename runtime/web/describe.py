@@ -1,0 +1,146 @@
+"""What the page is told of a bundle: `site.json`. The page knows no class, window, threshold or joint of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from last_edge import records
+from last_edge.bundle import Bundle
+from last_edge.bundle.manifest import model_file
+from last_edge.errors import InputError, UsageError
+from last_edge.inputs import InputSpec
+from last_edge.runtime.adapt import LIMB_METRES, SIDES
+from last_edge.runtime.decoding import USUAL_THRESHOLD
+from last_edge.runtime.landmarks import GIVES, Detector, detector_for
+from last_edge.runtime.landmarks.models import get_model
+from last_edge.runtime.model import ACCEPT
+from last_edge.runtime.recognise import TOP, RecogniseOptions
+from last_edge.runtime.web.clips import Clip, pack
+from last_edge.skeleton import Layout, get_layout
+from last_edge.skeleton.clip import Units
+from last_edge.skeleton.convert import find_recipe
+
+PRECISIONS = ("fp32", "int8")
+WANTED = {"hand": "a hand", "hand_lite": "a hand", "pose": "your whole body", "holistic": "your hands and face"}
+
+
+@dataclass(frozen=True)
+class Page:
+    """site: the content of `site.json`. clips: the bytes it counts into, little-endian float32."""
+
+    site: dict[str, Any]
+    clips: bytes
+
+
+def describe(bundle: Bundle, *, clips: list[Clip], detector: Detector | None) -> Page:
+    """Everything the page needs beside the graphs. detector: of the camera; None where none feeds the bundle."""
+    manifest = bundle.manifest
+    if manifest.units not in ("image01", "metres"):
+        raise InputError("bundle in unknown units", where=bundle.path, expected="image01 or metres", got=manifest.units)
+    units = cast(Units, manifest.units)
+    spec, thresholds = manifest.input, manifest.thresholds
+    precisions = [name for name in PRECISIONS if name in bundle.precisions]
+    kept = pack(clips, bundle.golden, precisions=precisions)
+    site = {
+        "schema_version": 1,
+        "name": manifest.name,
+        "labels": manifest.labels,
+        "licence": manifest.licence,
+        "units": units,
+        "input": {
+            "frames": spec.frames,
+            "channels": spec.channels,
+            "bodies": spec.bodies,
+            "scale": spec.scale,
+            "layout": _layout(spec.layout),
+        },
+        "graphs": [
+            {
+                "precision": name,
+                "file": f"bundle/{model_file(name)}",
+                "bytes": len(bundle.graph(name)),
+                "tolerance": manifest.tolerances.get(name),
+            }
+            for name in precisions
+        ],
+        "threshold": thresholds.get(ACCEPT, USUAL_THRESHOLD),
+        "rejection": {"temperature": thresholds.get("temperature", 1.0), "energy": thresholds.get("energy")},
+        "options": {**records.to_dict(RecogniseOptions()), "top": TOP},
+        "camera": None if detector is None else _camera(detector, spec, units),
+        "clips": [
+            {**entry, "source": describe_source(clip.layout, clip.units, spec=spec, target_units=units)}
+            for clip, entry in zip(clips, kept.clips, strict=True)
+        ],
+        "golden": kept.golden,
+    }
+    return Page(site, kept.content)
+
+
+def camera_detector(spec: InputSpec, wanted: Detector | None) -> Detector | None:
+    """The detector that feeds a bundle, or the wanted one; None where the camera cannot give its points.
+
+    `UsageError` when the wanted one does not fit.
+    """
+    if wanted is not None:
+        find_source(_given(wanted, spec), spec)
+        return wanted
+    try:
+        return detector_for(spec.layout)
+    except UsageError:
+        return None
+
+
+def describe_source(layout: Layout, units: Units, *, spec: InputSpec, target_units: Units) -> dict[str, Any]:
+    """How points of a source become the bundle's, as `runtime.adapt.Adapter` does it.
+
+    recipes: by side the source joints whose mean each joint is; None where the joints are the same. limb_metres: the
+    length that the layout's limb is scaled to; None to leave sizes alone.
+    """
+    turn = units != target_units
+    sized = turn and spec.scale == "none" and target_units == "metres"
+    return {
+        "layout": _layout(layout),
+        "units": units,
+        "recipes": find_source(layout, spec),
+        "turn": turn,
+        "limb_metres": LIMB_METRES.get(spec.layout.name) if sized else None,
+    }
+
+
+def find_source(layout: Layout, spec: InputSpec) -> dict[str, Any] | None:
+    """Recipes by side, None where the joints are the same; `UsageError` where there is no conversion."""
+    if layout.names == spec.layout.names:
+        return None
+    return {side: find_recipe(layout.name, spec.layout.name, side=sides[0]) for side, sides in SIDES.items()}
+
+
+def _given(detector: Detector, spec: InputSpec) -> Layout:
+    """The layout of a detector's points; holistic gives face points where the bundle wants them."""
+    if detector == "holistic" and spec.layout.name == "mediapipe_holistic83":
+        return get_layout("mediapipe_holistic83")
+    family = "hand" if detector == "hand_lite" else detector
+    return get_layout(next(layout for layout, gives in GIVES.items() if gives == family))
+
+
+def _camera(detector: Detector, spec: InputSpec, units: Units) -> dict[str, Any]:
+    layout = _given(detector, spec)
+    return {
+        "detector": "hand" if detector == "hand_lite" else detector,
+        "file": f"landmarks/{get_model(detector).file}",
+        "wanted": WANTED[detector],
+        "face": _face(layout),
+        "source": describe_source(layout, "image01", spec=spec, target_units=units),
+    }
+
+
+def _face(layout: Layout) -> tuple[int, ...]:
+    """Points of the face mesh that follow body and hands."""
+    from last_edge.clips.pose_file import FACE_POINTS
+
+    return tuple(FACE_POINTS) if layout.name == "mediapipe_holistic83" else ()
+
+
+def _layout(layout: Layout) -> dict[str, Any]:
+    """What the page draws and measures: names, edges and the limb that gives the scale."""
+    return {"name": layout.name, "names": layout.names, "edges": layout.edges, "scale": layout.scale}

@@ -1,0 +1,108 @@
+// From a source's points to the points a bundle was trained on: the twin of runtime/adapt.py.
+import { Points } from "./points.js";
+
+const HALF_TURN = [-1, -1, 1];
+
+export class Adapter {
+  // source, input, units: of site.json. hand: "left" or "right" to take that hand of a body with two, else the one
+  // that more is seen of.
+  constructor(source, input, units, hand = "first") {
+    Object.assign(this, { source, input, units });
+    const sides = hand === "first" ? ["right", "left"] : [hand];
+    this.recipes = source.recipes && sides.map((side) => source.recipes[side]);
+    this.used = usedJoints(this.recipes, source.layout.names.length);
+  }
+
+  // Whether a frame of the source shows anything the bundle uses.
+  sees(points, frame = 0) {
+    return points.shows(frame, this.used);
+  }
+
+  // (M, T, V, C) of the source -> (M', T, V', C') of the bundle, NaN where missing.
+  convert(points) {
+    if (points.axes < this.input.channels) throw new Error("the source has too few axes");
+    const converted = this.joints(points);
+    return this.fitBodies(this.source.turn ? this.turn(converted) : converted);
+  }
+
+  joints(points) {
+    if (!this.recipes) return points;
+    const converted = this.recipes.map((recipe) => convertJoints(points, recipe));
+    return converted.reduce((best, other) => (countSeen(other) > countSeen(best) ? other : best));
+  }
+
+  // The first bodies and axes that the bundle takes; missing ones where the source has fewer bodies.
+  fitBodies(points) {
+    const { bodies, channels } = this.input;
+    if (points.bodies === bodies && points.axes === channels) return points;
+    const fitted = new Points(bodies, points.frames, points.joints, channels);
+    for (let body = 0; body < Math.min(bodies, points.bodies); body++)
+      for (let frame = 0; frame < points.frames; frame++)
+        for (let joint = 0; joint < points.joints; joint++) {
+          const from = points.at(body, frame, joint);
+          fitted.data.set(points.data.subarray(from, from + channels), fitted.at(body, frame, joint));
+        }
+    return fitted;
+  }
+
+  // Half a turn about z between the axes of a picture and those of a sensor, and an adult's size where it matters.
+  turn(points) {
+    const turned = new Points(points.bodies, points.frames, points.joints, points.axes, points.data.slice());
+    for (let index = 0; index < turned.data.length; index++) turned.data[index] *= HALF_TURN[index % points.axes];
+    if (this.source.limb_metres === null) return turned;
+    const factor = this.source.limb_metres / limbLength(turned, this.input.layout);
+    for (let index = 0; index < turned.data.length; index++) turned.data[index] *= factor;
+    return turned;
+  }
+}
+
+function usedJoints(recipes, joints) {
+  if (!recipes) return [...Array(joints).keys()];
+  return [...new Set(recipes.flat(2))].sort((one, other) => one - other);
+}
+
+// Each joint as the mean of some of the source's; missing where one of them is, or where there are none.
+function convertJoints(points, recipe) {
+  const converted = new Points(points.bodies, points.frames, recipe.length, points.axes);
+  for (let body = 0; body < points.bodies; body++)
+    for (let frame = 0; frame < points.frames; frame++)
+      recipe.forEach((joints, target) => {
+        if (joints.length === 0) return;
+        const start = converted.at(body, frame, target);
+        for (let axis = 0; axis < points.axes; axis++)
+          converted.data[start + axis] = mean(joints, (joint) => points.data[points.at(body, frame, joint) + axis]);
+      });
+  return converted;
+}
+
+function mean(items, value) {
+  let sum = 0;
+  for (const item of items) sum += value(item);
+  return sum / items.length;
+}
+
+function countSeen(points) {
+  let seen = 0;
+  for (const value of points.data) if (!Number.isNaN(value)) seen++;
+  return seen;
+}
+
+// Mean length of the layout's scale limb over the frames that show it on body 0; 1 where none does.
+export function limbLength(points, layout) {
+  if (!layout.scale) return 1;
+  let sum = 0;
+  let seen = 0;
+  for (let frame = 0; frame < points.frames; frame++) {
+    let square = 0;
+    for (let axis = 0; axis < points.axes; axis++) {
+      const [one, other] = layout.scale.map((joints) =>
+        mean(joints, (joint) => points.data[points.at(0, frame, joint) + axis]),
+      );
+      square += (one - other) ** 2;
+    }
+    if (Number.isNaN(square)) continue;
+    sum += Math.sqrt(square);
+    seen++;
+  }
+  return sum > 0 ? sum / seen : 1;
+}

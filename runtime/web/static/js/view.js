@@ -1,0 +1,100 @@
+// What the page says: state, label, likeliest classes, transcript, figures. Texts are set as text, never as HTML.
+
+const LONGEST_TRANSCRIPT = 50;
+const AVERAGE_OVER = 30;
+
+export const byId = (id) => document.getElementById(id);
+
+export class View {
+  constructor(site) {
+    this.figures = new Map();
+    byId("name").textContent = site.name;
+    byId("classes").textContent = `${site.labels.length} classes: ${site.labels.join(", ")}.`;
+    byId("licence").textContent = site.licence || "not stated";
+    document.title = `${site.name} – LAST-Edge`;
+    this.rows = Array.from({ length: Math.min(site.options.top, site.labels.length) }, () => newRow(byId("top")));
+  }
+
+  // What is going on, in a sentence that screen readers are told.
+  state(text, { bad = false } = {}) {
+    const element = byId("state");
+    if (element.textContent !== text) element.textContent = text;
+    element.classList.toggle("bad", bad);
+  }
+
+  // Over the picture; "" hides it.
+  hint(text) {
+    const element = byId("hint");
+    if (element.textContent !== text) element.textContent = text;
+    element.hidden = text === "";
+  }
+
+  // The likeliest classes, best first; null where there is nothing to predict.
+  prediction(current) {
+    this.rows.forEach((row, index) => {
+      const guess = current?.top[index];
+      row.name.textContent = guess?.label ?? "–";
+      row.meter.value = guess?.probability ?? 0;
+      row.share.textContent = guess ? percent(guess.probability) : "";
+    });
+    byId("unknown").hidden = !current || current.known;
+  }
+
+  // A recognised gesture: large, and a line of the transcript.
+  event({ label, probability, end }) {
+    byId("label").textContent = label;
+    byId("score").textContent = percent(probability);
+    const line = document.createElement("li");
+    line.textContent = `${end.toFixed(1)} s  ${label}  ${percent(probability)}`;
+    const list = byId("transcript");
+    list.prepend(line);
+    while (list.children.length > LONGEST_TRANSCRIPT) list.lastElementChild.remove();
+  }
+
+  // The large label of a new recording, before anything is recognised in it.
+  forget() {
+    byId("label").textContent = "–";
+    byId("score").textContent = "";
+    this.prediction(null);
+    this.figures.clear();
+  }
+
+  // A stage's milliseconds or another figure; shown as the median of the last.
+  figure(name, value, digits = 1) {
+    const values = this.figures.get(name) ?? [];
+    values.push(value);
+    if (values.length > AVERAGE_OVER) values.shift();
+    this.figures.set(name, values);
+    byId(name).textContent = median(values).toFixed(digits);
+  }
+
+  // What the check against the golden tensors gave.
+  check({ difference, tolerance }, precision) {
+    const known = !Number.isNaN(difference);
+    const limit = tolerance === null ? "" : ` (allowed ${tolerance})`;
+    byId("check").textContent = known ? `${difference.toExponential(1)}${limit}` : "nothing to compare with";
+    byId("badge").textContent = `${precision} · WASM`;
+    return !known || tolerance === null || difference <= tolerance;
+  }
+}
+
+function newRow(list) {
+  const line = document.createElement("li");
+  const name = document.createElement("span");
+  const meter = document.createElement("meter");
+  const share = document.createElement("span");
+  meter.max = 1;
+  meter.setAttribute("aria-hidden", "true");
+  share.className = "share";
+  line.append(name, meter, share);
+  list.append(line);
+  return { name, meter, share };
+}
+
+function percent(share) {
+  return `${Math.round(share * 100)}%`;
+}
+
+function median(values) {
+  return [...values].sort((one, other) => one - other)[Math.floor(values.length / 2)];
+}

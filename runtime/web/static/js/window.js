@@ -1,0 +1,93 @@
+// The last seconds of points, and their resampling to a model's window by time: the twin of runtime/window.py.
+import { Points, stack } from "./points.js";
+
+// (M, T', V, C) points taken at `times` seconds -> (M, frames, V, C), even in time over the seen span.
+export function fitTimes(points, times, frames) {
+  const [first, last] = seenSpan(points);
+  const step = (times[last] - times[first]) / (frames - 1 || 1);
+  const positions = Array.from({ length: frames }, (_, index) => position(times, times[first] + index * step));
+  return sampleAt(points, positions);
+}
+
+// First and last frame that show any point; all of them when none does.
+export function seenSpan(points) {
+  const joints = [...Array(points.joints).keys()];
+  let first = -1;
+  let last = -1;
+  for (let frame = 0; frame < points.frames; frame++) {
+    if (!points.shows(frame, joints)) continue;
+    if (first < 0) first = frame;
+    last = frame;
+  }
+  return first < 0 ? [0, points.frames - 1] : [first, last];
+}
+
+// The fractional frame at a moment, between 0 and the last.
+function position(times, moment) {
+  const last = times.length - 1;
+  if (moment <= times[0]) return 0;
+  if (moment >= times[last]) return last;
+  let after = times.findIndex((time) => time > moment);
+  return after - 1 + (moment - times[after - 1]) / (times[after] - times[after - 1]);
+}
+
+// Points at fractional frames. Where one of the two neighbours is missing the nearer frame's point is taken.
+function sampleAt(points, positions) {
+  const { bodies, joints, axes, frames } = points;
+  const sampled = new Points(bodies, positions.length, joints, axes);
+  positions.forEach((place, index) => {
+    const before = Math.floor(place);
+    const after = Math.min(before + 1, frames - 1);
+    const weight = Math.fround(place - before);
+    for (let body = 0; body < bodies; body++)
+      for (let joint = 0; joint < joints; joint++) {
+        const missing = points.isMissing(body, before, joint) || points.isMissing(body, after, joint);
+        const share = missing ? Number(weight >= 0.5) : weight;
+        blend(sampled, sampled.at(body, index, joint), points, {
+          one: points.at(body, before, joint),
+          other: points.at(body, after, joint),
+          share,
+        });
+      }
+  });
+  return sampled;
+}
+
+function blend(target, start, points, { one, other, share }) {
+  for (let axis = 0; axis < points.axes; axis++) {
+    const [from, to] = [points.data[one + axis], points.data[other + axis]];
+    target.data[start + axis] = share === 0 ? from : share === 1 ? to : from * (1 - share) + to * share;
+  }
+}
+
+// Points of the last `seconds`; forgets all once nothing was seen for `gap` seconds.
+export class SlidingWindow {
+  constructor(seconds, gap) {
+    Object.assign(this, { seconds, gap });
+    this.clear();
+    this.lastSeen = -Infinity;
+  }
+
+  // Add one frame's points; `seen` says whether they show anything of use; times must rise.
+  push(points, time, seen) {
+    if (seen) this.lastSeen = time;
+    else if (time - this.lastSeen > this.gap) return this.clear();
+    this.rows.push({ points, time, seen });
+    while (time - this.rows[0].time > this.seconds) this.rows.shift();
+  }
+
+  clear() {
+    this.rows = [];
+  }
+
+  // Number of frames that show any point, and the time between the first and the last of them.
+  get seen() {
+    const moments = this.rows.filter((row) => row.seen).map((row) => row.time);
+    return { frames: moments.length, seconds: moments.length ? moments.at(-1) - moments[0] : 0 };
+  }
+
+  // Points (M, T', V, C) and their times.
+  contents() {
+    return { points: stack(this.rows.map((row) => row.points)), times: this.rows.map((row) => row.time) };
+  }
+}
