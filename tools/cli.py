@@ -19,6 +19,7 @@ from last_edge.tools import (
     engine_command,
     export_commands,
     folds_command,
+    nslt_command,
     ntu_command,
     parity_command,
     pool_command,
@@ -98,6 +99,7 @@ group(
     synth=data_commands.synth,
     **{
         "synth-ntu": ntu_command.synth_ntu,
+        "synth-nslt": nslt_command.synth_nslt,
         "augment-pool": pool_command.augment_pool,
         "compose": compose_command.compose,
     },

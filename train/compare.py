@@ -40,18 +40,21 @@ def paired_difference(one: Hits, other: Hits, *, draws: int = DRAWS, seed: int =
     The interval is the paired bootstrap's over clips (Efron and Tibshirani 1993, percentile), a clip's difference being
     its mean over the seeds: it tells what other clips would have shown, not what further seeds would.
     """
-    if one.shape != other.shape or one.ndim != 2 or not one.size:
-        raise InputError("answers cannot be paired", expected=one.shape, got=other.shape)
+    _check_pair(one, other)
     by_clip = 100.0 * (one.astype(np.float64) - other).mean(axis=0)
-    random = np.random.default_rng(seed)
-    chunks = [min(CHUNK, draws - done) for done in range(0, draws, CHUNK)]
-    means = np.concatenate([by_clip[random.integers(0, len(by_clip), (n, len(by_clip)))].mean(1) for n in chunks])
-    edge = 50.0 * (1 - CONFIDENCE)
-    low, high = np.percentile(means, [edge, 100 - edge])
-    return Paired(
-        round(float(by_clip.mean()), 2), round(float(low), 2), round(float(high), 2),
-        tuple(round(mcnemar(a, b), 4) for a, b in zip(one, other, strict=True)),
-    )  # fmt: skip
+    each = tuple(round(mcnemar(a, b), 4) for a, b in zip(one, other, strict=True))
+    return _bootstrapped(by_clip, draws, seed, each)
+
+
+def by_class(hits: Hits, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Right answers (seeds, clips) -> shares (seeds, K) of right answers in each class that has a clip."""
+    return np.stack([hits[:, labels == label].mean(axis=1) for label in np.unique(labels)], axis=1)
+
+
+def class_difference(one: Hits, other: Hits, labels: NDArray[np.int64], *, draws: int = DRAWS, seed: int = 0) -> Paired:
+    """As `paired_difference`, of the mean over classes: the interval is the bootstrap's over classes."""
+    _check_pair(one, other)
+    return _bootstrapped(100.0 * (by_class(one, labels) - by_class(other, labels)).mean(axis=0), draws, seed, ())
 
 
 def mcnemar(one: Hits, other: Hits) -> float:
@@ -60,6 +63,21 @@ def mcnemar(one: Hits, other: Hits) -> float:
     total, fewer = wins + losses, min(wins, losses)
     tail = sum(math.comb(total, k) for k in range(fewer + 1))
     return float(min(1.0, 2 * tail / 2**total))
+
+
+def _check_pair(one: Hits, other: Hits) -> None:
+    if one.shape != other.shape or one.ndim != 2 or not one.size:
+        raise InputError("answers cannot be paired", expected=one.shape, got=other.shape)
+
+
+def _bootstrapped(values: NDArray[np.float64], draws: int, seed: int, each: tuple[float, ...]) -> Paired:
+    """The mean of differences in points, and the percentile bootstrap's interval over them."""
+    random = np.random.default_rng(seed)
+    chunks = [min(CHUNK, draws - done) for done in range(0, draws, CHUNK)]
+    means = np.concatenate([values[random.integers(0, len(values), (n, len(values)))].mean(1) for n in chunks])
+    edge = 50.0 * (1 - CONFIDENCE)
+    low, high = np.percentile(means, [edge, 100 - edge])
+    return Paired(round(float(values.mean()), 2), round(float(low), 2), round(float(high), 2), each)
 
 
 @dataclass(frozen=True)
@@ -73,8 +91,8 @@ class Spread:
     seeds: int
 
 
-def spread(hits: Hits) -> Spread:
-    """Of right answers (seeds, clips)."""
+def spread(hits: Hits | NDArray[np.float64]) -> Spread:
+    """Of right answers (seeds, clips), or of the shares of them in each class (seeds, K)."""
     top1 = 100.0 * hits.mean(axis=1)
     std = float(top1.std(ddof=1)) if len(top1) > 1 else 0.0
     values = (float(top1.mean()), std, float(top1.min()), float(top1.max()))

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_fits, labelled_clips, plain_batch
+from last_edge.inputs.features import inputs_of
 from last_edge.inputs.spec import InputSpec
+from last_edge.models.landmark_model import LandmarkModel
 from last_edge.train.checkpoint import Which, load_checkpoint
 from last_edge.train.metrics import metrics_of
 
@@ -29,9 +31,14 @@ def predict(
     training = model.training
     model.eval()
     batches = [clips[start : start + BATCH] for start in range(0, len(clips), BATCH)]
-    parts = [model(torch.from_numpy(plain_batch(store, batch, spec)).to(device)).float().cpu() for batch in batches]
+    features = model.features if isinstance(model, LandmarkModel) else None
+    parts = [_logits(model, plain_batch(store, batch, spec, features), device) for batch in batches]
     model.train(training)
     return np.asarray(torch.cat(parts).numpy())
+
+
+def _logits(model: nn.Module, batch: NDArray[Any], device: str) -> Tensor:
+    return model(*(torch.from_numpy(part).to(device) for part in inputs_of(batch).values())).float().cpu()  # type: ignore[no-any-return]
 
 
 def evaluate_run(

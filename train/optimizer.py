@@ -12,7 +12,7 @@ from last_edge.errors import UsageError
 from last_edge.train.config import TrainingConfig
 
 NORMS = (_BatchNorm, nn.LayerNorm)
-FREE_SCALARS = ("alpha", "edge", "pool_gate", "A_learned", "stream_weights", "cls", "positions")
+FREE_SCALARS = ("alpha", "edge", "pool_gate", "A_learned", "stream_weights", "cls", "positions", "table")
 FUSED_ON = ("cpu", "cuda")
 
 

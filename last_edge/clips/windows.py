@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.clips.features import features_for
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
+from last_edge.inputs.features import FeatureInput, packed
 from last_edge.inputs.spec import InputSpec
-from last_edge.inputs.transforms import Points, fit_window
+from last_edge.inputs.transforms import fit_window
 
 
-def plain_batch(store: ClipStore, clips: NDArray[np.int64], spec: InputSpec) -> Points:
-    """(N, *spec.shape) windows of some clips, not augmented."""
+def plain_batch(
+    store: ClipStore, clips: NDArray[np.int64], spec: InputSpec, features: FeatureInput | None = None
+) -> NDArray[Any]:
+    """(N, *spec.shape) windows of some clips, not augmented; with features (N,) records of both (see `packed`)."""
     windows = np.stack([fit_window(store.points(int(clip))[: spec.bodies], spec.frames) for clip in clips])
-    return windows[:, 0] if spec.bodies == 1 else windows
+    points = windows[:, 0] if spec.bodies == 1 else windows
+    if features is None:
+        return points
+    return packed(points, features_for(store, features).windows(clips, features.frames), features)
 
 
 def labelled_clips(store: ClipStore, split: str) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from last_edge import records
+from last_edge.clips.features import FOLDER as FEATURES
 from last_edge.clips.header import CONFIDENCE, FRAMES, HEADER, INDEX, StoredFile, about_sha256, content_sha256
 from last_edge.clips.index import write_index
 from last_edge.clips.store import ClipStore
@@ -21,7 +22,7 @@ from last_edge.files import writing_folder
 def leave_out(store: ClipStore, out: Path, *, subjects: Iterable[str], force: bool = False) -> ClipStore:
     """Write `store` to `out` with `subjects` as its test split and everybody else as its training split.
 
-    Points and confidences are linked where the file system can, else copied. The result is what
+    Points, confidences and features are linked where the file system can, else copied. The result is what
     `data prepare --leave-out` makes of the same recordings. `UsageError` names unknown subjects.
     """
     chosen, known = sorted(subjects), set(store.index.subject.astype(str).tolist())
@@ -34,6 +35,8 @@ def leave_out(store: ClipStore, out: Path, *, subjects: Iterable[str], force: bo
     with writing_folder(out, marker=HEADER, force=force) as folder:
         for name in (FRAMES, CONFIDENCE):
             _link(store.path / name, folder / name)
+        for file in (item for item in (store.path / FEATURES).rglob("*") if item.is_file()):
+            _link(file, folder / file.relative_to(store.path))
         write_index(index, folder / INDEX)
         files = {**store.header.files, INDEX: StoredFile.of(folder / INDEX)}
         identity = content_sha256(files, index, layout=store.layout, units=store.units, labels=store.labels)
@@ -45,6 +48,7 @@ def leave_out(store: ClipStore, out: Path, *, subjects: Iterable[str], force: bo
 
 
 def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
     except OSError:

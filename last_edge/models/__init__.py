@@ -1,6 +1,8 @@
 """Models by name: `create_model("last_e_nano", spec=spec, classes=14)`."""
 
-from last_edge.models import last_e, last_lite, last_v2, pose_transformer
+from last_edge.models import hybrid_nslt, last_e, last_lite, last_v2, pose_transformer
 from last_edge.models.registry import create_model, model_names, resolve_name
 
-__all__ = ["create_model", "last_e", "last_lite", "last_v2", "model_names", "pose_transformer", "resolve_name"]
+__all__ = [
+    "create_model", "hybrid_nslt", "last_e", "last_lite", "last_v2", "model_names", "pose_transformer", "resolve_name",
+]  # fmt: skip

@@ -59,7 +59,6 @@ def count(module: nn.Module) -> int:
 
 def gflops(model: LandmarkModel) -> float:
     """Billions of floating-point operations of one clip, counted by torch."""
-    points = torch.zeros(1, *model.spec.shape, device=next(model.parameters()).device)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        model.eval()(points)
+        model.eval()(*model.example())
     return float(round(counter.get_total_flops() / 1e9, 4))

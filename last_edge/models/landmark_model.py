@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
+from last_edge.inputs.features import FeatureInput
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.body import Body
 from last_edge.models.front import LandmarkFront
 
 
 class LandmarkModel(nn.Module):
-    """Points (N, T, V, C) or (N, M, T, V, C), NaN where missing -> logits (N, K). `body` decides which bodies count."""
+    """Points (N, T, V, C) or (N, M, T, V, C), NaN where missing -> logits (N, K). `body` decides which bodies count.
+
+    features: the second input of a model that has one; its calls then take a batch of it as their second argument.
+    """
+
+    features: FeatureInput | None = None
 
     def __init__(self, spec: InputSpec, body: nn.Module) -> None:
         super().__init__()
@@ -29,6 +36,12 @@ class LandmarkModel(nn.Module):
     def from_streams(self, streams: Tensor) -> Tensor:
         """Streams (N, [M,] S*C, T, V) -> logits (N, K). A body whose streams are all 0 is absent; keep it so."""
         return self.body(streams)  # type: ignore[no-any-return]
+
+    def example(self, clips: int = 1) -> tuple[Tensor, ...]:
+        """Zeros in the shape of every input, where the weights are."""
+        device = next(self.parameters()).device
+        shapes = [self.spec.shape, *([] if self.features is None else [self.features.shape])]
+        return tuple(torch.zeros(clips, *shape, device=device) for shape in shapes)
 
     def stage_widths(self) -> tuple[int, ...]:
         """Channels of the feature map after each stage; empty for a body that shows no stages."""

@@ -103,6 +103,8 @@ def test_differences_are_paired_by_seed_and_clip(finished: Path) -> None:
     got, expected = rows["kd"]["difference"], paired_difference(hits["kd"], hits["alone"])
     assert (got["points"], got["low"], got["high"]) == (expected.points, expected.low, expected.high)
     assert len(got["mcnemar"]) == 2
+    assert rows["alone"]["class_difference"] is None and rows["kd"]["class_difference"]["mcnemar"] == []
+    assert f"{rows['kd']['mean_class']['mean']:.2f} ±" in (finished / "ablation.md").read_text()
 
 
 def test_what_is_done_is_not_repeated_and_an_interruption_is_continued(

@@ -14,7 +14,7 @@ from last_edge.tools.ablate.plan import effective
 from last_edge.tools.ablate.run import Ablation, Hits, answers, clips_of, is_done
 from last_edge.tools.output import markdown
 from last_edge.train.checkpoint import as_json
-from last_edge.train.compare import paired_difference, spread
+from last_edge.train.compare import by_class, class_difference, paired_difference, spread
 from last_edge.train.environment import describe_environment
 from last_edge.train.repeat import as_digits
 from last_edge.train.run_folder import FINAL
@@ -88,7 +88,8 @@ def to_markdown(table: Table) -> str:
         "",
         markdown(columns(table)),
         f"{about}; seeds {seeds}. The spread is the standard deviation over seeds. The difference is to "
-        f"`{table['baseline']}`, paired by seed and clip, with the bootstrap's 95% interval over clips.",
+        f"`{table['baseline']}`, paired by seed and clip, with the bootstrap's 95% interval over clips; that of the "
+        "mean over classes with the one over classes.",
         "",
         *(f"- {name}: {_described(what)}" for name, what in table["preparations"].items()),
         f"- store sha256 {table['store_sha256']}, commit {table['environment']['commit']}",
@@ -110,7 +111,9 @@ def columns(table: Table) -> dict[str, list[str]]:
         "cell": [row["name"] for row in rows],
         "top-1 %": [_spread(row) for row in rows],
         "each seed": [_each(row) for row in rows],
-        "difference": [_difference(row) for row in rows],
+        "difference": [_difference(row["difference"]) for row in rows],
+        "mean over classes %": [_spread(row, "mean_class") for row in rows],
+        "its difference": [_difference(row["class_difference"]) for row in rows],
         "parameters": [f"{row['params']:,}" if row["params"] else "" for row in rows],
         "settings": [" ".join(row["settings"]) for row in rows],
     }
@@ -128,7 +131,10 @@ def _row(known: Answers, name: str, base: Hits | None) -> Table:
     ablation, hits = known.ablation, known.of(name)
     cell, first = ablation.plan.all_cells()[name], ablation.folder(name, ablation.seeds[0])
     final = records.read_json(first / FINAL) if is_done(first) else {}
-    paired = None if hits is None or base is None or name == ablation.plan.baseline else paired_difference(hits, base)
+    compared = None if hits is None or base is None or name == ablation.plan.baseline else (hits, base)
+    paired = None if compared is None else paired_difference(*compared)
+    labels = ablation.opened.index.label[clips_of(ablation, known.split)]
+    classes = None if compared is None else class_difference(*compared, labels)
     return {
         "name": name,
         "command": cell.command,
@@ -139,6 +145,8 @@ def _row(known: Answers, name: str, base: Hits | None) -> Table:
         "settings": list(effective(cell.set)),
         "top1": None if hits is None else dataclasses.asdict(spread(hits)),
         "difference": None if paired is None else records.to_dict(paired),
+        "mean_class": None if hits is None else dataclasses.asdict(spread(by_class(hits, labels))),
+        "class_difference": None if classes is None else records.to_dict(classes),
         "hits": None if hits is None else [as_digits(row) for row in hits],
     }
 
@@ -158,9 +166,9 @@ def _described(what: Table) -> str:
     return f"{what['model']}, {what['params']:,} parameters{top1} ({what['run']})"
 
 
-def _spread(row: Table) -> str:
-    top1 = row["top1"]
-    return "not run yet" if top1 is None else f"{top1['mean']:.2f} ± {top1['std']:.2f}"
+def _spread(row: Table, name: str = "top1") -> str:
+    found = row[name]
+    return "not run yet" if found is None else f"{found['mean']:.2f} ± {found['std']:.2f}"
 
 
 def _each(row: Table) -> str:
@@ -168,6 +176,5 @@ def _each(row: Table) -> str:
     return ", ".join(f"{100 * one.count('1') / len(one):.2f}" for one in hits)
 
 
-def _difference(row: Table) -> str:
-    paired = row["difference"]
+def _difference(paired: Table | None) -> str:
     return "" if paired is None else f"{paired['points']:+.2f} ({paired['low']:+.2f} to {paired['high']:+.2f})"
