@@ -14,6 +14,7 @@ from last_edge.tools import (
     bench_command,
     bench_train_command,
     compose_command,
+    convert_command,
     data_commands,
     doctor,
     engine_command,
@@ -102,6 +103,7 @@ group(
         "synth-nslt": nslt_command.synth_nslt,
         "augment-pool": pool_command.augment_pool,
         "compose": compose_command.compose,
+        "convert": convert_command.convert,
     },
 )
 models = group("models", text="", example="last-edge models --layout shrec22", fetch=runtime_commands.fetch)

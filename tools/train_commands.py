@@ -9,6 +9,7 @@ import typer
 
 from last_edge.errors import UsageError
 from last_edge.tools import options, stream_command, train_flags
+from last_edge.tools.finetune import finish_bundle
 from last_edge.tools.output import emit, epoch_progress, make_table, view_progress
 from last_edge.tools.train_preview import make_request, preview, quoted, readable, resolve_recipe, summary
 
@@ -23,6 +24,7 @@ def train(
     model: options.ModelName = None,
     recipe: options.RecipeName = None,
     init: options.Init = None,
+    finetune: train_flags.Finetune = None,
     set_: options.Set = None,
     more: train_flags.More = None,
     dataset: train_flags.Dataset = None,
@@ -58,6 +60,8 @@ def train(
     same command resumes an interrupted run. The test split is looked at once, at the end. Several processes:
     torchrun --nproc_per_node=2 -m last_edge.tools.cli train ...
 
+    With --finetune a bundle's weights learn the store's own classes, and OUT/bundle is the result, quantised.
+
     Example: last-edge train --model last_e_nano --store runs/shrec14/store --out runs/shrec14/teacher --recipe shrec17
     """
     values: dict[str, object] = {
@@ -71,7 +75,7 @@ def train(
     typed = train_flags.Flags(
         values, recipe, (*(set_ or ()), *(more or ())), store, out, dataset, split_type, data_root, env, amp
     )
-    choice = train_flags.choose(typed)
+    choice = train_flags.choose(typed.on_bundle(finetune))
     train_flags.check_store(choice.store, None if store else dataset)
     request = make_request(choice.store, choice.out, choice.recipe, device=device, threads=threads, force=force)
     if dry_run:
@@ -83,7 +87,9 @@ def train(
     with epoch_progress("train", quiet=quiet or json or not is_first()) as report:
         final = run_training(request, report=report)
     if is_first():
-        emit(final if json else summary(final, choice.out), as_json=json)
+        made = {} if finetune is None else finish_bundle(choice.out, choice.store, base=finetune,
+                                                         limits=choice.recipe.quantize)  # fmt: skip
+        emit((final if json else summary(final, choice.out)) | made, as_json=json)
 
 
 def distill(

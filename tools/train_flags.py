@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +31,12 @@ DataRoot = Annotated[
 Env = Annotated[
     str | None,
     typer.Option("--env", help="local, kaggle, gcp, lambda or a100; default: kaggle in /kaggle, else local."),
+]
+Finetune = Annotated[
+    Path | None,
+    typer.Option(
+        "--finetune", help="Start from this bundle's weights (`export --weights`) and make a bundle of the result."
+    ),
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="training.epochs")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", "--batch_size", help="training.batch_size")]
@@ -69,7 +75,9 @@ More = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Fur
 
 @dataclass(frozen=True)
 class Flags:
-    """What was typed; None where nothing was. values: recipe keys and what their flags say."""
+    """What was typed; None where nothing was. values: recipe keys and what their flags say. base: recipe keys and what
+    the bundle says that --finetune names; every flag wins over it.
+    """
 
     values: dict[str, object]
     recipe: str | None = None
@@ -81,6 +89,17 @@ class Flags:
     data_root: Path | None = None
     env: str | None = None
     amp: bool | None = None
+    base: dict[str, object] = field(default_factory=dict)
+
+    def on_bundle(self, bundle: Path | None) -> Flags:
+        """With what `--finetune` says; `UsageError` without a store."""
+        from last_edge.train.finetune import RECIPE, finetune_values
+
+        if bundle is None:
+            return self
+        if self.store is None:
+            raise UsageError("--finetune needs the clips to learn", expected="--store", hint="last-edge record STORE")
+        return replace(self, recipe=self.recipe or RECIPE, base=finetune_values(bundle, self.store))
 
 
 @dataclass(frozen=True)
@@ -109,7 +128,7 @@ def _recipe(flags: Flags, profile: Profile) -> Recipe:
     from last_edge.train.recipe import load_recipe, set_values
 
     amp = None if flags.amp is None else (profile.amp if flags.amp else "off")
-    typed = [*set_values([*flags.values.items(), ("training.amp", amp)]), *flags.sets]
+    typed = [*set_values([*flags.base.items(), *flags.values.items(), ("training.amp", amp)]), *flags.sets]
     optimizer = load_recipe(flags.recipe, overrides=typed).training.optimizer
     return load_recipe(flags.recipe, overrides=[*profile.overrides(optimizer), *typed])
 

@@ -10,10 +10,15 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from last_edge.bundle.archive import SUFFIX
+from last_edge.bundle.manifest import MANIFEST
+from last_edge.bundle.manifest import WEIGHTS as BUNDLED
+from last_edge.bundle.reader import Bundle
 from last_edge.errors import InputError
 from last_edge.files import sha256_of
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.train.bundled import read_bundled
 from last_edge.train.checkpoint import WEIGHTS, checkpoint_folder, read_card, read_pointer, read_tensors
 
 HEAD = "body.head."
@@ -44,7 +49,7 @@ class TrunkReport:
 
 @dataclass(frozen=True)
 class Trunk:
-    """The trunk of a finished run or of a checkpoint, on the CPU."""
+    """The trunk of a finished run, of a checkpoint or of a bundle, on the CPU."""
 
     path: Path
     folder: Path
@@ -67,26 +72,44 @@ class Trunk:
 
 
 def read_trunk(path: Path, *, model: str, spec: InputSpec) -> Trunk:
-    """The best checkpoint's trunk of a run, or that of a checkpoint folder, for a model of this name and input.
+    """The best checkpoint's trunk of a run, that of a checkpoint folder or of a bundle with float weights, for a model
+    of this name and input.
 
     `InputError` for an unfinished run, for another model, and where layout, axes, streams or normalisation differ;
     window, bodies and classes may.
     """
+    name, own, trunk = _from_bundle(path) if _is_bundle(path) else _from_run(path)
+    if name != model:
+        raise InputError("the trunk is of another model", where=path, expected=model, got=name)
+    for field in ALIKE:
+        expected, got = getattr(spec, field), getattr(own, field)
+        if expected != got:
+            hint = f"--set input.{field}=... to make both alike" if field in ("streams", "centre", "scale") else None
+            what, shown = f"the trunk reads another input: {field}", (_short(expected), _short(got))
+            raise InputError(what, where=path, expected=shown[0], got=shown[1], hint=hint)
+    return trunk
+
+
+def _is_bundle(path: Path) -> bool:
+    return path.suffix == SUFFIX or (path / MANIFEST).is_file()
+
+
+def _from_bundle(path: Path) -> tuple[str, InputSpec, Trunk]:
+    """Model, input and trunk of a bundle's float weights."""
+    bundled = read_bundled(path)
+    weights = Bundle.open(path).manifest.files[BUNDLED]
+    return bundled.card.name, bundled.spec, Trunk(path, path, weights, trunk_of(bundled.model.state_dict()))
+
+
+def _from_run(path: Path) -> tuple[str, InputSpec, Trunk]:
+    """Model, input and trunk of a finished run's best checkpoint, or of a checkpoint folder."""
     pointer = read_pointer(path) if path.is_dir() else None
     if pointer is not None and not pointer.finished:
         raise InputError("this run is not finished", where=path, hint="the command that started it, to resume")
     folder = checkpoint_folder(path)
     card, own = read_card(folder)
-    if card.name != model:
-        raise InputError("the trunk is of another model", where=path, expected=model, got=card.name)
-    for name in ALIKE:
-        expected, got = getattr(spec, name), getattr(own, name)
-        if expected != got:
-            hint = f"--set input.{name}=... to make both alike" if name in ("streams", "centre", "scale") else None
-            what, shown = f"the trunk reads another input: {name}", (_short(expected), _short(got))
-            raise InputError(what, where=path, expected=shown[0], got=shown[1], hint=hint)
     tensors = trunk_of(read_tensors(folder / WEIGHTS))
-    return Trunk(path, folder, sha256_of(folder / WEIGHTS), tensors)
+    return card.name, own, Trunk(path, folder, sha256_of(folder / WEIGHTS), tensors)
 
 
 def trunk_of(tensors: dict[str, Value]) -> dict[str, Value]:

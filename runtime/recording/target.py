@@ -54,10 +54,13 @@ class Target:
         """Whether (M, V, C) source points of one frame show anything that clips keep."""
         return self._adapter.sees(points) if self._adapter else shows_any(points)
 
+    def points(self, points: Points) -> Points:
+        """(M, T, V, C) of the source -> (M', T, V', C') of the store."""
+        return self._adapter(points) if self._adapter else points
+
     def clip(self, take: Take, **about: Any) -> SkeletonClip:
         """A take as a clip, even in time."""
-        points = take.evenly()
-        made = self._adapter(points) if self._adapter else points
+        made = self.points(take.evenly())
         return SkeletonClip.from_points(made, layout=self.layout, fps=take.fps, units=self.units, **about)
 
 

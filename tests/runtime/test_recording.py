@@ -9,19 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from last_edge.bundle import Bundle
 from last_edge.clips import ClipStore
+from last_edge.clips.append import append_clips
 from last_edge.data.find import find_data
 from last_edge.errors import InputError, MissingError, UsageError
+from last_edge.runtime.adapt import Adapter
 from last_edge.runtime.pipeline import Pipeline
 from last_edge.runtime.recording import run as recording
 from last_edge.runtime.recording import session as sessions
+from last_edge.runtime.recording.convert import convert_store
 from last_edge.runtime.recording.journal import Journal
 from last_edge.runtime.recording.options import RecordOptions
 from last_edge.runtime.recording.rescue import rescue
 from last_edge.runtime.recording.run import record
 from last_edge.runtime.recording.takes import LONGEST, Take, TakeCutter
 from last_edge.runtime.sources import Frame, Source
-from last_edge.skeleton import get_layout
+from last_edge.skeleton import SkeletonClip, get_layout
 
 HAND = get_layout("mediapipe_hand21")
 POINTS = np.zeros((1, 21, 3), np.float32)
@@ -257,3 +261,30 @@ def test_clips_for_a_bundle_are_in_its_joints_axes_and_size(make_bundle: Callabl
     with pytest.raises(UsageError, match="the store holds other points") as caught:
         record(tmp_path / "store", source, options=RecordOptions(("talk",)))
     assert "--bundle" in (caught.value.hint or "")
+
+
+def test_a_store_is_converted_as_a_recording_would_be(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
+    bundle = make_bundle(layout="shrec22", units="metres")
+    random = np.random.default_rng(0)
+    shown = random.normal(size=(1, 12, 21, 3)).astype(np.float32)
+    clips = [
+        SkeletonClip.from_points(
+            points, layout=HAND, fps=30, units="image01", label=label, subject="anna", split="test", source_id=label
+        )
+        for label, points in (("wave", shown), ("nothing", np.full_like(shown, np.nan)))
+    ]
+    append_clips(tmp_path / "hands", clips, about={"licence": "mine", "axes": "as the camera"})
+    made = convert_store(tmp_path / "hands", tmp_path / "out", bundle=bundle)
+    store = ClipStore.open(tmp_path / "out")
+    assert (made.clips, made.left_out, made.layout, made.units) == (1, ("nothing",), "shrec22", "metres")
+    assert store.about["licence"] == "mine" and "y up" in store.about["axes"]
+    clip = store.clip(0)
+    assert (clip.label, clip.subject, clip.split, clip.source_id) == ("wave", "anna", "test", "wave")
+    adapter = Adapter(HAND, "image01", spec=Bundle.open(bundle).manifest.input, target_units="metres")
+    np.testing.assert_array_equal(clip.coords, adapter(shown))
+    with pytest.raises(UsageError, match="will not overwrite"):
+        convert_store(tmp_path / "hands", tmp_path / "out", bundle=bundle)
+    append_clips(tmp_path / "none", clips[1:])
+    with pytest.raises(InputError, match="no clip shows anything"):
+        convert_store(tmp_path / "none", tmp_path / "empty", bundle=bundle)
+    assert not (tmp_path / "empty").exists()
