@@ -41,7 +41,7 @@ INSTALLED := .venv/.installed
 again = $(if $(wildcard $(1)),--force)
 
 .PHONY: help setup doctor data teacher students distill export quantize parity engine verify bench run report demo webcam \
-        test test-slow lint type format clean
+        web test test-slow lint type format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -124,6 +124,9 @@ demo: ## The whole pipeline on embedded data, in a few minutes, set-up included
 
 webcam: $(RUN)/bundle/model.int8.onnx ## Recognise in front of the camera
 	$(CLI) run $(<D) --source cam:0 --window
+
+web: $(RUN)/bundle/model.int8.onnx ## Recognise in the browser, on this machine alone
+	$(CLI) web $(<D)
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest -m "not slow"

@@ -10,6 +10,8 @@ import typer
 from last_edge.tools.options import DryRun, Force, Json, Quiet, Verbose
 
 if TYPE_CHECKING:
+    from last_edge.bundle import Bundle as Opened
+    from last_edge.runtime.web.clips import Clip
     from last_edge.runtime.web.packages import NpmPackage
     from last_edge.runtime.web.site import Site
 
@@ -21,9 +23,10 @@ Open = Annotated[bool, typer.Option("--open/--no-open", help="Open the page in t
 Export = Annotated[Path | None, typer.Option("--export", help="Write a static site to this folder; serve nothing.")]
 Detector = Annotated[Landmarks, typer.Option("--landmarks", help="Detector; auto takes what the bundle needs.")]
 Clips = Annotated[
-    Path | None, typer.Option("--clips", help="Store of `data synth` whose clips the page plays too, without a camera.")
+    Path | None,
+    typer.Option("--clips", help="Store of `data synth` whose clips the page plays. Default: signs made for it."),
 ]
-Count = Annotated[int, typer.Option("--clip-count", min=1, help="Most clips of --clips.")]
+Count = Annotated[int, typer.Option("--clip-count", min=0, help="Most such clips; the bundle's test skeletons stay.")]
 
 
 def web(
@@ -33,7 +36,7 @@ def web(
     export: Export = None,
     landmarks: Detector = "auto",
     clips: Clips = None,
-    clip_count: Count = 12,
+    clip_count: Count = 6,
     dry_run: DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -50,23 +53,35 @@ def web(
     from last_edge.bundle import Bundle as Opened
     from last_edge.files import check_free
     from last_edge.runtime.web.export import export_site
-    from last_edge.runtime.web.site import SITE, SiteOptions, make_site, missing_packages
+    from last_edge.runtime.web.site import SITE, make_site, missing_packages
     from last_edge.tools.output import emit
 
-    options = SiteOptions(None if landmarks == "auto" else landmarks, clips, clip_count)
+    detector = None if landmarks == "auto" else landmarks
     if export is not None:
         check_free(export, force=force, marker=SITE)
     opened = Opened.open(bundle)
     if dry_run:
-        missing = [f"{package.name}@{package.version}" for package in missing_packages(opened, options)]
+        missing = [f"{package.name}@{package.version}" for package in missing_packages(opened, landmarks=detector)]
         emit({"bundle": str(bundle), "fetch": missing, "export": export and str(export)}, as_json=json)
         return
-    site = make_site(opened, options, on_fetch=None if quiet else _tell)
+    played = _clips(opened, clips, clip_count)
+    site = make_site(opened, landmarks=detector, clips=played, on_fetch=None if quiet else _tell)
     if export is not None:
         export_site(site, export, force=force)
         emit({**_described(site), "export": str(export)}, as_json=json)
         return
     _serve(site, port=port, open_page=open_page, json=json, quiet=quiet)
+
+
+def _clips(bundle: Opened, store: Path | None, count: int) -> list[Clip]:
+    """Made clips of a store, or made for the page."""
+    from last_edge.runtime.web.clips import store_clips
+    from last_edge.tools.web_clips import made_signs
+
+    manifest = bundle.manifest
+    if store is not None:
+        return store_clips(store, manifest.labels, count=count)
+    return made_signs(manifest.input, manifest.labels, count=count) if count else []
 
 
 def _serve(site: Site, *, port: int, open_page: bool, json: bool, quiet: bool) -> None:

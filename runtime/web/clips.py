@@ -1,11 +1,12 @@
 """Landmark clips that the page plays without a camera, and the golden tensors it checks itself with.
 
-Only made recordings are packed: a bundle's golden tensors, and clips of a store that `data synth` made. Recordings of
-people stay where they are, since an exported page may be published.
+Only made recordings are packed: a bundle's golden tensors, and signs that `data synth` makes. Recordings of people stay
+where they are, since an exported page may be published.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.errors import UsageError
 from last_edge.runtime.window import Points
 from last_edge.skeleton import Layout
-from last_edge.skeleton.clip import Units
+from last_edge.skeleton.clip import SkeletonClip, Units
 
 FPS = 30.0
 MADE = "synth"
@@ -64,7 +65,8 @@ def store_clips(path: Path, labels: tuple[str, ...], *, count: int) -> list[Clip
     if store.about.get("dataset") != MADE:
         raise UsageError("only made clips go into the page", where=path, expected="a store of `last-edge data synth`",
                          got=store.about.get("title") or store.about.get("dataset"))  # fmt: skip
-    return [_of_store(store, number, labels) for number in _chosen(store, count)]
+    chosen = [store.clip(number) for number in _chosen(store, count)]
+    return [from_skeleton(clip, labels, signer=f"signer {clip.subject}") for clip in chosen]
 
 
 def _chosen(store: ClipStore, count: int) -> list[int]:
@@ -80,14 +82,14 @@ def _chosen(store: ClipStore, count: int) -> list[int]:
     return [number for _, _, number in sorted(order)[:count]]
 
 
-def _of_store(store: ClipStore, number: int, labels: tuple[str, ...]) -> Clip:
-    clip = store.clip(number)
+def from_skeleton(clip: SkeletonClip, labels: tuple[str, ...], *, signer: str) -> Clip:
+    """A recorded or made clip; its class counts only where the bundle has it."""
     label = clip.label if clip.label in labels else ""
-    name = f"{clip.label or 'a sign'}, signer {clip.subject}"
-    return Clip(name, label or "", store.points(number), clip.fps, clip.layout, clip.units)
+    name = f"{clip.label or 'a sign'}, {signer}"
+    return Clip(name, label or "", clip.coords, clip.fps, clip.layout, clip.units)
 
 
-def pack(clips: list[Clip], golden: Golden, *, precisions: list[str]) -> Packed:
+def pack(clips: Sequence[Clip], golden: Golden, *, precisions: list[str]) -> Packed:
     """Clips, and the golden points and logits of some precisions, one after the other."""
     packer = _Packer()
     entries = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -33,7 +34,7 @@ class Page:
     clips: bytes
 
 
-def describe(bundle: Bundle, *, clips: list[Clip], detector: Detector | None) -> Page:
+def describe(bundle: Bundle, *, clips: Sequence[Clip], detector: Detector | None) -> Page:
     """Everything the page needs beside the graphs. detector: of the camera; None where none feeds the bundle."""
     manifest = bundle.manifest
     if manifest.units not in ("image01", "metres"):

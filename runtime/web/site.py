@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import cast
 
 from last_edge.bundle import Bundle
 from last_edge.runtime.landmarks import Detector
 from last_edge.runtime.landmarks.models import get_model, model_path
-from last_edge.runtime.web.clips import golden_clips, store_clips
+from last_edge.runtime.web.clips import Clip, golden_clips
 from last_edge.runtime.web.describe import camera_detector, describe
 from last_edge.runtime.web.packages import (
     MARKER,
@@ -30,17 +29,6 @@ INDEX = "index.html"
 SITE = "site.json"
 PLACES = {ONNX_RUNTIME: "lib/ort", MEDIAPIPE: "lib/mediapipe"}
 OnFetch = Callable[[NpmPackage], None]
-
-
-@dataclass(frozen=True)
-class SiteOptions:
-    """landmarks: detector of the camera; None takes what the bundle needs. clips: store of made signs to play besides
-    the bundle's own, and at most `count` of them.
-    """
-
-    landmarks: Detector | None = None
-    clips: Path | None = None
-    count: int = 12
 
 
 @dataclass(frozen=True)
@@ -64,22 +52,27 @@ def packages_for(detector: Detector | None) -> tuple[NpmPackage, ...]:
     return (ONNX_RUNTIME,) if detector is None else (ONNX_RUNTIME, MEDIAPIPE)
 
 
-def missing_packages(bundle: Bundle, options: SiteOptions) -> list[NpmPackage]:
+def missing_packages(bundle: Bundle, *, landmarks: Detector | None = None) -> list[NpmPackage]:
     """What `make_site` would have to download."""
-    detector = camera_detector(bundle.manifest.input, options.landmarks)
+    detector = camera_detector(bundle.manifest.input, landmarks)
     return [package for package in packages_for(detector) if not is_cached(package)]
 
 
-def make_site(bundle: Bundle, options: SiteOptions, *, on_fetch: OnFetch | None = None) -> Site:
+def make_site(
+    bundle: Bundle,
+    *,
+    landmarks: Detector | None = None,
+    clips: Sequence[Clip] = (),
+    on_fetch: OnFetch | None = None,
+) -> Site:
     """Gather every file; packages that the cache lacks are fetched, each after a call of `on_fetch`.
 
+    landmarks: detector of the camera; None takes what the bundle needs. clips: to play besides the golden skeletons.
     Raises `UsageError`, `InputError`, and `MissingError` when a package or the landmark model cannot be had.
     """
     manifest = bundle.manifest
-    detector = camera_detector(manifest.input, options.landmarks)
-    clips = golden_clips(bundle, cast(Units, manifest.units))
-    if options.clips is not None:
-        clips = store_clips(options.clips, manifest.labels, count=options.count) + clips
+    detector = camera_detector(manifest.input, landmarks)
+    clips = [*clips, *golden_clips(bundle, cast(Units, manifest.units))]
     page = describe(bundle, clips=clips, detector=detector)
     model = None if detector is None else model_path(detector)
     files = {

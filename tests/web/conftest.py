@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from last_edge.bundle import Bundle
+from last_edge.runtime.cache import cache_folder
 from last_edge.runtime.landmarks.models import MODELS
 from last_edge.runtime.web import site as sites
 from last_edge.runtime.web.packages import PACKAGES, NpmPackage, is_cached
 from last_edge.runtime.web.server import SiteServer, serving
-from last_edge.runtime.web.site import Site, SiteOptions, make_site
+from last_edge.runtime.web.site import Site, make_site
 
+PATIENCE_MS = 120_000
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -70,10 +72,25 @@ def chromium() -> Iterator[Callable[..., Any]]:
             browser.close()
 
 
-def real_site(path: Path, **options: Any) -> Site:
+def real_site(path: Path) -> Site:
     """The site of a bundle with the real packages; skipped without its landmark model."""
     bundle = Bundle.open(path)
     detector = sites.camera_detector(bundle.manifest.input, None)
-    if detector is not None and not (sites.model_path.__globals__["cache_folder"]() / MODELS[detector].file).is_file():
+    if detector is not None and not (cache_folder() / MODELS[detector].file).is_file():
         pytest.skip(f"needs `last-edge models fetch {detector}`")
-    return make_site(bundle, SiteOptions(**options))
+    return make_site(bundle)
+
+
+@contextmanager
+def opened(browser: Any, url: str, **context: Any) -> Iterator[Any]:
+    """A page of its own, ready; an uncaught error or a file that did not come fails the test at the end."""
+    faults: list[str] = []
+    own = browser.new_context(**context)
+    page = own.new_page()
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("requestfailed", lambda request: faults.append(request.url) if request.url.startswith(url) else None)
+    page.goto(url)
+    page.locator("#app:not([aria-busy])").wait_for(timeout=PATIENCE_MS)
+    yield page
+    own.close()
+    assert faults == []

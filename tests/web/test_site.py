@@ -11,13 +11,17 @@ import pytest
 
 from last_edge.bundle import Bundle
 from last_edge.clips.writer import writing_store
+from last_edge.data.synth import SynthOptions, gloss_names
 from last_edge.errors import UsageError
+from last_edge.inputs import InputSpec
 from last_edge.runtime.decoding import DecodingOptions
 from last_edge.runtime.recognise import RecogniseOptions
+from last_edge.runtime.web.clips import store_clips
 from last_edge.runtime.web.export import export_site
 from last_edge.runtime.web.headers import policy_of
-from last_edge.runtime.web.site import INDEX, Site, SiteOptions, make_site, static_files
+from last_edge.runtime.web.site import INDEX, Site, make_site, static_files
 from last_edge.skeleton import SkeletonClip, get_layout
+from last_edge.tools.web_clips import made_signs
 from tests.conftest import TINY_LABELS, MakeBundle
 
 pytestmark = pytest.mark.usefixtures("offline")
@@ -25,7 +29,7 @@ HAND = get_layout("mediapipe_hand21")
 
 
 def site_of(path: Path, **options: Any) -> tuple[Site, dict[str, Any]]:
-    site = make_site(Bundle.open(path), SiteOptions(**options))
+    site = make_site(Bundle.open(path), **options)
     return site, json.loads(site.files["site.json"])
 
 
@@ -92,16 +96,27 @@ def test_golden_tensors_are_where_the_page_looks(make_bundle: MakeBundle) -> Non
 
 
 def test_made_clips_of_every_class_go_in(make_bundle: MakeBundle, tmp_path: Path) -> None:
-    site, page = site_of(make_bundle(), clips=hand_store(tmp_path / "made", dataset="synth"), count=3)
+    site, page = site_of(
+        make_bundle(), clips=store_clips(hand_store(tmp_path / "made", dataset="synth"), TINY_LABELS, count=3)
+    )
     first = page["clips"][:3]
     assert site.clips == 4 and [clip["label"] for clip in first] == ["left", "", "left"]
     assert first[0]["name"] == "left, signer 1" and first[0]["fps"] == 25
     assert first[0]["points"]["shape"] == [1, 14, 21, 3]
 
 
-def test_recordings_of_people_stay_out(make_bundle: MakeBundle, tmp_path: Path) -> None:
+def test_made_signs_are_of_the_classes_that_a_bundle_knows() -> None:
+    known = gloss_names(SynthOptions(glosses=8))
+    spec = InputSpec(get_layout("shrec22"))
+    clips = made_signs(spec, known, count=3)
+    assert [clip.label in known for clip in clips] == [True] * 3 and clips[0].label
+    assert [clip.label for clip in made_signs(spec, TINY_LABELS, count=2)] == ["", ""]
+    assert made_signs(InputSpec(get_layout("kinect20")), TINY_LABELS, count=2) == []
+
+
+def test_recordings_of_people_stay_out(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="only made clips"):
-        site_of(make_bundle(), clips=hand_store(tmp_path / "people", dataset="shrec17"))
+        store_clips(hand_store(tmp_path / "people", dataset="shrec17"), TINY_LABELS, count=3)
 
 
 def test_export_writes_every_file_and_replaces_only_its_own(make_bundle: MakeBundle, tmp_path: Path) -> None:
@@ -141,7 +156,7 @@ def test_every_file_that_the_page_names_is_there(make_bundle: MakeBundle) -> Non
     import posixpath
     import re
 
-    files = make_site(Bundle.open(make_bundle()), SiteOptions()).files
+    files = make_site(Bundle.open(make_bundle())).files
     for name in files:
         if name.endswith((".html", ".js")) and not name.startswith("lib/"):
             text = files[name].decode()

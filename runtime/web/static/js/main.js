@@ -1,5 +1,6 @@
 // The page: one source at a time (camera or clip), the model, and what the reader sets.
 import { Adapter } from "./adapter.js";
+import { measure } from "./bench.js";
 import { Camera } from "./camera.js";
 import { ClipPlayer, loadClips } from "./clips.js";
 import { Drawing } from "./drawing.js";
@@ -22,7 +23,7 @@ class App {
     await this.useModel(byId("precision").value);
     this.listen();
     byId("app").removeAttribute("aria-busy");
-    for (const name of ["camera", "play"]) byId(name).disabled = false;
+    for (const name of ["camera", "play", "measure"]) byId(name).disabled = false;
     if (!this.site.camera) {
       byId("camera").disabled = true;
       byId("camera-note").hidden = false;
@@ -42,6 +43,7 @@ class App {
   listen() {
     byId("camera").addEventListener("click", () => this.toggle("camera", () => this.playCamera()));
     byId("play").addEventListener("click", () => this.toggle("play", () => this.playClip()));
+    byId("measure").addEventListener("click", () => this.measure());
     byId("precision").addEventListener("change", ({ target }) => this.useModel(target.value));
     byId("threshold").addEventListener("input", ({ target }) => this.useThreshold(Number(target.value)));
     byId("reject").addEventListener("change", ({ target }) => {
@@ -70,6 +72,17 @@ class App {
     await before?.close();
     if (!right) return this.view.state("This browser computes something else than the model was shipped with.", { bad: true });
     if (!this.playing) this.view.state("Ready.");
+  }
+
+  // Time every file of the bundle; nothing else runs meanwhile.
+  async measure() {
+    this.end("Measuring…");
+    byId("measure").disabled = true;
+    const found = await measure(this.site, this.golden);
+    const words = found.map(({ precision, milliseconds }) => `${precision} ${milliseconds.toFixed(2)} ms`);
+    byId("measured").textContent = words.join(", ");
+    this.view.state(`An inference takes ${words.join(", ")}.`);
+    byId("measure").disabled = false;
   }
 
   toggle(name, play) {

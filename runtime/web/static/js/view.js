@@ -1,5 +1,7 @@
 // What the page says: state, label, likeliest classes, transcript, figures. Texts are set as text, never as HTML.
 
+import { median } from "./bench.js";
+
 const LONGEST_TRANSCRIPT = 50;
 const AVERAGE_OVER = 30;
 
@@ -93,8 +95,4 @@ function newRow(list) {
 
 function percent(share) {
   return `${Math.round(share * 100)}%`;
-}
-
-function median(values) {
-  return [...values].sort((one, other) => one - other)[Math.floor(values.length / 2)];
 }
