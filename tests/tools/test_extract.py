@@ -1,0 +1,195 @@
+"""Landmarks and features out of videos: what is done stays done, broken videos stop nobody, the store holds both."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import ChainMap
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from last_edge.clips.features import open_features
+from last_edge.clips.store import ClipStore
+from last_edge.data.find import find_data
+from last_edge.errors import InputError, MissingError, UsageError
+from last_edge.runtime.landmarks import models
+from last_edge.skeleton import get_layout
+from last_edge.tools.cli import main
+from last_edge.tools.extract import video as one_video
+from last_edge.tools.extract.plan import Settings, plan_jobs
+from last_edge.tools.extract.workers import CRASHED, on_a_cluster, on_this_machine
+
+LAYOUT, FRAMES, WIDTH = "mediapipe_hand21", 10, 4
+
+
+class Detector:
+    """Every joint at the image's mean brightness, so that points tell which frame they are of."""
+
+    layout = get_layout(LAYOUT)
+
+    def __call__(self, image: np.ndarray, timestamp_s: float) -> np.ndarray:
+        return np.full((21, 3), image.mean() / 255, np.float32)
+
+    def close(self) -> None:
+        return
+
+
+def write_video(path: Path, frames: int = FRAMES) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (48, 32))
+    for frame in range(frames):
+        writer.write(np.full((32, 48, 3), 20 * frame, np.uint8))
+    writer.release()
+
+
+@pytest.fixture
+def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two whole videos and a broken one; detector and vision model are stand-ins that count their calls."""
+    folder = tmp_path / "videos"
+    for name in ("thanks/00001.avi", "hello/00002.avi"):
+        write_video(folder / name)
+    (folder / "hello" / "00003.avi").write_bytes(b"RIFF but no video")
+    monkeypatch.setattr(one_video, "create_landmarks", lambda *args, **options: Detector())
+    monkeypatch.setattr(
+        one_video, "vision_model", lambda where: lambda images: np.stack([np.full(WIDTH, i.mean()) for i in images])
+    )
+    vision = tmp_path / "vision"
+    vision.mkdir()
+    (vision / "config.json").write_text("{}")
+    return folder
+
+
+def extract(videos: Path, *flags: str) -> int:
+    out = str(videos.parent / "out")
+    return main(["data", "extract", str(videos), "--out", out, "--layout", LAYOUT, "--jobs", "1", "--json", *flags])
+
+
+def test_the_store_holds_points_and_features(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert extract(videos, "--vision", str(videos.parent / "vision"), "--rows", "3") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["made"], told["before"], list(told["broken"])) == (2, 0, ["hello/00003.avi"])
+    store = ClipStore.open(videos.parent / "out" / "store")
+    assert store.index.source_id.tolist() == ["hello/00002.avi", "thanks/00001.avi"]
+    assert [store.labels[label] for label in store.index.label] == ["hello", "thanks"] and store.fps == 25
+    brightness = store.points(0)[0, :, 0, 0] * 255
+    np.testing.assert_allclose(brightness, np.arange(FRAMES) * 20, atol=3)
+    rows = open_features(store, "visual")
+    np.testing.assert_allclose(rows.of(1)[:, 0], [0, 80, 180], atol=3)  # frames 0, 4 and 9
+    assert "hello/00003.avi" in json.loads((videos.parent / "out" / "broken.json").read_text())
+
+
+def test_what_is_done_is_skipped_until_something_changes(videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def counts(*flags: str) -> tuple[int, int]:
+        assert extract(videos, *flags) == 0
+        told = json.loads(capsys.readouterr().out)
+        return told["made"], told["before"]
+
+    assert counts() == (2, 0)
+    assert counts() == (0, 2)
+    write_video(videos / "thanks/00001.avi", frames=4)
+    assert counts() == (1, 1)
+    assert len(ClipStore.open(videos.parent / "out" / "store").points(1)[0]) == 4
+    assert counts("--vision", str(videos.parent / "vision")) == (2, 0)
+    (videos.parent / "out/clips/hello/00002.avi.npz").write_bytes(b"half a file")
+    assert counts("--vision", str(videos.parent / "vision")) == (1, 1)
+    assert counts("--vision", str(videos.parent / "vision"), "--force") == (2, 0)
+    assert extract(videos, "--vision", str(videos.parent / "vision"), "--dry-run") == 0
+    assert json.loads(capsys.readouterr().out)["to do"] == 1  # the broken one is tried again
+
+
+def test_an_nslt_subset_decides_signs_splits_and_frames(videos: Path, tmp_path: Path) -> None:
+    index = tmp_path / "nslt_2.json"
+    rows = {"00001": ["train", 1, 3, 6], "00002": ["test", 0, 1, -1], "00009": ["val", 0, 1, 5]}
+    index.write_text(json.dumps({name: {"subset": row[0], "action": row[1:]} for name, row in rows.items()}))
+    assert extract(videos, "--index", str(index), "--vision", str(videos.parent / "vision"), "--rows", "2") == 0
+    store = ClipStore.open(videos.parent / "out" / "store")
+    assert (store.index.split.tolist(), store.index.length.tolist()) == (["test", "train"], [10, 4])
+    np.testing.assert_allclose(store.points(1)[0, :, 0, 0] * 255, [40, 60, 80, 100], atol=3)
+    np.testing.assert_allclose(open_features(store, "visual").of(1)[:, 0], [40, 100], atol=3)
+
+
+def test_a_sign_after_the_end_is_a_broken_video(videos: Path, tmp_path: Path) -> None:
+    index = tmp_path / "nslt_1.json"
+    rows = {"00001": [0, 1, 5], "00002": [0, 50, 60]}
+    index.write_text(json.dumps({name: {"subset": "train", "action": row} for name, row in rows.items()}))
+    assert extract(videos, "--index", str(index)) == 0
+    broken = json.loads((videos.parent / "out" / "broken.json").read_text())
+    assert list(broken) == ["00002"] and "ends before its sign" in broken["00002"]
+
+
+def test_a_missing_detector_stops_at_once(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*args: Any, **options: Any) -> Any:
+        raise MissingError("no landmark model", hint="last-edge models fetch hand")
+
+    monkeypatch.setattr(one_video, "create_landmarks", absent)
+    assert extract(videos) == 5
+
+
+def test_bad_input_is_named(videos: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no videos"):
+        (tmp_path / "empty").mkdir()
+        plan_jobs(tmp_path / "empty", tmp_path, Settings())
+    with pytest.raises(UsageError, match="mediapipe_pose33"):
+        Settings(layout="ntu25")
+    with pytest.raises(InputError, match=r"config\.json"):
+        Settings(vision=str(tmp_path))
+
+
+def test_processes_share_the_work_and_a_crash_costs_one_video(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.mp4").write_bytes(b"not a video")
+    jobs = plan_jobs(tmp_path, tmp_path / "out", Settings(layout=LAYOUT))
+    outcomes = {outcome.name: outcome.problem for outcome in on_this_machine(jobs, processes=2)}
+    assert set(outcomes) == {"a.mp4", "b.mp4"} and all("not a video" in problem for problem in outcomes.values())
+    job: Any = ChainMap()
+    job.name = "crash.mp4"
+    crash: Any = functools.partial(exec, "import os; os._exit(1)", {})
+    assert [outcome.problem for outcome in on_this_machine([job], processes=1, work=crash)] == [CRASHED]
+
+
+def test_a_cluster_does_the_same(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    (tmp_path / "a.mp4").write_bytes(b"not a video")
+    jobs = plan_jobs(tmp_path, tmp_path / "out", Settings(layout=LAYOUT))
+    options = {"processes": False, "protocol": "tcp://", "dashboard_address": None}
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster:
+        (outcome,) = on_a_cluster(jobs, address=cluster.scheduler_address)
+    assert outcome.name == "a.mp4" and "not a video" in outcome.problem
+    with pytest.raises(MissingError, match="no Dask scheduler"):
+        list(on_a_cluster(jobs, address="tcp://127.0.0.1:9", patience_s=0.2))
+
+
+def test_features_of_a_real_vision_model(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    from last_edge.tools.extract.visual import VisionModel
+
+    config = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=16
+    )
+    transformers.ViTModel(config).save_pretrained(tmp_path / "vit")
+    transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "vit")
+    model = VisionModel(str(tmp_path / "vit"))
+    images = [np.random.default_rng(n).integers(0, 255, (48, 64, 3), np.uint8) for n in range(10)]
+    features = model(images)
+    assert features.shape == (10, 16) and features.dtype == np.float32
+    np.testing.assert_allclose(model(images[9:]), features[9:], atol=1e-5)
+    assert not np.allclose(features[0], features[1])
+    (tmp_path / "vit" / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="not a vision model"):
+        VisionModel(str(tmp_path / "vit"))
+
+
+@pytest.mark.slow
+def test_a_real_video(tmp_path: Path) -> None:
+    clips = find_data("clips")
+    if clips is None or not (models.cache_folder() / models.MODELS["hand"].file).is_file():
+        pytest.skip("needs real clips (LAST_EDGE_DATA) and `last-edge models fetch hand`")
+    (tmp_path / "hoy.mp4").symlink_to(Path(clips) / "msl_hoy_001.mp4")
+    command = ["data", "extract", str(tmp_path), "--layout", LAYOUT, "--jobs", "2", "--out", str(tmp_path / "out")]
+    assert main([*command, "--quiet"]) == 0
+    store = ClipStore.open(tmp_path / "out" / "store")
+    assert len(store) == 1 and np.isfinite(store.points(0)).any(axis=(0, 2, 3)).mean() > 0.3

@@ -1,0 +1,123 @@
+"""From a folder of videos to a store with features beside it, in steps that an interruption does not undo."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.clips.features import write_features
+from last_edge.clips.store import ClipStore
+from last_edge.data.nslt import nslt_labels
+from last_edge.data.prepare import Prepared, store_clips
+from last_edge.errors import InputError
+from last_edge.files import write_text
+from last_edge.skeleton.clip import SkeletonClip
+from last_edge.skeleton.layout import get_layout
+from last_edge.tools.extract.plan import Job, Settings
+from last_edge.tools.extract.video import Outcome, extract, read_result
+from last_edge.tools.extract.workers import on_a_cluster, on_this_machine
+from last_edge.train.checkpoint import as_json
+
+STORE = "store"
+BROKEN = "broken.json"
+AXES = "x to the image's right, y down, z away from the camera; all in image heights"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What came of it. made, before: videos done now, and earlier. broken: those that cannot be read, and why."""
+
+    made: int
+    before: int
+    broken: dict[str, str]
+    store: Prepared
+
+
+def extract_all(
+    jobs: list[Job],
+    out: Path,
+    *,
+    name: str,
+    index: Path | None = None,
+    processes: int = 1,
+    dask: str = "",
+    force: bool = False,
+    progress: Callable[[int, int], None] = lambda done, jobs: None,
+) -> Extracted:
+    """Do the jobs that are not done, then write OUT/store, with features `name` where there is a vision model.
+
+    What is done lies in OUT/clips, one file a video; OUT/broken.json names the videos without a result, which are tried
+    again next time. force: do all anew. `InputError` when no video gave anything.
+    """
+    if force:
+        for job in jobs:
+            Path(job.out).unlink(missing_ok=True)
+    before = [job for job in jobs if read_result(job) is not None]
+    done = {job.name: Outcome(job.name, fresh=False) for job in before}
+    left = [job for job in jobs if job.name not in done]
+    for outcome in _work(left, processes=processes, dask=dask):
+        done[outcome.name] = outcome
+        if outcome.problem:
+            log.warning("%s: %s", outcome.name, outcome.problem)
+        progress(len(done), len(jobs))
+    broken = {job.name: done[job.name].problem for job in jobs if done[job.name].problem}
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / BROKEN, as_json(broken))
+    whole = [job for job in jobs if job.name not in broken]
+    if not whole:
+        raise InputError("no video could be read", where=out / BROKEN, got=f"{len(broken)} broken")
+    return Extracted(len(left) - len(broken), len(before), broken, write_store(whole, out / STORE, name, index))
+
+
+def write_store(jobs: list[Job], path: Path, name: str, index: Path | None) -> Prepared:
+    """The store of finished jobs, in their order."""
+    settings = jobs[0].settings
+    labels = nslt_labels(index) if index else None
+    about: dict[str, Any] = {
+        "dataset": "extracted", "source": index.name if index else "videos", "licence": "that of the videos",
+        "axes": AXES, "options": _told(settings),
+    }  # fmt: skip
+    made = store_clips(_clips(jobs), name="extracted", out=path, labels=labels, about=about, force=True)
+    if settings.vision:
+        store, by_name = ClipStore.open(path), {job.name: job for job in jobs}
+        rows = (_result(by_name[str(clip)])["features"] for clip in store.index.source_id)
+        write_features(store, name, rows, about=about["options"])
+    return made
+
+
+def _work(jobs: list[Job], *, processes: int, dask: str) -> Iterator[Outcome]:
+    if dask:
+        return on_a_cluster(jobs, address=dask)
+    return on_this_machine(jobs, processes=processes) if processes > 1 else map(extract, jobs)
+
+
+def _clips(jobs: list[Job]) -> Iterator[SkeletonClip]:
+    for job in jobs:
+        result = _result(job)
+        yield SkeletonClip.from_points(
+            result["points"][None], layout=get_layout(job.settings.layout), fps=float(result["fps"]), units="image01",
+            label=job.label, subject="", source_id=job.name, split=job.split,
+        )  # fmt: skip
+
+
+def _result(job: Job) -> dict[str, NDArray[Any]]:
+    result = read_result(job)
+    if result is None:
+        raise InputError("a result went away meanwhile", where=job.out)
+    return result
+
+
+def _told(settings: Settings) -> dict[str, Any]:
+    """The settings for the record, without this machine's paths."""
+    return {
+        **asdict(settings),
+        "vision": Path(settings.vision).name if settings.vision else "",
+        "numpy": np.__version__,
+    }
