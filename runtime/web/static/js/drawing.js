@@ -38,18 +38,22 @@ export class Drawing {
     ]);
   }
 
-  // Choose a view that holds every point of a clip. In metres y leads up.
-  fit(points, units) {
+  // Choose a view that holds some joints of a clip, those that the model reads. In metres y leads up.
+  fit(points, joints, units) {
     this.resize(640, 480);
     const low = [Infinity, Infinity];
     const high = [-Infinity, -Infinity];
-    for (let index = 0; index < points.data.length; index++) {
-      const axis = index % points.axes;
-      const value = points.data[index];
-      if (axis > 1 || Number.isNaN(value)) continue;
+    const take = (value, axis) => {
       low[axis] = Math.min(low[axis], value);
       high[axis] = Math.max(high[axis], value);
-    }
+    };
+    for (let body = 0; body < points.bodies; body++)
+      for (let frame = 0; frame < points.frames; frame++)
+        for (const joint of joints) {
+          if (points.isMissing(body, frame, joint)) continue;
+          const start = points.at(body, frame, joint);
+          [0, 1].forEach((axis) => take(points.data[start + axis], axis));
+        }
     const length = Math.max(high[0] - low[0], high[1] - low[1], 1e-3) * 1.25;
     this.view = { x: (low[0] + high[0]) / 2, y: (low[1] + high[1]) / 2, length, up: units === "metres" };
   }

@@ -136,7 +136,7 @@ class App {
   async playClip() {
     const clip = this.clips[Number(byId("clip").value)];
     const recogniser = this.newRecogniser(clip.source, "first");
-    this.drawing.fit(clip.points, clip.source.units);
+    this.drawing.fit(clip.points, recogniser.adapter.used, clip.source.units);
     this.view.state(`Playing ${clip.name}.`);
     const player = new ClipPlayer(clip, {
       onFrame: async (points, time) => {
@@ -155,7 +155,7 @@ class App {
     const top = await recogniser.predict(clip.points, times);
     if (recogniser !== this.recogniser) return;
     this.view.prediction({ top, known: true });
-    const truth = clip.label ? ` It is made as: ${clip.label}.` : " It is a made motion of no class.";
+    const truth = clip.label ? ` It is made as: ${clip.label}.` : " It is a made motion of no class that this model knows.";
     this.end(`The whole clip: ${top[0].label}, ${Math.round(top[0].probability * 100)}%.${truth}`);
   }
 
@@ -196,7 +196,7 @@ class App {
     stage.points = points;
     if (recogniser.adapter.sees(points)) stage.seen = time;
     const hidden = time - stage.seen > UNSEEN_S;
-    this.view.hint(hidden ? `Nothing to see yet: show ${this.site.camera.wanted} to the camera.` : "");
+    this.view.hint(hidden ? `Nothing to recognise: show ${this.site.camera.wanted} to the camera.` : "");
     this.view.figure("landmarks-ms", milliseconds);
     stage.shown = [...stage.shown, time].slice(-30);
     if (stage.shown.length > 1) this.view.figure("fps", (stage.shown.length - 1) / (time - stage.shown[0]));
