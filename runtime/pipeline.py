@@ -15,7 +15,7 @@ import numpy as np
 from last_edge.runtime.channel import Channel
 from last_edge.runtime.results import ClipResult, Event, Prediction
 from last_edge.runtime.sources import Frame, Source
-from last_edge.runtime.timings import Timings
+from last_edge.runtime.timings import Stopwatch, Timings
 from last_edge.runtime.window import Points
 
 STAGES = ("capture", "landmarks", "recognise", "present")
@@ -117,12 +117,12 @@ class Pipeline:
         first, frames = self._channels["landmarks"], iter(self._source)
         began: float | None = None
         while (self._limit is None or self.captured < self._limit) and not self._halt.is_set():
-            before = time.perf_counter()
+            watch = Stopwatch()
             frame = next(frames, None)
             if frame is None:
                 break
             item = Item(frame)
-            self._timings.add("capture", (time.perf_counter() - before) * 1000, into=item.milliseconds)
+            self._timings.add("capture", watch, into=item.milliseconds)
             if self._paced:
                 began = time.monotonic() - frame.timestamp_s if began is None else began
                 self._halt.wait(max(0.0, began + frame.timestamp_s - time.monotonic()))

@@ -15,11 +15,16 @@ MOST_KEPT = 100_000
 
 @dataclass(frozen=True)
 class StageTiming:
-    """Milliseconds a frame: median, 95th and 99th percentile, and how many frames were measured."""
+    """Milliseconds a frame: median, 95th and 99th percentile, mean, and how many frames were measured.
+
+    busy: mean time of the processor on the stage's own thread, which a machine that does other things does not stretch.
+    """
 
     p50: float
     p95: float
     p99: float
+    mean: float
+    busy: float
     n: int
 
 
@@ -45,24 +50,39 @@ class Timings:
 
     def __init__(self, stages: tuple[str, ...]) -> None:
         self._all = {stage: Ring() for stage in stages}
+        self._busy = {stage: Ring() for stage in stages}
 
     @contextmanager
     def measure(self, stage: str, *, into: dict[str, float]) -> Iterator[None]:
         """Record the time of the block, also in a frame's own `into`."""
-        began = time.perf_counter()
+        watch = Stopwatch()
         yield
-        self.add(stage, (time.perf_counter() - began) * 1000, into=into)
+        self.add(stage, watch, into=into)
 
-    def add(self, stage: str, milliseconds: float, *, into: dict[str, float]) -> None:
-        """Record a measured time, also in a frame's own `into`."""
+    def add(self, stage: str, watch: Stopwatch, *, into: dict[str, float]) -> None:
+        """Record the time since a watch was made on this thread, also in a frame's own `into`."""
+        milliseconds, busy = watch.read()
         self._all[stage].add(milliseconds)
+        self._busy[stage].add(busy)
         into[stage] = milliseconds
 
     def summary(self) -> dict[str, StageTiming]:
         """Percentiles of every stage that was measured."""
-        return {stage: _percentiles(values) for stage, ring in self._all.items() if len(values := ring.values())}
+        held = {stage: ring.values() for stage, ring in self._all.items()}
+        return {stage: _figures(values, self._busy[stage].values()) for stage, values in held.items() if len(values)}
 
 
-def _percentiles(values: NDArray[np.float32]) -> StageTiming:
+class Stopwatch:
+    """Milliseconds since it was made: by the clock, and of the processor on the thread that made it."""
+
+    def __init__(self) -> None:
+        self._began, self._began_busy = time.perf_counter(), time.thread_time()
+
+    def read(self) -> tuple[float, float]:
+        """Both, on the thread that made it."""
+        return (time.perf_counter() - self._began) * 1000, (time.thread_time() - self._began_busy) * 1000
+
+
+def _figures(values: NDArray[np.float32], busy: NDArray[np.float32]) -> StageTiming:
     p50, p95, p99 = (round(float(value), 3) for value in np.percentile(values, [50, 95, 99]))
-    return StageTiming(p50, p95, p99, len(values))
+    return StageTiming(p50, p95, p99, round(float(values.mean()), 3), round(float(busy.mean()), 3), len(values))

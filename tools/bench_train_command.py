@@ -110,7 +110,7 @@ def _measure(
     parsed = tuple(parse_settings(settings))
     with TemporaryDirectory() as work, made_store() if store is None else nullcontext(store) as clips:
         conditions = Conditions(clips, Path(work), **given)
-        return bench_training(TrainBench(models or family(), parsed, schedule, conditions, _command()), tell)
+        return bench_training(TrainBench(models or family(), parsed, schedule, conditions, command_line()), tell)
 
 
 def _names(text: str | None) -> tuple[str, ...]:
@@ -147,6 +147,6 @@ def _told(quiet: bool) -> Iterator[Callable[[str], None]]:
         yield lambda text: status.update(text)
 
 
-def _command() -> str:
+def command_line() -> str:
     """The command line that measures this, as one can type it again."""
     return shlex.join(["last-edge", *sys.argv[1:]]) if sys.argv[1:2] == ["bench"] else ""

@@ -21,6 +21,7 @@ from last_edge.tools import (
     export_commands,
     extract_command,
     folds_command,
+    live_command,
     nslt_command,
     ntu_command,
     parity_command,
@@ -78,12 +79,14 @@ add(runtime_commands.run, record_command.record, web_command.web, report_command
 add(ablate_command.ablate, folds_command.folds)
 benches = typer.Typer(
     cls=DefaultGroup,
-    help="Measure exported files (bench BUNDLE), training (bench train), a long run's memory (bench soak); "
+    help="Measure exported files (bench BUNDLE), training (bench train), recordings in real time (bench live), "
+    "a long run's memory (bench soak); "
     "find the fastest settings (bench tune).",
 )
 benches.command(DEFAULT, **described(bench_command.bench))(bench_command.bench)
 benches.command("train", **described(bench_train_command.train))(bench_train_command.train)
 benches.command("tune", **described(tune_command.tune))(tune_command.tune)
+benches.command("live", **described(live_command.live))(live_command.live)
 benches.command("soak", **described(soak_command.soak))(soak_command.soak)
 app.add_typer(benches, name="bench")
 group(
