@@ -33,6 +33,7 @@ from last_edge.tools import (
     runtime_commands,
     seeds_command,
     soak_command,
+    start_command,
     train_commands,
     tune_command,
     web_command,
@@ -80,14 +81,15 @@ add(ablate_command.ablate, folds_command.folds)
 benches = typer.Typer(
     cls=DefaultGroup,
     help="Measure exported files (bench BUNDLE), training (bench train), recordings in real time (bench live), "
-    "a long run's memory (bench soak); "
-    "find the fastest settings (bench tune).",
+    "a long run's memory (bench soak), the first label of a fresh process (bench start); find the fastest settings "
+    "(bench tune).",
 )
 benches.command(DEFAULT, **described(bench_command.bench))(bench_command.bench)
 benches.command("train", **described(bench_train_command.train))(bench_train_command.train)
 benches.command("tune", **described(tune_command.tune))(tune_command.tune)
 benches.command("live", **described(live_command.live))(live_command.live)
 benches.command("soak", **described(soak_command.soak))(soak_command.soak)
+benches.command("start", **described(start_command.start))(start_command.start)
 app.add_typer(benches, name="bench")
 group(
     "pretrain",

@@ -75,7 +75,10 @@ def bench_live(
     command: str = "",
     tell: Callable[[str], None] = lambda text: None,
 ) -> list[LiveRecord]:
-    """Play each source once at its own rate; a row says why where one of several does not fit. Raises as `run` does."""
+    """Play each source once at its own rate; a row says why where one of several does not fit.
+
+    Raises as `run` does when none fits.
+    """
     rows: list[LiveRecord] = []
     same = {"command": command, **machine()}
     for source in sources:
@@ -84,9 +87,9 @@ def bench_live(
         try:
             summary = run(bundle, source, options=replace(options, pace="real"))
         except (InputError, UsageError) as error:
-            if len(sources) == 1:
-                raise
             rows.append(_refused(bundle, source, error, same))
+            if all(row.refused for row in rows) and len(rows) == len(sources):
+                raise
         else:
             rows.append(_record(summary, (before, os.getloadavg()[0]), same))
     return rows
