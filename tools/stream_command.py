@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from last_edge.errors import UsageError
+
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from rich.table import Table
 
     from last_edge.clips.store import ClipStore
@@ -32,6 +36,12 @@ Decode = Annotated[
 Reject = Annotated[
     bool, typer.Option("--reject/--no-reject", help="Refuse what the bundle's energy threshold calls unknown.")
 ]
+RestSeconds = Annotated[
+    float, typer.Option("--rest-seconds", min=0.0, help="With --decode segments: stillness that ends a motion.")
+]
+People = Annotated[
+    list[str] | None, typer.Option("--subject", help="With --stream: only these people of the split; repeatable.")
+]
 StreamSeed = Annotated[int, typer.Option("--seed", min=0, help="With --stream: draws clips, idle and made motions.")]
 
 
@@ -46,6 +56,8 @@ def evaluate(
     unknown: list[str],
     decode: Literal["sliding", "segments"],
     reject: bool,
+    rest_seconds: float,
+    subjects: list[str],
     seed: int,
 ) -> dict[str, Any]:
     """The streams' score, and how it was taken."""
@@ -53,16 +65,27 @@ def evaluate(
     from last_edge.clips.windows import check_points, labelled_clips
     from last_edge.runtime.model import load_model
     from last_edge.runtime.recognise import RecogniseOptions
+    from last_edge.runtime.segmenter import SegmentOptions
     from last_edge.runtime.stream_eval import evaluate_streams
 
     model = load_model(bundle, precision=precision or "fp32", threads=threads)
     check_points(store, model.spec)
-    clips = labelled_clips(store, split)
+    clips = _of_people(store, labelled_clips(store, split), subjects)
     streams = compose(store, clips, count=gestures, seed=seed, options=ComposeOptions(unknown=tuple(unknown)))
-    options = RecogniseOptions(decode=decode, reject=reject)
+    options = RecogniseOptions(decode=decode, reject=reject, segments=SegmentOptions(rest_s=rest_seconds))
     score = evaluate_streams(model, streams, layout=store.layout, units=store.units, options=options, unknown=unknown)
-    how = {"split": split, "precision": model.precision, "decode": decode, "reject": reject, "seed": seed}
+    how = {"split": split, "precision": model.precision, "decode": decode, "reject": reject, "seed": seed,
+           "rest_seconds": rest_seconds, "subjects": subjects}  # fmt: skip
     return {**how, "unknown_classes": unknown, "store_sha256": store.sha256, **score}
+
+
+def _of_people(store: ClipStore, clips: NDArray[np.int64], subjects: list[str]) -> NDArray[np.int64]:
+    """The clips of some people, of all where none is named; `UsageError` for one without a clip among them."""
+    people = store.index.subject[clips].astype(str)
+    if strange := set(subjects) - set(people.tolist()):
+        known = ", ".join(sorted(set(people.tolist())))
+        raise UsageError("nobody of this name in the split", got=", ".join(sorted(strange)), expected=known)
+    return clips[[not subjects or person in subjects for person in people.tolist()]]
 
 
 def table(score: dict[str, Any]) -> Table:

@@ -158,6 +158,8 @@ def eval(
     unknown: stream_command.Unknown = None,
     decode: stream_command.Decode = "sliding",
     reject: stream_command.Reject = True,
+    rest_seconds: stream_command.RestSeconds = 1.5,
+    subject: stream_command.People = None,
     seed: stream_command.StreamSeed = 0,
     json: options.Json = False,
     verbose: options.Verbose = False,
@@ -174,7 +176,7 @@ def eval(
     if stream:
         score = stream_command.evaluate(artefact, opened, split=split, precision=precision, threads=threads,
                                         gestures=gestures, unknown=unknown or [], decode=decode, reject=reject,
-                                        seed=seed)  # fmt: skip
+                                        rest_seconds=rest_seconds, subjects=subject or [], seed=seed)  # fmt: skip
         emit(score, as_json=json, table=lambda: stream_command.table(score))
         return
     how = {"split": split, "threads": threads, "merge_at": merge_at}

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from last_edge.clips import ClipStore, writing_store
 from last_edge.clips.compose import ComposeOptions, compose
 from last_edge.clips.windows import labelled_clips
-from last_edge.errors import InputError
+from last_edge.errors import InputError, UsageError
 from last_edge.runtime.model import load_model
 from last_edge.runtime.recognise import RecogniseOptions
 from last_edge.runtime.stream_eval import evaluate_streams
@@ -83,3 +83,12 @@ def test_the_command_prints_one_object_the_same_for_the_same_seed(make_bundle: M
 def test_the_command_prints_a_table_with_everybody(make_bundle: MakeBundle, store: Path) -> None:
     shown = call(str(make_bundle()), "--store", str(store), "--stream", "--gestures", "6").stdout
     assert "detection_rate" in shown and "delay_p95_s" in shown and "all" in shown
+
+
+def test_less_rest_answers_sooner_and_only_those_asked_for_are_played(make_bundle: MakeBundle, store: Path) -> None:
+    words = (str(make_bundle()), "--store", str(store), "--stream", "--decode", "segments", "--json", "--subject", "1")
+    usual, hasty = (json.loads(call(*words, *more).stdout) for more in ((), ("--rest-seconds", "0.5")))
+    assert hasty["delay_p50_s"] == pytest.approx(usual["delay_p50_s"] - 1.0, abs=0.1)
+    assert list(usual["by_subject"]) == usual["subjects"] == ["1"] and usual["gestures"] == 6
+    with pytest.raises(UsageError, match="nobody of this name"):
+        call(*words, "--subject", "7")
