@@ -15,6 +15,8 @@ from last_edge.errors import InputError, MissingError
 from last_edge.files import writing
 
 NUMBERS = {"offset": np.int64, "length": np.int64, "label": np.int64, "fps": np.float64}
+LATER = ("text",)
+"""Columns that older stores lack; neither written nor part of the identity while every value is empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +25,7 @@ class ClipIndex:
 
     offset, length: the clip's rows of `frames.npy`. label: index into the store's labels, -1 when unlabelled.
     split: "train", "val", "test", or "" where the dataset names none. fps: frames a second.
+    text: the sentence that is signed, "" where none is known.
     """
 
     offset: NDArray[np.int64]
@@ -34,6 +37,7 @@ class ClipIndex:
     camera: NDArray[np.object_]
     setup: NDArray[np.object_]
     source_id: NDArray[np.object_]
+    text: NDArray[np.object_]
 
     @classmethod
     def from_rows(cls, rows: list[dict[str, Any]]) -> ClipIndex:
@@ -45,8 +49,9 @@ class ClipIndex:
         return len(self.offset)
 
     def columns(self) -> dict[str, list[Any]]:
-        """Every column as a list."""
-        return {item.name: getattr(self, item.name).tolist() for item in fields(self)}
+        """Every column as a list, those of `LATER` only where they say something."""
+        columns = {item.name: getattr(self, item.name).tolist() for item in fields(self)}
+        return {name: values for name, values in columns.items() if name not in LATER or any(values)}
 
     def digest(self) -> str:
         """sha256 of the values."""
@@ -74,6 +79,7 @@ def read_index(path: Path) -> ClipIndex:
     except (arrow.ArrowException, OSError, ValueError) as error:
         raise InputError("clip store: damaged index", where=path, got=str(error).splitlines()[0]) from error
     names = [item.name for item in fields(ClipIndex)]
+    columns = {name: [""] * len(next(iter(columns.values()), [])) for name in LATER} | columns
     if sorted(columns) != sorted(names):
         raise InputError("clip store: wrong index columns", where=path, expected=names, got=sorted(columns))
     try:

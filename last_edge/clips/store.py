@@ -29,6 +29,7 @@ from last_edge.files import recover
 from last_edge.skeleton.clip import SkeletonClip, Units
 from last_edge.skeleton.layout import Layout
 
+ABOUT = ("subject", "split", "camera", "setup", "source_id", "text")
 READERS = {".npz": "npz {path} --layout LAYOUT", ".skeleton": "ntu {path}", ".pose": "pose {path}"}
 """What reads recordings with this ending."""
 
@@ -100,7 +101,7 @@ class ClipStore:
     def clip(self, clip: int) -> SkeletonClip:
         """One clip with its confidence and description, copied into memory."""
         label = int(self.index.label[clip])
-        about = {name: getattr(self.index, name)[clip] for name in ("subject", "split", "camera", "setup", "source_id")}
+        about = {name: getattr(self.index, name)[clip] for name in ABOUT}
         return SkeletonClip(
             self.points(clip).copy(),
             self.confidence[self._rows(clip)].swapaxes(0, 1).astype(np.float32),

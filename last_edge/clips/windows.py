@@ -12,7 +12,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
 from last_edge.inputs.features import FeatureInput, packed
 from last_edge.inputs.spec import InputSpec
-from last_edge.inputs.transforms import fit_window
+from last_edge.inputs.transforms import Points, fit_window, seen_span
 
 
 def plain_batch(
@@ -24,6 +24,32 @@ def plain_batch(
     if features is None:
         return points
     return packed(points, features_for(store, features).windows(clips, features.frames), features)
+
+
+def sentence_points(store: ClipStore, clip: int, frames: int) -> Points:
+    """(T, V, C) body 0 of a clip from the first frame that shows it to the last, `frames` of them at most."""
+    points = store.points(clip)[:1]
+    first, last = seen_span(points)
+    return points[0, first : min(last + 1, first + frames)]
+
+
+def padded(clips: list[Points]) -> Points:
+    """Clips (T_i, V, C) as one array (N, T, V, C), T the longest; NaN, no point, behind the shorter ones."""
+    batch = np.full((len(clips), max(map(len, clips)), *clips[0].shape[1:]), np.nan, np.float32)
+    for place, points in enumerate(clips):
+        batch[place, : len(points)] = points
+    return batch
+
+
+def translated_clips(store: ClipStore, split: str) -> NDArray[np.int64]:
+    """Clips of a split that have a text; `InputError` when there are none."""
+    clips = store.select(split=split)
+    clips = np.asarray(clips[store.index.text[clips] != ""], np.int64)
+    if not len(clips):
+        splits = sorted(set(store.index.split[store.index.text != ""].tolist()))
+        hint = "--split names another one" if splits else "last-edge data compose, or data prepare how2sign | phoenix"
+        raise InputError("no clips with text in this split", where=store.path, expected=split, got=splits, hint=hint)
+    return clips
 
 
 def labelled_clips(store: ClipStore, split: str) -> NDArray[np.int64]:

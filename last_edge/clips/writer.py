@@ -29,6 +29,7 @@ from last_edge.skeleton.clip import SkeletonClip, Units
 from last_edge.skeleton.layout import Layout
 
 SPLITS = ("train", "val", "test", "")
+COPIED = ("subject", "split", "camera", "setup", "source_id", "fps", "text")
 SMALLEST_CONFIDENCE = 1e-4
 
 
@@ -131,7 +132,7 @@ class StoreWriter:
             raise InputError("the same clip twice", where=where)
 
     def _row(self, clip: SkeletonClip) -> dict[str, Any]:
-        about = {name: getattr(clip, name) for name in ("subject", "split", "camera", "setup", "source_id", "fps")}
+        about = {name: getattr(clip, name) for name in COPIED}
         return {"offset": self._frames.length, "length": clip.frames, "label": self._label(clip), **about}
 
     def _label(self, clip: SkeletonClip) -> Any:

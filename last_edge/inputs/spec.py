@@ -18,7 +18,8 @@ class InputSpec:
 
     layout: joint order, tree, centre and scale ends; whole, so that an artefact needs no other file.
     frames: T, the window the model sees. channels: C, axes a point has. bodies: M.
-    resample: `linear` stretches the span between first and last seen frame to T frames.
+    resample: `linear` stretches the span between first and last seen frame to T frames. `pad` keeps the frames as they
+    are, T of them at most, for models of sentences: T is then the most they take.
     centre: `first` subtracts body 0's centre of the first frame that has one; `frame` each frame's own; `none`.
     scale: `limb` divides by the mean length of `layout.scale` over the frames of body 0 that show it; `frame` each
     frame by its own length, by that mean where it has none; `none`. For people in a picture `frame` with centre `frame`
@@ -31,7 +32,7 @@ class InputSpec:
     frames: int = 64
     channels: int = 3
     bodies: int = 1
-    resample: Literal["linear"] = "linear"
+    resample: Literal["linear", "pad"] = "linear"
     centre: Literal["first", "frame", "none"] = "first"
     scale: Literal["limb", "frame", "none"] = "none"
     missing: Literal["origin"] = "origin"

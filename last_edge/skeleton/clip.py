@@ -22,6 +22,7 @@ class SkeletonClip:
     confidence: float32 (M, T, V) in 0..1; 0 exactly where the point is missing.
     units: `image01` (0..1 of the image's *height* on both axes, y down) or `metres`.
     label: class name, None when unlabelled. split: the dataset's own split, "" when it has none.
+    text: what is signed as a sentence of a spoken language, "" where nobody wrote it down.
     """
 
     coords: NDArray[np.float32]
@@ -35,6 +36,7 @@ class SkeletonClip:
     split: str = ""
     camera: str = ""
     setup: str = ""
+    text: str = ""
 
     def __post_init__(self) -> None:
         where = self.source_id or None

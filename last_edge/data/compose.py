@@ -1,0 +1,162 @@
+"""Sentences made of one person's isolated clips, with transitions and English text: `last-edge data compose`."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge import records
+from last_edge.clips.compose import Points, eased
+from last_edge.clips.store import ClipStore
+from last_edge.data.grammar import Grammar, Lexicon, Sentence, default_lexicon, load_lexicon
+from last_edge.data.prepare import Prepared, store_clips
+from last_edge.errors import InputError, UsageError
+from last_edge.inputs.transforms import sample_at, seen_span
+from last_edge.skeleton.clip import SkeletonClip
+
+TEXT_SHARES = {"train": 80, "val": 10, "test": 10}
+"""Percent of all sentences that may be signed in each split, so that no text stands in two."""
+MOST_DRAWS = 10_000
+Part = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class SentenceOptions:
+    """What is composed.
+
+    sentences: of the training split; others: of the validation and of the test split each. val_subjects: how many
+    training subjects make the validation split where the store has none. fps: frames a second, 0 for the store's
+    median. transition_s: shortest and longest way from one sign to the next, in seconds.
+    """
+
+    sentences: int = 3000
+    others: int = 400
+    val_subjects: int = 3
+    fps: float = 0.0
+    transition_s: tuple[float, float] = (0.15, 0.4)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.transition_s[0] <= self.transition_s[1]:
+            expected = "0 < shortest <= longest transition"
+            raise UsageError("signs cannot be joined like this", expected=expected, got=self.transition_s)
+
+
+def compose_sentences(
+    path: Path,
+    *,
+    out: Path,
+    options: SentenceOptions,
+    lexicon: Path | None = None,
+    dry_run: bool = False,
+    force: bool = False,
+    progress: Callable[[int], None] = lambda clips: None,
+) -> Prepared:
+    """Write a store of sentences signed with the clips of a store; every sentence by one person of its split.
+
+    A person is in one split, and so is every text. The same options give the same sentences. Raises `UsageError` and
+    `InputError`, as where a split has nobody or nobody in it has a person, a thing and a verb.
+    """
+    store = ClipStore.open(path)
+    words = default_lexicon(store.labels) if lexicon is None else load_lexicon(lexicon, store.labels)
+    people = subjects_by_split(store, options)
+    told = dataclasses.asdict(options) | {"transition_s": list(options.transition_s), "store_sha256": store.sha256}
+    about: dict[str, Any] = {**store.about, "source": path.name, "compose": told, "lexicon": records.to_dict(words)}
+    return store_clips(
+        _sentences(store, words, people, options), name="compose", out=out, labels=(), about=about, dry_run=dry_run,
+        force=force, progress=progress,
+    )  # fmt: skip
+
+
+def subjects_by_split(store: ClipStore, options: SentenceOptions) -> dict[str, tuple[str, ...]]:
+    """Who signs in each split; `InputError` when there is nobody to train on."""
+    named = {split: sorted(set(store.index.subject[store.select(split=split)].tolist())) for split in TEXT_SHARES}
+    train = named["train"]
+    twice = set(train) & {name for split in ("val", "test") for name in named[split]}
+    if twice:
+        raise InputError("a person stands in two splits", where=store.path, got=sorted(twice)[0])
+    if not named["val"] and options.val_subjects:
+        if options.val_subjects >= len(train):
+            expected = f"more than {options.val_subjects} training subjects"
+            raise InputError("nobody is left to train on", where=store.path, expected=expected, got=len(train))
+        drawn = np.random.default_rng(options.seed).choice(train, options.val_subjects, replace=False).tolist()
+        named |= {"val": sorted(drawn), "train": [name for name in train if name not in drawn]}
+    if not named["train"]:
+        raise InputError("no training clips to compose of", where=store.path, hint="data prepare ... --leave-out")
+    return {split: tuple(names) for split, names in named.items() if names}
+
+
+def _sentences(
+    store: ClipStore, words: Lexicon, people: dict[str, tuple[str, ...]], options: SentenceOptions
+) -> Iterator[SkeletonClip]:
+    for place, (split, names) in enumerate(people.items()):
+        random = np.random.default_rng([options.seed, place])
+        signers = [Signer(store, name, split, words, options) for name in names]
+        for number in range(options.sentences if split == "train" else options.others):
+            yield signers[number % len(signers)].sign(f"{split}/{number:05d}", random)
+
+
+class Signer:
+    """One person with the clips that a split has of them."""
+
+    def __init__(self, store: ClipStore, subject: str, split: str, words: Lexicon, options: SentenceOptions) -> None:
+        self._store, self._subject, self._split, self._options = store, subject, split, options
+        self._fps = options.fps or store.fps
+        self._clips = _by_label(store, subject)
+        known = {label: word for label, word in words.words.items() if label in self._clips}
+        try:
+            self._grammar = Grammar(Lexicon(known))
+        except UsageError as error:
+            raise InputError("a person's clips make no sentence", where=subject, expected=error.expected) from error
+
+    def sign(self, source_id: str, random: np.random.Generator) -> SkeletonClip:
+        """A sentence whose text may stand in this split, signed."""
+        sentence = self.sentence(random)
+        motions = [self._motion(label, random) for label in sentence.signs]
+        parts = [motions[0]]
+        for motion in motions[1:]:
+            parts += [self._way(parts[-1], motion, random), motion]
+        return SkeletonClip.from_points(
+            np.concatenate(parts, axis=1), layout=self._store.layout, fps=self._fps, units=self._store.units,
+            subject=self._subject, split=self._split, source_id=source_id, text=sentence.text,
+        )  # fmt: skip
+
+    def sentence(self, random: np.random.Generator) -> Sentence:
+        """Draws until a text falls to this split; `InputError` where the lexicon is too small to have one."""
+        for _ in range(MOST_DRAWS):
+            sentence = self._grammar.draw(random)
+            if split_of(sentence.text, self._options.seed) == self._split:
+                return sentence
+        raise InputError("the lexicon makes too few sentences", where=self._subject, expected=f"one for {self._split}")
+
+    def _motion(self, label: str, random: np.random.Generator) -> Points:
+        clip = int(random.choice(self._clips[label]))
+        points, fps = self._store.points(clip), float(self._store.index.fps[clip])
+        first, last = seen_span(points)
+        frames = max(2, round((last - first) / fps * self._fps) + 1)
+        return sample_at(points, np.linspace(first, last, frames))
+
+    def _way(self, before: Points, after: Points, random: np.random.Generator) -> Points:
+        """The frames strictly between one sign's last pose and the next one's first."""
+        frames = max(1, round(float(random.uniform(*self._options.transition_s)) * self._fps))
+        return eased(before[:, -1], after[:, 0], frames + 2)[:, 1:-1]
+
+
+def _by_label(store: ClipStore, subject: str) -> dict[str, NDArray[np.int64]]:
+    clips = store.select(subjects=[subject])
+    numbers = store.index.label[clips]
+    return {store.labels[label]: clips[numbers == label] for label in np.unique(numbers) if label >= 0}
+
+
+def split_of(text: str, seed: int) -> str:
+    """The one split that a text may stand in."""
+    place = zlib.crc32(f"{seed}:{text}".encode()) % 100
+    bounds = np.cumsum(list(TEXT_SHARES.values()))
+    return list(TEXT_SHARES)[int(np.searchsorted(bounds, place, side="right"))]
