@@ -1,31 +1,36 @@
 """Milliseconds an inference takes in Chromium and natively, in turns: `python -m tests.web.measure_speed BUNDLE`.
 
-Both take the golden skeletons on one thread. Turns of 20 calls alternate, so that both meet the same disturbances; the
-ratio of the medians is what counts on a machine that does other things too.
+Both take the golden skeletons on one thread. Turns alternate, so that both meet the same disturbances. Beside the
+medians of the wall clock stand those of processor time by turn, which hold on a machine that does other things too:
+there a long call is interrupted more often than a short one.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import sync_playwright
 
+from last_edge.bundle import Bundle
 from last_edge.runtime.model import load_model
 from tests.web.conftest import CHROMIUM, listening, opened, real_site
 
-TURNS, CALLS = 12, 20
+TURNS, WARM, WEB_CALLS, NATIVE_CALLS = 8, 2, 20, 300
+PROC = Path("/proc")
 OPEN = """async () => {
   const [{ Model }, { loadClips }] = await Promise.all(["model", "clips"].map((name) => import(`/js/${name}.js`)));
   const site = await (await fetch("site.json")).json();
   window.golden = (await loadClips(site)).golden.points;
-  window.models = Object.fromEntries(
-    await Promise.all(site.graphs.map(async (graph) => [graph.precision, await Model.open(graph, site.input)])));
+  window.models = {};
+  for (const graph of site.graphs) window.models[graph.precision] = await Model.open(graph, site.input);
 }"""
 TURN = """async ({ precision, calls }) => {
   const taken = [];
@@ -35,47 +40,82 @@ TURN = """async ({ precision, calls }) => {
   }
   return taken;
 }"""
+Turn = Callable[[], list[float]]
 
 
 def main(path: Path) -> dict[str, Any]:
-    """Median milliseconds by place and precision, and their ratios."""
-    site = real_site(path)
-    native = {name: load_model(path, precision=name, threads=1) for name in site.precisions}  # type: ignore[arg-type]
-    points = load_golden(path)
-    taken: dict[str, list[float]] = {f"{place} {name}": [] for place in ("web", "native") for name in native}
+    """Median milliseconds of wall clock and processor by place and precision, and ratios of the latter."""
+    site, golden = real_site(path), Bundle.open(path).golden.points
     program = next(filter(None, map(shutil.which, CHROMIUM)))
+    wall: dict[str, list[float]] = {}
+    cpu: dict[str, list[float]] = {}
     with sync_playwright() as driver, listening(site) as server:
         browser = driver.chromium.launch(executable_path=program)
         with opened(browser, server.url) as page:
             page.evaluate(OPEN)
-            for turn in range(TURNS + 1):
-                for name, model in native.items():
-                    rows = page.evaluate(TURN, {"precision": name, "calls": CALLS}), turns(model.backend, points)
-                    for place, row in zip(("web", "native"), rows, strict=True):
-                        taken[f"{place} {name}"] += row if turn else []
+            for turn in range(TURNS + WARM):
+                for name in site.precisions:
+                    native = load_model(path, precision=name, threads=1).backend  # type: ignore[arg-type]
+                    rows = {f"web {name}": (web(page, name), in_chromium),
+                            f"native {name}": (calls(native, golden), time.process_time)}  # fmt: skip
+                    for place, (work, clock) in rows.items():
+                        began = clock()
+                        taken = work()
+                        if turn >= WARM:
+                            wall.setdefault(place, []).extend(taken)
+                            cpu.setdefault(place, []).append((clock() - began) * 1000 / len(taken))
         browser.close()
-    medians = {name: statistics.median(row) for name, row in taken.items()}
-    ratios = {f"web / native {name}": medians[f"web {name}"] / medians[f"native {name}"] for name in native}
-    if "int8" in native:
-        ratios |= {f"fp32 / int8, {at}": medians[f"{at} fp32"] / medians[f"{at} int8"] for at in ("web", "native")}
-    return {"ms": medians, "ratio": ratios}
+    spent = {place: statistics.median(row) for place, row in cpu.items()}
+    ratios = {f"web / native, {name}": spent[f"web {name}"] / spent[f"native {name}"] for name in site.precisions}
+    if "int8" in site.precisions:
+        ratios |= {f"fp32 / int8, {at}": spent[f"{at} fp32"] / spent[f"{at} int8"] for at in ("web", "native")}
+    return {"wall ms": {place: statistics.median(row) for place, row in wall.items()}, "cpu ms": spent, "ratio": ratios}
 
 
-def load_golden(path: Path) -> Any:
-    from last_edge.bundle import Bundle
+def web(page: Any, precision: str) -> Turn:
+    """A turn in the page."""
+    return lambda: page.evaluate(TURN, {"precision": precision, "calls": WEB_CALLS})
 
-    return Bundle.open(path).golden.points
+
+def calls(backend: Any, points: Any) -> Turn:
+    """A turn of the Python runtime; its first calls, which start the session, are not counted."""
+    for window in points:
+        backend(window[None])
+
+    def turn() -> list[float]:
+        taken = []
+        for number in range(NATIVE_CALLS):
+            window = points[number % len(points)][None]
+            began = time.perf_counter()
+            backend(window)
+            taken.append((time.perf_counter() - began) * 1000)
+        return taken
+
+    return turn
 
 
-def turns(backend: Any, points: Any) -> list[float]:
-    """Milliseconds of some calls."""
-    taken = []
-    for number in range(CALLS):
-        window = points[number % len(points)][None]
-        began = time.perf_counter()
-        backend(window)
-        taken.append((time.perf_counter() - began) * 1000)
-    return taken
+def in_chromium() -> float:
+    """Processor seconds that this process's browser has used so far, all its processes together."""
+    ticks = {}
+    parents = {}
+    for stat in PROC.glob("[0-9]*/stat"):
+        try:
+            number, rest = stat.read_text().split(" ", 1)
+        except OSError:
+            continue
+        name, fields = rest[1:].rsplit(")", 1)
+        values = fields.split()
+        parents[int(number)] = int(values[1])
+        if name.startswith("chrom"):
+            ticks[int(number)] = int(values[11]) + int(values[12])
+    return sum(used for number, used in ticks.items() if descends(number, parents)) / os.sysconf("SC_CLK_TCK")
+
+
+def descends(number: int, parents: dict[int, int]) -> bool:
+    """Whether a process comes from this one."""
+    while number in parents and number != os.getpid():
+        number = parents[number]
+    return number == os.getpid()
 
 
 if __name__ == "__main__":

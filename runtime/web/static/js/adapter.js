@@ -75,9 +75,10 @@ function convertJoints(points, recipe) {
   return converted;
 }
 
+// In float32, as numpy adds.
 function mean(items, value) {
   let sum = 0;
-  for (const item of items) sum += value(item);
+  for (const item of items) sum = Math.fround(sum + value(item));
   return sum / items.length;
 }
 

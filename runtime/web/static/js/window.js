@@ -1,12 +1,19 @@
-// The last seconds of points, and their resampling to a model's window by time: the twin of runtime/window.py.
+// The last seconds of points, and their resampling to a model's window by time: the twin of runtime/window.py. Each
+// step is rounded to float32 where numpy rounds, so that an INT8 model, which amplifies a last bit, answers the same too.
 import { Points, stack } from "./points.js";
+
+const { fround } = Math;
 
 // (M, T', V, C) points taken at `times` seconds -> (M, frames, V, C), even in time over the seen span.
 export function fitTimes(points, times, frames) {
   const [first, last] = seenSpan(points);
   const step = (times[last] - times[first]) / (frames - 1 || 1);
-  const positions = Array.from({ length: frames }, (_, index) => position(times, times[first] + index * step));
-  return sampleAt(points, positions);
+  const moments = Array.from({ length: frames }, (_, index) => times[first] + index * step);
+  if (frames > 1) moments[frames - 1] = times[last];
+  return sampleAt(
+    points,
+    moments.map((moment) => position(times, moment)),
+  );
 }
 
 // First and last frame that show any point; all of them when none does.
@@ -27,8 +34,8 @@ function position(times, moment) {
   const last = times.length - 1;
   if (moment <= times[0]) return 0;
   if (moment >= times[last]) return last;
-  let after = times.findIndex((time) => time > moment);
-  return after - 1 + (moment - times[after - 1]) / (times[after] - times[after - 1]);
+  const after = times.findIndex((time) => time > moment);
+  return (1 / (times[after] - times[after - 1])) * (moment - times[after - 1]) + after - 1;
 }
 
 // Points at fractional frames. Where one of the two neighbours is missing the nearer frame's point is taken.
@@ -38,7 +45,7 @@ function sampleAt(points, positions) {
   positions.forEach((place, index) => {
     const before = Math.floor(place);
     const after = Math.min(before + 1, frames - 1);
-    const weight = Math.fround(place - before);
+    const weight = fround(place - before);
     for (let body = 0; body < bodies; body++)
       for (let joint = 0; joint < joints; joint++) {
         const missing = points.isMissing(body, before, joint) || points.isMissing(body, after, joint);
@@ -56,7 +63,8 @@ function sampleAt(points, positions) {
 function blend(target, start, points, { one, other, share }) {
   for (let axis = 0; axis < points.axes; axis++) {
     const [from, to] = [points.data[one + axis], points.data[other + axis]];
-    target.data[start + axis] = share === 0 ? from : share === 1 ? to : from * (1 - share) + to * share;
+    const mixed = () => fround(from * fround(1 - share)) + fround(to * share);
+    target.data[start + axis] = share === 0 ? from : share === 1 ? to : mixed();
   }
 }
 
