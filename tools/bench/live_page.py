@@ -42,7 +42,7 @@ COLUMNS: dict[str, Callable[[LiveRecord], str]] = {
 
 def where(row: LiveRecord) -> str:
     """The machine, the code and the bundle of a row."""
-    return f"`{row.bundle}`, {row.precision}; {row.device}, {row.cores} cores, {row.platform}; commit {row.commit}"
+    return f"`{row.bundle}`; {row.device}, {row.cores} cores, {row.platform}; commit {row.commit}"
 
 
 def to_markdown(rows: Sequence[LiveRecord]) -> str:
