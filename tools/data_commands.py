@@ -20,23 +20,36 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    name: Annotated[str, typer.Argument(help="shrec17 | utd_mhad | holistic_words | ntu | pose | npz")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="shrec17, utd_mhad, holistic_words, ntu, pose, npz; sentences: how2sign, phoenix, pose_tsv."
+        ),
+    ],
     source: Annotated[Path, typer.Argument(help="Folder, archive or file of the dataset.")],
     out: Out,
-    layout: Annotated[str | None, typer.Option(help="npz, pose, holistic_words: layout name or JSON file.")] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="npz, pose, pose_tsv, holistic_words: layout name or file.")
+    ] = None,
     labels: Annotated[int | None, typer.Option(help="shrec17: 14 or 28 classes.")] = None,
     split_type: Annotated[str | None, typer.Option(help="ntu: xsub, xview or xset.")] = None,
     missing_list: Annotated[Path | None, typer.Option(help="ntu: official (default), none or a file.")] = None,
     classes: Annotated[int | None, typer.Option(help="ntu: 60 (actions to 60 alone) or 120; default: all.")] = None,
     rotate: Annotated[bool, typer.Option("--rotate", help="ntu: spine along y, shoulders along x.")] = False,
     centre: Annotated[bool, typer.Option(help="ntu: origin at the first body's spine base.")] = True,
-    image_size: Annotated[str | None, typer.Option(help="holistic_words: recording size, default 640x480.")] = None,
+    image_size: Annotated[
+        str | None, typer.Option(help="Recording size; holistic_words: default 640x480, how2sign: 1280x720.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="phoenix: text (default) or gloss is what is to be said.")] = None,
     words: Annotated[str | None, typer.Option(help="holistic_words: only these labels, comma between.")] = None,
     units: Annotated[str | None, typer.Option(help="npz: metres or image01.")] = None,
-    fps: Annotated[float | None, typer.Option(min=0.1, help="npz, holistic_words: frame rate.")] = None,
-    axes: Annotated[int | None, typer.Option(min=2, max=3, help="pose: 2 drops the depth.")] = None,
+    fps: Annotated[float | None, typer.Option(min=0.1, help="npz, holistic_words, how2sign: frame rate.")] = None,
+    axes: Annotated[int | None, typer.Option(min=2, max=3, help="pose, pose_tsv: 2 drops the depth.")] = None,
     index: Annotated[
-        Path | None, typer.Option(help="pose: CSV of file,label,subject,split,camera,setup, or nslt_*.json.")
+        Path | None,
+        typer.Option(
+            help="pose: CSV of file,label,subject,split,camera,setup, or nslt_*.json. pose_tsv: TSV of file, text."
+        ),
     ] = None,
     leave_out: Annotated[str | None, typer.Option(help="Subjects that test, comma between; all others train.")] = None,
     subjects: Annotated[str | None, typer.Option(help="Only these people's clips, comma between.")] = None,
@@ -61,7 +74,7 @@ def prepare(
         "layout": layout, "labels": labels, "split_type": split_type, "missing_list": missing_list,
         "classes": classes, "rotate": rotate or None, "centre": None if centre else False,
         "image_size": image_size, "words": names_of(words) or None,
-        "units": units, "fps": fps, "axes": axes, "index": index,
+        "units": units, "fps": fps, "axes": axes, "index": index, "target": target,
     }  # fmt: skip
     options = {key: value for key, value in given.items() if value is not None}
     with progress_of_clips(quiet) as progress:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from last_edge.data.holistic_words import read_holistic_words
+from last_edge.data.how2sign import read_how2sign
 from last_edge.data.npz import read_npz
 from last_edge.data.ntu import ntu_labels, read_ntu
+from last_edge.data.phoenix import read_phoenix
 from last_edge.data.pose import pose_labels, read_pose_files
+from last_edge.data.pose_tsv import read_pose_tsv
 from last_edge.data.shrec17 import read_shrec17, shrec17_labels
 from last_edge.data.utd_mhad import ACTIONS, read_utd_mhad
 from last_edge.errors import UsageError
@@ -24,6 +27,11 @@ Reader = Callable[..., Iterator[SkeletonClip]]
 
 def _from_clips(source: Path, options: Options) -> None:
     """The clips tell their labels."""
+
+
+def _none(source: Path, options: Options) -> tuple[str, ...]:
+    """Sentences have texts instead of labels."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,30 @@ READERS: dict[str, Dataset] = {
         IMAGE,
         options=("layout", "axes", "index"),
         labels=pose_labels,
+    ),
+    "how2sign": Dataset(
+        "How2Sign sentences: OpenPose key points and the realigned tables",
+        read_how2sign,
+        "CC BY-NC 4.0; cite Duarte et al. 2021",
+        "x to the image's right, y down; both in image heights",
+        options=("image_size", "fps"),
+        labels=_none,
+    ),
+    "phoenix": Dataset(
+        "PHOENIX-2014T sentences: .skels, .text, .gloss, .files",
+        read_phoenix,
+        "CC BY-NC-SA; cite Camgoz et al. 2018, Saunders et al. 2020",
+        "x to the image's right, y down, z as the authors lifted it; relative to the neck, in their unit",
+        options=("target",),
+        labels=_none,
+    ),
+    "pose_tsv": Dataset(
+        "sentences as .pose files and a table of file, text, split, subject",
+        read_pose_tsv,
+        "as the files' source",
+        IMAGE,
+        options=("index", "layout", "axes"),
+        labels=_none,
     ),
     "npz": Dataset(
         "any sensor: .npz with frames, lengths, labels, subjects, split, and a layout",

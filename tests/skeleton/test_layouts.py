@@ -18,6 +18,7 @@ JOINTS = {
     "mediapipe_holistic83": 83,
     "kinect20": 20,
     "ntu25": 25,
+    "phoenix50": 50,
     "openpose137": 137,
 }
 NTU_BONES = {

@@ -17,6 +17,7 @@ EXPECTED = {
     "mediapipe_holistic83": {
         "head", "left_arm", "right_arm", "left_leg", "right_leg", "left_hand", "right_hand", "face",
     },
+    "phoenix50": {"head", "trunk", "left_arm", "right_arm", "left_hand", "right_hand"},
     "openpose137": {
         "head", "trunk", "left_arm", "right_arm", "left_leg", "right_leg", "left_hand", "right_hand", "face",
     },
