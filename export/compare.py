@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from last_edge.bundle.manifest import Figure
 from last_edge.bundle.reader import Bundle
 from last_edge.clips.store import ClipStore
-from last_edge.data.dataset import plain_batch
+from last_edge.clips.windows import plain_batch
 from last_edge.export.evaluate import check_store, checked_graph
 from last_edge.export.judge import Judge
 from last_edge.export.parts import parts_of

@@ -15,6 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from last_edge.export.int8_gates import gates_channels_last
+
 MULTIPLE = 4
 SWAP = [0, 3, 2, 1]  # (N, C, T, V) <-> (N, V, T, C)
 CHANNELS_LAST, CHANNELS_SECOND = [0, 2, 3, 1], [0, 3, 1, 2]
@@ -47,10 +49,11 @@ def int8_form(graph: bytes) -> tuple[bytes, dict[str, str]]:
         return graph, {}
     joints = products[0].joints
     padded = -(-joints // MULTIPLE) * MULTIPLE
+    gates_channels_last(proto, joints=joints, padded=padded)
     if padded > joints:
         _cut_before_reductions(proto, joints)
     ranges = _stem_channels_last(proto, padded - joints)
-    for found in products:
+    for found in graph_products(proto):
         ranges |= _as_convolution(proto, found, padded)
     return proto.SerializeToString(deterministic=True), ranges
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -11,13 +11,23 @@ from last_edge import records
 from last_edge.bundle.manifest import Provenance
 from last_edge.errors import InputError
 from last_edge.files import sha256_of
-from last_edge.train.checkpoint import Checkpoint
+from last_edge.train.checkpoint import ModelCard
 from last_edge.train.environment import commit, version
 
 EXPORTERS = ("last-edge", "torch", "onnx", "onnxscript", "onnxslim", "onnxruntime")
 
 
-def provenance_of(checkpoint: Checkpoint) -> Provenance:
+class Stored(Protocol):
+    """A checkpoint's folder and what its model.json says."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def card(self) -> ModelCard: ...
+
+
+def provenance_of(checkpoint: Stored) -> Provenance:
     """Commits, data, weights, seed and versions; `InputError` names a damaged `env.json` or `recipe.yaml`."""
     environment = _mapping(checkpoint.path / "env.json", records.read_json)
     seed = _mapping(checkpoint.path / "recipe.yaml", _read_yaml).get("seed")

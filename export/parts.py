@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import labelled_clips
 from last_edge.errors import InputError
 from last_edge.export.accept import held_out_subjects
 from last_edge.export.calibration import CALIBRATION_SPLIT, evenly_by_class
 from last_edge.train.checkpoint import load_checkpoint
 from last_edge.train.config import Recipe, ValidationConfig
-from last_edge.train.evaluate import labelled_clips
 from last_edge.train.plan import held_out
 
 Clips = NDArray[np.int64]

@@ -12,6 +12,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from last_edge.errors import UsageError
 from last_edge.export.compact import compact
 from last_edge.export.int8_form import int8_form
+from last_edge.export.int8_gates import float_around_gates
 from last_edge.export.qdq_nodes import hardswish_in_8_bits, weights_in_8_bits
 from last_edge.export.ranges import QUANTISED, door
 from last_edge.export.targets import Target
@@ -34,6 +35,7 @@ def with_qdq(
     named = set(keep_float)
     same: dict[str, str] = {}
     if target.kernel_form:
+        excluded |= float_around_gates(onnx.load_from_string(graph))
         graph, same = int8_form(graph)
     known = {**ranges.data, **{new: ranges.data[old] for new, old in same.items() if old in ranges.data}}
     proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))

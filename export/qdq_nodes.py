@@ -14,41 +14,45 @@ LARGEST = 127
 
 
 def weights_in_8_bits(graph: onnx.GraphProto, names: Collection[str]) -> None:
-    """Weights of these convolutions and linear layers as 8-bit constants, a scale an output channel; they run in float.
+    """Weights of these convolutions and products as 8-bit constants, a scale an output channel; they run in float.
 
-    A runtime restores them once, when it loads the file. The front's and the head's stay as they are.
+    A runtime restores them once, when it loads the file, for a cast and a product of constants are folded then, which
+    a DequantizeLinear is not. The front's and the head's stay as they are.
     """
     constants = {constant.name: constant for constant in graph.initializer}
     nodes = list(graph.node)
     first = next(index for index, node in enumerate(nodes) if node.op_type == "QuantizeLinear")
     last = max(index for index, node in enumerate(nodes) if node.op_type == "QuantizeLinear")
     for node in nodes[first:last]:
-        if node.name not in names or node.op_type not in ("Conv", "Gemm") or node.input[1] not in constants:
+        if node.name not in names or node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in constants:
             continue
         weight = numpy_helper.to_array(constants[node.input[1]])
-        rows = node.op_type == "Conv" or _transposed(node)
-        if weight.dtype == np.float32 and weight.size >= FEWEST_WEIGHTS and rows:
+        if weight.dtype == np.float32 and weight.size >= FEWEST_WEIGHTS:
             _as_8_bits(graph, node, weight, constants[node.input[1]])
 
 
-def _transposed(gemm: onnx.NodeProto) -> bool:
-    return any(attribute.name == "transB" and attribute.i == 1 for attribute in gemm.attribute)
+def _out_axis(node: onnx.NodeProto) -> int:
+    """Axis of the output channels in a node's weight."""
+    transposed = any(attribute.name == "transB" and attribute.i == 1 for attribute in node.attribute)
+    return 0 if node.op_type == "Conv" or transposed else -1
 
 
 def _as_8_bits(
     graph: onnx.GraphProto, node: onnx.NodeProto, weight: NDArray[np.float32], constant: onnx.TensorProto
 ) -> None:
-    name = node.input[1]
-    scale = np.maximum(np.abs(weight).reshape(len(weight), -1).max(1) / LARGEST, np.finfo(np.float32).tiny)
-    rounded = np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8)
-    made = {
-        f"{name}/q": rounded,
-        f"{name}/scale": scale.astype(np.float32),
-        f"{name}/zero": np.zeros(len(scale), np.int8),
-    }
+    name, out = node.input[1], _out_axis(node) % weight.ndim
+    others = tuple(axis for axis in range(weight.ndim) if axis != out)
+    scale = np.maximum(np.abs(weight).max(axis=others, keepdims=True) / LARGEST, np.finfo(np.float32).tiny)
+    made = {f"{name}/q": np.rint(weight / scale).astype(np.int8), f"{name}/scale": scale.astype(np.float32)}
     graph.initializer.extend(numpy_helper.from_array(value, label) for label, value in made.items())
-    restored = onnx.helper.make_node("DequantizeLinear", list(made), [f"{name}/float"], f"{node.name}/weight", axis=0)
-    graph.node.insert(list(graph.node).index(node), restored)
+    make = onnx.helper.make_node
+    restored = [
+        make("Cast", [f"{name}/q"], [f"{name}/cast"], f"{node.name}/cast", to=onnx.TensorProto.FLOAT),
+        make("Mul", [f"{name}/cast", f"{name}/scale"], [f"{name}/float"], f"{node.name}/weight"),
+    ]
+    at = list(graph.node).index(node)
+    for item in reversed(restored):
+        graph.node.insert(at, item)
     node.input[1] = f"{name}/float"
     if not any(name in other.input for other in graph.node):
         graph.initializer.remove(constant)

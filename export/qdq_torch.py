@@ -22,10 +22,10 @@ SYMMETRIC, SEVEN_BITS = 127, 64
 class QdqModule(nn.Module):
     """The Q/DQ graph node by node in torch: points (N, T, V, C) -> logits (N, K), equal to the file's up to rounding.
 
-    Weights and biases behind a DequantizeLinear, and float ones of convolutions and linear layers, are parameters; the
-    scales stay. Activations are rounded with their scales and zero points. Gradients pass a rounding as if it were
-    not there, and stop where a value is outside its range (Bengio et al. 2013). `InputError` for an operator that no
-    exported graph has.
+    Weights and biases behind a DequantizeLinear or a cast and a product with its scale, and float ones of convolutions
+    and linear layers, are parameters; the scales stay. Activations are rounded with their scales and zero points.
+    Gradients pass a rounding as if it were not there, and stop where a value is outside its range (Bengio et al. 2013).
+    `InputError` for an operator that no exported graph has.
     """
 
     def __init__(self, graph: bytes) -> None:
@@ -36,6 +36,7 @@ class QdqModule(nn.Module):
             raise InputError("cannot train a graph with these operators", got=unknown)
         self._arrays = {item.name: numpy_helper.to_array(item) for item in self.proto.graph.initializer}
         self._constants: dict[str, Tensor] = {name: _tensor(value) for name, value in self._arrays.items()}
+        self._restored = self._restored_weights()
         self._grids = {name: self._grid_of(name) for name in self._arrays}
         self._weights = nn.ParameterDict()
         for name in self._trained():
@@ -73,6 +74,7 @@ class QdqModule(nn.Module):
         """Names of constants that are weights: what a DequantizeLinear restores, and float matrices and biases."""
         names = [node.input[0] for node in self.proto.graph.node if node.op_type == "DequantizeLinear"]
         shared = {name for name in names if names.count(name) > 1}
+        names += self._restored
         for node in self.proto.graph.node:
             if node.op_type in ("Conv", "Gemm", "MatMul"):
                 names += node.input[1:]
@@ -83,6 +85,17 @@ class QdqModule(nn.Module):
             if name in arrays and name not in shared and arrays[name].ndim and arrays[name].dtype in _TRAINED
         ]
 
+    def _restored_weights(self) -> dict[str, str]:
+        """8-bit constants that a cast and a product make the weight of a node, with the name of their scale."""
+        nodes, arrays = self.proto.graph.node, self._arrays
+        casts = {node.output[0]: node.input[0] for node in nodes if node.op_type == "Cast" and node.input[0] in arrays}
+        scaled = {
+            node.output[0]: (casts[node.input[0]], node.input[1])
+            for node in nodes
+            if node.op_type == "Mul" and node.input[0] in casts
+        }
+        return dict(scaled[node.input[1]] for node in nodes if len(node.input) > 1 and node.input[1] in scaled)
+
     def _start(self, name: str) -> Tensor:
         """A weight's value in float."""
         value = torch.from_numpy(self._arrays[name].astype(np.float32))
@@ -91,6 +104,8 @@ class QdqModule(nn.Module):
 
     def _grid_of(self, name: str) -> Tensor | None:
         """The step of an 8-bit weight or 32-bit bias, shaped to its axes; None for a float one."""
+        if name in self._restored:
+            return self._constants[self._restored[name]]
         for node in self.proto.graph.node:
             if node.op_type == "DequantizeLinear" and node.input[0] == name:
                 axis = attributes_of(node).get("axis", 1)

@@ -15,8 +15,8 @@ from last_edge.bundle.manifest import CARD, GOLDEN, Figure, Manifest, model_file
 from last_edge.bundle.reader import Bundle
 from last_edge.bundle.writer import rewrite_bundle
 from last_edge.clips.store import ClipStore
-from last_edge.data.dataset import plain_batch
-from last_edge.errors import InputError
+from last_edge.clips.windows import labelled_clips, plain_batch
+from last_edge.errors import InputError, UsageError
 from last_edge.export.calibration import calibration_clips, clip_ids
 from last_edge.export.card import render_card
 from last_edge.export.evaluate import check_store, checked_graph, summarise
@@ -32,7 +32,6 @@ from last_edge.export.session import logits_of
 from last_edge.export.speed import milliseconds
 from last_edge.export.targets import target_named
 from last_edge.train.config import QuantizeConfig
-from last_edge.train.evaluate import labelled_clips
 
 Row = dict[str, Figure]
 Report = Callable[[str, list[Row]], None]
@@ -120,6 +119,7 @@ def quantize_bundle(
         manifest = dataclasses.replace(manifest, calibration=calibration, calibration_ids=ids)
     written = rewrite_bundle(path, manifest, files=_files(bundle, manifest, precision, graph, golden))
     return Quantised(written, gates, tables)
+    manifest = _without_what_was_of(manifest, precision)
 
 
 def _make(
@@ -210,6 +210,18 @@ def _parity(
 def _files(bundle: Bundle, manifest: Manifest, precision: str, graph: bytes, golden: Golden) -> dict[str, bytes]:
     """Every file of the bundle with this precision's graph among them."""
     files = {name: bundle.read(name) for name in manifest.files} | {model_file(precision): graph}
+def _without_what_was_of(manifest: Manifest, precision: str) -> Manifest:
+    """The manifest without the engines that were built from this precision's former graph, and its tuned settings."""
+    source = model_file(precision)
+    stale = {name for name, built in manifest.engines.items() if built.get("source") == source}
+    return dataclasses.replace(
+        manifest,
+        files={name: digest for name, digest in manifest.files.items() if name not in stale},
+        engines={name: built for name, built in manifest.engines.items() if name not in stale},
+        tuned={name: found for name, found in manifest.tuned.items() if name != precision},
+    )
+
+
     listed = dataclasses.replace(manifest, files=dict.fromkeys(files, ""))
     sizes = {name: len(files[model_file(name)]) for name in listed.precisions}
     return {**files, GOLDEN: golden.to_bytes(), CARD: render_card(listed, sizes=sizes).encode()}

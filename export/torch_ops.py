@@ -102,6 +102,17 @@ def _pool(given: Inputs, a: Attributes) -> Tensor:
     return nn.functional.avg_pool2d(given[0], a["kernel_shape"], strides, pads[:2], count_include_pad=counted)
 
 
+def _cast(given: Inputs, a: Attributes) -> Tensor:
+    """To float, the only kind that an 8-bit graph casts to."""
+    assert a["to"] == onnx.TensorProto.FLOAT
+    return given[0].float()  # type: ignore[no-any-return]
+
+
+def _expand(given: Inputs, a: Attributes) -> Tensor:
+    x, shape = given
+    return x * torch.ones(shape.tolist())  # type: ignore[no-any-return]
+
+
 def _gather(given: Inputs, a: Attributes) -> Tensor:
     x, index = given
     axis = a.get("axis", 0)
@@ -116,12 +127,14 @@ OPERATORS: dict[str, Callable[[Inputs, Attributes], Any]] = {
     "Abs": _simple(torch.abs),
     "Add": _simple(torch.add),
     "AveragePool": _pool,
+    "Cast": _cast,
     "Clip": _clip,
     "Concat": lambda given, a: torch.cat(given, dim=a["axis"]),
     "Conv": _conv,
     "Div": _simple(torch.div),
     "Elu": lambda given, a: nn.functional.elu(given[0], a.get("alpha", 1.0)),
     "Equal": _simple(torch.eq),
+    "Expand": _expand,
     "Gather": _gather,
     "Gemm": _gemm,
     "Greater": _simple(torch.gt),

@@ -35,6 +35,7 @@ from last_edge.tools import (
     soak_command,
     start_command,
     train_commands,
+    translate_command,
     tune_command,
     web_command,
 )
@@ -77,6 +78,7 @@ add(train_commands.train, train_commands.distill, train_commands.eval, seeds_com
 add(export_commands.export, quantize_command.quantize, parity_command.parity, export_commands.verify)
 add(engine_command.engine)
 add(runtime_commands.run, record_command.record, web_command.web, report_command.report, doctor.doctor)
+add(translate_command.translate)
 add(ablate_command.ablate, folds_command.folds)
 benches = typer.Typer(
     cls=DefaultGroup,

@@ -10,6 +10,7 @@ import typer
 
 from last_edge.tools import options
 from last_edge.tools.output import emit, make_table
+from last_edge.tools.translate_command import export_translator, is_translator, refuse
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -57,6 +58,12 @@ def export(
     from last_edge.export.deploy import add_targets, known_targets
     from last_edge.export.preview import preview_export
 
+    if is_translator(run):
+        asked = {"--dynamic-time": dynamic_time, "--weights": weights, "--plain": plain, "--target": bool(target)}
+        refuse(asked)
+        made = export_translator(run, out, _open(store), split=split, threads=threads, dry_run=dry_run, force=force)
+        emit(made, as_json=json)
+        return
     if plain:
         _plain(run, out, dry_run=dry_run, force=force, json=json)
         return
@@ -96,7 +103,12 @@ def verify(
 
     from last_edge.export.verify import require, verify_bundle
 
-    checks = verify_bundle(bundle, _open(store), threads=threads)
+    if bundle.exists() and is_translator(bundle):
+        from last_edge.export.translation_verify import verify_translation
+
+        checks = verify_translation(bundle, _open(store), threads=threads)
+    else:
+        checks = verify_bundle(bundle, _open(store), threads=threads)
     rows = [dataclasses.asdict(check) for check in checks]
     _show_rows(rows, title=f"{bundle.name}: {len(rows)} checks", json=json)
     require(checks, where=bundle)

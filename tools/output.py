@@ -123,6 +123,8 @@ def describe(row: dict[str, float]) -> str:
     text = f"loss {row['loss']:.3f}"
     text += f"  train {row['train_top1']:.1f}%" if "train_top1" in row else ""
     text += f"  val {row['val_top1']:.1f}%" if "val_top1" in row else ""
+    text += f"  val loss {row['val_loss']:.3f}" if "train_words" in row and "val_loss" in row else ""
+    text += f"  BLEU-4 {row['val_bleu4']:.1f}" if "val_bleu4" in row else ""
     text += f"  skipped {row['skipped']:.0f}" if row["skipped"] else ""
     slow = row.get("waiting", 0.0) > MOST_WAITING
     return text + (f"  waits {row['waiting']:.0f}% for data: training.workers" if slow else "")

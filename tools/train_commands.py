@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from last_edge.errors import UsageError
-from last_edge.tools import options, stream_command, train_flags
+from last_edge.tools import options, stream_command, train_flags, translate_command
 from last_edge.tools.finetune import finish_bundle
 from last_edge.tools.output import emit, epoch_progress, make_table, view_progress
-from last_edge.tools.train_preview import make_request, preview, quoted, readable, resolve_recipe, summary
+from last_edge.tools.train_preview import make_request, preview, quoted, readable, resolve_recipe, start_run, summary
 
 Which = Literal["best", "last", "final"]
 Precision = Literal["fp32", "int8"]
@@ -82,10 +82,9 @@ def train(
         emit(readable(train_flags.describe(choice) | preview(request), json), as_json=json)
         return
     from last_edge.train.processes import is_first
-    from last_edge.train.run import run_training
 
     with epoch_progress("train", quiet=quiet or json or not is_first()) as report:
-        final = run_training(request, report=report)
+        final = start_run(request, report=report)
     if is_first():
         made = {} if finetune is None else finish_bundle(choice.out, choice.store, base=finetune,
                                                          limits=choice.recipe.quantize)  # fmt: skip
@@ -160,13 +159,17 @@ def eval(
     reject: stream_command.Reject = True,
     rest_seconds: stream_command.RestSeconds = 1.5,
     subject: stream_command.People = None,
+    beam: Annotated[
+        int | None, typer.Option("--beam", min=1, help="Of a translator: hypotheses kept; default: the recipe's.")
+    ] = None,
     seed: stream_command.StreamSeed = 0,
     json: options.Json = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Measure a run or the exported file of a bundle on a split: top-1/3/5, per class, per subject, confusion, ECE.
 
-    With --stream, a bundle's events on long recordings: detection rate, false events a minute, delay.
+    With --stream, a bundle's events on long recordings: detection rate, false events a minute, delay. Of a translator:
+    BLEU, chrF, word error rate, vocabulary coverage, repetition, and of a run the losses' gap and a verdict.
 
     Example: last-edge eval runs/shrec14/bundle --store runs/shrec14/store --precision int8
     """
@@ -178,6 +181,11 @@ def eval(
                                         gestures=gestures, unknown=unknown or [], decode=decode, reject=reject,
                                         rest_seconds=rest_seconds, subjects=subject or [], seed=seed)  # fmt: skip
         emit(score, as_json=json, table=lambda: stream_command.table(score))
+        return
+    if translate_command.is_translator(artefact):
+        figures = translate_command.evaluate(artefact, opened, split=split, which=which, precision=precision, beam=beam,
+                                             threads=threads)  # fmt: skip
+        emit(figures if json else translate_command.readable(figures), as_json=json)
         return
     how = {"split": split, "threads": threads, "merge_at": merge_at}
     metrics = _evaluate(artefact, opened, precision=precision, which=which, how=how)

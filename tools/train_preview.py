@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from last_edge.train.config import Recipe
     from last_edge.train.plan import Plan
-    from last_edge.train.request import Request
+    from last_edge.train.request import Report, Request
 
 
 def resolve_recipe(
@@ -39,12 +39,30 @@ def make_request(store: Path, out: Path, recipe: Recipe, *, device: str, threads
     return Request(recipe, store, out, device=resolve_device(device), force=force)
 
 
+def start_run(request: Request, *, report: Report) -> dict[str, Any]:
+    """Train a classifier or, where the recipe names one, a translator."""
+    from last_edge.models.registry import TRANSLATORS
+
+    if request.recipe.model.name in TRANSLATORS:
+        from last_edge.train.translate.run import run_translation
+
+        return run_translation(request, report=report)
+    from last_edge.train.run import run_training
+
+    return run_training(request, report=report)
+
+
 def preview(request: Request) -> dict[str, Any]:
     """What a training would do; what it would take over from another run, where it starts from one."""
     from last_edge.clips.store import ClipStore
+    from last_edge.models.registry import TRANSLATORS
     from last_edge.train.plan import make_plan
 
     store = ClipStore.open(request.store)
+    if request.recipe.model.name in TRANSLATORS:
+        from last_edge.train.translate.preview import foresee_translation
+
+        return foresee_translation(store, request.recipe)
     return foresee(request.recipe, make_plan(store, request.recipe), classes=len(store.labels))
 
 
@@ -92,6 +110,13 @@ def _lines(value: Any) -> str:
     return "".join(f"\n  {item}" for item in items)
 
 
+def translated(figures: dict[str, Any]) -> str:
+    """A translator's figures in a line."""
+    tier = f"  tier: {figures['tier']}" if "tier" in figures else ""
+    said = f"BLEU-4 {figures['bleu4']}  chrF {figures['chrf']}  WER {figures['wer']}%"
+    return f"{said}  of {figures['n']} sentences{tier}"
+
+
 def summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
     """The lines a person wants after a run."""
     shown: dict[str, Any] = {"run": str(out), "model": final["model"], "params": final["params"]}
@@ -99,7 +124,9 @@ def summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
         start = final["init"]
         shown["init"] = f"{start['run']}: {len(start['loaded'])} tensors taken over, {len(start['fresh'])} new"
     for part in ("val", "test"):
-        if part in final:
+        if "bleu4" in final.get(part, {}):
+            shown[part] = translated(final[part])
+        elif part in final:
             top = "  ".join(f"top-{rank} {final[part][f'top{rank}']}%" for rank in (1, 3, 5))
             shown[part] = f"{top}  of {final[part]['n']} clips"
     return shown

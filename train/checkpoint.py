@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from last_edge import records
 from last_edge.errors import InputError
@@ -157,12 +157,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise InputError("weights cannot be read", where=path, got=error) from error
 
 
-def load_weights(model: LandmarkModel, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path) -> None:
     """Load safetensors into the model; `InputError` names what does not fit."""
     fit_weights(model, read_tensors(path), where=path)
 
 
-def fit_weights(model: LandmarkModel, tensors: dict[str, Tensor], *, where: Path) -> None:
+def fit_weights(model: nn.Module, tensors: dict[str, Tensor], *, where: Path) -> None:
     """Put tensors into the model; `InputError` names what does not fit."""
     try:
         model.load_state_dict(tensors)

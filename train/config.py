@@ -203,6 +203,30 @@ class PretrainConfig:
 
 
 @dataclass
+class TranslateConfig:
+    """What only a translator needs.
+
+    vocabulary: most sub-words, learnt from the training sentences. beam, length_penalty, no_repeat,
+    repetition_penalty: of the search, see `last_edge.text.SearchOptions`. validate_bleu: translate the validation
+    sentences after every epoch and choose by BLEU-4; else by the validation loss, which takes less time.
+    speed: a training clip is played 1 +- speed times as fast. jitter: frames that a frame may come early or late.
+    subset: train on so many sentences alone, 0 for all. freeze_encoder: only the decoder learns; `training.init` names
+    the run that the encoder comes from.
+    """
+
+    vocabulary: int = 4000
+    beam: int = 4
+    length_penalty: float = 1.0
+    no_repeat: int = 0
+    repetition_penalty: float = 1.0
+    validate_bleu: bool = False
+    speed: float = 0.0
+    jitter: float = 0.0
+    subset: int = 0
+    freeze_encoder: bool = False
+
+
+@dataclass
 class QuantizeConfig:
     """How the INT8 file is made, and what it must hold to be shipped; one clip may always go wrong.
 
@@ -239,4 +263,5 @@ class Recipe:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    translate: TranslateConfig = field(default_factory=TranslateConfig)
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)

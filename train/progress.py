@@ -19,8 +19,8 @@ class Progress:
 
 
 def validation_score(row: Row) -> list[float]:
-    """Of two epochs the one with the greater score is better: validation top-1 where there is one, the smaller loss."""
-    return [row.get("val_top1", 0.0), -row["val_loss"]]
+    """The epoch with the greater score is better: validation top-1, or BLEU-4, where there is one; the smaller loss."""
+    return [row.get("val_top1", row.get("val_bleu4", 0.0)), -row["val_loss"]]
 
 
 def epochs_since_best(history: list[Row]) -> int:

@@ -24,6 +24,7 @@ from last_edge.train.config import (
     PretrainConfig,
     Recipe,
     StageLoss,
+    TranslateConfig,
 )
 from last_edge.train.schedule import SCHEDULERS
 
@@ -113,8 +114,9 @@ def identity_of(recipe: Recipe) -> str:
         for key, value in values["distill"].items()
         if key in FIRST_DISTILL_KEYS or value != defaults["distill"][key]
     }
-    if values["pretrain"] == defaults["pretrain"]:
-        del values["pretrain"]
+    for name in ("pretrain", "translate"):
+        if values[name] == defaults[name]:
+            del values[name]
     return yaml.safe_dump(values, sort_keys=False)
 
 
@@ -219,6 +221,7 @@ def _check_values(recipe: Recipe) -> None:
     _share({"training.label_share": t.label_share})
     _check_pretrain(recipe.pretrain)
     _check_distill(recipe.distill)
+    _check_translate(recipe.translate)
     if t.ema_decay and t.swa_start:
         raise UsageError("training.ema_decay and training.swa_start exclude each other", hint="set one of them to 0")
 
@@ -243,6 +246,15 @@ def _check_distill(d: DistillConfig) -> None:
             raise UsageError("unknown stage loss", expected=did_you_mean(entry.loss, STAGE_LOSSES), got=entry.loss)
         _positive({f"{name} of distill.losses": getattr(entry, name) for name in ("student", "teacher", "of")})
         _not_below_zero({"weight of distill.losses": entry.weight})
+
+
+def _check_translate(t: TranslateConfig) -> None:
+    _positive({"translate.vocabulary": t.vocabulary, "translate.beam": t.beam})
+    _not_below_zero({f"translate.{name}": getattr(t, name) for name in ("length_penalty", "no_repeat", "jitter")})
+    _not_below_zero({"translate.subset": t.subset})
+    _share({"translate.speed": t.speed})
+    if t.repetition_penalty < 1:
+        raise UsageError("translate.repetition_penalty must be 1 or more", got=t.repetition_penalty)
 
 
 def _positive(values: dict[str, float]) -> None:

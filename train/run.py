@@ -167,8 +167,8 @@ class Run:
         model = create_model(self.recipe.model.name, spec=self.plan.spec, classes=self.classes(), **options)
         return model, None if self.trunk is None else self.trunk.into(model)
 
-    def _trainer(self, model: LandmarkModel, objective: Objective) -> Trainer:
-        return Trainer(
+    def _trainer(self, model: LandmarkModel, objective: Objective, kind: type[Trainer] = Trainer) -> Trainer:
+        return kind(
             model,
             objective,
             training=self.recipe.training,

@@ -62,9 +62,3 @@ class ClipDataset(Dataset[tuple[Tensor, int, int]]):
 def epoch_order(count: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
     """A shuffle of 0..count-1 that depends on (seed, epoch) alone."""
     return np.random.default_rng([seed, epoch]).permutation(count)
-
-
-def plain_batch(store: ClipStore, clips: NDArray[np.int64], spec: InputSpec) -> Points:
-    """(N, *spec.shape) windows of some clips, not augmented."""
-    items = [ClipDataset(store, clips, spec=spec)[item][0].numpy() for item in range(len(clips))]
-    return np.stack(items)

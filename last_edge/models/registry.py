@@ -12,6 +12,8 @@ from last_edge.names import did_you_mean
 
 Builder = Callable[..., LandmarkModel]
 BUILDERS: dict[str, Builder] = {}
+TRANSLATORS: dict[str, Callable[..., Any]] = {}
+"""Builders of models that give sentences, see `last_edge.models.sign2text`."""
 ALIASES = {
     "base": "last_v2_base",
     "nano_e_v3": "last_e_nano",
@@ -35,11 +37,15 @@ def model_names() -> tuple[str, ...]:
 def resolve_name(name: str) -> str:
     """The registered name behind a name or alias; `UsageError` with the nearest names when unknown."""
     name = ALIASES.get(name, name)
-    if name not in BUILDERS:
-        raise UsageError(f"unknown model {name!r}", expected=did_you_mean(name, BUILDERS), hint="last-edge models")
+    if name not in BUILDERS and name not in TRANSLATORS:
+        known = [*BUILDERS, *TRANSLATORS]
+        raise UsageError(f"unknown model {name!r}", expected=did_you_mean(name, known), hint="last-edge models")
     return name
 
 
 def create_model(name: str, *, spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
     """Build a model for an input and a class count; `options` override the variant's defaults."""
-    return BUILDERS[resolve_name(name)](spec, classes, **options)
+    resolved = resolve_name(name)
+    if resolved in TRANSLATORS:
+        raise UsageError(f"{resolved} gives sentences, not classes", hint="last-edge train, eval, export and translate")
+    return BUILDERS[resolved](spec, classes, **options)

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
-from last_edge.data.dataset import plain_batch
+from last_edge.clips.windows import plain_batch
 from last_edge.export.activations import channel_statistics
 from last_edge.export.adaround import adaround
 from last_edge.export.equalise import equalise, relu_pairs
@@ -112,12 +112,36 @@ def test_gates_keep_float_arithmetic_and_8_bit_weights(
     name: str, points: Points, request: pytest.FixtureRequest
 ) -> None:
     made = quantize_graph(request.getfixturevalue(name), points, MINMAX)
-    stored = {item.name for item in onnx.load_from_string(made).graph.initializer}
-    restored = {node.output[0]: node for node in graph_nodes(made, "DequantizeLinear")}
-    gates = graph_nodes(made, "Gemm")[:-1]
-    assert len(gates) == 6
+    stored = {item.name: numpy_helper.to_array(item) for item in onnx.load_from_string(made).graph.initializer}
+    makers = {output: node for node in onnx.load_from_string(made).graph.node for output in node.output}
+    gates = [*graph_nodes(made, "Gemm")[:-1], *(node for node in graph_nodes(made, "MatMul") if narrow(makers, node))]
+    assert len(gates) == 6 + 12
     for node in gates:
-        assert node.input[0] not in restored and restored[node.input[1]].input[0] in stored
+        scaled = makers[node.input[1]]
+        cast = makers[scaled.input[0]]
+        assert (scaled.op_type, cast.op_type) == ("Mul", "Cast") and stored[cast.input[0]].dtype == np.int8
+        assert node.input[0] not in makers or makers[node.input[0]].op_type != "DequantizeLinear"
+
+
+def narrow(makers: dict[str, onnx.NodeProto], node: onnx.NodeProto) -> bool:
+    """Whether a product is with weights that are restored from 8 bits, and leads to a gate's activation."""
+    weight = makers.get(node.input[1])
+    return weight is not None and weight.op_type == "Mul" and makers[weight.input[0]].op_type == "Cast"
+
+
+def test_a_gate_unpacks_its_map_once_and_reads_it_channels_last(gated: bytes, points: Points) -> None:
+    made = onnx.load_from_string(quantize_graph(gated, points, MINMAX)).graph
+    makers = {output: node for node in made.node for output in node.output}
+    readers = {name: [node for node in made.node if name in node.input] for name in makers}
+    sums = [node.output[0] for node in made.node if node.op_type == "Add"]
+    maps = [node for node in made.node if node.op_type == "Transpose" and node.input[0] in sums]
+    maps = [node for node in maps if all(reader.op_type != "QuantizeLinear" for reader in readers[node.output[0]])]
+    assert len(maps) == 3
+    for node in maps:
+        total = makers[node.input[0]]
+        assert readers[total.output[0]] == [node] and list(attributes_of(node)["perm"]) == [0, 2, 3, 1]
+        assert {makers[name].op_type for name in total.input} == {"DequantizeLinear"}
+        assert sorted(reader.op_type for reader in readers[node.output[0]]) == ["MatMul", "Mul", "Reshape"]
 
 
 def test_equalising_keeps_the_function_and_evens_the_channels(graph: bytes, points: Points) -> None:

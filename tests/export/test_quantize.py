@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from last_edge.bundle import Bundle
+from last_edge.bundle import Bundle, write_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import InputError, UsageError
 from last_edge.export.calibration import calibration_clips
 from last_edge.export.qdq import float_nodes
 from last_edge.export.quantize import QuantizeOptions, quantize_graph
+from last_edge.export.quantize_bundle import Plan, quantize_bundle
 from last_edge.export.session import logits_of
 
 
@@ -108,3 +110,15 @@ def test_calibration_clips_come_evenly_from_train(store: ClipStore) -> None:
 def test_no_calibration_clips_is_an_error(graph: bytes) -> None:
     with pytest.raises(InputError, match="no calibration clips"):
         quantize_graph(graph, np.zeros((0, 16, 22, 3), np.float32))
+
+
+def test_what_was_built_from_the_former_graph_goes(quantized: Path, store: ClipStore, tmp_path: Path) -> None:
+    bundle = Bundle.open(quantized)
+    engines = {f"{name}.engine": {"source": f"model.{name}.onnx"} for name in ("int8", "fp32")}
+    tuned = {name: {"threads": 1} for name in ("int8", "fp32")}
+    files = {name: bundle.read(name) for name in bundle.manifest.files} | dict.fromkeys(engines, b"plan")
+    path = tmp_path / "b.last"
+    write_bundle(path, dataclasses.replace(bundle.manifest, engines=engines, tuned=tuned), files=files)
+    made = quantize_bundle(path, store, Plan(QuantizeOptions(method="minmax"), count=6), force=True).manifest
+    assert set(made.engines) == {"fp32.engine"} and set(made.tuned) == {"fp32"}
+    assert "int8.engine" not in Bundle.open(path).contents and "fp32.engine" in made.files

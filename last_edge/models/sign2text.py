@@ -1,0 +1,223 @@
+"""Sign language to text: an encoder of frames and a decoder of sub-words (Vaswani et al. 2017; Camgoz et al. 2020)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from last_edge.errors import UsageError
+from last_edge.inputs.spec import InputSpec
+from last_edge.models.blocks.decoder import DecoderLayer, PreNormEncoderLayer
+from last_edge.models.front import LandmarkFront
+from last_edge.models.options import adjust
+from last_edge.models.registry import TRANSLATORS
+from last_edge.models.sign_stem import FrameStem
+from last_edge.names import did_you_mean
+
+INITIAL_SPREAD = 0.02
+
+
+@dataclass(frozen=True)
+class Options:
+    """Size and switches.
+
+    width: of a token; layers, decoder_layers, heads; hidden: of the feed-forward parts. dropout: after embedding,
+    attention and feed-forward, and on attention weights. longest: most sub-words of a sentence, its end included.
+    seen: add to a frame, for every point, whether it was seen. stride: frames a token of the encoder stands for: 1
+    embeds each frame by itself, 2, 4 or 8 by as many convolutions over time with stride 2 as it takes. tied: one table
+    embeds sub-words and scores them.
+    """
+
+    width: int = 256
+    layers: int = 2
+    decoder_layers: int = 2
+    heads: int = 8
+    hidden: int = 1024
+    dropout: float = 0.3
+    longest: int = 50
+    seen: bool = False
+    stride: int = 1
+    tied: bool = False
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads or self.width % 2:
+            expected = f"an even multiple of {self.heads}"
+            raise UsageError("model option width does not fit the heads", expected=expected, got=self.width)
+        if self.stride not in (1, 2, 4, 8):
+            raise UsageError("model option stride is 1, 2, 4 or 8", got=self.stride)
+        if min(self.layers, self.decoder_layers, self.longest) < 1:
+            raise UsageError("model options layers, decoder_layers and longest are 1 or more")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the decoder reads of a clip: keys and values (N, layers, H, S, d), keep (N, S) 1 for tokens that are there.
+
+    A token is there when one of its frames shows a point; padding has no say in anything.
+    """
+
+    keys: Tensor
+    values: Tensor
+    keep: Tensor
+
+
+class Sign2Text(nn.Module):
+    """Points (N, T, V, C) of any length T, NaN where missing, and sub-words (N, L) -> logits (N, L, K).
+
+    A frame without any point is padding: nothing attends to it, and how many of them follow a clip changes nothing.
+    """
+
+    def __init__(self, spec: InputSpec, tokens: int, options: Options) -> None:
+        super().__init__()
+        if spec.bodies != 1:
+            raise UsageError("sign2text reads one body", expected="input.bodies=1", got=spec.bodies)
+        o = self.options = options
+        self.front = LandmarkFront(spec)
+        features = spec.layout.joints * (len(spec.streams) * spec.channels + o.seen)
+        self.stem = FrameStem(features, o.width, stride=o.stride)
+        shape: dict[str, Any] = {"heads": o.heads, "hidden": o.hidden, "dropout": o.dropout}
+        self.encoder = nn.ModuleList(PreNormEncoderLayer(o.width, **shape) for _ in range(o.layers))
+        self.encoder_norm = nn.LayerNorm(o.width)
+        self.embed = nn.Embedding(tokens, o.width)
+        self.decoder = nn.ModuleList(DecoderLayer(o.width, **shape) for _ in range(o.decoder_layers))
+        self.decoder_norm = nn.LayerNorm(o.width)
+        self.score = TiedScore(tokens) if o.tied else nn.Linear(o.width, tokens)
+        self.dropout = nn.Dropout(o.dropout)
+        _initialise(self)
+        length = max(math.ceil(spec.frames / o.stride), o.longest)
+        self.register_buffer("positions", sinusoids(length, o.width), persistent=False)
+
+    @property
+    def spec(self) -> InputSpec:
+        """What the model takes; `frames` is the most it takes."""
+        return self.front.spec
+
+    def forward(self, points: Tensor, tokens: Tensor) -> Tensor:
+        """See the class."""
+        return self.decode(tokens, self.encode(points))
+
+    def features(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Points (N, T, V, C) -> what each frame shows (N, T, F), 0 where nothing, and 1 where it shows a point."""
+        joint, seen = self.front.normalised(points)
+        frames = self.front.streams(joint, seen).transpose(1, 2).flatten(2)
+        shown = seen.amin(dim=-1)
+        frames = torch.cat([frames, shown], dim=-1) if self.options.seen else frames
+        return frames, shown.amax(dim=-1)
+
+    def encode(self, points: Tensor) -> Memory:
+        """Points (N, T, V, C) -> what the decoder reads."""
+        return self.encode_features(*self.features(points))
+
+    def encode_features(self, frames: Tensor, shown: Tensor) -> Memory:
+        """As `encode`, from `features`."""
+        x, keep = self.stem(frames, shown)
+        x = self.dropout(x + self.positions[: x.shape[1]])  # type: ignore[index]
+        for layer in self.encoder:
+            x = layer(x, keep)
+        x = self.encoder_norm(x)
+        pairs = [layer.memory_attention.pair(x) for layer in self.decoder]  # type: ignore[union-attr, operator]
+        keys, values = (torch.stack(parts, dim=1) for parts in zip(*pairs, strict=True))
+        return Memory(keys, values, keep)
+
+    def decode(self, tokens: Tensor, memory: Memory) -> Tensor:
+        """Logits (N, L, K) of the sub-word after each of `tokens` (N, L), told all those before it."""
+        length = tokens.shape[1]
+        causal = torch.ones(length, length, device=tokens.device, dtype=memory.keep.dtype).tril()[None]
+        x, nothing = self._embedded(tokens, self.positions[:length]), self.no_past(len(tokens))  # type: ignore[index]
+        return self._through(x, (nothing, nothing), memory, causal)[0]
+
+    def no_past(self, count: int) -> Tensor:
+        """Keys, and values, of no sub-word: (N, layers, H, 0, d)."""
+        o = self.options
+        return self.embed.weight.new_zeros(count, o.decoder_layers, o.heads, 0, o.width // o.heads)
+
+    def step(
+        self, token: Tensor, position: Tensor, past: tuple[Tensor, Tensor], memory: Memory
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One sub-word (N,) at its position (1,), counted from 0 -> logits (N, K) of the next, keys and values to keep.
+
+        past: keys and values (N, layers, H, P, d) of the sub-words before; (N, layers, H, P + 1, d) come back.
+        """
+        x = self._embedded(token[:, None], self.positions.index_select(0, position))  # type: ignore[operator]
+        everything = torch.ones(1, 1, 1, dtype=memory.keep.dtype, device=token.device)
+        logits, (keys, values) = self._through(x, past, memory, everything)
+        return logits[:, 0], keys, values
+
+    def _embedded(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        return self.dropout(self.embed(tokens) * math.sqrt(self.options.width) + positions)  # type: ignore[no-any-return]
+
+    def _through(
+        self, x: Tensor, past: tuple[Tensor, Tensor], memory: Memory, keep: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """The decoder's layers: logits, and keys and values of all sub-words so far."""
+        kept = []
+        for number, layer in enumerate(self.decoder):
+            own = (past[0][:, number], past[1][:, number])
+            x, pair = layer(x, own, (memory.keys[:, number], memory.values[:, number]), (keep, memory.keep))
+            kept.append(pair)
+        keys, values = (torch.stack(parts, dim=1) for parts in zip(*kept, strict=True))
+        return self._scored(self.decoder_norm(x)), (keys, values)
+
+    def _scored(self, x: Tensor) -> Tensor:
+        """Tokens (N, L, D) -> logits (N, L, K)."""
+        return self.score(x, self.embed.weight) if self.options.tied else self.score(x)  # type: ignore[no-any-return]
+
+
+class TiedScore(nn.Module):
+    """Scores sub-words by the table that embeds them (Press & Wolf 2017): x (N, L, D), table (K, D) -> (N, L, K)."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(tokens))
+
+    def forward(self, x: Tensor, table: Tensor) -> Tensor:
+        """See the class."""
+        return nn.functional.linear(x, table, self.bias)
+
+
+def sinusoids(length: int, width: int) -> Tensor:
+    """(length, width) positions: sines, then cosines, of falling frequency (Vaswani et al. 2017, sec. 3.5)."""
+    rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
+    angles = torch.arange(length)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def _initialise(model: Sign2Text) -> None:
+    """Linear weights as Glorot & Bengio 2010, biases 0; embeddings N(0, 1/D), so that scaled they are N(0, 1)."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+    nn.init.normal_(model.embed.weight, 0.0, model.options.width**-0.5)
+
+
+Builder = Callable[..., Sign2Text]
+
+
+def register_translator(builder: Builder) -> Builder:
+    """Put a builder in the table of translators under its own name."""
+    TRANSLATORS[builder.__name__] = builder
+    return builder
+
+
+def translator_names() -> tuple[str, ...]:
+    """All registered translators, sorted."""
+    return tuple(sorted(TRANSLATORS))
+
+
+def create_translator(name: str, *, spec: InputSpec, tokens: int, **options: Any) -> Sign2Text:
+    """Build a translator for an input and a number of sub-words; `options` override the variant's defaults."""
+    if name not in TRANSLATORS:
+        raise UsageError(f"unknown translation model {name!r}", expected=did_you_mean(name, TRANSLATORS))
+    return TRANSLATORS[name](spec, tokens, **options)  # type: ignore[no-any-return]
+
+
+@register_translator
+def sign2text_v4(spec: InputSpec, tokens: int, **options: Any) -> Sign2Text:
+    """5,844,896 parameters for 137 flat points with their `seen` flags and 4,000 sub-words."""
+    return Sign2Text(spec, tokens, adjust(Options(), options))

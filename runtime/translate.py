@@ -1,0 +1,140 @@
+"""A translator's bundle at work: clips to sentences with ONNX Runtime alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge import records
+from last_edge.bundle import Bundle
+from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
+from last_edge.bundle.translation import (
+    KEPT,
+    MEMORY,
+    PAST,
+    POSITION,
+    SEARCH,
+    TOKEN,
+    decoder_file,
+    encoder_file,
+    encoder_precisions,
+    translates,
+)
+from last_edge.errors import InputError
+from last_edge.inputs import InputSpec
+from last_edge.runtime.backends.onnxruntime_session import OrtOptions, create_session
+from last_edge.skeleton.clip import Units
+from last_edge.text import SearchOptions, Vocabulary, search
+
+Array = NDArray[Any]
+Points = NDArray[np.float32]
+CPU = ("CPUExecutionProvider",)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a clip says. ms: encoder and search together."""
+
+    clip: str
+    text: str
+    ms: float
+
+
+class OnnxDecoder:
+    """See `last_edge.text.StepDecoder`; a clip's rows share what the encoder made of it."""
+
+    def __init__(self, session: Any, memory: Sequence[Array], beam: int) -> None:
+        self._session = session
+        self._memory = dict(zip(MEMORY, (np.repeat(part, beam, axis=0) for part in memory), strict=True))
+        keys = self._memory[MEMORY[0]]
+        nothing = np.zeros((*keys.shape[:3], 0, keys.shape[4]), np.float32)
+        self._past = dict.fromkeys(PAST, nothing)
+
+    def step(self, tokens: NDArray[np.int64], position: int) -> NDArray[np.float32]:
+        """See `StepDecoder`."""
+        feeds = {TOKEN: tokens, POSITION: np.array([position], np.int64), **self._past, **self._memory}
+        logits, *kept = self._session.run([OUTPUT_NAME, *KEPT], feeds)
+        self._past = dict(zip(PAST, kept, strict=True))
+        return np.asarray(logits, np.float32)
+
+    def keep(self, rows: NDArray[np.int64]) -> None:
+        """See `StepDecoder`."""
+        self._past = {name: value[rows] for name, value in self._past.items()}
+
+
+@dataclass(frozen=True)
+class DeployedTranslator:
+    """encoder, decoder: sessions. options: the bundle's search. units: of the points it takes."""
+
+    name: str
+    encoder: Any
+    decoder: Any
+    spec: InputSpec
+    units: Units
+    vocabulary: Vocabulary
+    options: SearchOptions
+
+    def sentences(self, points: Points, *, beam: int | None = None) -> list[str]:
+        """Texts of clips (N, T, V, C), NaN behind the shorter ones; of each the first `spec.frames` frames count."""
+        options = self.options if beam is None else dataclasses.replace(self.options, beam=beam)
+        memory = self.encode(points)
+        found = search(OnnxDecoder(self.decoder, memory, options.beam), len(points), options)
+        return [self.vocabulary.text(ids) for ids in found]
+
+    def translate(self, points: Points, *, name: str = "", beam: int | None = None) -> Said:
+        """What one clip (T, V, C) says, and how long that took."""
+        begun = time.perf_counter()
+        (text,) = self.sentences(points[None], beam=beam)
+        return Said(name, text, round((time.perf_counter() - begun) * 1000, 2))
+
+    def encode(self, points: Points) -> list[Array]:
+        """What the decoder reads of clips (N, T, V, C): keys, values, and which of them are there."""
+        short = np.ascontiguousarray(points[:, : self.spec.frames], np.float32)
+        return cast(list[Array], self.encoder.run(list(MEMORY), {INPUT_NAME: short}))
+
+    def first_logits(self, points: Points) -> NDArray[np.float32]:
+        """(N, K) logits of each clip's first sub-word."""
+        start = np.full(len(points), self.vocabulary.tokens.index("[SOS]"), np.int64)
+        return OnnxDecoder(self.decoder, self.encode(points), 1).step(start, 0)
+
+
+def load_translator(path: Path, *, precision: str = "fp32", threads: int = 1) -> DeployedTranslator:
+    """Open a translator's bundle, every hash checked. precision: of the encoder.
+
+    `InputError` when the bundle is damaged, is no translator's or has no such encoder.
+    """
+    return translator_of(Bundle.open(path), precision=precision, threads=threads)
+
+
+def translator_of(bundle: Bundle, *, precision: str = "fp32", threads: int = 1) -> DeployedTranslator:
+    """As `load_translator`, of an opened bundle."""
+    manifest = bundle.manifest
+    if not translates(manifest):
+        raise InputError("this bundle gives classes, not sentences", where=bundle.path, hint="last-edge run BUNDLE")
+    if encoder_file(precision) not in manifest.files:
+        expected = ", ".join(encoder_precisions(manifest))
+        raise InputError(f"bundle has no {precision} encoder", where=bundle.path, expected=expected)
+    search_file = bundle.path / SEARCH
+    sessions = [
+        create_session(
+            bundle.read(name), threads=threads, options=OrtOptions(), providers=CPU, where=str(bundle.path / name)
+        )
+        for name in (encoder_file(precision), decoder_file())
+    ]
+    return DeployedTranslator(
+        name=manifest.name,
+        encoder=sessions[0],
+        decoder=sessions[1],
+        spec=manifest.input,
+        units=cast(Units, manifest.units),
+        vocabulary=Vocabulary(manifest.labels),
+        options=records.from_dict(SearchOptions, json.loads(bundle.read(SEARCH)), where=search_file),
+    )

@@ -1,0 +1,114 @@
+"""`last-edge translate`, and what `eval` shows of a translator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from last_edge.errors import InputError, UsageError
+from last_edge.tools.options import Json, OwnThreads, Quiet, Verbose
+from last_edge.tools.output import emit
+
+if TYPE_CHECKING:
+    from last_edge.clips.store import ClipStore
+
+Precision = Literal["fp32", "int8"]
+SHOWN = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "vocabulary_coverage", "repetition", "distinct",
+         "words", "reference_words", "loss", "gap", "unseen_texts", "n", "tier", "next")  # fmt: skip
+NAMES = {"chrf": "chrF", "wer": "WER"} | {f"bleu{order}": f"BLEU-{order}" for order in (1, 2, 3, 4)}
+
+
+def is_translator(artefact: Path) -> bool:
+    """Whether a run, checkpoint or bundle is a translator's."""
+    if _is_bundle(artefact):
+        from last_edge.bundle import Bundle
+        from last_edge.bundle.translation import translates
+
+        try:
+            return translates(Bundle.open(artefact, verify_hashes=False).manifest)
+        except InputError:
+            return False
+    from last_edge.train.translate.evaluate import is_translation
+
+    return is_translation(artefact)
+
+
+def _is_bundle(artefact: Path) -> bool:
+    return (artefact / "manifest.json").exists() or artefact.suffix == ".last"
+
+
+def evaluate(
+    artefact: Path, store: ClipStore, *, split: str, which: Any, precision: Precision | None, beam: int | None,
+    threads: int | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Figures of a translator on a split of a store."""
+    if _is_bundle(artefact):
+        from last_edge.export.translation_figures import evaluate_bundle
+
+        return evaluate_bundle(artefact, store, split=split, precision=precision, beam=beam, threads=threads)
+    import torch
+
+    from last_edge.train.translate.evaluate import evaluate_translation
+
+    torch.set_num_threads(max(threads or 1, 1))
+    return evaluate_translation(artefact, store, split=split, which=which or "best", beam=beam)
+
+
+def refuse(asked: dict[str, bool]) -> None:
+    """`UsageError` for a flag of `export` that a translator has no use for."""
+    for flag, given in asked.items():
+        if given:
+            raise UsageError(f"{flag} is for classifiers; a translator's graphs take clips of any length")
+
+
+def export_translator(
+    run: Path, out: Path, store: ClipStore | None, *, split: str, threads: int, dry_run: bool, force: bool
+) -> dict[str, Any]:
+    """Write a translator's bundle, or say what would be written; what to print of it."""
+    import torch
+
+    from last_edge.export.translation import export_translation
+    from last_edge.files import check_free
+    from last_edge.train.translate.evaluate import load_translator
+
+    if dry_run:
+        check_free(out, force=force, marker="" if out.suffix == ".last" else "manifest.json")
+        return {"would_write": str(out), "model": load_translator(run).card.name}
+    torch.set_num_threads(max(threads, 1))
+    manifest = export_translation(run, out, store=store, split=split, threads=threads, force=force)
+    return {"bundle": str(out), "params": manifest.model.params, **manifest.metrics.get("fp32", {})}
+
+
+def readable(figures: dict[str, Any]) -> dict[str, Any]:
+    """Figures for people: a line each, then some sentences."""
+    lines = {NAMES.get(name, name): figures[name] for name in SHOWN if figures.get(name, "") != ""}
+    pairs = "".join(f"\n  wanted: {pair['wanted']}\n  said:   {pair['said']}" for pair in figures["examples"])
+    return lines | {"examples": pairs}
+
+
+def translate(
+    bundle: Annotated[Path, typer.Argument(help="A translator's bundle: `last-edge export RUN --out BUNDLE`.")],
+    source: Annotated[str, typer.Option("--source", help="FILE.pose, or store:FOLDER, or store:FOLDER#CLIP.")],
+    precision: Annotated[Precision | None, typer.Option("--precision", help="Of the encoder; default fp32.")] = None,
+    beam: Annotated[int | None, typer.Option("--beam", min=1, help="Hypotheses kept; default: the bundle's.")] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Of a store: only its train, val or test clips.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first clips.")] = None,
+    threads: OwnThreads = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Say in words what is signed: one line a clip, {"clip", "text", "ms"} with --json. Needs no torch.
+
+    Example: last-edge translate runs/sentences/bundle --source store:runs/sentences/store --split test --limit 5
+    """
+    from last_edge.runtime.translate import load_translator
+    from last_edge.runtime.translate_sources import clips_of
+
+    translator = load_translator(bundle, precision=precision or "fp32", threads=threads or 1)
+    found = clips_of(source, translator.spec, units=translator.units, split=split, limit=limit)
+    said = [translator.translate(points, name=name, beam=beam) for name, points in found]
+    rows = [{"clip": line.clip, "text": line.text, "ms": line.ms} for line in said]
+    emit(rows if json else {row["clip"]: row["text"] for row in rows}, as_json=json)

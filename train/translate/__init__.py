@@ -1,0 +1,1 @@
+"""Sentences of sign language into text: tokenizer, objective, run, metrics."""

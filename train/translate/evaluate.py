@@ -1,0 +1,97 @@
+"""A translator's run read back, and its figures on sentences of a store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import check_points, translated_clips
+from last_edge.errors import InputError
+from last_edge.models.registry import TRANSLATORS
+from last_edge.models.sign2text import create_translator
+from last_edge.text import SearchOptions, normalised
+from last_edge.train.checkpoint import WEIGHTS, ModelCard, Which, checkpoint_folder, load_weights, read_card
+from last_edge.train.config import Recipe
+from last_edge.train.recipe import load_recipe
+from last_edge.train.run_folder import RECIPE
+from last_edge.train.translate.metrics import translation_metrics, verdict
+from last_edge.train.translate.tokenizer import FILE, SubWords
+from last_edge.train.translate.translate import Translator, search_options
+
+
+@dataclass(frozen=True)
+class LoadedTranslator:
+    """A checkpoint of a translator, in eval mode on the CPU, and the recipe that made it."""
+
+    path: Path
+    translator: Translator
+    card: ModelCard
+    recipe: Recipe
+
+
+def is_translation(path: Path) -> bool:
+    """Whether a run or checkpoint is a translator's."""
+    try:
+        return read_card(checkpoint_folder(path))[0].name in TRANSLATORS
+    except InputError:
+        return False
+
+
+def load_translator(path: Path, which: Which = "best") -> LoadedTranslator:
+    """Read a translator's run or checkpoint; `InputError` when it is another model's or does not fit its tokenizer."""
+    folder = checkpoint_folder(path, which)
+    card, spec = read_card(folder)
+    if card.name not in TRANSLATORS:
+        raise InputError("not a translation model", where=folder, expected=", ".join(TRANSLATORS), got=card.name)
+    words = SubWords.read(folder / FILE)
+    if len(words) != card.classes:
+        raise InputError("the tokenizer does not fit the model", where=folder, expected=card.classes, got=len(words))
+    model = create_translator(card.name, spec=spec, tokens=card.classes, **card.options)
+    load_weights(model, folder / WEIGHTS)
+    return LoadedTranslator(folder, Translator(model.eval(), words), card, load_recipe(str(folder / RECIPE)))
+
+
+def evaluate_split(
+    translator: Translator,
+    store: ClipStore,
+    clips: NDArray[np.int64],
+    options: SearchOptions,
+    *,
+    train: NDArray[np.int64] | None = None,
+) -> dict[str, Any]:
+    """Figures of some sentences; with training clips also the gap of the losses, and the verdict.
+
+    gap: the loss on `clips` less that on as many training sentences, both without dropout, noise and smoothing.
+    """
+    said = translator.sentences(store, clips, options)
+    wanted = [normalised(str(text)) for text in store.index.text[clips]]
+    figures = translation_metrics(said, wanted, vocabulary=len(translator.words))
+    figures["loss"] = round(translator.loss(store, clips), 4)
+    if train is None:
+        return figures
+    some = np.random.default_rng(0).permutation(train)[: len(clips)]
+    figures["gap"] = round(figures["loss"] - translator.loss(store, some), 4)
+    seen = {normalised(str(text)) for text in store.index.text[train]}
+    new = [place for place, text in enumerate(wanted) if text not in seen]
+    figures["unseen_texts"] = len(new)
+    return figures | verdict(figures)
+
+
+def evaluate_translation(
+    path: Path, store: ClipStore, *, split: str = "test", which: Which = "best", beam: int | None = None
+) -> dict[str, Any]:
+    """Figures of a run's checkpoint on a split of a store, searched as its recipe says or with another beam."""
+    from last_edge.train.translate.run import translation_plan
+
+    loaded = load_translator(path, which)
+    translator = loaded.translator
+    check_points(store, translator.spec)
+    clips = translated_clips(store, split)
+    options = search_options(loaded.recipe.translate, longest=translator.model.options.longest, beam=beam)
+    train = translation_plan(store, loaded.recipe).train if "train" in store.index.split else None
+    return evaluate_split(translator, store, clips, options, train=train)

@@ -1,0 +1,226 @@
+"""A translator's run: the run of a training, on sentences instead of labelled clips."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import check_points
+from last_edge.data.sentences import SentenceDataset, Tempo, padded_tensors
+from last_edge.errors import InputError, UsageError
+from last_edge.files import sha256_of
+from last_edge.inputs.spec import InputSpec
+from last_edge.models.landmark_model import LandmarkModel
+from last_edge.models.sign2text import Sign2Text, create_translator
+from last_edge.train import run_folder
+from last_edge.train.checkpoint import WEIGHTS, ModelCard, checkpoint_folder, read_tensors
+from last_edge.train.config import Recipe
+from last_edge.train.objective import Objective
+from last_edge.train.plan import Clips, Plan, held_out, input_spec
+from last_edge.train.progress import Row
+from last_edge.train.request import Report, Request, ranges, silent
+from last_edge.train.run import Run, run_training
+from last_edge.train.trainer import Trainer
+from last_edge.train.translate.evaluate import evaluate_split, load_translator
+from last_edge.train.translate.objective import NextSubWord, TranslationTrainer
+from last_edge.train.translate.tokenizer import FILE, SubWords
+from last_edge.train.translate.translate import Translator, search_options
+from last_edge.train.trunk import Trunk, TrunkReport
+
+POOL = 16
+
+
+def run_translation(request: Request, *, report: Report = silent) -> dict[str, Any]:
+    """Train a translator, or continue the same run, and test once. Returns the content of final.json."""
+    check_translation(request.recipe)
+    return run_training(request, make_objective=next_sub_word, report=report, kind=TranslationRun)
+
+
+def next_sub_word(recipe: Recipe, plan: Plan, device: str) -> NextSubWord:
+    """The objective of a recipe."""
+    t = recipe.training
+    return NextSubWord(smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp)
+
+
+def check_translation(recipe: Recipe) -> None:
+    """`UsageError` for what a recipe asks of a translator that only a classifier can do."""
+    t, usual = recipe.training, type(recipe.training)()
+    for name in ("loss", "class_weights", "mixup", "compile", "label_share"):
+        if getattr(t, name) != getattr(usual, name):
+            raise UsageError(f"training.{name} is for classifiers", expected=getattr(usual, name), got=getattr(t, name))
+    if recipe.augment.crop < 1:
+        raise UsageError("augment.crop would cut words off a sentence", expected=1.0, got=recipe.augment.crop)
+    if recipe.translate.freeze_encoder and not t.init:
+        raise UsageError("a frozen encoder needs one that has learnt", hint="--init RUN")
+
+
+def translation_plan(store: ClipStore, recipe: Recipe) -> Plan:
+    """Clips with a text: who trains, who validates, who tests; `InputError` when there is nothing to train on.
+
+    Validation is the store's own split, or held-out training people where it has none.
+    """
+    told = store.index.text != ""
+    parts = {split: clips[told[clips]] for split in ("train", "val", "test") for clips in [store.select(split=split)]}
+    train, own_val = parts["train"], parts["val"]
+    held = () if len(own_val) and not recipe.validation.subjects else held_out(store, train, recipe)
+    inside = np.isin(store.index.subject[train].astype(str), held)
+    if not len(train[~inside]):
+        hint = "last-edge data compose, or data prepare how2sign | phoenix | pose_tsv"
+        expected = "clips of split 'train' with text"
+        raise InputError("no training sentences", where=store.path, expected=expected, hint=hint)
+    spec = sentence_spec(store, recipe)
+    check_points(store, spec)
+    chosen = _subset(train[~inside], recipe)
+    return Plan(store, spec, chosen, np.concatenate([own_val, train[inside]]), parts["test"], held)
+
+
+def sentence_spec(store: ClipStore, recipe: Recipe) -> InputSpec:
+    """A recipe's input on whole sentences."""
+    return dataclasses.replace(input_spec(store, recipe.input), resample="pad")
+
+
+def _subset(clips: Clips, recipe: Recipe) -> Clips:
+    """`translate.subset` of the clips, drawn by `seed`; all of them for 0."""
+    count = recipe.translate.subset
+    if not count or count >= len(clips):
+        return clips
+    return np.sort(np.random.default_rng(recipe.seed).choice(clips, count, replace=False))
+
+
+def vocabulary_of(plan: Plan, recipe: Recipe) -> SubWords:
+    """Sub-words learnt from the training sentences alone, or those of the run that this one starts from."""
+    if recipe.training.init:
+        return SubWords.read(checkpoint_folder(Path(recipe.training.init)) / FILE)
+    return SubWords.learn(plan.store.index.text[plan.train].tolist(), size=recipe.translate.vocabulary)
+
+
+class TranslationRun(Run):
+    """A translator's run in progress."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        config = self.recipe.translate
+        self.sentences = SentenceDataset(
+            self.store, self.plan.train, spec=self.plan.spec, ranges=ranges(self.recipe.augment),
+            tempo=Tempo(config.speed, config.jitter), seed=self.recipe.seed,
+        )  # fmt: skip
+
+    def make_plan(self) -> Plan:
+        """See `translation_plan`; the sub-words are found here, too."""
+        plan = translation_plan(self.store, self.recipe)
+        self.words = vocabulary_of(plan, self.recipe)
+        return plan
+
+    def _trunk(self) -> Trunk | None:
+        """A whole translator to start from, where the recipe names one: its tokenizer comes with it."""
+        if not self.recipe.training.init:
+            return None
+        start = load_translator(Path(self.recipe.training.init))
+        folder = checkpoint_folder(Path(self.recipe.training.init))
+        if (start.card.name, start.translator.spec.layout) != (self.recipe.model.name, self.plan.spec.layout):
+            raise InputError("the start is of another model or layout", where=folder, expected=self.recipe.model.name)
+        sha256 = sha256_of(folder / WEIGHTS)
+        return Trunk(Path(self.recipe.training.init), folder, sha256, read_tensors(folder / WEIGHTS))
+
+    def _model(self) -> tuple[LandmarkModel, TrunkReport | None]:
+        torch.manual_seed(self.recipe.seed)
+        model = create_translator(
+            self.recipe.model.name, spec=self.plan.spec, tokens=len(self.words), **self.recipe.model.options
+        )
+        plain = cast(LandmarkModel, model)
+        report = None if self.trunk is None else self.trunk.into(plain)
+        if self.recipe.translate.freeze_encoder:
+            for part in (model.stem, model.encoder, model.encoder_norm):
+                part.requires_grad_(False)
+        return plain, report
+
+    def _trainer(self, model: LandmarkModel, objective: Objective, kind: type[Trainer] = TranslationTrainer) -> Trainer:
+        return super()._trainer(model, objective, kind)
+
+    def _contents(self) -> run_folder.Contents:
+        plain, tokenizer = super()._contents(), self.words.json
+        identity = hashlib.sha256(f"{plain.identity}\n{tokenizer}".encode()).hexdigest()
+        texts = plain.texts | {FILE: tokenizer}
+        return dataclasses.replace(plain, labels=self.words.vocabulary.tokens, texts=texts, identity=identity)
+
+    def card(self) -> ModelCard:
+        """model.json; `classes` counts sub-words."""
+        return ModelCard(
+            name=self.recipe.model.name,
+            options=dict(self.recipe.model.options),
+            classes=len(self.words),
+            input_sha256=self.plan.spec.sha256,
+            store_sha256=self.store.sha256,
+            units=self.store.units,
+        )
+
+    def rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of the running epoch that are still to come: points (N, T, V, C) and sub-words (N, L + 1)."""
+        self.sentences.epoch = self._step() // self.steps.per_epoch
+        self.trainer.model.train()
+        translator = self._translator(self.trainer.model)
+        for points, clips in DataLoader(
+            self.sentences,
+            batch_sampler=self.batches_left(),
+            num_workers=self.recipe.training.workers,
+            collate_fn=padded_tensors,
+        ):
+            yield points, translator.tokens(self.store, clips.numpy())
+
+    def batches_left(self) -> list[list[int]]:
+        """This process's batches of the epoch that are still to come; clips of similar length share a batch.
+
+        The epoch's shuffled clips are sorted by length within every `POOL` batches, then the batches are shuffled.
+        """
+        epoch, done = divmod(self._step(), self.steps.per_epoch)
+        batches = self.steps.left(epoch * self.steps.per_epoch)
+        lengths = self.store.index.length[self.plan.train]
+        regrouped = []
+        for start in range(0, len(batches), POOL):
+            pool = sorted(sum(batches[start : start + POOL], []), key=lambda item: int(lengths[item]))
+            regrouped += [pool[at : at + self.steps.size] for at in range(0, len(pool), self.steps.size)]
+        order = np.random.default_rng([self.recipe.seed, epoch, len(batches)]).permutation(len(regrouped))
+        return [regrouped[place] for place in order[done:]]
+
+    def learned(self, totals: dict[str, float]) -> Row:
+        """The loss and the share of sub-words that were right, told those before them."""
+        means = super().learned(totals)
+        return {"loss": means["loss"], "train_words": means["train_top1"]}
+
+    def validate(self) -> Row:
+        """Validation loss, and BLEU-4 of greedy search where the recipe wants it, of the weights to be shipped."""
+        if not len(self.plan.val):
+            return {}
+        with self.trainer.deployed_weights() as model:
+            model.eval()
+            translator = self._translator(model)
+            row = {"val_loss": translator.loss(self.store, self.plan.val)}
+            if self.recipe.translate.validate_bleu:
+                row["val_bleu4"] = self._greedy_bleu(translator)
+            model.train()
+        return row
+
+    def _greedy_bleu(self, translator: Translator) -> float:
+        options = search_options(self.recipe.translate, longest=translator.model.options.longest, beam=1)
+        return float(evaluate_split(translator, self.store, self.plan.val, options)["bleu4"])
+
+    def measure(self) -> dict[str, Any]:
+        """Figures of the chosen checkpoint on validation and, once, on test sentences."""
+        chosen, measured = load_translator(self.request.out).translator, {}
+        options = search_options(self.recipe.translate, longest=chosen.model.options.longest)
+        for name, clips in (("val", self.plan.val), ("test", self.plan.test if self.request.test else ())):
+            if len(clips):
+                measured[name] = evaluate_split(chosen, self.store, np.asarray(clips), options, train=self.plan.train)
+        return measured
+
+    def _translator(self, model: nn.Module) -> Translator:
+        return Translator(cast(Sign2Text, model), self.words)
