@@ -34,8 +34,9 @@ from last_edge.clips.windows import check_points
 from last_edge.errors import GateError
 from last_edge.export.bundle_writer import USUAL_AXES
 from last_edge.export.golden_points import golden_points
-from last_edge.export.onnx_graph import OPSET, quiet_export, tidy
+from last_edge.export.onnx_graph import OPSET, tidy
 from last_edge.export.origin import provenance_of
+from last_edge.export.quiet import quiet_export
 from last_edge.export.translation_card import render
 from last_edge.export.translation_figures import bundle_figures
 from last_edge.files import check_free

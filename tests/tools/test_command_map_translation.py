@@ -47,8 +47,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(12):
             writer.add(
                 SkeletonClip.from_points(
-                    random.normal(0.5, 0.1, (1, 12, 137, 2)), layout=layout, fps=24, units="image01",
-                    subject=f"v{number}", split="train" if number < 8 else "val", source_id=f"s{number}",
+                    random.normal(0.5, 0.1, (1, 12, 137, 2)),
+                    layout=layout,
+                    fps=24,
+                    units="image01",
+                    subject=f"v{number}",
+                    split="train" if number < 8 else "val",
+                    source_id=f"s{number}",
                     text=f"sentence {number % 3} .",
                 )  # fmt: skip
             )

@@ -32,7 +32,9 @@ def test_the_files_say_what_the_model_says(bundle: Path, run: Path, sentences: P
     options = search_options(loaded.recipe.translate, longest=loaded.translator.model.options.longest)
     assert deployed.options == options
     for beam in (1, 3):
-        wanted = loaded.translator.sentences(store, clips, search_options(loaded.recipe.translate, longest=10, beam=beam))
+        wanted = loaded.translator.sentences(
+            store, clips, search_options(loaded.recipe.translate, longest=10, beam=beam)
+        )
         points = padded([sentence_points(store, int(clip), 40) for clip in clips])
         assert deployed.sentences(points, beam=beam) == wanted
         alone = [deployed.translate(sentence_points(store, int(clip), 40), beam=beam).text for clip in clips[:5]]
