@@ -85,7 +85,17 @@ def _packages() -> Iterator[Check]:
     for name, extra in PACKAGES.items():
         found = installed(name)
         mend = f"pip install 'last-edge[{extra}]'" if extra else "pip install last-edge"
+        mend = _mediapipe() if name == "mediapipe" else mend
         yield Check("Packages", name, found is not None, found or "not installed", mend, needed=not extra)
+
+
+def _mediapipe() -> str:
+    """What brings MediaPipe, or what does without it where it has no wheel."""
+    try:
+        from last_edge.runtime.landmarks.common import how_to_get_it
+    except ImportError:
+        return "pip install 'last-edge[runtime]'"
+    return how_to_get_it()
 
 
 def _backends() -> Iterator[Check]:

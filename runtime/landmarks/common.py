@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -99,9 +100,15 @@ def _vision() -> Any:
     try:
         from mediapipe.tasks.python import vision
     except (ImportError, OSError) as error:
-        hint = f"pip install 'last-edge[runtime]'; {SYSTEM_LIBRARIES}"
-        raise MissingError("MediaPipe cannot be loaded", got=error, hint=hint) from error
+        raise MissingError("MediaPipe cannot be loaded", got=error, hint=how_to_get_it()) from error
     return vision
+
+
+def how_to_get_it() -> str:
+    """What brings MediaPipe to this machine, or what does without it where there is none."""
+    if platform.system() == "Linux" and platform.machine() != "x86_64":
+        return "it has no wheel for Linux on ARM: a --source of points, or last-edge web, where the browser finds them"
+    return f"pip install 'last-edge[runtime]'; {SYSTEM_LIBRARIES}"
 
 
 def _base_options(model: str) -> Any:

@@ -90,3 +90,16 @@ def test_every_backend_is_listed_with_what_brings_it() -> None:
     assert set(found) == set(BACKENDS) and found["onnxruntime-cpu"].ok
     for name, check in found.items():
         assert check.ok == BACKENDS[name].is_available() and check.mend == BACKENDS[name].mend and not check.needed
+
+
+@pytest.mark.parametrize(
+    ("machine", "hint"), [("x86_64", "pip install 'last-edge[runtime]'"), ("aarch64", "last-edge web")]
+)
+def test_without_mediapipe_the_way_on_is_that_of_the_machine(
+    machine: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(checks, "installed", lambda name: None)
+    mends = {check.name: check.mend for check in checks._packages()}
+    assert hint in mends["mediapipe"] and mends["onnxruntime"] == "pip install 'last-edge[runtime]'"
