@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -55,7 +55,7 @@ def start(
 
 
 def _table(record: StartRecord) -> Table:
-    columns = {
+    columns: dict[str, list[Any]] = {
         "": ["import of the runtime", f"first label ({record.first_label})"],
         "median ms": [record.import_ms, record.label_ms],
         "slowest ms": [record.import_slowest_ms, record.label_slowest_ms],
