@@ -139,6 +139,7 @@ def info(
     """
     from last_edge import records
     from last_edge.clips import ClipStore
+    from last_edge.clips.features import feature_names, open_features
     from last_edge.data.gates import limits_from, require, run_gates
     from last_edge.data.inspect import inspect
     from last_edge.tools.store_view import show_gates, show_info
@@ -149,6 +150,8 @@ def info(
     opened = ClipStore.open(store)
     if verify:
         opened.verify()
+        for name in feature_names(opened):
+            open_features(opened, name).verify()
     facts = inspect(opened, duplicates=duplicates, near=limits.near)
     pairs = facts.near_duplicates if duplicates else None
     verdicts = run_gates(opened, limits=limits, pairs=pairs) if gates else ()

@@ -15,6 +15,7 @@ from last_edge.data.leave_out import leave_out
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
 from last_edge.inputs.features import FeatureInput, feature_window, inputs_of
+from last_edge.tools.cli import main
 
 WIDTH = 6
 
@@ -111,3 +112,12 @@ def test_what_does_not_fit_is_not_written(store: ClipStore) -> None:
     assert feature_names(store) == ["visual"]
     with pytest.raises(UsageError, match="overwrite"):
         write_features(store, "visual", whole, about={})
+
+
+def test_info_hashes_them_too(store: ClipStore) -> None:
+    assert main(["data", "info", str(store.path), "--verify", "--json", "--no-duplicates"]) == 0
+    path = store.path / "features" / "visual" / "rows.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    assert main(["data", "info", str(store.path), "--verify", "--json", "--no-duplicates"]) == 3

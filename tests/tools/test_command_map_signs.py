@@ -17,7 +17,8 @@ from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tools.cli import main
 
 PAGE = (Path(__file__).parents[2] / "docs" / "command_map.md").read_text().partition("## The sign recogniser")[2]
-ROWS = re.findall(r"^\| `(--[^`]*)` \| `last-edge (train|eval) ([^`]*)` \|$", PAGE, flags=re.MULTILINE)
+SECTION = PAGE.partition("\n## ")[0]
+ROWS = re.findall(r"^\| `(--[^`]*)` \| `last-edge (train|eval) ([^`]*)` \|$", SECTION, flags=re.MULTILINE)
 TRAININGS = [(theirs, ours) for theirs, command, ours in ROWS if command == "train"]
 DEFAULTS = {
     "epochs": 1500, "optimizer": "adamw", "lr": 1e-4, "weight_decay": 0.001, "scheduler": "cosine_warmup",
