@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from last_edge.errors import MissingError
@@ -58,8 +60,10 @@ class RecordView:
 def _draw(canvas: Canvas, headline: str, ready_in_s: float, done: float, message: str) -> None:
     darken(canvas, (0.0, 0.0), (1.0, 0.12))
     text(canvas, headline, (0.015, 0.08), size=1.2, colour=ACCENT)
-    state = f"{ready_in_s:.0f}" if ready_in_s > 0.5 else "now" if done == 0 else "recording"
-    text(canvas, state, (0.97, 0.08), size=1.3, align_right=True)
+    if ready_in_s > 0:
+        text(canvas, str(math.ceil(ready_in_s)), (0.54, 0.6), size=6.0, colour=ACCENT, align_right=True)
+    else:
+        text(canvas, "recording", (0.97, 0.08), size=1.3, align_right=True)
     darken(canvas, (0.0, 0.9), (1.0, 1.0))
     bar(canvas, 0.91, done, ACCENT)
     text(canvas, message or KEYS, (0.015, 0.97), size=0.6)
