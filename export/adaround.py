@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor
 
-from last_edge.bundle.manifest import INPUT_NAME
 from last_edge.export.session import open_session
 from last_edge.export.torch_ops import attributes_of, convolve
+from last_edge.inputs.features import inputs_of
 
 STEPS, BATCH, CLIPS = 120, 8, 32
 RATE = 0.03
@@ -44,7 +44,7 @@ def _values(graph: bytes, name: str, points: NDArray[np.float32]) -> NDArray[np.
     proto.graph.output.append(onnx.ValueInfoProto(name=name))
     session = open_session(proto.SerializeToString())
     starts = range(0, len(points), BATCH)
-    return np.concatenate([session.run([name], {INPUT_NAME: points[s : s + BATCH]})[0] for s in starts])
+    return np.concatenate([session.run([name], inputs_of(points[s : s + BATCH]))[0] for s in starts])
 
 
 def _rounded(weight: Tensor, inputs: Tensor, node: onnx.NodeProto, *, end: int) -> Tensor:

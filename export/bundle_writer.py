@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +19,14 @@ from last_edge.export.accept import accept_threshold, validation_clips
 from last_edge.export.card import render_card
 from last_edge.export.evaluate import summarise
 from last_edge.export.fold import fold
-from last_edge.export.golden_points import golden_points, size_of
+from last_edge.export.golden_points import golden_inputs, size_of
 from last_edge.export.onnx_graph import OPSET, to_onnx
 from last_edge.export.origin import provenance_of
 from last_edge.export.parity import check_parity, parity_rows, tolerance, torch_logits
 from last_edge.export.rejection import rejection_thresholds
 from last_edge.export.session import logits_of
 from last_edge.files import check_free
+from last_edge.inputs.features import landmarks_of
 from last_edge.skeleton.clip import Units
 from last_edge.train.checkpoint import WEIGHTS as TRAINED
 from last_edge.train.checkpoint import Checkpoint, load_checkpoint
@@ -77,8 +77,9 @@ def export_run(
         labels=checkpoint.labels,
         name=checkpoint.card.name,
         dynamic_time=dynamic_time,
+        features=checkpoint.model.features,
     )
-    measured = None if store is None else _measured(store, split, checkpoint.spec)
+    measured = None if store is None else _measured(store, split, checkpoint)
     golden = _golden(checkpoint, graph, measured)
     check_parity(golden.logits["torch"], golden.logits["fp32"], precision="fp32", where=out)
     manifest = dataclasses.replace(
@@ -94,22 +95,25 @@ def export_run(
     return write_bundle(out, manifest, files=files, force=force)
 
 
-def _measured(store: ClipStore, split: str, spec: Any) -> Measured:
+def _measured(store: ClipStore, split: str, checkpoint: Checkpoint) -> Measured:
     clips = labelled_clips(store, split)
-    return Measured(store, clips, plain_batch(store, clips, spec), split)
+    return Measured(store, clips, plain_batch(store, clips, checkpoint.spec, checkpoint.model.features), split)
 
 
 def _golden(checkpoint: Checkpoint, graph: bytes, measured: Measured | None) -> Golden:
-    size = None if measured is None else size_of(measured.points, checkpoint.spec.layout)
-    points = golden_points(checkpoint.spec, size=size)
+    size = None if measured is None else size_of(landmarks_of(measured.points), checkpoint.spec.layout)
+    points = golden_inputs(checkpoint.spec, checkpoint.model.features, size=size)
     logits = {"torch": torch_logits(checkpoint.model, points), "fp32": logits_of(graph, points)}
     return Golden(points, logits)
 
 
 def _thresholds(checkpoint: Checkpoint, graph: bytes, store: ClipStore, threads: int) -> dict[str, float]:
-    """What the answers are worth by clips of held-out people; empty, which leaves it to the runtime, without any."""
+    """What the answers are worth by clips of held-out people; empty, which leaves it to the runtime, without any.
+
+    Of a model with a second input empty too: what is made between clips has no features.
+    """
     clips = validation_clips(checkpoint, store)
-    if not len(clips):
+    if not len(clips) or checkpoint.model.features is not None:
         return {}
     logits = logits_of(graph, plain_batch(store, clips, checkpoint.spec), threads=threads)
     rejection = rejection_thresholds(graph, logits, store=store, clips=clips, spec=checkpoint.spec, threads=threads)

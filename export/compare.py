@@ -79,7 +79,7 @@ def compare_bundle(
     check_store(bundle, store)
     store.verify()
     parts = parts_of(store, count=plan.count, seed=plan.seed, run=plan.run)
-    points = plain_batch(store, parts.calibration, bundle.manifest.input)
+    points = plain_batch(store, parts.calibration, bundle.manifest.input, bundle.manifest.features)
     judge, rows = judge_of(bundle, store, parts, threads=threads), []
     for row in compare_variants(checked_graph(bundle, "fp32"), points, judge, plan.options):
         report(row)

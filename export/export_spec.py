@@ -8,6 +8,7 @@ import onnx
 
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.errors import GateError, UsageError
+from last_edge.inputs.features import FeatureInput
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.registry import model_names, resolve_name
 from last_edge.names import did_you_mean
@@ -22,9 +23,9 @@ Axes = tuple[str | int, ...]
 class ExportSpec:
     """One model's graph.
 
-    input_name, output_name: the only ones. opset: of the default domain, nothing from elsewhere. tolerance: largest
-    |difference| from the model's own logits, as a share of the largest of them. forbidden: operators that the edge form
-    has rewritten, or that compute shapes at run time.
+    input_name, output_name: the only ones, but for a second input (`FeatureInput`). opset: of the default domain,
+    nothing from elsewhere. tolerance: largest |difference| from the model's own logits, as a share of the largest of
+    them. forbidden: operators that the edge form has rewritten, or that compute shapes at run time.
     """
 
     input_name: str = INPUT_NAME
@@ -60,6 +61,7 @@ EXPORT_SPECS: dict[str, ExportSpec] = {
     "pose_transformer_small": LAST,
     "pose_transformer_medium": LAST,
     "pose_transformer_large": LAST,
+    "hybrid_nslt": LAST,
 }
 
 
@@ -74,15 +76,19 @@ def export_spec(name: str) -> ExportSpec:
 
 
 def check_graph_signature(
-    proto: onnx.ModelProto, declared: ExportSpec, *, spec: InputSpec, classes: int, dynamic_time: bool = False
-) -> None:
-    """`GateError` naming the first of names, axes, operator sets and operators that is not as declared."""
-    for side, values, name, axes in (
-        ("input", proto.graph.input, declared.input_name, declared.input_axes(spec, dynamic_time=dynamic_time)),
-        ("output", proto.graph.output, declared.output_name, declared.output_axes(classes)),
-    ):
-        _same(f"names of the graph's {side}s", [name], [value.name for value in values])
-        _same(f"axes of the graph's {side}", list(axes), axes_of(values[0]))
+    proto: onnx.ModelProto, declared: ExportSpec, *, spec: InputSpec, classes: int, dynamic_time: bool = False,
+    features: FeatureInput | None = None,
+) -> None:  # fmt: skip
+    """`GateError` naming the first of names, axes, operator sets and operators that is not as declared.
+
+    features: the second input of a model that has one.
+    """
+    doors = {declared.input_name: declared.input_axes(spec, dynamic_time=dynamic_time)}
+    doors |= {} if features is None else {features.name: (BATCH_AXIS, *features.shape)}
+    outputs = {declared.output_name: declared.output_axes(classes)}
+    for side, values, axes in (("input", proto.graph.input, doors), ("output", proto.graph.output, outputs)):
+        _same(f"names of the graph's {side}s", list(axes), [value.name for value in values])
+        _same(f"axes of the graph's {side}", [list(one) for one in axes.values()], [axes_of(v) for v in values])
     _same("operator sets", [("", declared.opset)], [(entry.domain, entry.version) for entry in proto.opset_import])
     forbidden = set() if dynamic_time else set(declared.forbidden)  # resampling by length needs the length's shape
     _same("forbidden operators", [], sorted(forbidden & {node.op_type for node in proto.graph.node}))

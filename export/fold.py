@@ -11,6 +11,7 @@ from last_edge.errors import UsageError
 from last_edge.export.edge_bodies import EdgePooledBodies
 from last_edge.export.edge_front import EdgeFront
 from last_edge.export.edge_gates import EdgeGates, EdgeHybridGate, EdgeJointGate, EdgeMotionGate
+from last_edge.export.edge_hybrid import EdgeHybrid, EdgeHybridModel
 from last_edge.export.edge_modules import (
     EdgeAttentiveGraphConv,
     EdgeBlock,
@@ -40,6 +41,7 @@ from last_edge.models.blocks.gates import HybridGate, JointAttention, MotionGate
 from last_edge.models.blocks.head import GatedHead
 from last_edge.models.blocks.spatial_gcn import SpatialGCN
 from last_edge.models.blocks.temporal import EpSepTCN
+from last_edge.models.hybrid_nslt import HybridBody
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.last_e import Block, LastBody
 from last_edge.models.last_v2 import LastV2Body
@@ -47,7 +49,7 @@ from last_edge.models.pose_transformer import PoseTransformerBody
 
 
 @torch.no_grad()
-def fold(model: LandmarkModel) -> EdgeModel:
+def fold(model: LandmarkModel) -> EdgeModel | EdgeHybridModel:
     """The edge form of a model, in eval mode on the CPU; the model itself stays as it is.
 
     Sums are made in float64, so that outputs agree to about 1e-6. `UsageError` for a body of another family.
@@ -55,8 +57,10 @@ def fold(model: LandmarkModel) -> EdgeModel:
     spec, body = model.spec, copy.deepcopy(model.body).cpu().double().eval()
     if isinstance(body, PoseTransformerBody):
         return EdgeModel(front=EdgeFront(spec), body=EdgePoseTransformer(body)).float().eval()
+    if isinstance(body, HybridBody):
+        return EdgeHybridModel(front=EdgeFront(spec), body=EdgeHybrid(body)).float().eval()
     if not isinstance(body, LastBody | LastV2Body):
-        known = "LAST-E, LAST-Lite, LAST-v2, pose transformers"
+        known = "LAST-E, LAST-Lite, LAST-v2, pose transformers, hybrid_nslt"
         raise UsageError("no edge form for this model", expected=known, got=type(body).__name__)
     bodies = 1 if body.options.bodies == "first" else spec.bodies
     if isinstance(body, LastV2Body):

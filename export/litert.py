@@ -57,7 +57,10 @@ def add_litert(path: Path, run: Path, *, force: bool = False) -> str:
     if NAME in bundle.manifest.files and not force:
         raise UsageError("the bundle has this file", where=path / NAME, hint="--force to make it anew")
     checkpoint = same_checkpoint(bundle, run)
-    content = to_litert(fold(checkpoint.model), checkpoint.spec)
+    edge = fold(checkpoint.model)
+    if not isinstance(edge, EdgeModel):
+        raise UsageError("no LiteRT file of a model with a second input", where=run, hint="without --target litert")
+    content = to_litert(edge, checkpoint.spec)
     check_litert(bundle, content)
     files = {name: bundle.read(name) for name in bundle.manifest.files} | {NAME: content}
     rewrite_bundle(path, bundle.manifest, files=files)

@@ -121,7 +121,7 @@ def _inputs(bundle: Bundle, store: ClipStore | None, run: Path | None, split: st
         return
     check_store(bundle, store)
     clips = labelled_clips(store, split)
-    points = plain_batch(store, clips, bundle.manifest.input)
+    points = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
     if run is None:
         logits, named = _run(OnnxRuntimeCpu, checked_graph(bundle, "fp32"), points, threads), OnnxRuntimeCpu.name
     else:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import onnx
 import onnxslim
 import torch
 from torch import nn
 
+from last_edge.errors import UsageError
+from last_edge.export.edge_hybrid import EdgeHybridModel
 from last_edge.export.edge_modules import EdgeModel
 from last_edge.export.edge_resample import AnyLength
 from last_edge.export.export_spec import (
@@ -24,6 +22,8 @@ from last_edge.export.export_spec import (
     check_graph_signature,
     export_spec,
 )
+from last_edge.export.quiet import quiet_export
+from last_edge.inputs.features import FeatureInput
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import LandmarkModel
 
@@ -34,26 +34,32 @@ EXAMPLE_FRAMES = 37
 
 
 def to_onnx(
-    edge: EdgeModel, *, spec: InputSpec, labels: tuple[str, ...], name: str, dynamic_time: bool = False
-) -> bytes:
+    edge: EdgeModel | EdgeHybridModel, *, spec: InputSpec, labels: tuple[str, ...], name: str,
+    dynamic_time: bool = False, features: FeatureInput | None = None,
+) -> bytes:  # fmt: skip
     """ONNX bytes of an edge model; the same weights give the same bytes.
 
-    dynamic_time: the graph takes clips of any length and resamples them itself. The metadata carries `model`,
-    `input_sha256` (of the `InputSpec`), `labels` (a JSON list) and `time`, `fixed` or `dynamic`, so that a graph that
-    has lost its manifest still says what it takes and gives. `GateError` when the file is not as its `ExportSpec`
-    declares.
+    dynamic_time: the graph takes clips of any length and resamples them itself. features: its second input, where it
+    has one. The metadata carries `model`, `input_sha256` (of the `InputSpec`), `labels` (a JSON list) and `time`,
+    `fixed` or `dynamic`, so that a graph that has lost its manifest still says what it takes and gives. `GateError`
+    when the file is not as its `ExportSpec` declares.
     """
-    declared, module = export_spec(name), AnyLength(edge, spec) if dynamic_time else edge
-    proto = _trace(module, spec, declared, dynamic_time=dynamic_time)
+    if dynamic_time and isinstance(edge, EdgeHybridModel):
+        raise UsageError("a graph with a second input takes windows alone", hint="without --dynamic-time")
+    declared, module = (
+        export_spec(name),
+        AnyLength(edge, spec) if isinstance(edge, EdgeModel) and dynamic_time else edge,
+    )
+    proto = _trace(module, spec, declared, dynamic_time=dynamic_time, features=features)
     metadata = {**_metadata(spec, labels, name), "time": "dynamic" if dynamic_time else "fixed"}
     proto = tidy(onnxslim.slim(proto), metadata=metadata)
-    check_graph_signature(proto, declared, spec=spec, classes=len(labels), dynamic_time=dynamic_time)
+    check_graph_signature(proto, declared, spec=spec, classes=len(labels), dynamic_time=dynamic_time, features=features)
     return bytes(proto.SerializeToString(deterministic=True))
 
 
 def plain_onnx(model: LandmarkModel, *, labels: tuple[str, ...], name: str) -> bytes:
     """The model exported as it was trained: what the edge form is compared with, never what is shipped."""
-    proto = _trace(model.cpu().eval(), model.spec, export_spec(name), dynamic_time=False)
+    proto = _trace(model.cpu().eval(), model.spec, export_spec(name), dynamic_time=False, features=model.features)
     tidied = tidy(proto, metadata={**_metadata(model.spec, labels, name), "form": "plain"})
     return bytes(tidied.SerializeToString(deterministic=True))
 
@@ -62,21 +68,33 @@ def _metadata(spec: InputSpec, labels: tuple[str, ...], name: str) -> dict[str, 
     return {"model": name, "input_sha256": spec.sha256, "labels": json.dumps(labels, ensure_ascii=False)}
 
 
-def _trace(module: nn.Module, spec: InputSpec, declared: ExportSpec, *, dynamic_time: bool) -> onnx.ModelProto:
+def _trace(
+    module: nn.Module,
+    spec: InputSpec,
+    declared: ExportSpec,
+    *,
+    dynamic_time: bool,
+    features: FeatureInput | None = None,
+) -> onnx.ModelProto:
     *bodies, frames, joints, channels = spec.shape
-    example = torch.zeros(2, *bodies, EXAMPLE_FRAMES if dynamic_time else frames, joints, channels)
-    dynamic = {0: torch.export.Dim(BATCH_AXIS)}
+    example: tuple[torch.Tensor, ...] = (
+        torch.zeros(2, *bodies, EXAMPLE_FRAMES if dynamic_time else frames, joints, channels),
+    )
+    batch = torch.export.Dim(BATCH_AXIS)
+    dynamic, names, axes = {0: batch}, [declared.input_name], []
+    if features is not None:
+        example, names, axes = (*example, torch.zeros(2, *features.shape)), [*names, features.name], [{0: batch}]
     if dynamic_time:
         dynamic[1 + len(bodies)] = torch.export.Dim(TIME_AXIS)
-    with torch.inference_mode(), _quiet():
+    with torch.inference_mode(), quiet_export():
         program = torch.onnx.export(
             module,
-            (example,),
+            example,
             dynamo=True,
             opset_version=declared.opset,
-            input_names=[declared.input_name],
+            input_names=names,
             output_names=[declared.output_name],
-            dynamic_shapes=(dynamic,),
+            dynamic_shapes=(dynamic, *axes),
             external_data=False,
             verbose=False,
         )
@@ -100,17 +118,3 @@ def tidy(proto: onnx.ModelProto, *, metadata: dict[str, str]) -> onnx.ModelProto
     onnx.helper.set_model_props(proto, dict(sorted(metadata.items())))
     onnx.checker.check_model(proto, full_check=True)
     return proto
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's notes about packages that are not needed here from the user's screen."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

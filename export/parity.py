@@ -17,6 +17,7 @@ from last_edge.errors import GateError, InputError
 from last_edge.export.evaluate import check_store, checked_graph
 from last_edge.export.session import logits_of
 from last_edge.files import sha256_of
+from last_edge.inputs.features import inputs_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,7 +59,7 @@ def torch_logits(model: nn.Module, points: NDArray[np.float32]) -> Logits:
 
     batches = (points[start : start + BATCH] for start in range(0, len(points), BATCH))
     with torch.inference_mode():
-        return np.concatenate([model(torch.from_numpy(batch)).numpy() for batch in batches])
+        return np.concatenate([model(*map(torch.from_numpy, inputs_of(batch).values())).numpy() for batch in batches])
 
 
 def family(name: str) -> str:
@@ -96,7 +97,7 @@ def bundle_parity(
     if store is None:
         return rows
     check_store(bundle, store)
-    points = plain_batch(store, labelled_clips(store, split), bundle.manifest.input)
+    points = plain_batch(store, labelled_clips(store, split), bundle.manifest.input, bundle.manifest.features)
     logits = {name: logits_of(graph, points, threads=threads) for name, graph in graphs.items()}
     if model is not None:
         logits["torch"] = torch_logits(model, points)

@@ -91,11 +91,13 @@ def quantize_bundle(
     plan = plan or Plan()
     precision = target_named(plan.options.target).precision
     bundle = open_for_int8(path, precision=precision, force=force)
+    if plan.qat is not None and bundle.manifest.features is not None:
+        raise UsageError("no training of rounded weights with a second input", where=path, hint="without --qat")
     check_store(bundle, store)
     store.verify()
     graph, chosen, tables, kept = _make(bundle, store, plan, threads=threads, report=report)
     clips = labelled_clips(store, split)
-    points = plain_batch(store, clips, bundle.manifest.input)
+    points = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
     graphs = {"fp32": checked_graph(bundle, "fp32"), precision: graph}
     logits = {name: logits_of(content, points, threads=threads) for name, content in graphs.items()}
     candidate = _candidate(bundle, graphs, precision, logits, store.index.label[clips], threads=threads)
@@ -117,22 +119,23 @@ def quantize_bundle(
         calibration = {**told(kept, plan), "seed": plan.seed, "store_sha256": store.sha256}
         ids = clip_ids(store, chosen)
         manifest = dataclasses.replace(manifest, calibration=calibration, calibration_ids=ids)
+    manifest = _without_what_was_of(manifest, precision)
     written = rewrite_bundle(path, manifest, files=_files(bundle, manifest, precision, graph, golden))
     return Quantised(written, gates, tables)
-    manifest = _without_what_was_of(manifest, precision)
 
 
 def _make(
     bundle: Bundle, store: ClipStore, plan: Plan, *, threads: int, report: Report
 ) -> tuple[bytes, NDArray[np.int64], dict[str, list[Row]], QuantizeOptions]:
     """The 8-bit graph, the clips behind its ranges, tables of what was chosen, and the options it was made with."""
-    graph, spec = checked_graph(bundle, "fp32"), bundle.manifest.input
+    graph, spec, features = checked_graph(bundle, "fp32"), bundle.manifest.input, bundle.manifest.features
     tables: dict[str, list[Row]] = {}
     if not plan.chooses:
         chosen = calibration_clips(store, count=plan.count, seed=plan.seed)
-        return prepare(graph, plain_batch(store, chosen, spec), plan.options).rounded(), chosen, {}, plan.options
+        points = plain_batch(store, chosen, spec, features)
+        return prepare(graph, points, plan.options).rounded(), chosen, {}, plan.options
     parts = parts_of(store, count=plan.count, seed=plan.seed, run=plan.run)
-    prepared = prepare(graph, plain_batch(store, parts.calibration, spec), plan.options)
+    prepared = prepare(graph, plain_batch(store, parts.calibration, spec, features), plan.options)
     judge = judge_of(bundle, store, parts, threads=threads)
     if plan.search_budget is not None:
         prepared, tables = _searched(prepared, judge, plan.search_budget)
@@ -149,7 +152,7 @@ def _make(
 
 def judge_of(bundle: Bundle, store: ClipStore, parts: Parts, *, threads: int = 1) -> Judge:
     """The judging clips of a bundle's store, and what its FP32 graph says to them."""
-    points = plain_batch(store, parts.judging, bundle.manifest.input)
+    points = plain_batch(store, parts.judging, bundle.manifest.input, bundle.manifest.features)
     return Judge(checked_graph(bundle, "fp32"), points, store.index.label[parts.judging], threads=threads)
 
 
@@ -207,9 +210,6 @@ def _parity(
     return (*kept, *made)
 
 
-def _files(bundle: Bundle, manifest: Manifest, precision: str, graph: bytes, golden: Golden) -> dict[str, bytes]:
-    """Every file of the bundle with this precision's graph among them."""
-    files = {name: bundle.read(name) for name in manifest.files} | {model_file(precision): graph}
 def _without_what_was_of(manifest: Manifest, precision: str) -> Manifest:
     """The manifest without the engines that were built from this precision's former graph, and its tuned settings."""
     source = model_file(precision)
@@ -222,6 +222,9 @@ def _without_what_was_of(manifest: Manifest, precision: str) -> Manifest:
     )
 
 
+def _files(bundle: Bundle, manifest: Manifest, precision: str, graph: bytes, golden: Golden) -> dict[str, bytes]:
+    """Every file of the bundle with this precision's graph among them."""
+    files = {name: bundle.read(name) for name in manifest.files} | {model_file(precision): graph}
     listed = dataclasses.replace(manifest, files=dict.fromkeys(files, ""))
     sizes = {name: len(files[model_file(name)]) for name in listed.precisions}
     return {**files, GOLDEN: golden.to_bytes(), CARD: render_card(listed, sizes=sizes).encode()}

@@ -17,6 +17,7 @@ from onnxruntime.quantization.calibrate import CalibraterBase, TensorsData, crea
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.errors import InputError
 from last_edge.export.session import open_session
+from last_edge.inputs.features import inputs_of
 
 Method = Literal["minmax", "percentile", "entropy"]
 METHODS: dict[str, CalibrationMethod] = {
@@ -60,12 +61,14 @@ def calibrate(graph: bytes, points: NDArray[np.float32], *, method: Method, perc
     proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))
     names, parts = front_outputs(proto), onnx.utils.Extractor(proto)
     front = open_session(parts.extract_model([INPUT_NAME], names).SerializeToString())
-    body = parts.extract_model(names, [OUTPUT_NAME])
+    others = [value.name for value in proto.graph.input if value.name != INPUT_NAME]
+    body = parts.extract_model([*names, *others], [OUTPUT_NAME])
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):  # its progress is no result
         calibrator = _calibrator(body, Path(folder), method, percentile)
         for start in range(0, len(points), CALIBRATION_BATCH):
-            values = front.run(names, {INPUT_NAME: points[start : start + CALIBRATION_BATCH]})
-            calibrator.collect_data(_OneBatch(dict(zip(names, values, strict=True))))
+            given = inputs_of(points[start : start + CALIBRATION_BATCH])
+            values = front.run(names, {INPUT_NAME: given.pop(INPUT_NAME)})
+            calibrator.collect_data(_OneBatch(dict(zip(names, values, strict=True)) | given))
         return calibrator.compute_data()
 
 

@@ -65,7 +65,7 @@ def _split_checks(
 ) -> Iterator[Check]:
     check_store(bundle, store)
     clips = labelled_clips(store, split)
-    points = plain_batch(store, clips, bundle.manifest.input)
+    points = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
     logits = {name: logits_of(checked_graph(bundle, name), points, threads=threads) for name in bundle.precisions}
     allowed = _allowed(store.index.label[clips])
     for precision, figures in recorded.items():

@@ -7,8 +7,9 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
+from last_edge.bundle.manifest import OUTPUT_NAME
 from last_edge.export.session import open_session
+from last_edge.inputs.features import inputs_of
 
 ROUNDS, CALLS, WARM_UP = 9, 20, 10
 
@@ -18,7 +19,7 @@ def milliseconds(
 ) -> dict[str, float]:
     """Median of the rounds' median times of one clip (1, T, V, C), by graph; each round visits every one."""
     sessions = {name: open_session(graph, threads=threads) for name, graph in graphs.items()}
-    feed = {INPUT_NAME: points[:1]}
+    feed = inputs_of(points[:1])
     times: dict[str, list[float]] = {name: [] for name in graphs}
     for session in sessions.values():
         for _ in range(WARM_UP):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import INPUT_NAME
 from last_edge.errors import InputError
+from last_edge.inputs.features import inputs_of
 
 Points = NDArray[np.float32]
 Values = dict[str, NDArray[np.float64]]
@@ -44,7 +45,7 @@ def door_shape(proto: onnx.ModelProto) -> tuple[int, ...]:
 def _in_onnxruntime(graph: bytes, names: Sequence[str], points: Points) -> list[NDArray[np.float32]]:
     from last_edge.export.session import open_session
 
-    return list(open_session(graph).run(list(names), {INPUT_NAME: points}))
+    return list(open_session(graph).run(list(names), inputs_of(points)))
 
 
 def _in_openvino(graph: bytes, names: Sequence[str], points: Points) -> list[NDArray[np.float32]]:

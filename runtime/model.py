@@ -52,6 +52,10 @@ def load_model(
     manifest = bundle.manifest
     if manifest.units not in ("image01", "metres"):
         raise InputError("bundle in unknown units", where=path, expected="image01 or metres", got=manifest.units)
+    if manifest.features is not None:
+        expected, got = "a model of landmarks alone", f"one that reads {manifest.features.name!r} features as well"
+        hint = "last-edge eval BUNDLE --store STORE, with features beside the store"
+        raise InputError("frames have no such features", where=path, expected=expected, got=got, hint=hint)
     chosen = precision or ("int8" if "int8" in bundle.precisions else "fp32")
     loaded = load_graph(bundle, chosen, backend=backend, threads=threads)
     return DeployedModel(

@@ -10,6 +10,7 @@ from typing import Any
 
 from last_edge import records
 from last_edge.errors import InputError
+from last_edge.inputs.features import FeatureInput, feature_input
 from last_edge.inputs.spec import InputSpec
 
 MANIFEST = "manifest.json"
@@ -98,6 +99,11 @@ class Manifest:
     engines: dict[str, dict[str, Figure]] = field(default_factory=dict)
     schema_version: int = 1
     seal: str = ""
+
+    @property
+    def features(self) -> FeatureInput | None:
+        """The graph's second input; None where it takes landmarks alone."""
+        return feature_input(self.model.kwargs)
 
     @property
     def precisions(self) -> tuple[str, ...]:

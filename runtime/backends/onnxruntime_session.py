@@ -66,6 +66,14 @@ def door(session: Any, *, where: str) -> Shape:
     return tuple(size if isinstance(size, int) else None for size in session.get_inputs()[0].shape)
 
 
+def doors(session: Any, *, where: str) -> dict[str, Shape]:
+    """As `door`, of a graph that may have a second input: shapes by name, `landmarks` first."""
+    inputs = {node.name: tuple(n if isinstance(n, int) else None for n in node.shape) for node in session.get_inputs()}
+    if len(inputs) != 2 or next(iter(inputs)) != INPUT_NAME:
+        return {INPUT_NAME: door(session, where=where)}
+    return inputs
+
+
 def caller(session: Any, buffers: Buffers) -> Callable[[Points], Points]:
     """A function from contiguous points (N, T, V, C) to logits (N, K)."""
     if buffers == "call":

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from last_edge.bundle import Bundle
 from last_edge.bundle.manifest import Figure
 from last_edge.errors import InputError, UsageError
+from last_edge.inputs.features import FeatureInput, packed
 from last_edge.runtime.artefacts import artefact_name, artefact_of, how_to_make
 from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
 from last_edge.runtime.model import check_graph
@@ -113,6 +114,18 @@ def _bare(path: Path, kind: Kind) -> Subject:
         raise UsageError("no such file", where=path)
     precision = next((part for part in path.name.split(".") if part in ("fp32", "fp16", "int8")), "fp32")
     content = path.read_bytes()
-    shape = OnnxRuntimeCpu(content).input_shape
-    points = np.random.default_rng(0).normal(size=(CLIPS, *(size or 1 for size in shape[1:]))).astype(np.float32)
+    points = _made(OnnxRuntimeCpu(content).input_shapes)
     return Subject(str(path), path.stem, kind, path.name, content, precision, points)
+
+
+def _made(shapes: dict[str, tuple[int | None, ...]]) -> NDArray[Any]:
+    """Random inputs of these shapes, records of both where there are two."""
+    random = np.random.default_rng(0)
+    made = {
+        name: random.normal(size=(CLIPS, *(size or 1 for size in shape[1:]))).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    points, *others = made.values()
+    if not others:
+        return points
+    return packed(points, others[0], FeatureInput(list(made)[1], *others[0].shape[1:]))
