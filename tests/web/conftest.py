@@ -19,7 +19,7 @@ from last_edge.runtime.web.packages import PACKAGES, NpmPackage, is_cached
 from last_edge.runtime.web.server import SiteServer, serving
 from last_edge.runtime.web.site import Site, make_site
 
-PATIENCE_MS = 120_000
+PATIENCE_MS = 240_000
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -64,7 +64,7 @@ def chromium() -> Iterator[Callable[..., Any]]:
         started = []
 
         def start(*flags: str) -> Any:
-            started.append(driver.chromium.launch(executable_path=program, args=list(flags)))
+            started.append(driver.chromium.launch(executable_path=program, args=list(flags), timeout=PATIENCE_MS))
             return started[-1]
 
         yield start
@@ -86,11 +86,12 @@ def opened(browser: Any, url: str, **context: Any) -> Iterator[Any]:
     """A page of its own, ready; an uncaught error or a file that did not come fails the test at the end."""
     faults: list[str] = []
     own = browser.new_context(**context)
+    own.set_default_timeout(PATIENCE_MS)
     page = own.new_page()
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("requestfailed", lambda request: faults.append(request.url) if request.url.startswith(url) else None)
     page.goto(url)
-    page.locator("#app:not([aria-busy])").wait_for(timeout=PATIENCE_MS)
+    page.locator("#app:not([aria-busy])").wait_for()
     yield page
     own.close()
     assert faults == []

@@ -19,7 +19,7 @@ from last_edge.runtime.recognise import RecogniseOptions, Recogniser
 from last_edge.runtime.rejection import Rejection
 from last_edge.runtime.window import fit_times
 from last_edge.skeleton import get_layout
-from tests.web.conftest import PATIENCE_MS, listening, opened, real_site
+from tests.web.conftest import listening, opened, real_site
 
 BUNDLE = Path(__file__).parents[2] / "zoo" / "last_lite_nano_shrec14"
 HAND = get_layout("mediapipe_hand21")
@@ -155,10 +155,10 @@ def test_checks_itself_and_plays_a_clip(page: Any) -> None:
     assert page.inner_text("#state") == "Ready."
     assert float(page.inner_text("#check").split()[0]) < 1e-3
     page.get_by_role("button", name="Play clip").click()
-    page.get_by_text("The whole clip:").wait_for(timeout=PATIENCE_MS)
+    page.get_by_text("The whole clip:").wait_for()
     assert page.locator("#top li").count() == 3
     page.get_by_label("Model file").select_option("int8")
-    page.get_by_text("int8 · WASM").wait_for(timeout=PATIENCE_MS)
+    page.get_by_text("int8 · WASM").wait_for()
 
 
 def test_talks_to_nobody_but_its_server(page: Any) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.server
+import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from last_edge.runtime.landmarks import create_landmarks
 from last_edge.runtime.web.export import export_site
 from last_edge.runtime.web.site import Site
 from tests.conftest import MakeBundle
-from tests.web.conftest import PATIENCE_MS, listening, opened, real_site
+from tests.web.conftest import listening, opened, real_site
 
 pytestmark = pytest.mark.slow
 Chromium = Callable[..., Any]
@@ -39,7 +41,14 @@ LANDMARKS = """async (picture) => {
 
 @pytest.fixture(scope="module")
 def shrec() -> Site:
-    return real_site(BUNDLE)
+    return patient(real_site(BUNDLE))
+
+
+def patient(site: Site) -> Site:
+    """The site with windows so long that a machine of one frame a second fills them too."""
+    page = json.loads(site.files["site.json"])
+    page["options"] |= {"window_s": 60.0, "gap_s": 60.0}
+    return replace(site, files={**site.files, "site.json": json.dumps(page).encode()})
 
 
 def real_clips() -> Path:
@@ -69,8 +78,8 @@ def test_is_watched_and_let_go(camera: Any, shrec: Site) -> None:
     with listening(shrec) as server, opened(camera, server.url) as page:
         page.on("request", lambda request: asked.append(request.url))
         page.get_by_role("button", name="Start camera").click()
-        page.get_by_text("Watching.").wait_for(timeout=PATIENCE_MS)
-        page.locator("#top .share", has_text="%").first.wait_for(timeout=PATIENCE_MS)
+        page.get_by_text("Watching.").wait_for()
+        page.locator("#top .share", has_text="%").first.wait_for()
         assert float(page.inner_text("#landmarks-ms")) > 0
         page.get_by_role("button", name="Stop camera").click()
         assert page.inner_text("#state") == "Stopped."
@@ -91,7 +100,7 @@ def test_works_on_a_host_without_headers(camera: Any, shrec: Site, tmp_path: Pat
         threading.Thread(target=host.serve_forever, daemon=True).start()
         with opened(camera, f"http://127.0.0.1:{host.server_port}/") as page:
             page.get_by_role("button", name="Start camera").click()
-            page.locator("#top .share", has_text="%").first.wait_for(timeout=PATIENCE_MS)
+            page.locator("#top .share", has_text="%").first.wait_for()
         host.shutdown()
 
 
@@ -99,15 +108,15 @@ def test_refusal_is_explained(chromium: Chromium, shrec: Site) -> None:
     browser = chromium("--use-fake-device-for-media-stream", "--deny-permission-prompts")
     with listening(shrec) as server, opened(browser, server.url) as page:
         page.get_by_role("button", name="Start camera").click()
-        page.get_by_text("The camera was not allowed.").wait_for(timeout=PATIENCE_MS)
+        page.get_by_text("The camera was not allowed.").wait_for()
         assert page.get_by_role("button", name="Start camera").is_enabled()
 
 
 @pytest.mark.parametrize("layout", ["mediapipe_pose33", "mediapipe_holistic75"])
 def test_other_detectors_feed_the_page(camera: Any, make_bundle: MakeBundle, layout: str) -> None:
-    with listening(real_site(make_bundle(layout=layout))) as server, opened(camera, server.url) as page:
+    with listening(patient(real_site(make_bundle(layout=layout)))) as server, opened(camera, server.url) as page:
         page.get_by_role("button", name="Start camera").click()
-        page.locator("#top .share", has_text="%").first.wait_for(timeout=PATIENCE_MS)
+        page.locator("#top .share", has_text="%").first.wait_for()
         assert page.get_by_label("Hand to follow").count() == 0
 
 
