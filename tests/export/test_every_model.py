@@ -10,7 +10,7 @@ import torch
 
 from last_edge.export.export_spec import EXPORT_SPECS, export_spec
 from last_edge.export.fold import fold
-from last_edge.export.golden_points import golden_points
+from last_edge.export.golden_points import golden_inputs
 from last_edge.export.onnx_graph import to_onnx
 from last_edge.export.parity import torch_logits
 from last_edge.export.quantize import quantize_graph
@@ -37,9 +37,9 @@ def check(name: str, spec: InputSpec, **options: Any) -> None:
     torch.manual_seed(5)
     model = create_model(name, spec=spec, classes=5, **options).eval()
     torch.nn.init.normal_(model.body.head.fc.weight)
-    points = golden_points(spec)
+    points = golden_inputs(spec, model.features)
     expected = torch_logits(model, points)
-    graph = to_onnx(fold(model), spec=spec, labels=tuple("abcde"), name=name)
+    graph = to_onnx(fold(model), spec=spec, labels=tuple("abcde"), name=name, features=model.features)
     allowed = export_spec(name).tolerance * np.abs(expected).max()
     np.testing.assert_allclose(logits_of(graph, points), expected, rtol=0, atol=allowed)
     np.testing.assert_allclose(logits_of(graph, points[:1]), expected[:1], rtol=0, atol=allowed)
