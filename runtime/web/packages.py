@@ -1,7 +1,7 @@
 """The two npm packages that run in the page: their versions, their hashes, and their place in the cache.
 
-MediaPipe's is the version of the Python package, so that both give the same landmarks; from 1.0 on it holds a client
-that reports its use to its maker, so do not move up without solving that. Neither needs Node: a package is an archive.
+MediaPipe's is the version of the Python package, so that both give the same landmarks; 1.1.0 holds a client that
+reports its use to its maker, so do not move up without solving that. Neither needs Node: a package is an archive.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from last_edge.runtime.decoding import DecodingOptions
 from last_edge.runtime.model import DeployedModel, load_model
 from last_edge.runtime.recognise import RecogniseOptions, Recogniser
 from last_edge.runtime.rejection import Rejection
+from last_edge.runtime.web.packages import MEDIAPIPE, is_cached, read_package
 from last_edge.runtime.window import fit_times
 from last_edge.skeleton import get_layout
 from tests.web.conftest import listening, opened, real_site
@@ -177,6 +178,12 @@ def test_talks_to_nobody_but_its_server(page: Any) -> None:
         other.shutdown()
     assert heard == []
     assert set(page.evaluate("window.blocked")) == {"connect-src", "img-src"}
+
+
+def test_the_landmarker_knows_no_address() -> None:
+    if not is_cached(MEDIAPIPE):
+        pytest.skip("needs the npm packages in the cache: last-edge web BUNDLE, once, with a network")
+    assert b"https://" not in read_package(MEDIAPIPE)["vision_bundle.mjs"]
 
 
 def test_every_control_has_a_name_and_states_are_spoken(page: Any) -> None:

@@ -139,4 +139,4 @@ def test_no_network_is_exit_5(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_landmarker_is_the_version_that_python_uses() -> None:
     project = Path(__file__).parents[2] / "pyproject.toml"
-    assert f'"mediapipe=={packages.MEDIAPIPE.version}"' in project.read_text()
+    assert f'"mediapipe=={packages.MEDIAPIPE.version}' in project.read_text()
