@@ -120,7 +120,8 @@ class ClassHead(nn.Module):
 class HybridBody(Body):
     """Streams (N, S*C, T, V), of several bodies the first one's, and features (N, F, E) -> logits (N, K).
 
-    NaN in a row of features says that it is missing; without features all of them are.
+    NaN in a row of features says that it is missing; without features all of them are, but not while it learns:
+    `UsageError`, for a way of training that brings none.
     """
 
     def __init__(self, spec: InputSpec, classes: int, options: Options) -> None:
@@ -132,6 +133,9 @@ class HybridBody(Body):
 
     def forward(self, streams: Tensor, features: Tensor | None = None) -> Tensor:
         """See the class."""
+        if features is None and self.training:
+            hint = "last-edge train, which brings a store's features"
+            raise UsageError("this way of training brings no features", expected=self.options.features, hint=hint)
         tokens, seen = self.landmarks(streams if streams.dim() == 4 else streams[:, 0])
         rows, there = self.visual(self._none(streams) if features is None else features)
         return self.head(self.join(tokens, seen, rows, there))  # type: ignore[no-any-return]
@@ -141,7 +145,7 @@ class HybridBody(Body):
 
 
 class HybridModel(LandmarkModel):
-    """Points (N, T, V, C) and features (N, F, E), NaN where missing -> logits (N, K); without features none are there."""
+    """Points (N, T, V, C) and features (N, F, E), NaN where missing -> logits (N, K); see `HybridBody`."""
 
     def __init__(self, spec: InputSpec, body: HybridBody) -> None:
         super().__init__(spec, body)

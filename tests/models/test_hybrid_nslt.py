@@ -114,6 +114,12 @@ def test_it_stands_at_512_and_half_dropped() -> None:
     assert (options.width, options.dropout, options.heads, options.layers) == (512, 0.5, 4, 2)  # type: ignore[union-attr]
 
 
+def test_it_does_not_learn_without_features() -> None:
+    model, (points, _) = made().train(), inputs()
+    with pytest.raises(UsageError, match="brings no features"):
+        model(points)
+
+
 def test_faults_are_named() -> None:
     with pytest.raises(UsageError, match="gated"):
         made(fusion="gate")
