@@ -91,7 +91,6 @@ def readable(figures: dict[str, Any]) -> dict[str, Any]:
 def translate(
     bundle: Annotated[Path, typer.Argument(help="A translator's bundle: `last-edge export RUN --out BUNDLE`.")],
     source: Annotated[str, typer.Option("--source", help="FILE.pose, or store:FOLDER, or store:FOLDER#CLIP.")],
-    precision: Annotated[Precision | None, typer.Option("--precision", help="Of the encoder; default fp32.")] = None,
     beam: Annotated[int | None, typer.Option("--beam", min=1, help="Hypotheses kept; default: the bundle's.")] = None,
     split: Annotated[str | None, typer.Option("--split", help="Of a store: only its train, val or test clips.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first clips.")] = None,
@@ -107,7 +106,7 @@ def translate(
     from last_edge.runtime.translate import load_translator
     from last_edge.runtime.translate_sources import clips_of
 
-    translator = load_translator(bundle, precision=precision or "fp32", threads=threads or 1)
+    translator = load_translator(bundle, threads=threads or 1)
     found = clips_of(source, translator.spec, units=translator.units, split=split, limit=limit)
     said = [translator.translate(points, name=name, beam=beam) for name, points in found]
     rows = [{"clip": line.clip, "text": line.text, "ms": line.ms} for line in said]

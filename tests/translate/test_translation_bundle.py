@@ -77,7 +77,7 @@ def test_one_clip_of_a_store_and_what_is_refused(
     ):
         assert main(["translate", str(bundle), "--source", source]) == code
         assert named in capsys.readouterr().err
-    assert main(["translate", str(bundle), "--source", f"store:{sentences}", "--precision", "int8"]) == 3
+    assert main(["eval", str(bundle), "--store", str(sentences), "--precision", "int8"]) == 3
     assert "bundle has no int8 encoder" in capsys.readouterr().err
 
 
