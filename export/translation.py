@@ -132,7 +132,7 @@ def _decoder(model: Sign2Text) -> onnx.ModelProto:
     tokens = torch.tensor([SOS, SOS])
     example = (tokens, torch.tensor([EXAMPLE_PAST]), past, past, memory, memory, torch.ones(2, EXAMPLE_PAST + 2))
     grows, length = {0: free, 3: free}, {0: free, 1: free}
-    axes = ({0: free}, {}, grows, grows, grows, grows, length)
+    axes: Any = ({0: free}, {}, grows, grows, grows, grows, length)
     return _traced(DecoderGraph(model), example, [TOKEN, POSITION, *PAST, *MEMORY], (OUTPUT_NAME, *KEPT), axes)
 
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from last_edge.errors import UsageError
+from last_edge.errors import InputError, UsageError
 from last_edge.tools import options
 from last_edge.tools.data_commands import names_of
 from last_edge.tools.output import cell_progress, emit, make_table, markdown
 from last_edge.tools.train_preview import resolve_recipe
 
 if TYPE_CHECKING:
-    from last_edge.train.folds import Folds
+    from last_edge.train.folds import Folds, Train
 
 Subjects = Annotated[
     str | None, typer.Option("--subjects", help="Leave these out in turn, comma between; all others always train.")
@@ -24,6 +24,10 @@ Subjects = Annotated[
 Seeds = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="Default: the recipe's one.")]
 Pairs = Annotated[
     int, typer.Option("--pairs", min=0, help="To choose settings: leave each out with each of the next N in a circle.")
+]
+Teacher = Annotated[
+    Path | None,
+    typer.Option("--teacher", help="OUT of earlier folds: each fold is distilled from that fold's runs there."),
 ]
 
 
@@ -35,6 +39,7 @@ def folds(
     subjects: Subjects = None,
     seeds: Seeds = None,
     pairs: Pairs = 0,
+    teacher: Teacher = None,
     set_: options.Set = None,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -52,16 +57,19 @@ def folds(
     With --pairs 1 or more settings can be chosen without a look at a fold's own clips: SUBJECT's row is the mean over
     the runs that left SUBJECT and one more out, each measured on that other one.
 
+    With --teacher the students learn from runs that left the same people out: as `distill` with these, every seed's.
+
     Example: last-edge folds --model last_lite_nano --recipe words --store runs/words/store --out runs/words/lite
     """
     wanted = _folds(store, out, model, recipe, subjects, seeds, pairs, set_, device=device, threads=threads)
+    learn = _from_teachers(wanted, teacher) if teacher else None
     if dry_run:
         emit(_preview(wanted), as_json=json)
         return
-    from last_edge.train.folds import summary, train_folds
+    from last_edge.train.folds import plainly, summary, train_folds
 
     with cell_progress(quiet=quiet or json) as report:
-        rows = train_folds(wanted, report=report)
+        rows = train_folds(wanted, report=report, train=learn or plainly)
     result = _facts(wanted) | {"rows": rows, "summary": summary(rows)}
     _write(result, out / "folds")
     emit(result, as_json=json, table=lambda: make_table(_title(result), _columns(result)))
@@ -81,6 +89,20 @@ def _folds(
     resolved = resolve_recipe(recipe, model, None, sets)
     chosen = _numbers(seeds) or (resolved.seed,)
     return Folds(resolved, store, out, names_of(subjects), chosen, pairs, resolve_device(device))
+
+
+def _from_teachers(folds: Folds, teacher: Path) -> Train:
+    """Distillation of each fold from the finished runs of the same fold below `teacher`; `InputError` without any."""
+    from last_edge.distill.run import run_distillation
+    from last_edge.train.run_folder import FINAL
+
+    names = [folds.folder(fold).name for fold in folds.folds]
+    runs = {name: sorted(final.parent for final in (teacher / name).glob(f"seed_*/{FINAL}")) for name in names}
+    for name, found in runs.items():
+        if not found:
+            hint = "last-edge folds with the same --subjects and --pairs makes the teachers"
+            raise InputError("no teacher for this fold", where=teacher / name, expected=f"seed_*/{FINAL}", hint=hint)
+    return lambda request, fold, report: run_distillation(request, runs[fold], report=report)
 
 
 def _numbers(text: str | None) -> tuple[int, ...]:

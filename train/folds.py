@@ -22,6 +22,13 @@ from last_edge.train.run import run_training
 
 STORE = "store"
 Score = dict[str, Any]
+Train = Callable[[Request, str, Report], dict[str, Any]]
+"""How one fold is trained: what is asked, the fold's name, the report -> the content of final.json."""
+
+
+def plainly(request: Request, fold: str, report: Report) -> dict[str, Any]:
+    """On labels alone, whatever the fold."""
+    return run_training(request, report=report)
 
 
 @dataclass(frozen=True)
@@ -82,14 +89,14 @@ def _circle(count: int, steps: range) -> list[tuple[int, int]]:
     return [(place, (place + step) % count) for step in steps for place in range(count)]
 
 
-def train_folds(folds: Folds, *, report: Callable[[str], Report]) -> list[Score]:
+def train_folds(folds: Folds, *, report: Callable[[str], Report], train: Train = plainly) -> list[Score]:
     """Make every run that is not made yet; returns one row a subject.
 
     A row: `subject`, `clips`, `top1` and `top3` (means over seeds, percent), `each` (top-1 of each run). With pairs a
     subject's row is made of the other one of each pair it is in. Raises `InterruptedRun` when stopped, with a
     checkpoint saved: the same call goes on from there.
     """
-    finals = {fold: [_run(folds, fold, seed, report) for seed in folds.seeds] for fold in folds.folds}
+    finals = {fold: [_run(folds, fold, seed, report, train) for seed in folds.seeds] for fold in folds.folds}
     return [_pair_row(folds, name, finals) if folds.pairs else _row(folds, name, finals) for name in folds.tested]
 
 
@@ -101,13 +108,14 @@ def summary(rows: Sequence[Score]) -> dict[str, float]:
     return {name: round(float(value), 2) for name, value in figures.items()}
 
 
-def _run(folds: Folds, fold: Sequence[str], seed: int, report: Callable[[str], Report]) -> dict[str, Any]:
+def _run(folds: Folds, fold: Sequence[str], seed: int, report: Callable[[str], Report], train: Train) -> dict[str, Any]:
     store = folds.folder(fold) / STORE
     if not (store / HEADER).exists() or _sources(store) != _sources(folds.store):
         leave_out(folds.opened, store, subjects=fold, force=True)
     recipe = dataclasses.replace(folds.recipe, seed=seed)
     request = Request(recipe, store, folds.run(fold, seed), device=folds.device)
-    return once(request.out, lambda: run_training(request, report=report(f"{' '.join(fold)} seed {seed}")))
+    title, name = f"{' '.join(fold)} seed {seed}", folds.folder(fold).name
+    return once(request.out, lambda: train(request, name, report(title)))
 
 
 def _sources(store: Path) -> tuple[str, str, int]:

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from last_edge import records
 from last_edge.clips.store import ClipStore
 from last_edge.errors import UsageError
+from last_edge.files import sha256_of
 from last_edge.tools.cli import main
+from last_edge.train.checkpoint import WEIGHTS, load_checkpoint
 from last_edge.train.evaluate import evaluate_run
 from last_edge.train.folds import Folds, summary, train_folds
 from last_edge.train.recipe import load_recipe
+from last_edge.train.request import silent
 
 SMALL = ["input.frames=8", "training.batch_size=16", "training.epochs=1", "validation.fraction=0"]
 
@@ -67,6 +71,22 @@ def test_a_circle_of_six_has_six_pairs_of_neighbours(toy_store: Path, tmp_path: 
     pairs = wanted(toy_store, tmp_path, pairs=1).folds
     assert len(pairs) == 6 and all(sum(name in pair for pair in pairs) == 2 for name in "123456")
     assert len(wanted(toy_store, tmp_path, pairs=9).folds) == 15
+
+
+def test_students_learn_from_whoever_left_the_same_person_out(
+    toy_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teachers = train_folds(wanted(toy_store, tmp_path / "teachers", subjects=("1", "2")), report=lambda title: silent)
+    sets = [part for text in SMALL for part in ("--set", text)]
+    command = ["folds", "--model", "last_lite_nano", "--recipe", "kd_small", "--store", str(toy_store)]
+    command += ["--out", str(tmp_path / "students"), "--teacher", str(tmp_path / "teachers"), *sets, "--quiet"]
+    assert main([*command, "--subjects", "1,2"]) == 0 and len(teachers) == 2
+    helped = [records.read_json(tmp_path / f"students/{name}/seed_42/final.json")["beyond_recipe"] for name in "12"]
+    weights = [tmp_path / f"teachers/{name}/seed_42" for name in "12"]
+    assert helped == [[f"teacher {sha256_of(load_checkpoint(run).path / WEIGHTS)}"] for run in weights]
+    capsys.readouterr()
+    assert main([*command, "--subjects", "1,3"]) == 3
+    assert "no teacher for this fold" in capsys.readouterr().err
 
 
 def test_unknown_subjects_are_named(toy_store: Path, tmp_path: Path) -> None:
