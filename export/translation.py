@@ -130,7 +130,8 @@ def _decoder(model: Sign2Text) -> onnx.ModelProto:
     past = torch.zeros(2, o.decoder_layers, o.heads, EXAMPLE_PAST, o.width // o.heads)
     memory = torch.zeros(2, o.decoder_layers, o.heads, EXAMPLE_PAST + 2, o.width // o.heads)
     tokens = torch.tensor([SOS, SOS])
-    example = (tokens, torch.tensor([EXAMPLE_PAST]), past, past, memory, memory, torch.ones(2, EXAMPLE_PAST + 2))
+    pairs = (past, past.clone(), memory, memory.clone())  # one tensor given twice would be traced as one input
+    example = (tokens, torch.tensor([EXAMPLE_PAST]), *pairs, torch.ones(2, EXAMPLE_PAST + 2))
     grows, length = {0: free, 3: free}, {0: free, 1: free}
     axes: Any = ({0: free}, {}, grows, grows, grows, grows, length)
     return _traced(DecoderGraph(model), example, [TOKEN, POSITION, *PAST, *MEMORY], (OUTPUT_NAME, *KEPT), axes)
