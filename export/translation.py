@@ -104,7 +104,7 @@ def export_translation(
     worst = float(np.abs(golden.logits["fp32"] - golden.logits["torch"]).max())
     row: dict[str, Any] = {"pair": "torch/fp32", "on": "golden", "n": len(golden.points), "max_abs": worst}
     manifest = dataclasses.replace(manifest, metrics=figures, parity=(row,), tolerances={"fp32": TOLERANCE})
-    card = render(manifest, sizes={name: len(content) for name, content in files.items()})
+    card = render(with_hashes(manifest, files), sizes={name: len(content) for name, content in files.items()})
     return write_bundle(out, manifest, files={**files, GOLDEN: golden.to_bytes(), CARD: card.encode()}, force=force)
 
 

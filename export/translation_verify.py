@@ -48,7 +48,8 @@ def _golden(bundle: Bundle, threads: int) -> Iterator[Check]:
 def _card(bundle: Bundle) -> Check:
     names = set(bundle.manifest.files) - {CARD, "golden.npz"}
     card = render(bundle.manifest, sizes={name: len(bundle.contents[name]) for name in names})
-    return Check("card", card.encode() == bundle.contents.get(CARD), "as the manifest gives it")
+    current = card.encode() == bundle.contents.get(CARD)
+    return Check("card", current, "as the manifest says" if current else "is not what the manifest says")
 
 
 def _figures(bundle: Bundle, store: ClipStore, threads: int) -> Iterator[Check]:

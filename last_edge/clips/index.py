@@ -41,9 +41,10 @@ class ClipIndex:
 
     @classmethod
     def from_rows(cls, rows: list[dict[str, Any]]) -> ClipIndex:
-        """Columns from one dictionary a clip."""
+        """Columns from one dictionary a clip, which may lack those of `LATER`."""
+        absent = dict.fromkeys(LATER, "")
         names = [item.name for item in fields(cls)]
-        return cls(**{name: _column(name, [row[name] for row in rows]) for name in names})
+        return cls(**{name: _column(name, [(absent | row)[name] for row in rows]) for name in names})
 
     def __len__(self) -> int:
         return len(self.offset)
