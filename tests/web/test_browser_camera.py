@@ -117,7 +117,7 @@ def test_other_detectors_feed_the_page(camera: Any, make_bundle: MakeBundle, lay
     with listening(patient(real_site(make_bundle(layout=layout)))) as server, opened(camera, server.url) as page:
         page.get_by_role("button", name="Start camera").click()
         page.locator("#top .share", has_text="%").first.wait_for()
-        assert page.get_by_label("Hand to follow").count() == 0
+        assert page.get_by_role("combobox", name="Hand to follow").count() == 0
 
 
 def test_landmarks_are_those_of_python(camera: Any, shrec: Site) -> None:

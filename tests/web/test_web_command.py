@@ -52,8 +52,11 @@ def test_without_landmark_model_names_the_command(
     assert "last-edge models fetch hand" in capsys.readouterr().err
 
 
+# Ctrl-C is ignored by what a script starts in the background, and so it would be here.
 SERVE = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from last_edge.runtime.web import site
 site.fetch = lambda package: None
 site.read_package = lambda package: {name: b"" for name in package.files}
