@@ -85,7 +85,9 @@ class Run:
         self.trainer = self._trainer(model, objective)
         self.clips = training_clips(self.plan, self.recipe, request.views)
         resume_from = self.processes.from_first(
-            lambda: run_folder.claim(request.out, self.contents.identity, force=request.force)
+            lambda: run_folder.claim(
+                request.out, self.contents.identity, recipe=self.contents.recipe, force=request.force
+            )
         )
         if resume_from is not None:
             self._resume(resume_from)

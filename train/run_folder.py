@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from torch import Tensor
 
 from last_edge import records
@@ -36,6 +37,8 @@ TIMING = "timing.jsonl"
 RECIPE = "recipe.yaml"
 CHECKPOINTS = "checkpoints"
 BOARD = "tensorboard"
+SHOWN = 5
+"""Differing settings that a message names."""
 
 
 class FinishedRun(UsageError):
@@ -58,8 +61,10 @@ class Contents:
     texts: dict[str, str] = field(default_factory=dict)
 
 
-def claim(out: Path, identity: str, *, force: bool) -> Path | None:
+def claim(out: Path, identity: str, *, recipe: str = "", force: bool) -> Path | None:
     """The checkpoint to resume from, or None for a fresh start in an empty folder.
+
+    recipe: as `dump_recipe` wrote it, to say what differs.
 
     Raises `UsageError` when `out` holds a finished run, one with other settings, or anything else, unless `force`.
     """
@@ -70,10 +75,28 @@ def claim(out: Path, identity: str, *, force: bool) -> Path | None:
     last = out / CHECKPOINTS / pointer.last
     if read_trainer(last).get("identity") != identity:
         hint = "the same flags to resume, another --out, or --force to start over"
-        raise UsageError("this run was started with other settings", where=out, hint=hint)
+        found = _differences((last / RECIPE).read_text(), recipe)
+        raise UsageError("this run was started with other settings", where=out, got=found, hint=hint)
     if pointer.finished and (out / FINAL).exists():
         raise FinishedRun("this run is finished", where=out, hint="last-edge eval, another --out, or --force")
     return last
+
+
+def _differences(then: str, now: str) -> str:
+    """What two recipes in YAML say differently, as "key then -> now"."""
+    old, new = _flat(yaml.safe_load(then)), _flat(yaml.safe_load(now) or {})
+    differ = [key for key in new if new[key] != old.get(key) and not key.startswith("quantize.")]
+    told = [f"{key} {old.get(key)} -> {new[key]}" for key in differ]
+    return ", ".join(told[:SHOWN]) or "another store, other starting weights or other teachers"
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    pairs = ((f"{prefix}{key}", value) for key, value in values.items())
+    return {
+        inner: found
+        for key, value in pairs
+        for inner, found in (_flat(value, f"{key}.") if isinstance(value, dict) else {key: value}).items()
+    }
 
 
 def _make_room(out: Path, *, force: bool) -> None:

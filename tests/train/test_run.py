@@ -140,8 +140,9 @@ def test_finished_and_foreign_runs_are_not_touched(toy_store: Path, tmp_path: Pa
     run_training(request(toy_store, out, "training.epochs=1"))
     with pytest.raises(UsageError, match="finished"):
         run_training(request(toy_store, out, "training.epochs=1"))
-    with pytest.raises(UsageError, match="other settings"):
+    with pytest.raises(UsageError, match="other settings") as refused:
         run_training(request(toy_store, out, "training.epochs=2"))
+    assert "training.epochs 1 -> 2" in str(refused.value)
     run_training(request(toy_store, out, "training.epochs=2", force=True))
     strange = tmp_path / "strange"
     strange.mkdir()
