@@ -140,39 +140,35 @@ def _rewrite(proto: onnx.ModelProto, gate: JointGate, sizes: tuple[int, int, int
 def _over_time(
     proto: onnx.ModelProto, gate: JointGate, last: str, target: str, sizes: tuple[int, int, int]
 ) -> list[onnx.NodeProto]:
-    """The map's mean over time, and its motion energy: one product with a frame's row of steps each and one of means.
-
-    Its last row is the mean, the others are x(t+1) - x(t). The matrix is small in the file, and made when it is loaded.
-    """
+    """The map's mean over time, and its motion energy: neighbouring frames lie one after another in memory."""
     name, (frames, joints, channels) = gate.product.name, sizes
     flat, shape = f"{last}/flat", _constant(proto, np.array([-1, 1, joints, channels]))
-    rows = np.full((1, frames), 1.0 / frames, np.float32)
-    made = [_node("Reshape", [last, _constant(proto, np.array([-1, frames, joints * channels]))], flat, name)]
+    made = [
+        _node("Reshape", [last, _constant(proto, np.array([-1, frames, joints * channels]))], flat, name),
+        _node("MatMul", [_share(proto, frames), flat], f"{target}/flat", name),
+        _node("Reshape", [f"{target}/flat", shape], target, name),
+    ]
     if not gate.motion:
-        made.append(_node("MatMul", [_constant(proto, rows), flat], f"{target}/flat", name))
-        return [*made, _node("Reshape", [f"{target}/flat", shape], target, name)]
-    steps = np.eye(frames, k=1, dtype=np.int8)[:-1] - np.eye(frames, dtype=np.int8)[:-1]
-    signs = _constant(proto, np.concatenate([steps, np.ones((1, frames), np.int8)]))
-    scale = np.ones((frames, 1), np.float32)
-    scale[-1] = 1.0 / frames
-    share = np.full((1, frames), 1.0 / (frames - 1), np.float32)
-    share[0, -1] = 0.0
-    end = [_constant(proto, np.array([value])) for value in (frames - 1, frames)]
+        return made
     mean = gate.motion[-1]
     of, owner = mean.output[0], mean.name
+    none, one, end, beyond = (_constant(proto, np.array([value])) for value in (0, 1, frames - 1, frames))
     return [
         *made,
-        _node("Cast", [signs], f"{of}/signs", owner, to=onnx.TensorProto.FLOAT),
-        _node("Mul", [f"{of}/signs", _constant(proto, scale)], f"{of}/rows", owner),
-        _node("MatMul", [f"{of}/rows", flat], f"{of}/steps", owner),
-        _node("Slice", [f"{of}/steps", *end, FRAMES], f"{target}/flat", name),
-        _node("Reshape", [f"{target}/flat", shape], target, name),
+        _node("Slice", [flat, one, beyond, FRAMES], f"{of}/after", owner),
+        _node("Slice", [flat, none, end, FRAMES], f"{of}/before", owner),
+        _node("Sub", [f"{of}/after", f"{of}/before"], f"{of}/steps", owner),
         _node("Abs", [f"{of}/steps"], f"{of}/size", owner),
-        _node("MatMul", [_constant(proto, share), f"{of}/size"], f"{of}/flat", owner),
+        _node("MatMul", [_share(proto, frames - 1), f"{of}/size"], f"{of}/flat", owner),
         _node("Reshape", [f"{of}/flat", shape], f"{of}/joints", owner),
         _node("MatMul", [MEAN, f"{of}/joints"], f"{of}/mean", owner),
         _node("Squeeze", [f"{of}/mean", PLACES], of, owner),
     ]
+
+
+def _share(proto: onnx.ModelProto, frames: int) -> str:
+    """(1, T) of 1 / T."""
+    return _constant(proto, np.full((1, frames), 1.0 / frames, np.float32))
 
 
 def _product(
@@ -180,10 +176,11 @@ def _product(
 ) -> list[onnx.NodeProto]:
     name, of = gate.product.name, gate.product.output[0]
     share, rest = (constants(proto)[gate.mixing][:, :, index, 0].reshape(1, 1, 1, -1) for index in (0, 1))
+    every_joint = _constant(proto, np.array([1, 1, sizes[1], 1]))
     over_joints, mixing = f"{of}/t", [_constant(proto, share), f"{of}/rest"]
     made = [
         _node("MatMul", [MEAN, last], over_joints, name),
-        _node("Expand", [_constant(proto, rest), _constant(proto, np.array([1, 1, sizes[1], 1]))], mixing[1], name),
+        _node("Expand", [_constant(proto, rest), every_joint], mixing[1], name),
     ]
     if gate.factor is not None:
         wide = f"{of}/channel"
@@ -196,7 +193,8 @@ def _product(
     return [
         *made,
         _node("Mul", [f"{of}/rows", mixing[0]], f"{of}/shared", name),
-        _node("Mul", [f"{of}/columns", f"{of}/shared"], f"{of}/outer", name),
+        _node("Expand", [f"{of}/columns", every_joint], f"{of}/every", name),
+        _node("Mul", [f"{of}/every", f"{of}/shared"], f"{of}/outer", name),
         _node("Add", [f"{of}/outer", mixing[1]], f"{of}/factor", name),
         _node("Mul", [last, f"{of}/factor"], f"{of}/last", name),
         _node("Transpose", [f"{of}/last"], of, name, perm=CHANNELS_SECOND),
