@@ -53,22 +53,24 @@ def gates_of(candidate: Candidate, limits: QuantizeConfig) -> list[Gate]:
     size = limits.max_bytes_per_param * candidate.params + limits.max_bytes_fixed
     speedup = candidate.reference_ms / candidate.ms
     return [
-        _at_most("drop of top-1 in points", 100.0 * float(before.mean() - right.mean()), max(limits.max_drop, one)),
-        _at_least("equal answers in %", 100.0 * float(agree.mean()), min(limits.min_agreement, 100.0 - one)),
-        _at_most("drop of the worst class in points", worst, allowed),
-        _at_most("bytes", candidate.size, size),
-        _at_least("times as fast as FP32", speedup, limits.min_speedup),
+        at_most("drop of top-1 in points", 100.0 * float(before.mean() - right.mean()), max(limits.max_drop, one)),
+        at_least("equal answers in %", 100.0 * float(agree.mean()), min(limits.min_agreement, 100.0 - one)),
+        at_most("drop of the worst class in points", worst, allowed),
+        at_most("bytes", candidate.size, size),
+        at_least("times as fast as FP32", speedup, limits.min_speedup),
     ]
 
 
-def require_gates(gates: Sequence[Gate], *, where: object) -> None:
+HINT = "--qat, --keep-float auto, or other limits with --set quantize.…"
+
+
+def require_gates(gates: Sequence[Gate], *, where: object, hint: str = HINT) -> None:
     """`GateError` with the whole table when one does not hold."""
     failed = [gate.name for gate in gates if not gate.holds]
     if failed:
         table = "; ".join(
             f"{gate.name} {gate.got:.3f} ({gate.needed}){'' if gate.holds else ' FAILED'}" for gate in gates
         )
-        hint = "--qat, --keep-float auto, or other limits with --set quantize.…"
         raise GateError("the INT8 file is not shipped", where=where, expected="every gate holds", got=table, hint=hint)
 
 
@@ -84,9 +86,11 @@ def _worst_class(
     return max(drops, key=lambda pair: pair[0] - pair[1])
 
 
-def _at_most(name: str, got: float, limit: float) -> Gate:
+def at_most(name: str, got: float, limit: float) -> Gate:
+    """Holds up to the limit."""
     return Gate(name, got, f"<= {limit:.2f}", got <= limit + 1e-9)
 
 
-def _at_least(name: str, got: float, limit: float) -> Gate:
+def at_least(name: str, got: float, limit: float) -> Gate:
+    """Holds from the limit on."""
     return Gate(name, got, f">= {limit:.2f}", got >= limit - 1e-9)

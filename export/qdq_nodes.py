@@ -13,22 +13,24 @@ FEWEST_WEIGHTS = 64
 LARGEST = 127
 
 
-def weights_in_8_bits(graph: onnx.GraphProto, names: Collection[str]) -> None:
+def weights_in_8_bits(
+    graph: onnx.GraphProto, names: Collection[str], *, everywhere: bool = False, explicit: bool = False
+) -> None:
     """Weights of these convolutions and products as 8-bit constants, a scale an output channel; they run in float.
 
     A runtime restores them once, when it loads the file, for a cast and a product of constants are folded then, which
-    a DequantizeLinear is not. The front's and the head's stay as they are.
+    a DequantizeLinear is not; explicit: by that all the same, for TensorRT takes nothing else. The front's and the
+    head's stay as they are, unless it is to be `everywhere`.
     """
     constants = {constant.name: constant for constant in graph.initializer}
     nodes = list(graph.node)
-    first = next(index for index, node in enumerate(nodes) if node.op_type == "QuantizeLinear")
-    last = max(index for index, node in enumerate(nodes) if node.op_type == "QuantizeLinear")
-    for node in nodes[first:last]:
+    rounding = [index for index, node in enumerate(nodes) if node.op_type == "QuantizeLinear"]
+    for node in nodes if everywhere else nodes[rounding[0] : rounding[-1]]:
         if node.name not in names or node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in constants:
             continue
         weight = numpy_helper.to_array(constants[node.input[1]])
         if weight.dtype == np.float32 and weight.size >= FEWEST_WEIGHTS:
-            _as_8_bits(graph, node, weight, constants[node.input[1]])
+            _as_8_bits(graph, node, weight, constants[node.input[1]], explicit=explicit)
 
 
 def _out_axis(node: onnx.NodeProto) -> int:
@@ -38,22 +40,31 @@ def _out_axis(node: onnx.NodeProto) -> int:
 
 
 def _as_8_bits(
-    graph: onnx.GraphProto, node: onnx.NodeProto, weight: NDArray[np.float32], constant: onnx.TensorProto
+    graph: onnx.GraphProto,
+    node: onnx.NodeProto,
+    weight: NDArray[np.float32],
+    constant: onnx.TensorProto,
+    *,
+    explicit: bool,
 ) -> None:
     name, out = node.input[1], _out_axis(node) % weight.ndim
     others = tuple(axis for axis in range(weight.ndim) if axis != out)
     scale = np.maximum(np.abs(weight).max(axis=others, keepdims=True) / LARGEST, np.finfo(np.float32).tiny)
-    made = {f"{name}/q": np.rint(weight / scale).astype(np.int8), f"{name}/scale": scale.astype(np.float32)}
-    graph.initializer.extend(numpy_helper.from_array(value, label) for label, value in made.items())
+    scale = scale.astype(np.float32)
+    stored, by, restored = f"{name}/q", f"{name}/scale", f"{name}/float"
+    given = {stored: np.rint(weight / scale).astype(np.int8), by: scale.ravel() if explicit else scale}
+    graph.initializer.extend(numpy_helper.from_array(value, label) for label, value in given.items())
     make = onnx.helper.make_node
-    restored = [
-        make("Cast", [f"{name}/q"], [f"{name}/cast"], f"{node.name}/cast", to=onnx.TensorProto.FLOAT),
-        make("Mul", [f"{name}/cast", f"{name}/scale"], [f"{name}/float"], f"{node.name}/weight"),
+    made = [
+        make("Cast", [stored], [f"{name}/cast"], f"{node.name}/cast", to=onnx.TensorProto.FLOAT),
+        make("Mul", [f"{name}/cast", by], [restored], f"{node.name}/weight"),
     ]
+    if explicit:
+        made = [make("DequantizeLinear", [stored, by], [restored], f"{node.name}/weight", axis=out)]
     at = list(graph.node).index(node)
-    for item in reversed(restored):
+    for item in reversed(made):
         graph.node.insert(at, item)
-    node.input[1] = f"{name}/float"
+    node.input[1] = restored
     if not any(name in other.input for other in graph.node):
         graph.initializer.remove(constant)
 

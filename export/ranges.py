@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from last_edge.errors import InputError
 from last_edge.export.session import open_session
 from last_edge.inputs.features import inputs_of
 
+Feed = dict[str, NDArray[Any]]
 Method = Literal["minmax", "percentile", "entropy"]
 METHODS: dict[str, CalibrationMethod] = {
     "minmax": CalibrationMethod.MinMax,
@@ -63,23 +65,37 @@ def calibrate(graph: bytes, points: NDArray[np.float32], *, method: Method, perc
     front = open_session(parts.extract_model([INPUT_NAME], names).SerializeToString())
     others = [value.name for value in proto.graph.input if value.name != INPUT_NAME]
     body = parts.extract_model([*names, *others], [OUTPUT_NAME])
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):  # its progress is no result
-        calibrator = _calibrator(body, Path(folder), method, percentile)
+
+    def feeds() -> Iterator[Feed]:
         for start in range(0, len(points), CALIBRATION_BATCH):
             given = inputs_of(points[start : start + CALIBRATION_BATCH])
             values = front.run(names, {INPUT_NAME: given.pop(INPUT_NAME)})
-            calibrator.collect_data(_OneBatch(dict(zip(names, values, strict=True)) | given))
+            yield dict(zip(names, values, strict=True)) | given
+
+    return ranges_over(body, feeds(), method=method, percentile=percentile)
+
+
+def ranges_over(
+    body: onnx.ModelProto, feeds: Iterable[Feed], *, method: Method, percentile: float, kinds: Sequence[str] = QUANTISED
+) -> TensorsData:
+    """Range of everything that nodes of these kinds read and write in a graph, over what it is fed."""
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):  # its progress is no result
+        calibrator = _calibrator(body, Path(folder), method, percentile, kinds)
+        for feed in feeds:
+            calibrator.collect_data(_OneBatch(feed))
         return calibrator.compute_data()
 
 
-def _calibrator(body: onnx.ModelProto, folder: Path, method: Method, percentile: float) -> CalibraterBase:
+def _calibrator(
+    body: onnx.ModelProto, folder: Path, method: Method, percentile: float, kinds: Sequence[str]
+) -> CalibraterBase:
     model, augmented = folder / "model.onnx", folder / "augmented.onnx"
     onnx.save(body, model)
     extra: dict[str, Any] = {"symmetric": False}
     if method == "percentile":
         extra["percentile"] = percentile
     calibrator = create_calibrator(
-        model, list(QUANTISED), str(augmented), calibrate_method=METHODS[method], extra_options=extra
+        model, list(kinds), str(augmented), calibrate_method=METHODS[method], extra_options=extra
     )
     calibrator.infer_session = open_session(augmented.read_bytes())
     return calibrator
@@ -88,10 +104,10 @@ def _calibrator(body: onnx.ModelProto, folder: Path, method: Method, percentile:
 class _OneBatch(CalibrationDataReader):  # type: ignore[misc]
     """Gives one batch, once."""
 
-    def __init__(self, batch: dict[str, NDArray[np.float32]]) -> None:
-        self._next: dict[str, NDArray[np.float32]] | None = batch
+    def __init__(self, batch: Feed) -> None:
+        self._next: Feed | None = batch
 
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+    def get_next(self) -> Feed | None:
         """The batch, then None."""
         batch, self._next = self._next, None
         return batch

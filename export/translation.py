@@ -113,7 +113,7 @@ def graphs_of(loaded: LoadedTranslator) -> dict[str, bytes]:
     model, name = loaded.translator.model.cpu().eval(), loaded.card.name
     return {
         encoder_file("fp32"): _bytes(_encoder(model), f"{name}_encoder", loaded),
-        decoder_file("fp32"): _bytes(_decoder(model), f"{name}_decoder", loaded),
+        decoder_file("fp32"): _bytes(decoder_graph(model), f"{name}_decoder", loaded),
     }
 
 
@@ -124,7 +124,8 @@ def _encoder(model: Sign2Text) -> onnx.ModelProto:
     return _traced(EncoderGraph(model), (example,), [INPUT_NAME], MEMORY, ({0: free, 1: free},))
 
 
-def _decoder(model: Sign2Text) -> onnx.ModelProto:
+def decoder_graph(model: Sign2Text) -> onnx.ModelProto:
+    """One step of the decoder; see `DecoderGraph`."""
     free = torch.export.Dim.DYNAMIC
     o = model.options
     past = torch.zeros(2, o.decoder_layers, o.heads, EXAMPLE_PAST, o.width // o.heads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from last_edge.bundle.manifest import Manifest
-from last_edge.bundle.translation import SEARCH, TOKENIZER, decoder_file, encoder_precisions
+from last_edge.bundle.translation import SEARCH, TOKENIZER, decoder_of, encoder_precisions
 
 FIGURES = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "repetition", "n", "split")
 
@@ -11,6 +11,7 @@ FIGURES = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "repetiti
 def render(manifest: Manifest, *, sizes: dict[str, int]) -> str:
     """Markdown of a bundle; sizes: bytes of each file."""
     spec, model = manifest.input, manifest.model
+    decoders = " or ".join(dict.fromkeys(f"`{decoder_of(manifest, name)}`" for name in encoder_precisions(manifest)))
     head = (
         f"# {manifest.name}\n\n`{model.name}`, {model.params:,} parameters, {len(manifest.labels)} sub-words, at most "
         f"{spec.frames} frames of {spec.layout.joints} points (`{spec.layout.name}`).\n"
@@ -18,8 +19,8 @@ def render(manifest: Manifest, *, sizes: dict[str, int]) -> str:
     door = (
         f"## Input\n\n- The encoder takes `landmarks` float32 (N, T, {spec.layout.joints}, {spec.channels}), NaN where "
         f"a point is missing and behind the end of a clip; T up to {spec.frames}.\n- Units: `{manifest.units}`. Axes: "
-        f"{manifest.axes}.\n- `{decoder_file()}` gives one sub-word after the other and keeps what it has read; "
-        f"`{SEARCH}` says how sentences are searched, `{TOKENIZER}` spells them.\n"
+        f"{manifest.axes}.\n- {decoders} gives one sub-word after the other and keeps what it has read; `{SEARCH}` "
+        f"says how sentences are searched, `{TOKENIZER}` spells them.\n"
     )
     files = "".join(f"| `{name}` | {size:,} |\n" for name, size in sorted(sizes.items()))
     return "\n".join(

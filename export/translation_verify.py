@@ -11,9 +11,10 @@ from last_edge.bundle.manifest import CARD, MANIFEST, to_bytes
 from last_edge.bundle.reader import Bundle, faults
 from last_edge.bundle.translation import encoder_precisions
 from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import translated_clips
 from last_edge.export.check import Check
 from last_edge.export.translation_card import render
-from last_edge.export.translation_figures import bundle_figures
+from last_edge.export.translation_figures import equal_share, figures_of, kept_figures, sentences_of, texts_of
 from last_edge.runtime.translate import translator_of
 
 LISTED = 3
@@ -53,11 +54,25 @@ def _card(bundle: Bundle) -> Check:
 
 
 def _figures(bundle: Bundle, store: ClipStore, threads: int) -> Iterator[Check]:
+    said: dict[tuple[str, str], list[str]] = {}
     for precision, told in bundle.manifest.metrics.items():
         if told.get("store_sha256") != store.sha256:
             yield Check(f"{precision} figures", False, "measured on another store")
             continue
-        translator = translator_of(bundle, precision=precision, threads=threads)
-        got = bundle_figures(translator, store, split=str(told["split"]))
+        split = str(told["split"])
+        translator, clips = translator_of(bundle, precision=precision, threads=threads), translated_clips(store, split)
+        texts = said[precision, split] = sentences_of(translator, store, clips)
+        figures = figures_of(texts, texts_of(store, clips), sub_words=len(translator.vocabulary))
+        got = kept_figures(figures, store, split=split)
         other = [f"{name} {told[name]} -> {value}" for name, value in got.items() if value != told.get(name)]
         yield Check(f"{precision} figures", not other, "; ".join(other[:LISTED]) or f"BLEU-4 {got['bleu4']}")
+    yield from _agreement(bundle, said)
+
+
+def _agreement(bundle: Bundle, said: dict[tuple[str, str], list[str]]) -> Iterator[Check]:
+    """Rows of sentences that two precisions share."""
+    for row in bundle.manifest.parity:
+        one, other = (said.get((name, str(row["on"]))) for name in str(row["pair"]).split("/"))
+        if one is not None and other is not None:
+            got = equal_share(one, other)
+            yield Check(f"{row['pair']} sentences", got == row["agreement"], f"{row['agreement']} % equal, now {got}")

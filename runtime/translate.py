@@ -23,7 +23,7 @@ from last_edge.bundle.translation import (
     POSITION,
     SEARCH,
     TOKEN,
-    decoder_file,
+    decoder_of,
     encoder_file,
     encoder_precisions,
     translates,
@@ -106,28 +106,30 @@ class DeployedTranslator:
         return OnnxDecoder(self.decoder, self.encode(points), 1).step(start, 0)
 
 
-def load_translator(path: Path, *, precision: str = "fp32", threads: int = 1) -> DeployedTranslator:
-    """Open a translator's bundle, every hash checked. precision: of the encoder.
+def load_translator(path: Path, *, precision: str | None = "fp32", threads: int = 1) -> DeployedTranslator:
+    """Open a translator's bundle, every hash checked.
 
-    `InputError` when the bundle is damaged, is no translator's or has no such encoder.
+    precision: None takes INT8 where the bundle has it. An encoder without a decoder of its precision works with the
+    FP32 one. `InputError` when the bundle is damaged, is no translator's or has no such encoder.
     """
     return translator_of(Bundle.open(path), precision=precision, threads=threads)
 
 
-def translator_of(bundle: Bundle, *, precision: str = "fp32", threads: int = 1) -> DeployedTranslator:
+def translator_of(bundle: Bundle, *, precision: str | None = "fp32", threads: int = 1) -> DeployedTranslator:
     """As `load_translator`, of an opened bundle."""
     manifest = bundle.manifest
     if not translates(manifest):
         raise InputError("this bundle gives classes, not sentences", where=bundle.path, hint="last-edge run BUNDLE")
+    precision = precision or encoder_precisions(manifest)[-1]
     if encoder_file(precision) not in manifest.files:
-        expected = ", ".join(encoder_precisions(manifest))
-        raise InputError(f"bundle has no {precision} encoder", where=bundle.path, expected=expected)
+        expected, hint = ", ".join(encoder_precisions(manifest)), "last-edge quantize BUNDLE --store STORE"
+        raise InputError(f"bundle has no {precision} encoder", where=bundle.path, expected=expected, hint=hint)
     search_file = bundle.path / SEARCH
     sessions = [
         create_session(
             bundle.read(name), threads=threads, options=OrtOptions(), providers=CPU, where=str(bundle.path / name)
         )
-        for name in (encoder_file(precision), decoder_file())
+        for name in (encoder_file(precision), decoder_of(manifest, precision))
     ]
     return DeployedTranslator(
         name=manifest.name,

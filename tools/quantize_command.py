@@ -9,6 +9,7 @@ import typer
 
 from last_edge.tools import options
 from last_edge.tools.output import emit, make_table, stderr
+from last_edge.tools.translate_command import is_translator, quantize_translator, refuse
 
 if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore
@@ -63,6 +64,7 @@ def quantize(
 
     Ends in exit code 4, with the table, and leaves the bundle as it was, when accuracy, agreement, worst class, size or
     speed miss the recipe's limits (`quantize.*`). What is chosen, is chosen on people of the training split.
+    A translator gets an INT8 encoder and, if it passes too, decoder, held to the limits on sentences of the val split.
 
     Example: last-edge quantize runs/shrec14/bundle --store runs/shrec14/store
     """
@@ -76,6 +78,11 @@ def quantize(
     plan = _plan(limits, target=target, keep_float=keep_float, budget=latency_budget, run=run, seed=seed)
     plan = _with_training(plan, qat=qat, teacher=teacher, epochs=epochs)
     opened = ClipStore.open(store)
+    if bundle.exists() and is_translator(bundle):
+        refuse({"--compare": compare, "--out": out is not None})
+        made = quantize_translator(bundle, opened, plan, split=split, threads=threads, dry_run=dry_run, force=force)
+        _show_translator(made, bundle, json=json)
+        return
     if compare:
         _compare(bundle, opened, plan, out=out, threads=threads, force=force, dry_run=dry_run, json=json)
         return
@@ -164,10 +171,20 @@ def _show(made: Any, path: Path, *, json: bool) -> None:
         emit(said, as_json=True)
         return
     figures = made.manifest.metrics
-    rows = [{"precision": name, **figures.get(name, {})} for name in made.manifest.precisions]
+    rows = [{"precision": name, **figures.get(name, {})} for name in made.manifest.precisions or figures]
     shown = [{name: value for name, value in row.items() if name != "store_sha256"} for row in rows]
     emit({}, as_json=False, table=lambda: _table(str(path), shown))
     emit({}, as_json=False, table=lambda: _table("gates", gates))
+
+
+def _show_translator(made: Any, path: Path, *, json: bool) -> None:
+    """What was made of a translator, or what would be."""
+    if isinstance(made, dict):
+        emit(made, as_json=json)
+        return
+    if not json:
+        emit({}, as_json=False, table=lambda: _table("held by the judges", made.tables["candidates"]))
+    _show(made, path, json=json)
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Any:

@@ -57,10 +57,10 @@ def evaluate(
 
 
 def refuse(asked: dict[str, bool]) -> None:
-    """`UsageError` for a flag of `export` that a translator has no use for."""
+    """`UsageError` for a flag of `export` or `quantize` that a translator has no use for."""
     for flag, given in asked.items():
         if given:
-            raise UsageError(f"{flag} is for classifiers; a translator's graphs take clips of any length")
+            raise UsageError(f"{flag} is for classifiers, this is a translator")
 
 
 def export_translator(
@@ -81,6 +81,17 @@ def export_translator(
     return {"bundle": str(out), "params": manifest.model.params, **manifest.metrics.get("fp32", {})}
 
 
+def quantize_translator(
+    bundle: Path, store: ClipStore, plan: Any, *, split: str, threads: int, dry_run: bool, force: bool
+) -> Any:
+    """Add 8-bit files to a translator's bundle, or say what would be written."""
+    from last_edge.export.translation_quantize import preview, quantize_translation
+
+    if dry_run:
+        return preview(bundle, store, plan, split=split, force=force)
+    return quantize_translation(bundle, store, plan, split=split, threads=max(threads, 1), force=force)
+
+
 def readable(figures: dict[str, Any]) -> dict[str, Any]:
     """Figures for people: a line each, then some sentences."""
     lines = {NAMES.get(name, name): figures[name] for name in SHOWN if figures.get(name, "") != ""}
@@ -94,6 +105,7 @@ def translate(
     beam: Annotated[int | None, typer.Option("--beam", min=1, help="Hypotheses kept; default: the bundle's.")] = None,
     split: Annotated[str | None, typer.Option("--split", help="Of a store: only its train, val or test clips.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first clips.")] = None,
+    precision: Annotated[Precision | None, typer.Option("--precision", help="Default: int8 where it has it.")] = None,
     threads: OwnThreads = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -106,7 +118,7 @@ def translate(
     from last_edge.runtime.translate import load_translator
     from last_edge.runtime.translate_sources import clips_of
 
-    translator = load_translator(bundle, threads=threads or 1)
+    translator = load_translator(bundle, precision=precision, threads=threads or 1)
     found = clips_of(source, translator.spec, units=translator.units, split=split, limit=limit)
     said = [translator.translate(points, name=name, beam=beam) for name, points in found]
     rows = [{"clip": line.clip, "text": line.text, "ms": line.ms} for line in said]

@@ -210,8 +210,8 @@ class TranslateConfig:
     repetition_penalty: of the search, see `last_edge.text.SearchOptions`. validate_bleu: translate the validation
     sentences after every epoch and choose by BLEU-4; else by the validation loss, which takes less time.
     speed: a training clip is played 1 +- speed times as fast. jitter: frames that a frame may come early or late.
-    subset: train on so many sentences alone, 0 for all. freeze_encoder: only the decoder learns; `training.init` names
-    the run that the encoder comes from.
+    subset: train on so many sentences alone, 0 for all. freeze_encoder: what comes from the run that `training.init`
+    names stays as it is: of a translator all but the decoder, of a recogniser (`last_e_*`, `last_lite_*`) its trunk.
     """
 
     vocabulary: int = 4000
@@ -235,6 +235,8 @@ class QuantizeConfig:
     max_drop: points of top-1 below FP32. min_agreement: percent of clips with FP32's answer. max_class_drop: points in
     the class that loses most. max_bytes_per_param, max_bytes_fixed: size of the file. min_speedup: times as fast as
     FP32, 0 for any.
+    Of a translator method, percentile, clips, size and speed count, and instead of the classes' limits max_bleu_drop:
+    points of BLEU-4 below FP32, and min_equal_sentences: percent of sentences that are FP32's.
     """
 
     method: str = "entropy"
@@ -249,6 +251,8 @@ class QuantizeConfig:
     max_bytes_per_param: float = 1.5
     max_bytes_fixed: int = 25_000
     min_speedup: float = 0.8
+    max_bleu_drop: float = 0.5
+    min_equal_sentences: float = 95.0
 
 
 @dataclass

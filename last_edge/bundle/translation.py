@@ -25,6 +25,12 @@ def decoder_file(precision: str = "fp32") -> str:
     return f"decoder.{precision}.onnx"
 
 
+def decoder_of(manifest: Manifest, precision: str) -> str:
+    """File name of the decoder that works with one precision's encoder: its own, or the FP32 one."""
+    own = decoder_file(precision)
+    return own if own in manifest.files else decoder_file()
+
+
 def translates(manifest: Manifest) -> bool:
     """Whether a bundle gives sentences."""
     return encoder_file("fp32") in manifest.files

@@ -9,6 +9,7 @@ import pytest
 
 from last_edge.clips import writing_store
 from last_edge.skeleton import Layout, SkeletonClip
+from last_edge.tools.cli import main
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request
 from last_edge.train.translate.run import run_translation
@@ -63,6 +64,25 @@ def run(sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
     run_translation(Request(load_recipe(None, overrides=SETTINGS), sentences, out))
     return out
+
+
+@pytest.fixture(scope="session")
+def bundle(run: Path, sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That run's bundle, FP32 alone; not to be changed."""
+    out = tmp_path_factory.mktemp("bundles") / "tiny"
+    assert main(["export", str(run), "--out", str(out), "--store", str(sentences), "--quiet"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def quantised(bundle: Path, sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the bundle with 8-bit files."""
+    (copy := tmp_path_factory.mktemp("quantised") / "tiny").mkdir()
+    for file in bundle.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    loose = ["--set", "quantize.min_speedup=0", "--set", "quantize.max_bytes_fixed=200000"]
+    assert main(["quantize", str(copy), "--store", str(sentences), "--clips", "30", "--quiet", *loose]) == 0
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -19,13 +19,6 @@ from last_edge.train.translate.evaluate import load_translator
 from last_edge.train.translate.translate import search_options
 
 
-@pytest.fixture(scope="module")
-def bundle(run: Path, sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("bundles") / "tiny"
-    assert main(["export", str(run), "--out", str(out), "--store", str(sentences), "--quiet"]) == 0
-    return out
-
-
 def test_the_files_say_what_the_model_says(bundle: Path, run: Path, sentences: Path) -> None:
     store, deployed, loaded = ClipStore.open(sentences), load_deployed(bundle), load_translator(run)
     clips = store.select(split="test")
@@ -104,7 +97,7 @@ def test_a_classifier_is_told_where_to_go(
 
 def test_flags_for_classifiers_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(run), "--out", str(tmp_path / "b"), "--dynamic-time"]) == 2
-    assert "any length" in capsys.readouterr().err
+    assert "--dynamic-time is for classifiers" in capsys.readouterr().err
     assert main(["export", str(run), "--out", str(tmp_path / "b"), "--dry-run"]) == 0
     assert not (tmp_path / "b").exists()
 
