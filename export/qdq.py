@@ -62,7 +62,7 @@ def with_qdq(
     quantizer.model.topological_sort()
     if target.kernel_form:
         hardswish_in_8_bits(quantizer.model.model.graph, signed=target.signed)
-    weights_in_8_bits(quantizer.model.model.graph, excluded - named)
+    weights_in_8_bits(quantizer.model.model.graph, excluded - named, explicit=target.explicit)
     quantizer.model.topological_sort()
     made = quantizer.model.model
     return bytes((made if names else compact(made)).SerializeToString(deterministic=True))

@@ -13,8 +13,8 @@ class Target:
     """One 8-bit format; weights are signed and symmetric, a scale a channel, everywhere.
 
     signed: activations are s8, else u8. symmetric: their zero point is 0. quantize_bias: biases become int32.
-    seven_bit_weights: leave a bit of the products' sums. kernel_form: rewrite the graph as `int8_form` does. why: for
-    people.
+    seven_bit_weights: leave a bit of the products' sums. kernel_form: rewrite the graph as `int8_form` does. explicit:
+    nothing but a DequantizeLinear reads what is stored in 8 bits. why: for people.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Target:
     quantize_bias: bool = True
     seven_bit_weights: bool = False
     kernel_form: bool = True
+    explicit: bool = False
 
     @property
     def precision(self) -> str:
@@ -44,6 +45,7 @@ TARGETS = {
             symmetric=True,
             quantize_bias=False,
             kernel_form=False,
+            explicit=True,
         ),
         Target("web", "WASM's relaxed dot product is exact for 7-bit weights alone", seven_bit_weights=True),
     )

@@ -164,5 +164,14 @@ def _pair(graph: Graph, node: onnx.NodeProto) -> Iterator[Violation]:
             yield Violation(node.name, "Q followed by DQ alone", ", ".join(sorted(kinds)))
 
 
+def _stored(graph: Graph, node: onnx.NodeProto) -> Iterator[Violation]:
+    """What is stored in 8 bits is read by a DequantizeLinear."""
+    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        return
+    for name in node.input:
+        if name in graph.constants and graph.constants[name].data_type == TYPE.INT8:
+            yield Violation(node.name, "s8 constants read by DequantizeLinear alone", node.op_type)
+
+
 Rule = Callable[[Graph, onnx.NodeProto], Iterator[Violation]]
-RULES: tuple[Rule, ...] = (_operator, _einsum, _quantiser, _pair)
+RULES: tuple[Rule, ...] = (_operator, _einsum, _quantiser, _pair, _stored)

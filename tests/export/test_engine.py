@@ -20,6 +20,7 @@ from last_edge.bundle import Bundle, write_bundle
 from last_edge.errors import GateError, InputError, MissingError, UsageError
 from last_edge.export import engine
 from last_edge.export.engine import build_engine, plan_engine, trtexec
+from last_edge.export.quantize import QuantizeOptions, quantize_graph
 from last_edge.export.tensorrt_rules import parser_faults, require_fit, violations
 from last_edge.export.verify import verify_bundle
 from last_edge.runtime.artefacts import artefact_of
@@ -28,6 +29,7 @@ from last_edge.runtime.backends.tensorrt_engine import TensorRT, TensorRTForRTX
 from last_edge.tools.cli import main
 
 ZOO = Path(__file__).parents[2] / "zoo" / "last_lite_nano_shrec14"
+GATED = ZOO.parent / "last_e_nano_shrec14"
 RULES = "last_edge.export.tensorrt_rules.PARSERS"
 Change = Callable[[dict[str, Any]], None]
 
@@ -78,6 +80,7 @@ def quantised(**changes: Any) -> bytes:
         ({"reads": "x", "scale": np.float32(0)}, {"q": "constant positive scales", "dq": "constant positive scales"}),
         ({"reads": "x", "scale": np.full(2, 0.1, np.float32)},
          {"q": "one scale for an activation", "dq": "one scale for an activation"}),
+        ({"reads": "weights"}, {"cast": "s8 constants read by DequantizeLinear alone"}),
         ({"reads": "x", "equation": "n...->n..."}, {"einsum": "Einsum without ellipsis or diagonal"}),
         ({"reads": "x", "equation": "nctt->nct"}, {"einsum": "Einsum without ellipsis or diagonal"}),
         ({"reads": "x", "opset": 26}, {"": "opset 9 to 25"}),
@@ -210,6 +213,27 @@ def test_rtx_builds_ahead_of_time_and_its_parser_agrees_with_the_rules(
     assert len(Bundle.open(bundle).read("tensorrt-rtx.fp32.engine")) > 100_000
     with pytest.raises(UsageError, match="the bundle has this engine"):
         plan_engine(bundle, flavour="tensorrt-rtx")
+
+
+def gated() -> bytes:
+    """LAST-E's graph, whose gates' weights are stored in 8 bits, in TensorRT's format."""
+    bundle = Bundle.open(GATED)
+    points = np.random.default_rng(0).normal(size=(4, *bundle.manifest.input.shape)).astype(np.float32)
+    return quantize_graph(bundle.graph("fp32"), points, QuantizeOptions(method="minmax", target="tensorrt"))
+
+
+def test_what_gates_keep_in_8_bits_breaks_no_rule_of_tensorrt() -> None:
+    graph = gated()
+    assert violations(graph) == []
+    assert len(graph) < 1.5 * Bundle.open(GATED).manifest.model.params + 25_000
+
+
+@pytest.mark.skipif(bool(engine.why_not(TensorRTForRTX)), reason=engine.why_not(TensorRTForRTX))
+def test_rtx_builds_an_engine_of_gates_with_weights_in_8_bits() -> None:
+    bundle = Bundle.open(GATED)
+    one, most = ((clips, *bundle.manifest.input.shape) for clips in (1, 4))
+    plan = SimpleNamespace(backend=TensorRTForRTX, graph=gated(), shapes=(one, one, most), bundle=bundle)
+    assert len(engine._build(plan)) > 100_000  # type: ignore[arg-type]
 
 
 def test_rtx_absent_is_exit_5(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
