@@ -65,7 +65,7 @@ def plan_engine(path: Path, *, flavour: str, precision: str | None = None, most:
     Raises `UsageError` when the engine is there and not `force`, `InputError` without such a graph, `GateError` when
     the graph breaks a rule.
     """
-    bundle, backend = Bundle.open(path), FLAVOURS[flavour]
+    bundle, backend = Bundle.open(path).recogniser(), FLAVOURS[flavour]
     chosen = precision or (INT8 if INT8 in bundle.precisions else "fp32")
     if chosen not in bundle.precisions:
         hint = "last-edge quantize BUNDLE --store STORE --target tensorrt"

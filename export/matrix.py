@@ -79,7 +79,7 @@ def parity_matrix(
     backends: names, or `all`, which lists the absent ones too, one cell each. run: the bundle's run; torch is then the
     reference on the split too. `UsageError` for an unknown backend, `MissingError` for a named one that is absent.
     """
-    bundle, chosen = Bundle.open(path), choose_backends(backends)
+    bundle, chosen = Bundle.open(path).recogniser(), choose_backends(backends)
     here = [backend for backend in chosen if backend.is_available()]
     cells = [
         _cell(bundle, backend, precision, inputs, threads)

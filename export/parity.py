@@ -87,7 +87,7 @@ def bundle_parity(
     run: the run that the bundle came from; without it torch enters by its recorded golden logits alone.
     threads: of the graphs.
     """
-    bundle = Bundle.open(path)
+    bundle = Bundle.open(path).recogniser()
     graphs = {precision: checked_graph(bundle, precision) for precision in bundle.precisions}
     model = None if run is None else same_model(bundle, run)
     points = bundle.golden.points

@@ -25,7 +25,7 @@ def evaluate_bundle(
     threads: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """All figures of a bundle's files on a split."""
-    translator = load_translator(path, precision=precision or "fp32", threads=threads or 1)
+    translator = load_translator(path, precision=precision or "fp32", threads=1 if threads is None else threads)
     check_points(store, translator.spec)
     clips = translated_clips(store, split)
     said = sentences_of(translator, store, clips, beam=beam)

@@ -15,6 +15,7 @@ from last_edge.clips.windows import check_points, sentence_points
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
 from last_edge.inputs.transforms import seen_span
+from last_edge.names import nearest
 from last_edge.skeleton.clip import Units
 
 Named = tuple[str, NDArray[np.float32]]
@@ -26,7 +27,8 @@ def clips_of(
 ) -> Iterator[Named]:
     """Names and points (T, V, C) of a source's clips, from the first frame that shows anything.
 
-    source: `FILE.pose`, `store:FOLDER` or `store:FOLDER#CLIP`, CLIP a source id. split: of a store.
+    source: `FILE.pose`, `store:FOLDER` or `store:FOLDER#CLIP`, CLIP a source id, or `#NUMBER` where there is none.
+    split: of a store.
     Raises `UsageError`, and `InputError` for what is absent or of another layout, number of axes or unit.
     """
     if source.startswith(STORE):
@@ -43,11 +45,21 @@ def _of_store(place: str, spec: InputSpec, units: Units, split: str | None) -> I
     store = ClipStore.open(Path(folder))
     check_points(store, spec)
     _check_units(store.units, units, folder)
-    ids = store.index.source_id
-    clips = [int(clip) for clip in store.select(split=split) if wanted in ("", ids[clip])]
-    if not clips:
-        raise InputError("no such clip in the store", where=folder, got=wanted or split)
-    return ((str(ids[clip]), sentence_points(store, clip, spec.frames)) for clip in clips)
+    named = [(_name(store, int(clip)), int(clip)) for clip in store.select(split=split)]
+    if not named:
+        splits = ", ".join(sorted(set(store.index.split.tolist())))
+        raise InputError("no clips of this split in the store", where=folder, expected=splits, got=split)
+    chosen = [(name, clip) for name, clip in named if wanted in ("", name)]
+    if not chosen:
+        near = nearest(wanted, [name for name, _ in named])
+        expected = " or ".join(near) or "a source id, or # and a number"
+        raise InputError("no such clip in the store", where=folder, expected=expected, got=wanted)
+    return ((name, sentence_points(store, clip, spec.frames)) for name, clip in chosen)
+
+
+def _name(store: ClipStore, clip: int) -> str:
+    """A clip's source id, else its number in the store."""
+    return str(store.index.source_id[clip]) or f"#{clip}"
 
 
 def _of_pose(path: Path, spec: InputSpec, units: Units) -> Named:

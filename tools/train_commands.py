@@ -183,10 +183,13 @@ def eval(
         emit(score, as_json=json, table=lambda: stream_command.table(score))
         return
     if translate_command.is_translator(artefact):
+        translate_command.refuse({"--merge-at": bool(merge_at)})
         figures = translate_command.evaluate(artefact, opened, split=split, which=which, precision=precision, beam=beam,
                                              threads=threads)  # fmt: skip
         emit(figures if json else translate_command.readable(figures), as_json=json)
         return
+    if beam is not None:
+        raise UsageError("--beam is for translators, this gives classes", where=artefact)
     how = {"split": split, "threads": threads, "merge_at": merge_at}
     metrics = _evaluate(artefact, opened, precision=precision, which=which, how=how)
     emit(metrics, as_json=json, table=lambda: _metrics_table(metrics))
@@ -200,6 +203,8 @@ def models(
     verbose: options.Verbose = False,
 ) -> None:
     """List every model with its parameters and FLOPs at a class count and layout; `fetch` gets landmark models.
+
+    A model that gives a sentence is counted with 4,000 sub-words and its longest sentence.
 
     Example: last-edge models --layout shrec22 --classes 14
     """

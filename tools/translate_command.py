@@ -35,6 +35,13 @@ def is_translator(artefact: Path) -> bool:
     return is_translation(artefact)
 
 
+def _torch_threads(threads: int) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
 def _is_bundle(artefact: Path) -> bool:
     return (artefact / "manifest.json").exists() or artefact.suffix == ".last"
 
@@ -43,16 +50,19 @@ def evaluate(
     artefact: Path, store: ClipStore, *, split: str, which: Any, precision: Precision | None, beam: int | None,
     threads: int | None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Figures of a translator on a split of a store."""
+    """Figures of a translator on a split of a store; `UsageError` for what only a run or only a bundle has."""
     if _is_bundle(artefact):
+        if which is not None:
+            raise UsageError("--which names a checkpoint of a run; this is a bundle", where=artefact)
         from last_edge.export.translation_figures import evaluate_bundle
 
         return evaluate_bundle(artefact, store, split=split, precision=precision, beam=beam, threads=threads)
-    import torch
-
+    if precision == "int8":
+        hint = "last-edge export, last-edge quantize, then eval BUNDLE --precision int8"
+        raise UsageError("a run has no INT8 file", where=artefact, hint=hint)
     from last_edge.train.translate.evaluate import evaluate_translation
 
-    torch.set_num_threads(max(threads or 1, 1))
+    _torch_threads(1 if threads is None else threads)
     return evaluate_translation(artefact, store, split=split, which=which or "best", beam=beam)
 
 
@@ -67,8 +77,6 @@ def export_translator(
     run: Path, out: Path, store: ClipStore | None, *, split: str, threads: int, dry_run: bool, force: bool
 ) -> dict[str, Any]:
     """Write a translator's bundle, or say what would be written; what to print of it."""
-    import torch
-
     from last_edge.export.translation import export_translation
     from last_edge.files import check_free
     from last_edge.train.translate.evaluate import load_translator
@@ -76,7 +84,7 @@ def export_translator(
     if dry_run:
         check_free(out, force=force, marker="" if out.suffix == ".last" else "manifest.json")
         return {"would_write": str(out), "model": load_translator(run).card.name}
-    torch.set_num_threads(max(threads, 1))
+    _torch_threads(threads)
     manifest = export_translation(run, out, store=store, split=split, threads=threads, force=force)
     return {"bundle": str(out), "params": manifest.model.params, **manifest.metrics.get("fp32", {})}
 
@@ -89,7 +97,7 @@ def quantize_translator(
 
     if dry_run:
         return preview(bundle, store, plan, split=split, force=force)
-    return quantize_translation(bundle, store, plan, split=split, threads=max(threads, 1), force=force)
+    return quantize_translation(bundle, store, plan, split=split, threads=threads, force=force)
 
 
 def readable(figures: dict[str, Any]) -> dict[str, Any]:
@@ -100,26 +108,33 @@ def readable(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def translate(
-    bundle: Annotated[Path, typer.Argument(help="A translator's bundle: `last-edge export RUN --out BUNDLE`.")],
-    source: Annotated[str, typer.Option("--source", help="FILE.pose, or store:FOLDER, or store:FOLDER#CLIP.")],
+    bundle: Annotated[Path, typer.Argument(help="A translator's bundle, made by `last-edge export RUN --out BUNDLE`.")],
+    source: Annotated[
+        str, typer.Option("--source", help="FILE.pose, store:FOLDER, or store:FOLDER#CLIP for one clip.")
+    ],
     beam: Annotated[int | None, typer.Option("--beam", min=1, help="Hypotheses kept; default: the bundle's.")] = None,
     split: Annotated[str | None, typer.Option("--split", help="Of a store: only its train, val or test clips.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first clips.")] = None,
-    precision: Annotated[Precision | None, typer.Option("--precision", help="Default: int8 where it has it.")] = None,
+    precision: Annotated[
+        Precision | None, typer.Option("--precision", help="Default: int8 where the bundle has it.")
+    ] = None,
     threads: OwnThreads = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Say in words what is signed: one line a clip, {"clip", "text", "ms"} with --json. Needs no torch.
+    """Say in words what is signed: a line a clip as it is done; with --json a list of {"clip", "text", "ms"}. No torch.
 
     Example: last-edge translate runs/sentences/bundle --source store:runs/sentences/store --split test --limit 5
     """
     from last_edge.runtime.translate import load_translator
     from last_edge.runtime.translate_sources import clips_of
 
-    translator = load_translator(bundle, precision=precision, threads=threads or 1)
+    translator = load_translator(bundle, precision=precision, threads=1 if threads is None else threads)
     found = clips_of(source, translator.spec, units=translator.units, split=split, limit=limit)
-    said = [translator.translate(points, name=name, beam=beam) for name, points in found]
-    rows = [{"clip": line.clip, "text": line.text, "ms": line.ms} for line in said]
-    emit(rows if json else {row["clip"]: row["text"] for row in rows}, as_json=json)
+    said = (translator.translate(points, name=name, beam=beam) for name, points in found)
+    if json:
+        emit([{"clip": line.clip, "text": line.text, "ms": line.ms} for line in said], as_json=True)
+        return
+    for line in said:
+        typer.echo(f"{line.clip}: {line.text}")

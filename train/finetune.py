@@ -23,7 +23,7 @@ def finetune_values(bundle: Path, store: Path) -> dict[str, object]:
 
     Raises `InputError` for a bundle without float weights, a store of other points or one without two classes.
     """
-    opened, clips = Bundle.open(bundle), ClipStore.open(store)
+    opened, clips = Bundle.open(bundle).recogniser(), ClipStore.open(store)
     if WEIGHTS not in opened.contents:
         hint = "last-edge export RUN --out BUNDLE --weights"
         raise InputError("the bundle holds no float weights to start from", where=bundle, expected=WEIGHTS, hint=hint)

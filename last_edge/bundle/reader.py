@@ -10,6 +10,7 @@ from pathlib import Path
 from last_edge.bundle.archive import read_archive, safe_name
 from last_edge.bundle.golden import Golden
 from last_edge.bundle.manifest import GOLDEN, MANIFEST, Manifest, from_bytes, model_file
+from last_edge.bundle.translation import translates
 from last_edge.errors import InputError
 from last_edge.files import recover
 from last_edge.names import did_you_mean
@@ -50,6 +51,13 @@ class Bundle:
         """Precisions with a graph file, `fp32` first."""
         return self.manifest.precisions
 
+    def recogniser(self) -> Bundle:
+        """This bundle, when it gives classes; `InputError` for a translator's, with the commands that take one."""
+        if translates(self.manifest):
+            hint = "last-edge translate BUNDLE --source store:FOLDER; eval, verify, quantize and bench take it as well"
+            raise InputError("this bundle gives sentences, not classes", where=self.path, hint=hint)
+        return self
+
     @cached_property
     def golden(self) -> Golden:
         """The golden tensors."""
@@ -64,7 +72,8 @@ class Bundle:
         return self.contents[name]
 
     def graph(self, precision: str) -> bytes:
-        """The ONNX graph of a precision; `InputError` naming those there are."""
+        """The ONNX graph of a precision; `InputError` naming those there are, and for a translator's bundle."""
+        self.recogniser()
         if precision not in self.precisions:
             hint = "last-edge quantize BUNDLE --store STORE" if precision == "int8" else None
             have = ", ".join(self.precisions)

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from last_edge.inputs.spec import InputSpec
@@ -14,17 +14,22 @@ from last_edge.models.body import Body
 from last_edge.models.front import LandmarkFront
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.registry import create_model, model_names
+from last_edge.models.sign2text import create_translator, translator_names
 from last_edge.skeleton.layout import load_layout
 
 FRAMES = 64
 STATED_BODIES = 2
+SUB_WORDS = 4000
+"""Of a translator, as recipes have it unless they say otherwise."""
+CLASS, SENTENCE = "a class", "a sentence"
 
 
 def describe_models(*, layout: str, classes: int) -> list[dict[str, Any]]:
     """One row a model, at 64 frames. Nothing is computed: models are built without memory for their weights."""
     spec = InputSpec(load_layout(layout), frames=FRAMES)
     with torch.device("meta"):
-        return [_describe_at_stated_bodies(name, spec, classes) for name in model_names()]
+        recognisers = [_describe_at_stated_bodies(name, spec, classes) for name in model_names()]
+        return [*recognisers, *(describe_translator(name, spec) for name in translator_names())]
 
 
 def _describe_at_stated_bodies(name: str, spec: InputSpec, classes: int) -> dict[str, Any]:
@@ -39,6 +44,7 @@ def describe(name: str, model: LandmarkModel) -> dict[str, Any]:
 
     params: trained; inference_params: left once trained. gflops: billions of operations of one clip, a multiply-add
     as two, one body, or two where the model reads all bodies. receptive_field: see `Body`. streamable: frame by frame.
+    gives: a class of a clip, or the words of a sentence.
     """
     body = model.body if isinstance(model.body, Body) else Body()
     params = count(model)
@@ -49,6 +55,23 @@ def describe(name: str, model: LandmarkModel) -> dict[str, Any]:
         "gflops": gflops(model),
         "receptive_field": body.receptive_field(),
         "streamable": body.streamable,
+        "gives": CLASS,
+    }
+
+
+def describe_translator(name: str, spec: InputSpec) -> dict[str, Any]:
+    """As `describe`, of a translator of `SUB_WORDS`; gflops: of one clip and the longest sentence that it can write."""
+    model = create_translator(name, spec=spec, tokens=SUB_WORDS)
+    clip = torch.zeros(1, spec.frames, spec.layout.joints, spec.channels)
+    sentence = torch.zeros(1, model.options.longest, dtype=torch.long)
+    return {
+        "name": name,
+        "params": count(model),
+        "inference_params": count(model),
+        "gflops": _gflops(model, (clip, sentence)),
+        "receptive_field": None,
+        "streamable": False,
+        "gives": SENTENCE,
     }
 
 
@@ -59,6 +82,10 @@ def count(module: nn.Module) -> int:
 
 def gflops(model: LandmarkModel) -> float:
     """Billions of floating-point operations of one clip, counted by torch."""
+    return _gflops(model, model.example())
+
+
+def _gflops(model: nn.Module, example: tuple[Tensor, ...]) -> float:
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        model.eval()(*model.example())
+        model.eval()(*example)
     return float(round(counter.get_total_flops() / 1e9, 4))

@@ -13,7 +13,10 @@ from last_edge.models import create_model, model_names
 from last_edge.models.describe import count, describe_models
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.last_v2 import Block
+from last_edge.models.sign2text import create_translator, translator_names
 from last_edge.skeleton import Layout
+from last_edge.skeleton.layout import load_layout
+from last_edge.train.config import TranslateConfig
 
 COUNTS = {
     "last_e_nano": 82_847,
@@ -73,7 +76,14 @@ def test_every_model_is_pinned(rows: dict[str, dict[str, Any]]) -> None:
     pinned = {name: row for name, row in rows.items() if name in COUNTS}
     assert {name: row["params"] for name, row in pinned.items()} == COUNTS
     assert {name: row["inference_params"] for name, row in pinned.items()} == INFERENCE
-    assert set(rows) == set(model_names())
+    assert set(rows) == {*model_names(), *translator_names()}
+
+
+def test_translators_are_listed_for_what_they_are(rows: dict[str, dict[str, Any]]) -> None:
+    row, shipped = rows["sign2text_v4"], TranslateConfig().vocabulary
+    spec = InputSpec(load_layout("ntu25"), frames=64)
+    assert row["params"] == count(create_translator("sign2text_v4", spec=spec, tokens=shipped))
+    assert row["gives"] == "a sentence" and rows["last_e_nano"]["gives"] == "a class" and row["gflops"] > 0
 
 
 @pytest.mark.parametrize(("name", "expected"), GFLOPS.items())

@@ -18,7 +18,8 @@ BENCH_FILE = "bench.json"
 class BenchRecord:
     """One row: artefact sha256 × device × backend × precision × threads.
 
-    artefact: the bundle as it was named. file: the graph inside it, artefact_sha256: of that graph's bytes.
+    artefact: the bundle as it was named. file: the graph inside it, artefact_sha256: of that graph's bytes; of a
+    translator's whole sentence, `sentence.PRECISION`, of both graphs'.
     device: the processor. p50_ms: median over rounds of each round's median; p95_ms, p99_ms: of all timed calls,
     batch 1. calls: how many were timed. rss_mb: peak memory of a fresh process that loads the file and runs it.
     load_ms: opening the graph. top1, top3: percent over `n` clips of `split`, as measured of this very file and
@@ -57,22 +58,32 @@ class BenchRecord:
     faster_than_plain: float | None = None
     schema_version: int = 1
 
+    @property
+    def part(self) -> str:
+        """Which of a bundle's graphs: `model`, or a translator's `encoder`, `decoder` or whole `sentence`."""
+        return self.file.partition(".")[0]
+
 
 def with_ratios(rows: Sequence[BenchRecord]) -> list[BenchRecord]:
     """Rows of one benchmark with how many times faster each is than its own FP32 file and than a plain one.
 
     With several plain files a row is compared with the one of its own input shape.
     """
-    fp32 = {(row.artefact, row.backend, row.threads): row.p50_ms for row in rows if row.precision == "fp32"}
+    fp32 = {_of_float(row): row.p50_ms for row in rows if row.precision == "fp32"}
     plain = {(row.input_shape, row.backend, row.threads): row.p50_ms for row in rows if row.kind == "plain"}
     return [
         replace(
             row,
-            faster_than_fp32=_ratio(fp32.get((row.artefact, row.backend, row.threads)), row),
+            faster_than_fp32=_ratio(fp32.get(_of_float(row)), row),
             faster_than_plain=_ratio(plain.get((row.input_shape, row.backend, row.threads)), row),
         )
         for row in rows
     ]
+
+
+def _of_float(row: BenchRecord) -> tuple[object, ...]:
+    """What a row shares with the FP32 row that it is compared with; each part of a translator has its own."""
+    return row.artefact, row.backend, row.threads, row.part
 
 
 def _ratio(other: float | None, row: BenchRecord) -> float | None:

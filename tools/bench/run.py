@@ -13,10 +13,12 @@ from last_edge.bundle.manifest import Figure
 from last_edge.errors import UsageError
 from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
 from last_edge.runtime.settings import Settings, open_backend
+from last_edge.tools.bench.loaded import Loaded
 from last_edge.tools.bench.measure import Latency, Schedule, time_in_turns, time_loading
 from last_edge.tools.bench.memory import peak_memory
 from last_edge.tools.bench.record import BenchRecord, with_ratios
 from last_edge.tools.bench.subjects import Kind, Subject, chosen_backends, subjects_of
+from last_edge.tools.bench.translator import load_translators, translator_bundle
 from last_edge.train.environment import processor
 
 
@@ -35,20 +37,6 @@ class BenchOptions:
     usual: bool = False
     memory: bool = True
     schedule: Schedule = field(default_factory=Schedule)
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """One file ready to run in one backend."""
-
-    subject: Subject
-    model: Backend
-    settings: Settings
-    load_ms: float
-
-    def run(self, index: int) -> object:
-        """One prediction."""
-        return self.model(self.subject.one(index))
 
 
 def bench_bundles(paths: Sequence[Path], options: BenchOptions | None = None) -> list[BenchRecord]:
@@ -71,7 +59,15 @@ def bench_bundles(paths: Sequence[Path], options: BenchOptions | None = None) ->
 
 
 def load_all(path: Path, options: BenchOptions, *, kind: Kind = "file") -> list[Loaded]:
-    """Load what the asked backends run of one operand, for each thread count, each load timed."""
+    """Load what the asked backends run of one operand, for each thread count, each load timed.
+
+    Of a translator these are its encoder, a step of its decoder and a whole sentence.
+    """
+    translator = translator_bundle(path)
+    if translator is not None:
+        return load_translators(
+            translator, precisions=options.precisions, threads=options.threads, backends=options.backends
+        )
     return [
         load_one(subject, backend, settings)
         for backend in chosen_backends(options.backends)
@@ -84,7 +80,7 @@ def load_one(subject: Subject, backend: type[Backend], settings: Settings) -> Lo
     """A file in a backend, its load timed; the points it is fed are read before."""
     model, load_ms = time_loading(lambda: open_backend(backend.name, subject.content, settings))
     subject.check(model)
-    return Loaded(subject, model, settings, load_ms)
+    return Loaded(subject, backend, settings, load_ms, lambda index: model(subject.one(index)))
 
 
 def _settings(subject: Subject, options: BenchOptions) -> list[Settings]:
@@ -93,7 +89,7 @@ def _settings(subject: Subject, options: BenchOptions) -> list[Settings]:
 
 
 def _record(graph: Loaded, latency: Latency, options: BenchOptions) -> BenchRecord:
-    subject, model = graph.subject, graph.model
+    subject, backend = graph.subject, graph.backend
     return BenchRecord(
         artefact=subject.artefact,
         artefact_sha256=subject.sha256,
@@ -103,11 +99,11 @@ def _record(graph: Loaded, latency: Latency, options: BenchOptions) -> BenchReco
         device=processor(),
         cores=os.cpu_count() or 1,
         platform=platform.platform(),
-        backend=model.name,
-        backend_version=model.version(),
+        backend=backend.name,
+        backend_version=backend.version(),
         precision=subject.precision,
         threads=graph.settings.threads,
-        settings=graph.settings.describe() if isinstance(model, OnnxRuntimeCpu) else "",
+        settings=graph.settings.describe() if backend is OnnxRuntimeCpu else "",
         input_shape=tuple(subject.one(0).shape),
         calls=latency.calls,
         rounds=options.schedule.rounds,
@@ -122,10 +118,10 @@ def _record(graph: Loaded, latency: Latency, options: BenchOptions) -> BenchReco
 
 
 def _memory(graph: Loaded, options: BenchOptions) -> float | None:
-    if not options.memory:
+    if not (options.memory and graph.alone):
         return None
     subject = graph.subject
-    return peak_memory(subject.content, subject.one(0), backend=graph.model.name, threads=graph.settings.threads)
+    return peak_memory(subject.content, subject.one(0), backend=graph.backend.name, threads=graph.settings.threads)
 
 
 def _accuracy(metrics: dict[str, Figure]) -> dict[str, Any]:

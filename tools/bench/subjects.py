@@ -67,7 +67,7 @@ def subjects_of(path: Path, backend: type[Backend], *, precisions: Sequence[str]
     """
     if path.suffix == ".onnx":
         return [_bare(path, kind)] if backend.kind == "onnx" else []
-    bundle = Bundle.open(path)
+    bundle = Bundle.open(path).recogniser()
     wanted, asked = precisions or bundle.precisions, bool(precisions)
     found = (_in_bundle(bundle, backend, precision, asked=asked) for precision in wanted)
     return [subject for subject in found if subject is not None]

@@ -15,6 +15,7 @@ def bench_table(rows: Sequence[BenchRecord]) -> Any:
     """One line a record; columns that no record fills are left out."""
     columns: dict[str, list[str]] = {
         "artefact": [row.artefact + BARE[row.kind] for row in rows],
+        "part": [row.part if row.kind == "bundle" and row.part != "model" else "" for row in rows],
         "backend": [f"{row.backend} {row.backend_version}" for row in rows],
         "precision": [row.precision for row in rows],
         "threads": [str(row.threads) for row in rows],

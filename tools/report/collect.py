@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from last_edge import records
 from last_edge.bundle import Bundle
 from last_edge.bundle.archive import SUFFIX
 from last_edge.bundle.manifest import MANIFEST, model_file
+from last_edge.bundle.translation import decoder_of, encoder_file, encoder_precisions, translates
 from last_edge.errors import InputError
 from last_edge.tools.bench.record import BENCH_FILE, BenchRecord, load_records
 
@@ -44,13 +46,27 @@ class BundleResult:
         """Where it lies."""
         return self.bundle.path
 
+    @property
+    def translates(self) -> bool:
+        """Whether it gives sentences."""
+        return translates(self.bundle.manifest)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Precisions of its model, or of its encoder."""
+        return encoder_precisions(self.bundle.manifest) if self.translates else self.bundle.precisions
+
     def size(self, precision: str) -> int:
-        """Bytes of one graph."""
-        return len(self.bundle.read(model_file(precision)))
+        """Bytes of one graph, or of encoder and decoder."""
+        return len(self._content(precision))
 
     def sha256(self, precision: str) -> str:
-        """sha256 of one graph."""
-        return self.bundle.manifest.files[model_file(precision)]
+        """sha256 of one graph, or of encoder and decoder together."""
+        return hashlib.sha256(self._content(precision)).hexdigest()
+
+    def _content(self, precision: str) -> bytes:
+        pair = (encoder_file(precision), decoder_of(self.bundle.manifest, precision))
+        return b"".join(self.bundle.read(name) for name in (pair if self.translates else (model_file(precision),)))
 
 
 @dataclass(frozen=True)

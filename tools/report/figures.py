@@ -37,6 +37,8 @@ def _speed(found: Collection) -> Iterator[Drawing]:
 def _training(found: Collection) -> Iterator[Drawing]:
     top1 = {"train_top1": ":", "val_top1": "-"}
     loss = {"loss": ":", "val_loss": "-"}
+    bleu = plots.curves(found.runs, keys={"val_bleu4": "-"}, title="BLEU-4")
+    yield Drawing("Training", "BLEU-4 of greedy search on sentences of held-out subjects", bleu or "")
     accuracy = plots.curves(found.runs, keys=top1, title="top-1, %")
     yield Drawing("Training", "Top-1 on training clips (dotted) and on held-out training subjects", accuracy or "")
     losses = plots.curves(found.runs, keys=loss, title="loss")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from last_edge.tools.bench.measure import Schedule
 from last_edge.tools.bench.record import BenchRecord
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
-from last_edge.tools.report.collect import BundleResult, Collection
+from last_edge.tools.report.collect import BundleResult, Collection, Metrics
+
+if TYPE_CHECKING:
+    from last_edge.clips.store import ClipStore
 
 SCHEDULE = Schedule(rounds=10, calls=30)
 
@@ -37,7 +41,7 @@ def with_accuracy(found: Collection, stores: Sequence[Path]) -> Collection:
 
 def _to_time(found: Collection) -> list[BundleResult]:
     """The bundles with a graph that has no record or that one of the others brings a new record of."""
-    graphs = {result.path: set(map(result.sha256, result.bundle.precisions)) for result in found.bundles}
+    graphs = {result.path: set(map(result.sha256, result.precisions)) for result in found.bundles}
     chosen = {path for path, mine in graphs.items() if mine - found.bench.keys()}
     while True:
         timed = {sha256 for path in chosen for sha256 in graphs[path]}
@@ -54,8 +58,17 @@ def _evaluated(result: BundleResult, stores: Sequence[Path]) -> BundleResult:
     spec, labels = result.bundle.manifest.input, result.bundle.manifest.labels
     for path in stores:
         store = ClipStore.open(path)
+        if result.translates and store.layout == spec.layout and (store.index.text != "").any():
+            return dataclasses.replace(result, measured=_translated(result, store))
         if store.layout == spec.layout and store.labels == labels:
             precisions = result.bundle.precisions
             metrics = {name: evaluate_bundle(result.bundle, store, precision=name) for name in precisions}
             return dataclasses.replace(result, measured=metrics)
     return result
+
+
+def _translated(result: BundleResult, store: ClipStore) -> dict[str, Metrics]:
+    """A translator's figures on a store, by precision."""
+    from last_edge.export.translation_figures import evaluate_bundle
+
+    return {name: evaluate_bundle(result.path, store, split="test", precision=name) for name in result.precisions}

@@ -17,6 +17,7 @@ from last_edge.tools.report.rows import Row, make_rows
 NOT_MEASURED = "not measured"
 TEMPLATES = Path(__file__).parent.parent / "templates"
 PARITY = ("pair", "on", "n", "max_abs", "mean_abs", "agreement")
+OF_SENTENCES, OF_CLASSES = ("BLEU-4", "WER %"), ("top-1 %", "95% interval", "top-3 %")
 RULE_COLUMNS = ("rule", "figure", "verdict")
 Report = dict[str, Any]
 
@@ -51,9 +52,9 @@ def to_json(report: Report) -> str:
 
 def to_markdown(report: Report) -> str:
     """The table, and where its figures come from."""
-    header = list(COLUMNS)
+    header = columns(report["rows"])
     lines = [f"# {report['title']}", "", _line(header), _line(["---"] * len(header))]
-    lines += [_line(cells(row)) for row in report["rows"]]
+    lines += [_line(cells(row, header)) for row in report["rows"]]
     for section in report["decisions"]:
         lines += ["", f"## Decision rules: {section['about']}", "", _line(RULE_COLUMNS), _line(["---"] * 3)]
         lines += [_line([rule[name] for name in RULE_COLUMNS]) for rule in section["rules"]]
@@ -79,7 +80,8 @@ def to_html(report: Report, found: Collection) -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     page = environment.get_template("report.html.j2")
-    table = {"header": list(COLUMNS), "rows": [cells(Row(**row)) for row in report["rows"]]}
+    header = columns(report["rows"])
+    table = {"header": header, "rows": [cells(row, header) for row in report["rows"]]}
     return page.render(
         report=report, table=table, figures=draw(found), facts=facts(report["environment"]), missing=NOT_MEASURED
     )
@@ -111,6 +113,8 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "top-1 %": lambda row: number(row.top1),
     "95% interval": interval,
     "top-3 %": lambda row: number(row.top3),
+    "BLEU-4": lambda row: number(row.bleu4),
+    "WER %": lambda row: number(row.wer),
     "clips": lambda row: f"{row.n} {row.split}".strip() if row.n is not None else NOT_MEASURED,
     "p50 ms": lambda row: number(row.p50_ms),
     "p95 ms": lambda row: number(row.p95_ms),
@@ -124,10 +128,17 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
 }
 
 
-def cells(row: Row | dict[str, Any]) -> list[str]:
+def columns(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The columns of both tables: those of sentences where a row has such figures, of classes unless all have."""
+    spoken = [row["bleu4"] is not None for row in rows]
+    hidden = {*(() if any(spoken) else OF_SENTENCES), *(OF_CLASSES if rows and all(spoken) else ())}
+    return [name for name in COLUMNS if name not in hidden]
+
+
+def cells(row: dict[str, Any], header: Sequence[str]) -> list[str]:
     """A row as the texts of both tables."""
-    own = row if isinstance(row, Row) else Row(**row)
-    return [show(own) for show in COLUMNS.values()]
+    own = Row(**row)
+    return [COLUMNS[name](own) for name in header]
 
 
 def facts(environment: dict[str, Any]) -> dict[str, str]:
@@ -159,10 +170,11 @@ def _bundle(result: BundleResult, found: Collection) -> Report:
         "path": str(result.path),
         "name": manifest.name,
         "labels": list(manifest.labels),
+        "translates": result.translates,
         "input": f"{manifest.input.layout.name} {manifest.input.shape}, {manifest.units}",
         "licence": manifest.licence,
         "provenance": records.to_dict(manifest.provenance),
-        "parity": [{name: row[name] for name in PARITY if name in row} for row in manifest.parity],
+        "parity": _parity(manifest.parity),
         "calibration": {**manifest.calibration, "clips": len(manifest.calibration_ids)},
         "manifest_metrics": {name: dict(figures) for name, figures in manifest.metrics.items()},
         "measured": result.measured,
@@ -170,14 +182,22 @@ def _bundle(result: BundleResult, found: Collection) -> Report:
     }
 
 
+def _parity(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with the same columns, empty where one has no such figure."""
+    names = [name for name in PARITY if any(name in row for row in rows)]
+    return [{name: row.get(name, "") for name in names} for row in rows]
+
+
 def int8_gain(result: BundleResult, found: Collection) -> dict[str, float] | None:
-    """INT8 against FP32: points of top-1, times smaller, times faster; what cannot be compared is left out."""
-    if not {"fp32", "int8"} <= set(result.bundle.precisions):
+    """INT8 against FP32: points of top-1 or BLEU-4, times smaller and faster; what cannot be compared is left out."""
+    if not {"fp32", "int8"} <= set(result.precisions):
         return None
     fp32, int8 = (_first_row(result, found, precision) for precision in ("fp32", "int8"))
     gain = {"smaller": round(result.size("fp32") / result.size("int8"), 2)}
     if fp32.top1 is not None and int8.top1 is not None and (fp32.n, fp32.split) == (int8.n, int8.split):
         gain["top1_points"] = round(int8.top1 - fp32.top1, 2)
+    if fp32.bleu4 is not None and int8.bleu4 is not None and (fp32.n, fp32.split) == (int8.n, int8.split):
+        gain["bleu4_points"] = round(int8.bleu4 - fp32.bleu4, 2)
     if fp32.p50_ms and int8.p50_ms and (fp32.device, fp32.threads) == (int8.device, int8.threads):
         gain["faster"] = round(fp32.p50_ms / int8.p50_ms, 2)
     return gain

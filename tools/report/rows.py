@@ -8,13 +8,16 @@ from typing import Any
 from last_edge.tools.bench.record import BenchRecord
 from last_edge.tools.report.collect import BundleResult, Collection, Metrics, RunResult
 
+FIGURES = ("top1", "top3", "top5", "ece", "bleu4", "wer", "n")
+
 
 @dataclass(frozen=True)
 class Row:
     """One line of every form of the report.
 
     kind: `run` (trained weights) or `bundle` (an exported file). top1, top3, top5, ece: percent over `n` clips of
-    `split`; accuracy_from: the file that says so. p50_ms, p95_ms, p99_ms: batch 1, by `backend` on `device`.
+    `split`; accuracy_from: the file that says so. bleu4, wer: of a translator. p50_ms, p95_ms, p99_ms: batch 1, by
+    `backend` on `device`; of a translator a sentence.
     """
 
     artefact: str
@@ -27,6 +30,8 @@ class Row:
     top3: float | None = None
     top5: float | None = None
     ece: float | None = None
+    bleu4: float | None = None
+    wer: float | None = None
     n: int | None = None
     split: str = ""
     accuracy_from: str = ""
@@ -45,7 +50,7 @@ def make_rows(found: Collection) -> list[Row]:
     """Rows of all runs, then of all bundles, FP32 before INT8."""
     rows = [run_row(run) for run in found.runs]
     for bundle in found.bundles:
-        for precision in bundle.bundle.precisions:
+        for precision in bundle.precisions:
             rows += bundle_rows(bundle, precision, found.bench.get(bundle.sha256(precision), []))
     return rows
 
@@ -90,7 +95,7 @@ def _bundle_accuracy(result: BundleResult, precision: str) -> dict[str, Any]:
 def _accuracy(metrics: Metrics, *, split: str, source: str) -> dict[str, Any]:
     if not metrics:
         return {}
-    figures: dict[str, Any] = {key: metrics[key] for key in ("top1", "top3", "top5", "ece", "n") if key in metrics}
+    figures: dict[str, Any] = {key: metrics[key] for key in FIGURES if key in metrics}
     return {**figures, "split": split, "accuracy_from": source}
 
 
