@@ -34,6 +34,10 @@ class Distillation:
         """Remember which clips and which of their augmentations come next."""
         self._clips, self._view = clips, view
 
+    def at(self, share: float) -> None:
+        """See `last_edge.train.objective.TimedObjective`."""
+        self.plain.at(share)
+
     def __call__(self, model: LandmarkModel, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """See `last_edge.train.objective.Objective`."""
         answers = self.source(points, self._clips, self._view)

@@ -36,7 +36,7 @@ class TrainingConfig:
     `cosine_warmup_epochs` is `cosine_warmup` whose cosine moves once an epoch. warmup_epochs: -1 for a tenth of the
     run, at least ten. warmup_start_share: begin the warm-up at this share of `lr` instead, 0 for `warmup_start_lr`.
     loss: `cross_entropy`, or `focal` with `focal_gamma`. class_weights: `balanced` counts classes with few training
-    clips more, `none` all alike.
+    clips more, `none` all alike; before `class_weights_from`, a share of the run, all count alike.
     gradient_accumulation_steps: batches that share one optimiser step. gradient_clip: largest gradient norm, 0 for no
     limit. ib_loss_weight: of the information-bottleneck term, in models that have one.
     init: a run or checkpoint whose trunk the model starts from, nothing for a start from scratch. label_share: part of
@@ -74,6 +74,7 @@ class TrainingConfig:
     loss: str = "cross_entropy"
     focal_gamma: float = 2.0
     class_weights: str = "none"
+    class_weights_from: float = 0.0
     ib_loss_weight: float = 0.01
     gradient_clip: float = 1.0
     mixup: float = 0.0

@@ -41,7 +41,8 @@ def _patience(t: TrainingConfig) -> str:
 
 def _loss(t: TrainingConfig) -> str:
     name = f"focal, gamma {t.focal_gamma:g}" if t.loss == "focal" else "cross entropy"
-    return f"{name}, classes weighted by their clips" if t.class_weights == "balanced" else name
+    late = f" from {t.class_weights_from:.0%} of the run on" if t.class_weights_from else ""
+    return f"{name}, classes weighted by their clips{late}" if t.class_weights == "balanced" else name
 
 
 def _optimizer(t: TrainingConfig) -> str:

@@ -41,6 +41,15 @@ class HelpedObjective(Objective, Protocol):
         ...
 
 
+@runtime_checkable
+class TimedObjective(Objective, Protocol):
+    """An objective that changes in the course of a run."""
+
+    def at(self, share: float) -> None:
+        """Told before each window of batches which share of the run is done, 0 to 1."""
+        ...
+
+
 def helpers_of(objective: Objective) -> nn.Module:
     """The modules that an objective trains for itself; an empty one where it has none."""
     return objective.helpers if isinstance(objective, HelpedObjective) else nn.Module()
@@ -63,15 +72,22 @@ def training_streams(model: LandmarkModel, points: Tensor, *, noise: AugmentConf
 class CrossEntropy:
     """Label-smoothed cross entropy on noisy streams, plus `ib_weight` times the model's own term where it has one.
 
-    gamma, weights: of the focal loss and the classes (see `losses.label_loss`).
+    gamma, weights: of the focal loss and the classes (see `losses.label_loss`). weights_from: share of the run after
+    which the weights count, so that the trunk learns from all clips alike and only then rare classes are made up for
+    (deferred re-weighting, Cao et al. 2019).
     """
 
     def __init__(
         self, *, smoothing: float, noise: AugmentConfig, clamp: float, ib_weight: float = 0.0, gamma: float = 0.0,
-        weights: Tensor | None = None,
+        weights: Tensor | None = None, weights_from: float = 0.0,
     ) -> None:  # fmt: skip
         self.smoothing, self.noise, self.clamp, self.ib_weight = smoothing, noise, clamp, ib_weight
-        self.gamma, self.weights = gamma, weights
+        self.gamma, self.weights, self.weights_from = gamma, weights, weights_from
+        self._share = 0.0
+
+    def at(self, share: float) -> None:
+        """See `TimedObjective`."""
+        self._share = share
 
     def __call__(self, model: LandmarkModel, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """See `Objective`."""
@@ -88,6 +104,7 @@ class CrossEntropy:
         return loss if bottleneck is None else loss + self.ib_weight * bottleneck
 
     def _labels(self, logits: Tensor, targets: Tensor) -> Tensor:
-        if not self.gamma and self.weights is None:
+        weights = self.weights if self._share >= self.weights_from else None
+        if not self.gamma and weights is None:
             return smoothed_cross_entropy(logits, targets, self.smoothing)
-        return label_loss(logits, targets, self.smoothing, gamma=self.gamma, weights=self.weights)
+        return label_loss(logits, targets, self.smoothing, gamma=self.gamma, weights=weights)

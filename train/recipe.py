@@ -33,7 +33,7 @@ BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "flo
 LATER_KEYS = (
     "gradient_accumulation_steps", "restart_period", "restart_mult", "milestones", "gamma", "ib_loss_weight",
     "swa_start", "patience", "fused", "compile", "label_share", "warmup_start_share", "loss", "focal_gamma",
-    "class_weights",
+    "class_weights", "class_weights_from",
 )  # fmt: skip
 FIRST_DISTILL_KEYS = ("a", "b", "tau")
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -216,7 +216,7 @@ def _check_values(recipe: Recipe) -> None:
     _not_below_zero({"training.workers": t.workers, "training.save_interval": t.save_interval})
     _share({"validation.fraction": v.fraction, "augment.mirror": a.mirror, "augment.mask": a.mask})
     _share({"training.ema_decay": t.ema_decay, "training.label_smoothing": t.label_smoothing, "augment.crop": a.crop})
-    _share({"training.swa_start": t.swa_start})
+    _share({"training.swa_start": t.swa_start, "training.class_weights_from": t.class_weights_from})
     _positive({"training.label_share": t.label_share})
     _share({"training.label_share": t.label_share})
     _check_pretrain(recipe.pretrain)

@@ -60,6 +60,7 @@ def cross_entropy(recipe: Recipe, plan: Plan, device: str) -> CrossEntropy:
     return kind(
         smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp, ib_weight=t.ib_loss_weight,
         gamma=t.focal_gamma if t.loss == "focal" else 0.0, weights=weights if t.class_weights == "balanced" else None,
+        weights_from=t.class_weights_from,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from last_edge.models.landmark_model import LandmarkModel
 from last_edge.train.averages import EqualAverage, WeightAverage
 from last_edge.train.compiled import compile_body, uncompiled
 from last_edge.train.config import TrainingConfig
-from last_edge.train.objective import Objective, helpers_of, parts_of
+from last_edge.train.objective import Objective, TimedObjective, helpers_of, parts_of
 from last_edge.train.optimizer import build_optimizer, load_optimizer
 from last_edge.train.processes import Processes
 from last_edge.train.progress import Progress
@@ -105,7 +105,10 @@ class Trainer:
         return place, min(accumulate, self.per_epoch - done + place)
 
     def _open_window(self) -> None:
-        rate = learning_rate(self.progress.step / self.per_epoch, self.training)
+        epochs_done = self.progress.step / self.per_epoch
+        if isinstance(self.objective, TimedObjective):
+            self.objective.at(epochs_done / self.training.epochs)
+        rate = learning_rate(epochs_done, self.training)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self._buffers = [buffer.clone() for buffer in self.model.buffers()]

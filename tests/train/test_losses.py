@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import last_edge.train.request as requests
 from last_edge.clips import ClipStore
 from last_edge.errors import UsageError
 from last_edge.train.hyperparameters import hyperparameters
 from last_edge.train.losses import class_weights, label_loss, smoothed_cross_entropy
 from last_edge.train.plan import make_plan
 from last_edge.train.recipe import identity_of, load_recipe
-from last_edge.train.request import cross_entropy
+from last_edge.train.request import Request, cross_entropy
+from last_edge.train.run import run_training
 from last_edge.train.schedule import epoch_rates, learning_rate
 
 LOGITS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 1, 2, 3, 0])
 TARGETS = torch.nn.functional.one_hot(LABELS, 4).float()
 WEIGHTS = torch.tensor([0.1, 0.5, 2.0, 10.0])
+SMALL = ["model.name=last_lite_nano", "input.frames=8", "training.batch_size=8", "training.epochs=2"]
+
+
+def losses_of_epochs(store: Path, out: Path, *sets: str) -> list[float]:
+    run_training(Request(load_recipe(None, overrides=[*SMALL, *sets]), store, out))
+    return [json.loads(row)["loss"] for row in (out / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -67,6 +76,22 @@ def test_a_training_takes_loss_and_weights_from_the_recipe(toy_store: Path) -> N
         recipe = load_recipe(None, overrides=sets)
         objective = cross_entropy(recipe, make_plan(store, recipe), "cpu")
         assert (objective.gamma, objective.weights is not None) == (gamma, weighted)
+
+
+def test_weights_that_come_later_leave_the_first_epochs_alone(
+    toy_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        requests, "class_weights", lambda labels, classes: np.linspace(0.1, 4, classes, dtype=np.float32)
+    )
+    weighted = "training.class_weights=balanced"
+    never = losses_of_epochs(toy_store, tmp_path / "never")
+    always, late, too_late = (
+        losses_of_epochs(toy_store, tmp_path / share, weighted, f"training.class_weights_from={share}")
+        for share in ("0", "0.5", "1")
+    )
+    assert too_late == never
+    assert late[0] == never[0] != always[0] and late[1] != never[1]
 
 
 def test_an_older_run_without_these_keys_goes_on() -> None:
