@@ -144,7 +144,7 @@ def test_one_table_that_embeds_and_scores_shrinks_too(toy_layout: Layout) -> Non
     spec = InputSpec(toy_layout, frames=40, resample="pad")
     options = {"width": 32, "heads": 4, "hidden": 64, "longest": 10, "tied": True}
     model = create_translator("sign2text_v4", spec=spec, tokens=600, **options).eval()
-    graph = bytes(tidy(decoder_graph(model), metadata={}).SerializeToString())
+    graph = bytes(tidy(decoder_graph(model), metadata={"model": "decoder"}).SerializeToString())
     random = np.random.default_rng(0)
 
     def fed(count: int) -> dict[str, Any]:
