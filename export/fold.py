@@ -70,11 +70,17 @@ def fold(model: LandmarkModel) -> EdgeModel | EdgeHybridModel:
     return EdgeModel(front=EdgeFront(spec, bodies=bodies), body=edge).float().eval()
 
 
-def _last(body: LastBody, *, frames: int, bodies: int) -> nn.Module:
-    stem, blocks, head = _stem(body.fusion), nn.Sequential(), body.head
+def fold_stages(body: LastBody, *, frames: int) -> tuple[EdgeStem, nn.Sequential]:
+    """Fusion and blocks of a body in eval mode and float64, for streams of `frames` frames; its head is not read."""
+    blocks = nn.Sequential()
     for module in (module for module in body.stages.modules() if isinstance(module, Block)):
         frames = -(-frames // module.tcn.depthwise.stride[0])
         blocks.append(_block(module, frames))
+    return _stem(body.fusion), blocks
+
+
+def _last(body: LastBody, *, frames: int, bodies: int) -> nn.Module:
+    (stem, blocks), head = fold_stages(body, frames=frames), body.head
     weight, bias = _classifier(head)
     gate = torch.sigmoid(head.pool_gate).flatten()
     if bodies == 1:

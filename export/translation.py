@@ -39,6 +39,7 @@ from last_edge.export.origin import provenance_of
 from last_edge.export.quiet import quiet_export
 from last_edge.export.translation_card import render
 from last_edge.export.translation_figures import bundle_figures
+from last_edge.export.translation_trunk import with_edge_trunk
 from last_edge.files import check_free
 from last_edge.models.sign2text import Memory, Sign2Text
 from last_edge.runtime.translate import DeployedTranslator, translator_of
@@ -110,7 +111,7 @@ def export_translation(
 
 def graphs_of(loaded: LoadedTranslator) -> dict[str, bytes]:
     """Both graphs in FP32; any number of clips, of any length."""
-    model, name = loaded.translator.model.cpu().eval(), loaded.card.name
+    model, name = with_edge_trunk(loaded.translator.model.cpu().eval()), loaded.card.name
     return {
         encoder_file("fp32"): _bytes(_encoder(model), f"{name}_encoder", loaded),
         decoder_file("fp32"): _bytes(decoder_graph(model), f"{name}_decoder", loaded),

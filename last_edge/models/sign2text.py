@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from last_edge.models.front import LandmarkFront
 from last_edge.models.options import adjust
 from last_edge.models.registry import TRANSLATORS
 from last_edge.models.sign_stem import FrameStem
+from last_edge.models.sign_trunk import TrunkTokens
 from last_edge.names import did_you_mean
 
 INITIAL_SPREAD = 0.02
@@ -30,7 +31,8 @@ class Options:
     attention and feed-forward, and on attention weights. longest: most sub-words of a sentence, its end included.
     seen: add to a frame, for every point, whether it was seen. stride: frames a token of the encoder stands for: 1
     embeds each frame by itself, 2, 4 or 8 by as many convolutions over time with stride 2 as it takes. tied: one table
-    embeds sub-words and scores them.
+    embeds sub-words and scores them. trunk: a recogniser whose trunk, made with trunk_options, looks at stretches of
+    trunk_frames frames and hands on a token for every few frames, instead of the frames' points; empty for none.
     """
 
     width: int = 256
@@ -43,6 +45,9 @@ class Options:
     seen: bool = False
     stride: int = 1
     tied: bool = False
+    trunk: str = ""
+    trunk_options: dict[str, Any] = field(default_factory=dict)
+    trunk_frames: int = 32
 
     def __post_init__(self) -> None:
         if self.width % self.heads or self.width % 2:
@@ -78,8 +83,9 @@ class Sign2Text(nn.Module):
             raise UsageError("sign2text reads one body", expected="input.bodies=1", got=spec.bodies)
         o = self.options = options
         self.front = LandmarkFront(spec)
+        self.trunk = TrunkTokens(spec, o.trunk, o.trunk_options, frames=o.trunk_frames) if o.trunk else None
         features = spec.layout.joints * (len(spec.streams) * spec.channels + o.seen)
-        self.stem = FrameStem(features, o.width, stride=o.stride)
+        self.stem = FrameStem(features if self.trunk is None else self.trunk.width, o.width, stride=o.stride)
         shape: dict[str, Any] = {"heads": o.heads, "hidden": o.hidden, "dropout": o.dropout}
         self.encoder = nn.ModuleList(PreNormEncoderLayer(o.width, **shape) for _ in range(o.layers))
         self.encoder_norm = nn.LayerNorm(o.width)
@@ -89,7 +95,10 @@ class Sign2Text(nn.Module):
         self.score = TiedScore(tokens) if o.tied else nn.Linear(o.width, tokens)
         self.dropout = nn.Dropout(o.dropout)
         _initialise(self)
-        length = max(math.ceil(spec.frames / o.stride), o.longest)
+        frames = spec.frames
+        if self.trunk is not None:
+            frames = math.ceil(frames / o.trunk_frames) * o.trunk_frames // self.trunk.rate
+        length = max(math.ceil(frames / o.stride), o.longest)
         self.register_buffer("positions", sinusoids(length, o.width), persistent=False)
 
     @property
@@ -102,7 +111,12 @@ class Sign2Text(nn.Module):
         return self.decode(tokens, self.encode(points))
 
     def features(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Points (N, T, V, C) -> what each frame shows (N, T, F), 0 where nothing, and 1 where it shows a point."""
+        """Points (N, T, V, C) -> what each frame shows (N, T, F), 0 where nothing, and 1 where it shows a point.
+
+        With a trunk: its tokens (see `TrunkTokens`).
+        """
+        if self.trunk is not None:
+            return self.trunk(points)  # type: ignore[no-any-return]
         joint, seen = self.front.normalised(points)
         frames = self.front.streams(joint, seen).transpose(1, 2).flatten(2)
         shown = seen.amin(dim=-1)
@@ -189,8 +203,9 @@ def sinusoids(length: int, width: int) -> Tensor:
 
 def _initialise(model: Sign2Text) -> None:
     """Linear weights as Glorot & Bengio 2010, biases 0; embeddings N(0, 1/D), so that scaled they are N(0, 1)."""
+    trunk = set() if model.trunk is None else set(model.trunk.modules())
     for module in model.modules():
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear) and module not in trunk:
             nn.init.xavier_uniform_(module.weight)
             nn.init.zeros_(module.bias)
     nn.init.normal_(model.embed.weight, 0.0, model.options.width**-0.5)

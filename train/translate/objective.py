@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.sign2text import Sign2Text
@@ -24,19 +24,34 @@ class NextSubWord:
     def __call__(self, model: LandmarkModel, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """points (N, T, V, C), targets (N, L + 1) sub-words from start to end -> loss and logits (N, L, K)."""
         assert isinstance(model, Sign2Text)
-        frames, shown = model.features(points)
-        if any((self.noise.noise_joint, self.noise.noise_velocity, self.noise.noise_bone)):
-            frames = frames + torch.randn_like(frames) * self._spread(model, frames) * (frames != 0)
-        frames = frames.clamp(-self.clamp, self.clamp) if self.clamp else frames
-        logits = model.decode(targets[:, :-1], model.encode_features(frames, shown))
+        logits = model.decode(targets[:, :-1], model.encode_features(*self._features(model, points)))
         return sub_word_loss(logits, targets[:, 1:], smoothing=self.smoothing), logits
+
+    def _features(self, model: Sign2Text, points: Tensor) -> tuple[Tensor, Tensor]:
+        """`Sign2Text.features` of streams with noise."""
+        if model.trunk is not None:
+            streams, keep = model.trunk.streams(points)
+            noisy = self._noisy(streams, self._sizes(model)[:, None, None])
+            return model.trunk.tokens(noisy, clips=len(points)), keep
+        frames, shown = model.features(points)
+        return self._noisy(frames, self._spread(model, frames)), shown
+
+    def _noisy(self, streams: Tensor, spread: Tensor) -> Tensor:
+        """Noise of a spread where there is a value, and the limit."""
+        if any((self.noise.noise_joint, self.noise.noise_velocity, self.noise.noise_bone)):
+            streams = streams + torch.randn_like(streams) * spread * (streams != 0)
+        return streams.clamp(-self.clamp, self.clamp) if self.clamp else streams
+
+    def _sizes(self, model: Sign2Text) -> Tensor:
+        """(S*C,) standard deviation of each axis of each stream."""
+        sizes = {"joint": self.noise.noise_joint, "velocity": self.noise.noise_velocity, "bone": self.noise.noise_bone}
+        rows = [sizes[name] for name in model.spec.streams for _ in range(model.spec.channels)]
+        return torch.tensor(rows, device=model.embed.weight.device)
 
     def _spread(self, model: Sign2Text, frames: Tensor) -> Tensor:
         """(F,) standard deviation of each of a frame's numbers."""
-        sizes = {"joint": self.noise.noise_joint, "velocity": self.noise.noise_velocity, "bone": self.noise.noise_bone}
-        spec, joints = model.spec, model.spec.layout.joints
-        rows = [sizes[name] for name in spec.streams for _ in range(spec.channels * joints)]
-        return torch.tensor(rows + [0.0] * (frames.shape[-1] - len(rows)), device=frames.device)
+        rows = self._sizes(model).repeat_interleave(model.spec.layout.joints)
+        return nn.functional.pad(rows, (0, frames.shape[-1] - len(rows)))
 
 
 def sub_word_loss(logits: Tensor, wanted: Tensor, *, smoothing: float = 0.0) -> Tensor:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from last_edge.clips.store import ClipStore
+from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.sign2text import create_translator
 from last_edge.train.config import Recipe
 from last_edge.train.hyperparameters import hyperparameters
 from last_edge.train.recipe import dump_recipe
 from last_edge.train.schedule import epoch_rates, final_rate, restarts
 from last_edge.train.translate.run import check_translation, translation_plan, vocabulary_of
+from last_edge.train.translate.start import model_options, read_start
 
 
 def foresee_translation(store: ClipStore, recipe: Recipe) -> dict[str, Any]:
@@ -18,13 +20,14 @@ def foresee_translation(store: ClipStore, recipe: Recipe) -> dict[str, Any]:
     check_translation(recipe)
     plan, training = translation_plan(store, recipe), recipe.training
     words = vocabulary_of(plan, recipe)
-    model = create_translator(recipe.model.name, spec=plan.spec, tokens=len(words), **recipe.model.options)
+    start = read_start(recipe, plan.spec)
+    model = create_translator(recipe.model.name, spec=plan.spec, tokens=len(words), **model_options(recipe))
     return {
         "clips": {"train": len(plan.train), "val": len(plan.val), "test": len(plan.test)},
         "val_subjects": list(plan.val_subjects),
         "sub_words": len(words),
         "params": sum(parameter.numel() for parameter in model.parameters()),
-        **({"init": training.init} if training.init else {}),
+        **({} if start is None else {"init": str(start.into(cast(LandmarkModel, model)))}),
         "effective_batch": training.batch_size * training.gradient_accumulation_steps,
         "lr": [round(rate, 8) for rate in epoch_rates(training)],
         "final_lr": round(final_rate(training), 8),

@@ -17,12 +17,11 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points
 from last_edge.data.sentences import SentenceDataset, Tempo, padded_tensors
 from last_edge.errors import InputError, UsageError
-from last_edge.files import sha256_of
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.sign2text import Sign2Text, create_translator
 from last_edge.train import run_folder
-from last_edge.train.checkpoint import WEIGHTS, ModelCard, checkpoint_folder, read_tensors
+from last_edge.train.checkpoint import ModelCard, checkpoint_folder
 from last_edge.train.config import Recipe
 from last_edge.train.objective import Objective
 from last_edge.train.plan import Clips, Plan, held_out, input_spec
@@ -32,6 +31,7 @@ from last_edge.train.run import Run, run_training
 from last_edge.train.trainer import Trainer
 from last_edge.train.translate.evaluate import evaluate_split, load_translator
 from last_edge.train.translate.objective import NextSubWord, TranslationTrainer
+from last_edge.train.translate.start import check_whole, freeze, model_options, read_start, starts_from_recogniser
 from last_edge.train.translate.tokenizer import FILE, SubWords
 from last_edge.train.translate.translate import Translator, search_options
 from last_edge.train.trunk import Trunk, TrunkReport
@@ -97,8 +97,8 @@ def _subset(clips: Clips, recipe: Recipe) -> Clips:
 
 
 def vocabulary_of(plan: Plan, recipe: Recipe) -> SubWords:
-    """Sub-words learnt from the training sentences alone, or those of the run that this one starts from."""
-    if recipe.training.init:
+    """Sub-words learnt from the training sentences alone, or those of the translator that this run starts from."""
+    if recipe.training.init and not starts_from_recogniser(recipe):
         return SubWords.read(checkpoint_folder(Path(recipe.training.init)) / FILE)
     return SubWords.learn(plan.store.index.text[plan.train].tolist(), size=recipe.translate.vocabulary)
 
@@ -121,26 +121,19 @@ class TranslationRun(Run):
         return plan
 
     def _trunk(self) -> Trunk | None:
-        """A whole translator to start from, where the recipe names one: its tokenizer comes with it."""
-        if not self.recipe.training.init:
-            return None
-        start = load_translator(Path(self.recipe.training.init))
-        folder = checkpoint_folder(Path(self.recipe.training.init))
-        if (start.card.name, start.translator.spec.layout) != (self.recipe.model.name, self.plan.spec.layout):
-            raise InputError("the start is of another model or layout", where=folder, expected=self.recipe.model.name)
-        sha256 = sha256_of(folder / WEIGHTS)
-        return Trunk(Path(self.recipe.training.init), folder, sha256, read_tensors(folder / WEIGHTS))
+        """A whole translator to start from, whose tokenizer comes with it, or a recogniser's trunk."""
+        return read_start(self.recipe, self.plan.spec)
 
     def _model(self) -> tuple[LandmarkModel, TrunkReport | None]:
         torch.manual_seed(self.recipe.seed)
-        model = create_translator(
-            self.recipe.model.name, spec=self.plan.spec, tokens=len(self.words), **self.recipe.model.options
-        )
+        options = model_options(self.recipe)
+        model = create_translator(self.recipe.model.name, spec=self.plan.spec, tokens=len(self.words), **options)
         plain = cast(LandmarkModel, model)
         report = None if self.trunk is None else self.trunk.into(plain)
+        if report is not None:
+            check_whole(report)
         if self.recipe.translate.freeze_encoder:
-            for part in (model.stem, model.encoder, model.encoder_norm):
-                part.requires_grad_(False)
+            freeze(model, trunk_alone=starts_from_recogniser(self.recipe))
         return plain, report
 
     def _trainer(self, model: LandmarkModel, objective: Objective, kind: type[Trainer] = TranslationTrainer) -> Trainer:
@@ -156,7 +149,7 @@ class TranslationRun(Run):
         """model.json; `classes` counts sub-words."""
         return ModelCard(
             name=self.recipe.model.name,
-            options=dict(self.recipe.model.options),
+            options=model_options(self.recipe),
             classes=len(self.words),
             input_sha256=self.plan.spec.sha256,
             store_sha256=self.store.sha256,
