@@ -27,5 +27,10 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Tracebacks and details
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 ModelName = Annotated[str | None, typer.Option("--model", help="Registered name; `last-edge models` lists them.")]
 Init = Annotated[
-    Path | None, typer.Option("--init", help="training.init: a run whose trunk the model starts from (`pretrain`).")
+    Path | None,
+    typer.Option(
+        "--init",
+        help="training.init: a run whose trunk the model starts from (`pretrain`); a translator starts from another "
+        "translator or looks through a recogniser's trunk.",
+    ),
 ]
