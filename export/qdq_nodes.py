@@ -47,26 +47,41 @@ def _as_8_bits(
     *,
     explicit: bool,
 ) -> None:
+    """Store one node's weight; a constant that several nodes read is stored once and restored for all of them."""
     name, out = node.input[1], _out_axis(node) % weight.ndim
-    others = tuple(axis for axis in range(weight.ndim) if axis != out)
-    scale = np.maximum(np.abs(weight).max(axis=others, keepdims=True) / LARGEST, np.finfo(np.float32).tiny)
-    scale = scale.astype(np.float32)
-    stored, by, restored = f"{name}/q", f"{name}/scale", f"{name}/float"
-    given = {stored: np.rint(weight / scale).astype(np.int8), by: scale.ravel() if explicit else scale}
-    graph.initializer.extend(numpy_helper.from_array(value, label) for label, value in given.items())
-    make = onnx.helper.make_node
-    made = [
-        make("Cast", [stored], [f"{name}/cast"], f"{node.name}/cast", to=onnx.TensorProto.FLOAT),
-        make("Mul", [f"{name}/cast", by], [restored], f"{node.name}/weight"),
-    ]
-    if explicit:
-        made = [make("DequantizeLinear", [stored, by], [restored], f"{node.name}/weight", axis=out)]
-    at = list(graph.node).index(node)
-    for item in reversed(made):
-        graph.node.insert(at, item)
+    restored = f"{name}/float/{out}"
+    if not any(restored in other.output for other in graph.node):
+        at = list(graph.node).index(node)
+        for made in reversed(_restoring(graph, node, weight, out, restored, explicit=explicit)):
+            graph.node.insert(at, made)
     node.input[1] = restored
     if not any(name in other.input for other in graph.node):
         graph.initializer.remove(constant)
+
+
+def _restoring(
+    graph: onnx.GraphProto,
+    node: onnx.NodeProto,
+    weight: NDArray[np.float32],
+    out: int,
+    restored: str,
+    *,
+    explicit: bool,
+) -> list[onnx.NodeProto]:
+    """Add the 8-bit constant and its scales; the nodes that make the weight of them again."""
+    others = tuple(axis for axis in range(weight.ndim) if axis != out)
+    scale = np.maximum(np.abs(weight).max(axis=others, keepdims=True) / LARGEST, np.finfo(np.float32).tiny)
+    scale = scale.astype(np.float32)
+    stored, by = f"{restored}/q", f"{restored}/scale"
+    given = {stored: np.rint(weight / scale).astype(np.int8), by: scale.ravel() if explicit else scale}
+    graph.initializer.extend(numpy_helper.from_array(value, label) for label, value in given.items())
+    make = onnx.helper.make_node
+    if explicit:
+        return [make("DequantizeLinear", [stored, by], [restored], f"{node.name}/weight", axis=out)]
+    return [
+        make("Cast", [stored], [f"{restored}/cast"], f"{node.name}/cast", to=onnx.TensorProto.FLOAT),
+        make("Mul", [f"{restored}/cast", by], [restored], f"{node.name}/weight"),
+    ]
 
 
 def hardswish_in_8_bits(graph: onnx.GraphProto, *, signed: bool) -> None:

@@ -9,7 +9,7 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
@@ -23,10 +23,11 @@ from last_edge.export.judge import Judge
 from last_edge.export.onnx_graph import to_onnx
 from last_edge.export.parts import parts_of
 from last_edge.export.qat import QatOptions, train_rounded
+from last_edge.export.qdq_nodes import weights_in_8_bits
 from last_edge.export.qdq_torch import QdqModule
 from last_edge.export.quantize import QuantizeOptions, prepare, quantize_graph
 from last_edge.export.sensitivity import search_float, sensitivities
-from last_edge.export.session import logits_of
+from last_edge.export.session import logits_of, open_session
 from last_edge.export.targets import TARGETS
 from last_edge.export.torch_ops import attributes_of
 from last_edge.models import create_model
@@ -232,3 +233,29 @@ def test_training_brings_rounded_answers_nearer_to_float(
     assert [node.op_type for node in onnx.load_from_string(trained).graph.node] == [
         node.op_type for node in onnx.load_from_string(made).graph.node
     ]
+
+
+@pytest.mark.parametrize("explicit", [False, True])
+def test_a_weight_that_two_nodes_read_is_stored_once(explicit: bool) -> None:
+    weight = np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32)
+    given = {"w": weight, "scale": np.float32(0.1), "zero": np.int8(0)}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], "q"),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["rounded"], "dq"),
+        helper.make_node("MatMul", ["rounded", "w"], ["once"], "first"),
+        helper.make_node("MatMul", ["once", "w"], ["twice"], "second"),
+        helper.make_node("QuantizeLinear", ["twice", "scale", "zero"], ["q2"], "q2"),
+        helper.make_node("DequantizeLinear", ["q2", "scale", "zero"], ["y"], "dq2"),
+    ]
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 8]) for name in "xy"]
+    stored = [numpy_helper.from_array(np.asarray(value), name) for name, value in given.items()]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], stored)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    weights_in_8_bits(proto.graph, {"first", "second"}, explicit=explicit)
+    onnx.checker.check_model(proto, full_check=True)
+    names = [item.name for item in proto.graph.initializer]
+    assert len(names) == len(set(names)) == 4 and "w" not in names
+    session = open_session(proto.SerializeToString())
+    x = np.linspace(-1, 1, 8, dtype=np.float32)[None]
+    expected = np.rint(x / np.float32(0.1)) * np.float32(0.1) @ weight @ weight
+    np.testing.assert_allclose(session.run(["y"], {"x": x})[0], expected, atol=0.3)
