@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 
 from last_edge.bundle import Bundle
-from last_edge.clips import ClipStore
+from last_edge.clips import ClipStore, writing_store
 from last_edge.clips.windows import padded, sentence_points
+from last_edge.errors import InputError
+from last_edge.inputs import InputSpec
 from last_edge.runtime.translate import load_translator as load_deployed
+from last_edge.runtime.translate_sources import clips_of
+from last_edge.skeleton import Layout, SkeletonClip
 from last_edge.tools.cli import main
 from last_edge.train.translate.evaluate import load_translator
 from last_edge.train.translate.translate import search_options
@@ -65,6 +69,7 @@ def test_one_clip_of_a_store_and_what_is_refused(
     assert capsys.readouterr().out.startswith("s003: ")
     for source, code, named in (
         (f"store:{sentences}#nobody", 3, "no such clip"),
+        (f"store:{sentences}#s0003", 3, "s003"),
         ("clip.mp4", 2, "no such source"),
         (str(tmp_path / "absent.pose"), 3, "no such file"),
     ):
@@ -72,6 +77,35 @@ def test_one_clip_of_a_store_and_what_is_refused(
         assert named in capsys.readouterr().err
     assert main(["eval", str(bundle), "--store", str(sentences), "--precision", "int8"]) == 3
     assert "bundle has no int8 encoder" in capsys.readouterr().err
+
+
+def test_clips_without_a_name_go_by_their_number(toy_layout: Layout, tmp_path: Path) -> None:
+    spec, random = InputSpec(toy_layout, frames=40, resample="pad"), np.random.default_rng(0)
+    with writing_store(tmp_path / "store", layout=toy_layout, units="metres", labels=()) as writer:
+        for split in ("train", "test", "test"):
+            points = random.normal(size=(1, 6, 5, 3)).astype(np.float32)
+            writer.add(SkeletonClip.from_points(points, layout=toy_layout, fps=10, units="metres", split=split))
+    source = f"store:{tmp_path / 'store'}"
+    assert [name for name, _ in clips_of(source, spec, units="metres", split="test")] == ["#1", "#2"]
+    assert [name for name, _ in clips_of(f"{source}##2", spec, units="metres")] == ["#2"]
+    with pytest.raises(InputError, match="no clips of this split"):
+        clips_of(source, spec, units="metres", split="val")
+
+
+@pytest.mark.parametrize(
+    ("of_run", "flags", "named"),
+    [
+        (True, ["--precision", "int8"], "a run has no INT8 file"),
+        (False, ["--which", "last"], "--which names a checkpoint of a run"),
+        (False, ["--merge-at", ","], "--merge-at is for classifiers"),
+    ],
+)
+def test_eval_refuses_what_does_not_apply(
+    bundle: Path, run: Path, sentences: Path, capsys: pytest.CaptureFixture[str], of_run: bool, flags: list[str],
+    named: str,
+) -> None:  # fmt: skip
+    assert main(["eval", str(run if of_run else bundle), "--store", str(sentences), *flags]) == 2
+    assert named in capsys.readouterr().err
 
 
 def test_a_changed_byte_is_found(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,6 +127,8 @@ def test_a_classifier_is_told_where_to_go(
     classifier = make_bundle()  # type: ignore[operator]
     assert main(["translate", str(classifier), "--source", f"store:{sentences}"]) == 3
     assert "last-edge run" in capsys.readouterr().err
+    assert main(["eval", str(classifier), "--store", str(sentences), "--beam", "2"]) == 2
+    assert "--beam is for translators" in capsys.readouterr().err
 
 
 def test_flags_for_classifiers_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
