@@ -89,7 +89,8 @@ def quantize_bundle(
     the bundle has this file and not `force`; `InputError` when the store is damaged or not of the bundle's kind.
     """
     plan = plan or Plan()
-    precision = target_named(plan.options.target).precision
+    target = target_named(plan.options.target)
+    precision = target.precision
     bundle = open_for_int8(path, precision=precision, force=force)
     if plan.qat is not None and bundle.manifest.features is not None:
         raise UsageError("no training of rounded weights with a second input", where=path, hint="without --qat")
@@ -101,7 +102,7 @@ def quantize_bundle(
     graphs = {"fp32": checked_graph(bundle, "fp32"), precision: graph}
     logits = {name: logits_of(content, points, threads=threads) for name, content in graphs.items()}
     candidate = _candidate(bundle, graphs, precision, logits, store.index.label[clips], threads=threads)
-    gates = gates_of(candidate, plan.gates or QuantizeConfig())
+    gates = gates_of(candidate, plan.gates or QuantizeConfig(), judge_speed=target.runs_here)
     if plan.gates is not None:
         require_gates(gates, where=path)
     golden = bundle.golden

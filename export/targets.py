@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 
 from last_edge.errors import UsageError
@@ -14,7 +15,8 @@ class Target:
 
     signed: activations are s8, else u8. symmetric: their zero point is 0. quantize_bias: biases become int32.
     seven_bit_weights: leave a bit of the products' sums. kernel_form: rewrite the graph as `int8_form` does. explicit:
-    nothing but a DequantizeLinear reads what is stored in 8 bits. why: for people.
+    nothing but a DequantizeLinear reads what is stored in 8 bits. machines: the processors, as `platform.machine` calls
+    them, on which its speed says something; None for all. why: for people.
     """
 
     name: str
@@ -25,6 +27,12 @@ class Target:
     seven_bit_weights: bool = False
     kernel_form: bool = True
     explicit: bool = False
+    machines: tuple[str, ...] | None = None
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether this machine's processor is one that the format is made for."""
+        return self.machines is None or platform.machine().lower() in self.machines
 
     @property
     def precision(self) -> str:
@@ -37,7 +45,7 @@ TARGETS = {
     target.name: target
     for target in (
         Target("cpu-vnni", "x86 with AVX-VNNI or AMX multiplies u8 by s8"),
-        Target("arm64", "ARMv8 dot products multiply s8 by s8", signed=True),
+        Target("arm64", "ARMv8 dot products multiply s8 by s8", signed=True, machines=("aarch64", "arm64")),
         Target(
             "tensorrt",
             "TensorRT takes symmetric s8 in explicit Q/DQ pairs and float biases",
@@ -46,6 +54,7 @@ TARGETS = {
             quantize_bias=False,
             kernel_form=False,
             explicit=True,
+            machines=(),
         ),
         Target("web", "WASM's relaxed dot product is exact for 7-bit weights alone", seven_bit_weights=True),
     )

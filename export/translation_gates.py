@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.export.gates import Gate, at_least, at_most
+from last_edge.export.gates import SPEED, Gate, at_least, at_most
 from last_edge.runtime.translate import DeployedTranslator
 from last_edge.train.config import QuantizeConfig
 from last_edge.train.translate.metrics import translation_metrics
@@ -45,7 +45,7 @@ def sentence_gates(reference: Judged, candidate: Judged, files: Files, limits: Q
         at_most("drop of BLEU-4 in points", reference.bleu4 - candidate.bleu4, max(limits.max_bleu_drop, one)),
         at_least("equal sentences in %", equal, min(limits.min_equal_sentences, 100.0 - one)),
         at_most("bytes", files.size, size),
-        at_least("times as fast as FP32", reference.ms / candidate.ms, limits.min_speedup),
+        at_least(SPEED, reference.ms / candidate.ms, limits.min_speedup),
     ]
 
 

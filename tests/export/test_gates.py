@@ -14,6 +14,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError
 from last_edge.export.gates import Candidate, gates_of, require_gates
 from last_edge.export.quantize_bundle import Plan, quantize_bundle
+from last_edge.export.targets import TARGETS
 from last_edge.tools.cli import main
 from last_edge.train.config import QuantizeConfig
 
@@ -52,6 +53,14 @@ def test_each_gate_has_its_limit(made: Candidate, fails: set[str]) -> None:
     assert all(f"{name} " in str(error.value) for name in fails) and str(error.value).count("FAILED") == len(fails)
 
 
+def test_the_speed_of_another_devices_format_is_told_and_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = candidate(0, ms=2.0)
+    assert [gate.holds for gate in gates_of(slow, QuantizeConfig(), judge_speed=False)] == [True] * 5
+    for machine, judged in (("x86_64", {"cpu-vnni", "web"}), ("aarch64", {"cpu-vnni", "web", "arm64"})):
+        monkeypatch.setattr("platform.machine", lambda machine=machine: machine)
+        assert {name for name, target in TARGETS.items() if target.runs_here} == judged
+
+
 def test_one_clip_of_few_may_go_wrong() -> None:
     few = dataclasses.replace(candidate(0), labels=np.arange(4), reference=np.eye(4, dtype=np.float32))
     logits = few.reference.copy()
@@ -82,3 +91,6 @@ def test_files_for_targets_stand_beside_each_other(exported: Path, store: ClipSt
     assert bundle.precisions == ("fp32", "int8", "int8-tensorrt")
     assert set(bundle.golden.logits) == {"torch", "fp32", "int8", "int8-tensorrt"}
     assert main(["verify", str(tmp_path / "b"), "--store", str(store.path), "--quiet"]) == 0
+    slow = dataclasses.replace(other, gates=dataclasses.replace(LOOSE, min_speedup=1000))
+    made = quantize_bundle(tmp_path / "b", store, slow, force=True)
+    assert [gate.needed for gate in made.gates][-1].startswith("not judged")
