@@ -81,6 +81,7 @@ def load_recipe(name: str | None, *, overrides: Sequence[str] = ()) -> Recipe:
     for values, where in given:
         values = _tidy(values)
         _check_keys(values, Recipe(), where)
+        values = _listed(values, Recipe())
         try:
             merged = OmegaConf.merge(merged, values)
         except OmegaConfBaseException as error:
@@ -173,6 +174,17 @@ def _tidy(values: dict[str, Any]) -> dict[str, Any]:
     return values | {"model": kept | {"options": kept.get("options", {}) | options}} if options else values
 
 
+def _listed(values: dict[str, Any], schema: Any) -> dict[str, Any]:
+    """One value where a recipe has a list is a list of one, as in `validation.subjects=anna`."""
+    listed: dict[str, Any] = {}
+    for key, value in values.items():
+        part = getattr(schema, key)
+        if dataclasses.is_dataclass(part) and isinstance(value, dict):
+            value = _listed(value, part)
+        listed[key] = [value] if isinstance(part, list) and isinstance(value, str | int | float) else value
+    return listed
+
+
 def _check_keys(values: dict[str, Any], schema: Any, where: str, prefix: str = "") -> None:
     fields = {field.name for field in dataclasses.fields(schema)}
     for key, value in values.items():
@@ -219,11 +231,20 @@ def _check_values(recipe: Recipe) -> None:
     _share({"training.swa_start": t.swa_start, "training.class_weights_from": t.class_weights_from})
     _positive({"training.label_share": t.label_share})
     _share({"training.label_share": t.label_share})
+    _check_dropout(recipe.model)
     _check_pretrain(recipe.pretrain)
     _check_distill(recipe.distill)
     _check_translate(recipe.translate)
     if t.ema_decay and t.swa_start:
         raise UsageError("training.ema_decay and training.swa_start exclude each other", hint="set one of them to 0")
+
+
+def _check_dropout(m: ModelConfig) -> None:
+    for name in ("dropout", "drop_path_rate"):
+        chance = m.options.get(name, 0.0)
+        if not isinstance(chance, int | float):
+            raise UsageError(f"model.{name} is a number", expected="0..1", got=chance)
+        _share({f"model.{name}": chance})
 
 
 def _check_pretrain(p: PretrainConfig) -> None:

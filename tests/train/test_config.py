@@ -64,12 +64,20 @@ def test_a_dumped_recipe_loads_to_the_same(tmp_path: Path) -> None:
         ("training.epochs=0", "training.epochs"),
         ("augment.mirror=2", "augment.mirror"),
         ("training.lr", "KEY=VALUE"),
+        ("model.dropout=2", "model.dropout"),
+        ("model.drop_path_rate=much", "model.drop_path_rate"),
     ],
 )
 def test_faults_are_named(override: str, named: str) -> None:
     with pytest.raises(UsageError) as error:
         load_recipe(None, overrides=[override])
     assert named.split(".")[-1] in error.value.render()
+
+
+def test_one_value_is_a_list_of_one() -> None:
+    assert load_recipe(None, overrides=["validation.subjects=anna"]).validation.subjects == ["anna"]
+    assert load_recipe(None, overrides=["validation.subjects=03,12"]).validation.subjects == ["03", "12"]
+    assert load_recipe(None, overrides=["validation.subjects=03"]).validation.subjects == ["03"]
 
 
 def test_unknown_recipe_and_broken_file(tmp_path: Path) -> None:
