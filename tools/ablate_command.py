@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from last_edge.tools.ablate.run import Ablation
 
 FEWEST_SEEDS = 3
-PlanName = Annotated[str, typer.Option("--plan", help="A shipped plan (ablation_kd, ablation_demo) or a YAML file.")]
+PlanName = Annotated[
+    str,
+    typer.Option(
+        "--plan",
+        help="A YAML file, or of the shipped plans ablation_demo, ablation_kd, ablation_shrec28, class_weights, "
+        "dropout_sweep.",
+    ),
+]
 Final = Annotated[str | None, typer.Option("--final", metavar="CELL", help="Test this cell and the baseline.")]
 Only = Annotated[list[str] | None, typer.Option("--cell", help="Do this cell and the baseline; repeatable.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="In place of the plan's.")]

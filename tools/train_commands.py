@@ -175,6 +175,10 @@ def eval(
     """
     from last_edge.clips.store import ClipStore
 
+    if stream:
+        _refuse("without --stream", {"--merge-at": merge_at, "--which": which, "--beam": beam})
+    else:
+        _refuse("with --stream", {"--subject": subject, "--unknown": unknown})
     opened = ClipStore.open(store)
     if stream:
         score = stream_command.evaluate(artefact, opened, split=split, precision=precision, threads=threads,
@@ -193,6 +197,13 @@ def eval(
     how = {"split": split, "threads": threads, "merge_at": merge_at}
     metrics = _evaluate(artefact, opened, precision=precision, which=which, how=how)
     emit(metrics, as_json=json, table=lambda: _metrics_table(metrics))
+
+
+def _refuse(how: str, given: dict[str, object]) -> None:
+    """`UsageError` for the first option that was given and works only so."""
+    for flag, value in given.items():
+        if value:
+            raise UsageError(f"{flag} works only {how}", got=value, hint="last-edge eval --help")
 
 
 def models(

@@ -46,6 +46,8 @@ def test_flags_yield_to_set(toy_store: Path, tmp_path: Path, capsys: pytest.Capt
         (["train", "--store", "nowhere", "--out", "x", "--device", "tpu"], 2, "tpu"),
         (["train", "--out", "x"], 2, "--store"),
         (["eval", "nowhere", "--store", "nowhere"], 3, "nowhere"),
+        (["eval", "nowhere", "--store", "nowhere", "--subject", "anna"], 2, "--stream"),
+        (["eval", "nowhere", "--store", "nowhere", "--stream", "--merge-at", ","], 2, "--merge-at"),
         (["recipes", "show", "shrec71"], 2, "shrec17"),
         (["nosuch"], 2, "nosuch"),
     ],
