@@ -65,6 +65,11 @@ data: $(STORE)/store.json ## Clip store: synthetic signs, unless STORE names ano
 $(RUN)/store/store.json: | $(INSTALLED)
 	$(CLI) data synth --out $(RUN)/store $(SYNTH)
 
+ifneq ($(STORE),$(RUN)/store)
+$(STORE)/store.json:
+	@echo "error: no clip store at STORE=$(STORE); make one: last-edge data prepare NAME SOURCE --out $(STORE)" >&2; exit 3
+endif
+
 teacher: $(RUN)/teacher/final.json ## Train the teacher
 
 $(RUN)/teacher/final.json: $(STORE)/store.json | $(INSTALLED)

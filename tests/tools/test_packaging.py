@@ -110,6 +110,12 @@ def test_make_shows_every_target_and_each_plan_holds_together() -> None:
     assert places == sorted(places)
 
 
+def test_make_says_which_store_is_absent() -> None:
+    plan = ["make", "-C", ROOT, "--dry-run", "--no-print-directory", "teacher", "NAME=never_made", "STORE=nowhere"]
+    commands = subprocess.run(plan, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert "no clip store at STORE=nowhere" in commands[0] and commands[0].endswith("exit 3")
+
+
 def test_lint_and_types_of_ci_are_those_of_a_commit() -> None:
     hooks = (ROOT / ".pre-commit-config.yaml").read_text()
     for tool in ("ruff check", "ruff format", "lint-imports", "mypy"):
