@@ -93,7 +93,7 @@ def _ablation(
         torch.set_num_threads(threads)
     loaded = load_plan(plan)
     return Ablation(
-        loaded, store, out, seeds=_seeds(seeds) or loaded.seeds, model=model, sets=tuple(sets or ()),
+        loaded, store, out, seeds=options.seeds_of(seeds) or loaded.seeds, model=model, sets=tuple(sets or ()),
         use=dict(_used(text) for text in use or ()), device=resolve_device(device),
     )  # fmt: skip
 
@@ -108,16 +108,6 @@ def _narrowed(ablation: Ablation, *, cells: list[str] | None, final: str | None)
     only = (final,) if final is not None else tuple(cells or ())
     narrowed = dataclasses.replace(ablation, only=only)
     return narrowed if narrowed.cells else ablation
-
-
-def _seeds(text: str | None) -> tuple[int, ...]:
-    try:
-        found = tuple(int(part) for part in text.split(",")) if text else ()
-    except ValueError:
-        found = (-1,)
-    if any(seed < 0 for seed in found) or len(set(found)) != len(found):
-        raise UsageError("--seeds needs whole numbers, each once", got=text, hint="--seeds 0,1,2")
-    return found
 
 
 def _used(text: str) -> tuple[str, Path]:

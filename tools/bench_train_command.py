@@ -14,6 +14,7 @@ import typer
 
 from last_edge.errors import UsageError
 from last_edge.tools import options
+from last_edge.tools.data_commands import names_of
 from last_edge.tools.output import emit, make_table, stderr
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def train(
     _check_outs(out or [], force=force)
     rows = [row for path in join or [] for row in load_train_records(path)]
     if models is not None or not rows:
-        chosen = _names(models), _names(settings), Schedule(rounds=rounds, calls=steps, warm_up=warm_up)
+        chosen = names_of(models), names_of(settings), Schedule(rounds=rounds, calls=steps, warm_up=warm_up)
         sets = (*(set_ or ()), *([f"training.batch_size={batch_size}"] if batch_size else []))
         with _told(quiet or json) as tell:
             rows += _measure(*chosen, store, _given(recipe, sets, threads, device), tell)
@@ -111,10 +112,6 @@ def _measure(
     with TemporaryDirectory() as work, made_store() if store is None else nullcontext(store) as clips:
         conditions = Conditions(clips, Path(work), **given)
         return bench_training(TrainBench(models or family(), parsed, schedule, conditions, command_line()), tell)
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def _check_outs(paths: Sequence[Path], *, force: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from last_edge.errors import InputError, UsageError
+from last_edge.errors import InputError
 from last_edge.tools import options
 from last_edge.tools.data_commands import names_of
 from last_edge.tools.output import cell_progress, emit, make_table, markdown
@@ -87,7 +87,7 @@ def _folds(
     if threads:
         torch.set_num_threads(threads)
     resolved = resolve_recipe(recipe, model, None, sets)
-    chosen = _numbers(seeds) or (resolved.seed,)
+    chosen = options.seeds_of(seeds) or (resolved.seed,)
     return Folds(resolved, store, out, names_of(subjects), chosen, pairs, resolve_device(device))
 
 
@@ -103,13 +103,6 @@ def _from_teachers(folds: Folds, teacher: Path) -> Train:
             hint = "last-edge folds with the same --subjects and --pairs makes the teachers"
             raise InputError("no teacher for this fold", where=teacher / name, expected=f"seed_*/{FINAL}", hint=hint)
     return lambda request, fold, report: run_distillation(request, runs[fold], report=report)
-
-
-def _numbers(text: str | None) -> tuple[int, ...]:
-    found = tuple(int(part) if part.strip().isdecimal() else -1 for part in text.split(",")) if text else ()
-    if any(seed < 0 for seed in found) or len(set(found)) != len(found):
-        raise UsageError("--seeds needs whole numbers, each once", got=text, hint="--seeds 0,1,2")
-    return found
 
 
 def _preview(folds: Folds) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from last_edge.errors import UsageError
+
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes.")]
 Store = Annotated[Path, typer.Option("--store", help="A clip store, made by `last-edge data`.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
@@ -34,3 +36,11 @@ Init = Annotated[
         "translator or looks through a recogniser's trunk.",
     ),
 ]
+
+
+def seeds_of(text: str | None) -> tuple[int, ...]:
+    """The numbers of `--seeds 0,1,2`; `UsageError` unless each is whole and stands there once."""
+    found = tuple(int(part) if part.strip().isdecimal() else -1 for part in text.split(",")) if text else ()
+    if any(seed < 0 for seed in found) or len(set(found)) != len(found):
+        raise UsageError("--seeds needs whole numbers, each once", got=text, hint="--seeds 0,1,2")
+    return found

@@ -56,6 +56,11 @@ def markdown(columns: dict[str, list[Any]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def difference(found: dict[str, Any] | None) -> str:
+    """Points gained and their 95 % interval; nothing where nothing was compared."""
+    return "" if found is None else f"{found['points']:+.2f} ({found['low']:+.2f} to {found['high']:+.2f})"
+
+
 @contextmanager
 def epoch_progress(title: str, *, quiet: bool) -> Iterator[Callable[[dict[str, float], int], None]]:
     """A progress bar over epochs with time left; yields the function that takes each epoch's row.

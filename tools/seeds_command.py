@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from last_edge.tools import options
-from last_edge.tools.output import emit, make_table, markdown
+from last_edge.tools.output import difference, emit, make_table, markdown
 
 
 def seeds(
@@ -59,17 +59,12 @@ def _columns(rows: list[dict[str, Any]], names: dict[str, str]) -> dict[str, lis
         columns[f"{title}, mean ± sd"] = [_mean(row[key], row[f"{key}_sd"]) for row in rows]
         columns[f"{title}, each"] = [", ".join(f"{value:.2f}" for value in row[f"{key}_each"]) for row in rows]
         if f"{key}_difference" in rows[0]:
-            columns[f"{title}, above the first row"] = [_difference(row[f"{key}_difference"]) for row in rows]
+            columns[f"{title}, above the first row"] = [difference(row[f"{key}_difference"]) for row in rows]
     return columns | {"runs": [row["runs"] for row in rows]}
 
 
 def _mean(value: float, deviation: float | None) -> str:
     return f"{value:.2f}" if deviation is None else f"{value:.2f} ± {deviation:.2f}"
-
-
-def _difference(found: dict[str, Any] | None) -> str:
-    """Points and their 95 % interval."""
-    return "" if found is None else f"{found['points']:+.2f} ({found['low']:+.2f} to {found['high']:+.2f})"
 
 
 def _write(out: Path, table: str, *, split: str, clips: int, sha256: str) -> None:

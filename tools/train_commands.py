@@ -256,8 +256,9 @@ def recipes_show(
 def _evaluate(
     artefact: Path, store: Any, *, precision: Precision | None, which: Which | None, how: dict[str, Any]
 ) -> dict[str, Any]:
-    if (artefact / "manifest.json").exists() or artefact.suffix == ".last":
-        from last_edge.bundle import Bundle
+    from last_edge.bundle import Bundle, is_bundle
+
+    if is_bundle(artefact):
         from last_edge.export.evaluate import evaluate_bundle
 
         if which is not None:

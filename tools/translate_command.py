@@ -22,8 +22,9 @@ NAMES = {"chrf": "chrF", "wer": "WER"} | {f"bleu{order}": f"BLEU-{order}" for or
 
 def is_translator(artefact: Path) -> bool:
     """Whether a run, checkpoint or bundle is a translator's."""
-    if _is_bundle(artefact):
-        from last_edge.bundle import Bundle
+    from last_edge.bundle import Bundle, is_bundle
+
+    if is_bundle(artefact):
         from last_edge.bundle.translation import translates
 
         try:
@@ -42,16 +43,14 @@ def _torch_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def _is_bundle(artefact: Path) -> bool:
-    return (artefact / "manifest.json").exists() or artefact.suffix == ".last"
-
-
 def evaluate(
     artefact: Path, store: ClipStore, *, split: str, which: Any, precision: Precision | None, beam: int | None,
     threads: int | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Figures of a translator on a split of a store; `UsageError` for what only a run or only a bundle has."""
-    if _is_bundle(artefact):
+    from last_edge.bundle import is_bundle
+
+    if is_bundle(artefact):
         if which is not None:
             raise UsageError("--which names a checkpoint of a run; this is a bundle", where=artefact)
         from last_edge.export.translation_figures import evaluate_bundle

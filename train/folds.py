@@ -97,7 +97,7 @@ def train_folds(folds: Folds, *, report: Callable[[str], Report], train: Train =
     checkpoint saved: the same call goes on from there.
     """
     finals = {fold: [_run(folds, fold, seed, report, train) for seed in folds.seeds] for fold in folds.folds}
-    return [_pair_row(folds, name, finals) if folds.pairs else _row(folds, name, finals) for name in folds.tested]
+    return [_pair_row(folds, name, finals) if folds.pairs else _row(name, finals) for name in folds.tested]
 
 
 def summary(rows: Sequence[Score]) -> dict[str, float]:
@@ -124,7 +124,7 @@ def _sources(store: Path) -> tuple[str, str, int]:
     return header.files["frames.npy"].sha256, header.files["confidence.npy"].sha256, header.clips
 
 
-def _row(folds: Folds, name: str, finals: dict[tuple[str, ...], list[dict[str, Any]]]) -> Score:
+def _row(name: str, finals: dict[tuple[str, ...], list[dict[str, Any]]]) -> Score:
     tests = [final["test"] for final in finals[(name,)]]
     each = [test["top1"] for test in tests]
     return {

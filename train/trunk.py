@@ -10,10 +10,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from last_edge.bundle.archive import SUFFIX
-from last_edge.bundle.manifest import MANIFEST
 from last_edge.bundle.manifest import WEIGHTS as BUNDLED
-from last_edge.bundle.reader import Bundle
+from last_edge.bundle.reader import Bundle, is_bundle
 from last_edge.errors import InputError
 from last_edge.files import sha256_of
 from last_edge.inputs.spec import InputSpec
@@ -78,7 +76,7 @@ def read_trunk(path: Path, *, model: str, spec: InputSpec) -> Trunk:
     `InputError` for an unfinished run, for another model, and where layout, axes, streams or normalisation differ;
     window, bodies and classes may.
     """
-    name, own, trunk = _from_bundle(path) if _is_bundle(path) else _from_run(path)
+    name, own, trunk = _from_bundle(path) if is_bundle(path) else _from_run(path)
     if name != model:
         raise InputError("the trunk is of another model", where=path, expected=model, got=name)
     for field in ALIKE:
@@ -88,10 +86,6 @@ def read_trunk(path: Path, *, model: str, spec: InputSpec) -> Trunk:
             what, shown = f"the trunk reads another input: {field}", (_short(expected), _short(got))
             raise InputError(what, where=path, expected=shown[0], got=shown[1], hint=hint)
     return trunk
-
-
-def _is_bundle(path: Path) -> bool:
-    return path.suffix == SUFFIX or (path / MANIFEST).is_file()
 
 
 def _from_bundle(path: Path) -> tuple[str, InputSpec, Trunk]:

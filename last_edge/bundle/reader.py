@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from last_edge.bundle.archive import read_archive, safe_name
+from last_edge.bundle.archive import SUFFIX, read_archive, safe_name
 from last_edge.bundle.golden import Golden
 from last_edge.bundle.manifest import GOLDEN, MANIFEST, Manifest, from_bytes, model_file
 from last_edge.bundle.translation import translates
@@ -16,6 +16,11 @@ from last_edge.files import recover
 from last_edge.names import did_you_mean
 
 MAKE_ONE = "last-edge export RUN --out BUNDLE"
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a bundle lies here, by its name or its manifest."""
+    return path.suffix == SUFFIX or (path / MANIFEST).is_file()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from last_edge import records
 from last_edge.files import write_text
 from last_edge.tools.ablate.plan import effective
 from last_edge.tools.ablate.run import Ablation, Hits, answers, clips_of, is_done
-from last_edge.tools.output import markdown
+from last_edge.tools.output import difference, markdown
 from last_edge.train.checkpoint import as_json
 from last_edge.train.compare import by_class, class_difference, paired_difference, spread
 from last_edge.train.environment import describe_environment
@@ -111,9 +111,9 @@ def columns(table: Table) -> dict[str, list[str]]:
         "cell": [row["name"] for row in rows],
         "top-1 %": [_spread(row) for row in rows],
         "each seed": [_each(row) for row in rows],
-        "difference": [_difference(row["difference"]) for row in rows],
+        "difference": [difference(row["difference"]) for row in rows],
         "mean over classes %": [_spread(row, "mean_class") for row in rows],
-        "its difference": [_difference(row["class_difference"]) for row in rows],
+        "its difference": [difference(row["class_difference"]) for row in rows],
         "parameters": [f"{row['params']:,}" if row["params"] else "" for row in rows],
         "settings": [" ".join(row["settings"]) for row in rows],
     }
@@ -174,7 +174,3 @@ def _spread(row: Table, name: str = "top1") -> str:
 def _each(row: Table) -> str:
     hits = row["hits"] or []
     return ", ".join(f"{100 * one.count('1') / len(one):.2f}" for one in hits)
-
-
-def _difference(paired: Table | None) -> str:
-    return "" if paired is None else f"{paired['points']:+.2f} ({paired['low']:+.2f} to {paired['high']:+.2f})"

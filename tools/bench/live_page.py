@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from last_edge.runtime.pipeline import STAGES
 from last_edge.tools.bench.live import LiveRecord
+from last_edge.tools.output import markdown
 
 ABOUT = """\
 Each source was played once at its own rate, as a camera would. A stage's figures are milliseconds a frame by the clock,
@@ -51,10 +52,9 @@ def to_markdown(rows: Sequence[LiveRecord]) -> str:
     for place in dict.fromkeys(map(where, rows)):
         here = [row for row in rows if where(row) == place]
         commands = "\n".join(dict.fromkeys(row.command for row in here if row.command))
-        parts += [f"{place}.\n", f"```sh\n{commands}\n```\n", _table(here)]
+        parts += [
+            f"{place}.\n",
+            f"```sh\n{commands}\n```\n",
+            markdown({name: list(map(show, here)) for name, show in COLUMNS.items()}),
+        ]
     return "\n".join(parts)
-
-
-def _table(rows: Sequence[LiveRecord]) -> str:
-    lines = [list(COLUMNS), ["---"] * len(COLUMNS), *([show(row) for show in COLUMNS.values()] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

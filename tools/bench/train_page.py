@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from last_edge.tools.bench.train_record import TrainRecord
+from last_edge.tools.output import markdown
 
 ABOUT = """\
 Clips per second of whole training steps: reading, augmentation, forward and backward pass, guard, optimiser and
@@ -52,10 +53,9 @@ def to_markdown(rows: Sequence[TrainRecord]) -> str:
     for place in dict.fromkeys(map(where, rows)):
         here = [row for row in rows if where(row) == place]
         commands = "\n".join(dict.fromkeys(row.command for row in here if row.command))
-        parts += [f"{place}.\n", f"```sh\n{commands}\n```\n", _table(here)]
+        parts += [
+            f"{place}.\n",
+            f"```sh\n{commands}\n```\n",
+            markdown({name: list(map(show, here)) for name, show in COLUMNS.items()}),
+        ]
     return "\n".join(parts)
-
-
-def _table(rows: Sequence[TrainRecord]) -> str:
-    lines = [list(COLUMNS), ["---"] * len(COLUMNS), *([show(row) for show in COLUMNS.values()] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

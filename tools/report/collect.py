@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from last_edge import records
-from last_edge.bundle import Bundle
-from last_edge.bundle.archive import SUFFIX
-from last_edge.bundle.manifest import MANIFEST, model_file
+from last_edge.bundle import Bundle, is_bundle
+from last_edge.bundle.manifest import model_file
 from last_edge.bundle.translation import decoder_of, encoder_file, encoder_precisions, translates
 from last_edge.errors import InputError
 from last_edge.tools.bench.record import BENCH_FILE, BenchRecord, load_records
@@ -99,11 +98,6 @@ def find_artefacts(path: Path, *, depth: int = 0) -> Iterator[Path]:
         for child in sorted(path.iterdir()):
             if not child.name.startswith(".") and not child.name.endswith((".partial", ".old")):
                 yield from find_artefacts(child, depth=depth + 1)
-
-
-def is_bundle(path: Path) -> bool:
-    """Whether a bundle lies here, by its name or its manifest."""
-    return path.suffix == SUFFIX or (path / MANIFEST).is_file()
 
 
 def is_run(path: Path) -> bool:
