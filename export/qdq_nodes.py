@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 FEWEST_WEIGHTS = 64
+LARGE_HEAD = 16_384
+"""Weights from which a layer of the head is most of the file."""
 LARGEST = 127
 
 
@@ -19,17 +21,18 @@ def weights_in_8_bits(
     """Weights of these convolutions and products as 8-bit constants, a scale an output channel; they run in float.
 
     A runtime restores them once, when it loads the file, for a cast and a product of constants are folded then, which
-    a DequantizeLinear is not; explicit: by that all the same, for TensorRT takes nothing else. The front's and the
+    a DequantizeLinear is not; explicit: by that all the same, for TensorRT takes nothing else. The front's and a small
     head's stay as they are, unless it is to be `everywhere`.
     """
     constants = {constant.name: constant for constant in graph.initializer}
     nodes = list(graph.node)
     rounding = [index for index, node in enumerate(nodes) if node.op_type == "QuantizeLinear"]
-    for node in nodes if everywhere else nodes[rounding[0] : rounding[-1]]:
+    first, last = (0, len(nodes)) if everywhere else (rounding[0], rounding[-1])
+    for index, node in enumerate(nodes[first:], first):
         if node.name not in names or node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in constants:
             continue
         weight = numpy_helper.to_array(constants[node.input[1]])
-        if weight.dtype == np.float32 and weight.size >= FEWEST_WEIGHTS:
+        if weight.dtype == np.float32 and weight.size >= (FEWEST_WEIGHTS if index < last else LARGE_HEAD):
             _as_8_bits(graph, node, weight, constants[node.input[1]], explicit=explicit)
 
 

@@ -259,3 +259,27 @@ def test_a_weight_that_two_nodes_read_is_stored_once(explicit: bool) -> None:
     x = np.linspace(-1, 1, 8, dtype=np.float32)[None]
     expected = np.rint(x / np.float32(0.1)) * np.float32(0.1) @ weight @ weight
     np.testing.assert_allclose(session.run(["y"], {"x": x})[0], expected, atol=0.3)
+
+
+@pytest.mark.parametrize(("classes", "stored"), [(60, np.float32), (2048, np.int8)])
+def test_a_head_that_is_most_of_the_file_is_stored_in_8_bits(classes: int, stored: type) -> None:
+    weight = np.random.default_rng(0).normal(size=(8, classes)).astype(np.float32)
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], "q"),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["rounded"], "dq"),
+        helper.make_node("MatMul", ["rounded", "w"], ["y"], "head"),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, size])
+        for name, size in (("x", 8), ("y", classes))
+    ]
+    given = {"w": weight, "scale": np.float32(0.1), "zero": np.int8(0)}
+    constants = [numpy_helper.from_array(np.asarray(value), name) for name, value in given.items()]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], constants)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    weights_in_8_bits(proto.graph, {"head"})
+    large = max(proto.graph.initializer, key=lambda constant: int(np.prod(constant.dims)))
+    assert numpy_helper.to_array(large).dtype == stored
+    x = np.linspace(-1, 1, 8, dtype=np.float32)[None]
+    expected = np.rint(x / np.float32(0.1)) * np.float32(0.1) @ weight
+    np.testing.assert_allclose(open_session(proto.SerializeToString()).run(["y"], {"x": x})[0], expected, atol=0.1)
