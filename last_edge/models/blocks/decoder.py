@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from last_edge.models.blocks.encoder import MASKED
+from last_edge.models.blocks.encoder import MASKED, split_heads
 from last_edge.models.blocks.precision import full_precision
 
 
@@ -26,20 +26,16 @@ class Attention(nn.Module):
 
     def pair(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of tokens (N, S, D), each (N, H, S, d)."""
-        return self._heads(self.key(x)), self._heads(self.value(x))
+        return split_heads(self.key(x), self.heads), split_heads(self.value(x), self.heads)
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, keep: Tensor) -> Tensor:
         """See the class."""
-        query = self._heads(self.query(x))
+        query = split_heads(self.query(x), self.heads)
         with full_precision(query):
             scores = query.float() @ keys.float().transpose(-1, -2) * query.shape[-1] ** -0.5
             weights = torch.softmax(scores + (1 - keep.to(scores.dtype))[:, None] * MASKED, dim=-1)
         read = self.dropout(weights).to(values.dtype) @ values
         return self.out(read.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
-
-    def _heads(self, x: Tensor) -> Tensor:
-        """(N, L, D) -> (N, H, L, D/H)."""
-        return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)
 
 
 class FeedForward(nn.Module):

@@ -23,7 +23,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:
         """See the class."""
-        query, key, value = (_heads(part(x), self.heads) for part in (self.query, self.key, self.value))
+        query, key, value = (split_heads(part(x), self.heads) for part in (self.query, self.key, self.value))
         weights = attention_weights(query, key, keep)
         read = self.dropout(weights).to(value.dtype) @ value
         return self.out(read.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
@@ -58,6 +58,6 @@ def attention_weights(query: Tensor, key: Tensor, keep: Tensor) -> Tensor:
         return torch.softmax(scores + (1 - keep.to(scores.dtype))[:, None, None] * MASKED, dim=-1)
 
 
-def _heads(x: Tensor, heads: int) -> Tensor:
+def split_heads(x: Tensor, heads: int) -> Tensor:
     """(N, L, D) -> (N, H, L, D/H)."""
     return torch.unflatten(x, -1, (heads, -1)).transpose(1, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from last_edge.models.blocks.encoder import attention_weights
+from last_edge.models.blocks.encoder import attention_weights, split_heads
 
 
 class Concat(nn.Module):
@@ -64,14 +64,11 @@ class Reading(nn.Module):
 
     def forward(self, x: Tensor, other: Tensor, keep: Tensor) -> Tensor:
         """See the class."""
-        query, key, value = self._heads(self.query(x)), self._heads(self.key(other)), self._heads(self.value(other))
+        parts = ((self.query, x), (self.key, other), (self.value, other))
+        query, key, value = (split_heads(part(tokens), self.heads) for part, tokens in parts)
         weights = self.dropout(attention_weights(query, key, keep)).to(value.dtype)
         read = self.out((weights @ value).transpose(1, 2).flatten(2))
         return self.norm(x + self.dropout(read) * keep.amax(1)[:, None, None])  # type: ignore[no-any-return]
-
-    def _heads(self, x: Tensor) -> Tensor:
-        """(N, L, D) -> (N, H, L, D/H)."""
-        return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)
 
 
 def mean_of(x: Tensor, keep: Tensor) -> Tensor:
