@@ -45,7 +45,7 @@ WeightDecay = Annotated[float | None, typer.Option("--weight-decay", "--weight_d
 Dropout = Annotated[float | None, typer.Option("--dropout", help="model.dropout, before the classifier.")]
 Scheduler = Annotated[
     str | None,
-    typer.Option(help="cosine_warmup, cosine_warmup_restart, multistep_warmup or constant."),
+    typer.Option(help="cosine_warmup, cosine_warmup_epochs, cosine_warmup_restart, multistep_warmup or constant."),
 ]
 MinLr = Annotated[float | None, typer.Option("--min-lr", "--min_lr", help="training.min_lr, the lowest rate.")]
 Amp = Annotated[bool | None, typer.Option("--amp/--no-amp", help="Mixed precision on a GPU, as the environment says.")]
@@ -92,11 +92,13 @@ class Flags:
     base: dict[str, object] = field(default_factory=dict)
 
     def on_bundle(self, bundle: Path | None) -> Flags:
-        """With what `--finetune` says; `UsageError` without a store."""
+        """With what `--finetune` says; `UsageError` without a store, or with another start."""
         from last_edge.train.finetune import RECIPE, finetune_values
 
         if bundle is None:
             return self
+        if self.values.get("training.init") is not None:
+            raise UsageError("--finetune and --init both say what to start from", hint="one of them")
         if self.store is None:
             raise UsageError("--finetune needs the clips to learn", expected="--store", hint="last-edge record STORE")
         return replace(self, recipe=self.recipe or RECIPE, base=finetune_values(bundle, self.store))

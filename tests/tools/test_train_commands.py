@@ -45,6 +45,7 @@ def test_flags_yield_to_set(toy_store: Path, tmp_path: Path, capsys: pytest.Capt
         (["train", "--store", "nowhere", "--out", "x", "--set", "training.lrr=1"], 2, "lr"),
         (["train", "--store", "nowhere", "--out", "x", "--device", "tpu"], 2, "tpu"),
         (["train", "--out", "x"], 2, "--store"),
+        (["train", "--store", "nowhere", "--finetune", "nowhere", "--init", "nowhere"], 2, "--init"),
         (["eval", "nowhere", "--store", "nowhere"], 3, "nowhere"),
         (["eval", "nowhere", "--store", "nowhere", "--subject", "anna"], 2, "--stream"),
         (["eval", "nowhere", "--store", "nowhere", "--stream", "--merge-at", ","], 2, "--merge-at"),
