@@ -32,7 +32,7 @@ def members(source: Path, wanted: Wanted) -> Iterator[Member]:
         packed = _only_archive(source, wanted)
         return members(packed, wanted) if packed else _folder(source, wanted)
     if not source.is_file():
-        raise InputError("no such file or folder", where=source)
+        raise InputError("no such file or folder", where=source, hint="last-edge data prepare --help")
     if not ARCHIVE_NAME.search(source.name) and wanted(source.name):
         return iter([(source.name, source.read_bytes())])
     if zipfile.is_zipfile(source):

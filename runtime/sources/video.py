@@ -25,7 +25,7 @@ class VideoSource(Source):
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise InputError("no such video file", where=path)
+            raise InputError("no such video file", where=path, hint="last-edge run --help lists the kinds of source")
         if path.stat().st_size == 0:
             raise InputError("the video file is empty", where=path, got="0 bytes")
         self.name, self._path = path.name, path

@@ -9,6 +9,7 @@ import pytest
 
 from last_edge.tools.cli import main
 
+BUNDLE = str(Path(__file__).parents[2] / "zoo" / "last_lite_nano_shrec14")
 FAST = ["--set", "training.epochs=1", "--set", "training.batch_size=8", "--set", "input.frames=16"]
 
 
@@ -49,6 +50,8 @@ def test_flags_yield_to_set(toy_store: Path, tmp_path: Path, capsys: pytest.Capt
         (["eval", "nowhere", "--store", "nowhere"], 3, "nowhere"),
         (["eval", "nowhere", "--store", "nowhere", "--subject", "anna"], 2, "--stream"),
         (["eval", "nowhere", "--store", "nowhere", "--stream", "--merge-at", ","], 2, "--merge-at"),
+        (["data", "prepare", "shrec17", "nowhere", "--out", "x"], 3, "data prepare --help"),
+        (["run", BUNDLE, "--source", "nowhere.mp4", "--no-window"], 3, "run --help"),
         (["recipes", "show", "shrec71"], 2, "shrec17"),
         (["nosuch"], 2, "nosuch"),
     ],
