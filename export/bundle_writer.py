@@ -70,6 +70,7 @@ def export_run(
     checkpoint = load_checkpoint(run)
     if store is not None:
         check_fits(store, checkpoint.spec, checkpoint.labels)
+    measured = None if store is None else _measured(store, split, checkpoint)
     name = out.name.removesuffix(".last")
     graph = to_onnx(
         fold(checkpoint.model),
@@ -79,7 +80,6 @@ def export_run(
         dynamic_time=dynamic_time,
         features=checkpoint.model.features,
     )
-    measured = None if store is None else _measured(store, split, checkpoint)
     golden = _golden(checkpoint, graph, measured)
     check_parity(golden.logits["torch"], golden.logits["fp32"], precision="fp32", where=out)
     manifest = dataclasses.replace(

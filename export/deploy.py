@@ -16,10 +16,14 @@ TARGETS = (*TENSORRT, "litert")
 
 
 def known_targets(names: Sequence[str]) -> list[str]:
-    """The names without repetition; `UsageError` for one that is no target."""
+    """The names without repetition; `UsageError` for one that is no target, `MissingError` without its converter."""
     for name in names:
         if name not in TARGETS:
             raise UsageError(f"unknown target {name!r}", expected=did_you_mean(name, TARGETS))
+    if "litert" in names:
+        from last_edge.export.litert import require_converter
+
+        require_converter()
     return list(dict.fromkeys(names))
 
 

@@ -30,10 +30,15 @@ def why_not() -> str:
     return "" if has_module(CONVERTER) else "litert-torch is not installed"
 
 
-def to_litert(edge: EdgeModel, spec: InputSpec) -> bytes:
-    """`.tflite` bytes of an edge model; `MissingError` without the converter, `InputError` when it cannot convert."""
+def require_converter() -> None:
+    """`MissingError` without the converter."""
     if reason := why_not():
         raise MissingError(reason, hint="pip install 'last-edge[litert-convert]'")
+
+
+def to_litert(edge: EdgeModel, spec: InputSpec) -> bytes:
+    """`.tflite` bytes of an edge model; `MissingError` without the converter, `InputError` when it cannot convert."""
+    require_converter()
     import litert_torch
     import torch
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from last_edge.errors import UsageError
 from last_edge.tools import options
 from last_edge.tools.output import emit, make_table, stderr
 from last_edge.tools.translate_command import is_translator, quantize_translator, refuse
@@ -75,6 +76,8 @@ def quantize(
 
     changes = _changes(set_, method=method, percentile=percentile, clips=clips)
     limits = load_recipe(recipe, overrides=changes).quantize
+    if percentile is not None and limits.method != "percentile":
+        raise UsageError("--percentile is of --method percentile", got=limits.method, hint="--method percentile")
     plan = _plan(limits, target=target, keep_float=keep_float, budget=latency_budget, run=run, seed=seed)
     plan = _with_training(plan, qat=qat, teacher=teacher, epochs=epochs)
     opened = ClipStore.open(store)
@@ -124,7 +127,6 @@ def _plan(
 def _with_training(plan: Plan, *, qat: bool, teacher: Path | None, epochs: int) -> Plan:
     import dataclasses
 
-    from last_edge.errors import UsageError
     from last_edge.export.qat import QatOptions
 
     if teacher is not None and not qat:

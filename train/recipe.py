@@ -228,6 +228,8 @@ def _check_values(recipe: Recipe) -> None:
     _not_below_zero({"training.workers": t.workers, "training.save_interval": t.save_interval})
     _share({"validation.fraction": v.fraction, "augment.mirror": a.mirror, "augment.mask": a.mask})
     _share({"training.ema_decay": t.ema_decay, "training.label_smoothing": t.label_smoothing, "augment.crop": a.crop})
+    if not 50 < recipe.quantize.percentile <= 100:
+        raise UsageError("quantize.percentile must be above 50 and at most 100", got=recipe.quantize.percentile)
     _share({"training.swa_start": t.swa_start, "training.class_weights_from": t.class_weights_from})
     _positive({"training.label_share": t.label_share})
     _share({"training.label_share": t.label_share})

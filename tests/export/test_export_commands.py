@@ -10,7 +10,7 @@ import pytest
 
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
-from last_edge.export import bundle_writer
+from last_edge.export import bundle_writer, litert
 from last_edge.tools.cli import main
 
 
@@ -89,3 +89,25 @@ def _damage(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(bytes(content))
+
+
+def test_what_cannot_be_is_said_before_anything_is_written(
+    run: Path,
+    store: ClipStore,
+    exported: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(litert, "why_not", lambda: "litert-torch is not installed")
+    monkeypatch.setattr(bundle_writer, "to_onnx", lambda *_, **__: pytest.fail("a graph was made"))
+    on = ["--store", str(store.path)]
+    for command, code, named in (
+        (["export", str(run), "--out", str(tmp_path / "b"), *on, "--target", "litert"], 5, "litert-convert"),
+        (["export", str(run), "--out", str(tmp_path / "b"), *on, "--split", "nowhere"], 3, "nowhere"),
+        (["quantize", str(exported), *on, "--percentile", "99"], 2, "--method percentile"),
+        (["quantize", str(exported), *on, "--method", "percentile", "--percentile", "5"], 2, "above 50"),
+    ):
+        assert main(command) == code
+        assert named in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
