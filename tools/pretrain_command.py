@@ -57,7 +57,7 @@ def maskclr(
 
 
 def probe(
-    run: Annotated[Path, typer.Argument(help="A finished pre-training.")],
+    run: Annotated[Path, typer.Argument(help="A finished run, of `pretrain` as a rule.")],
     store: options.Store,
     labels: Annotated[str, typer.Option("--labels", help="Shares of the labelled training clips.")] = "0.1,1.0",
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of each kind, seeds 0, 1, ...")] = 3,
