@@ -26,6 +26,7 @@ from last_edge.train.objective import Objective
 from last_edge.train.plan import Plan, make_plan
 from last_edge.train.request import Report, Request, cross_entropy, silent
 from last_edge.train.run import run_training
+from last_edge.train.second_input import reads_features
 
 
 def run_distillation(
@@ -40,8 +41,12 @@ def run_distillation(
 
     cache, beside: where a recipe with `distill.cache: on` keeps the teachers' answers; see `ask_once`. Raises
     `InputError` when a teacher reads another layout or names other labels than the student's store, or the cache is
-    stale, and `UsageError` when the recipe's loss map, weights or cache do not fit the teachers.
+    stale, and `UsageError` when the recipe's loss map, weights or cache do not fit the teachers, or its model reads
+    features.
     """
+    if reads_features(request.recipe):
+        hint = "last-edge train, or a student that reads landmarks alone"
+        raise UsageError("a model with a second input is not distilled", where=request.recipe.model.name, hint=hint)
     checkpoints = [load_checkpoint(path) for path in teachers]
     check_weights(request.recipe, checkpoints)
     cached = ask_once(request, checkpoints, cache, beside=beside)
@@ -119,6 +124,10 @@ def check_weights(recipe: Recipe, teachers: Sequence[Checkpoint]) -> None:
 def check_teachers(teachers: Sequence[Checkpoint], plan: Plan) -> None:
     """`InputError` unless every teacher can read the points that the student gets, and names the same classes."""
     for teacher in teachers:
+        if teacher.model.features is not None:
+            expected, hint = "landmarks alone", "a teacher with one input; features are not handed on to it"
+            got = teacher.model.features.name
+            raise InputError("teacher reads features", where=teacher.path, expected=expected, got=got, hint=hint)
         if teacher.labels != plan.store.labels:
             raise InputError(
                 "teacher knows other labels", where=teacher.path, expected=plan.store.labels, got=teacher.labels

@@ -13,6 +13,7 @@ import torch
 
 from last_edge.clips.features import write_features
 from last_edge.clips.store import ClipStore
+from last_edge.distill.run import run_distillation
 from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.train.checkpoint import load_checkpoint
 from last_edge.train.evaluate import evaluate_run
@@ -93,3 +94,12 @@ def test_a_store_without_features_is_refused(toy_store: Path, tmp_path: Path) ->
 def test_mixup_is_refused(store: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="mixup"):
         run_training(Request(recipe("training.mixup=0.2"), store, tmp_path / "run"))
+
+
+def test_distillation_hands_on_no_features_and_says_so(store: Path, tmp_path: Path) -> None:
+    run_training(Request(recipe("training.epochs=1"), store, tmp_path / "hybrid"))
+    plain = load_recipe(None, overrides=["model.name=last_lite_nano", "input.frames=8", "training.epochs=1"])
+    with pytest.raises(InputError, match="teacher reads features"):
+        run_distillation(Request(plain, store, tmp_path / "student"), [tmp_path / "hybrid"])
+    with pytest.raises(UsageError, match="second input is not distilled"):
+        run_distillation(Request(recipe(), store, tmp_path / "student"), [tmp_path / "hybrid"])
