@@ -22,7 +22,7 @@ def milliseconds(
 
     On one thread it is that thread's processor time, so that other programs do not count.
     """
-    clock = time.thread_time if threads == 1 else time.perf_counter
+    clock = clock_for(threads)
     sessions = {name: open_session(graph, threads=threads) for name, graph in graphs.items()}
     feed = inputs_of(points[:1])
     times: dict[str, list[float]] = {name: [] for name in graphs}
@@ -33,6 +33,11 @@ def milliseconds(
         for name, session in sessions.items():
             times[name].append(float(np.median([_once(session, feed, clock) for _ in range(calls)])))
     return {name: round(float(np.median(spent)), 4) for name, spent in times.items()}
+
+
+def clock_for(threads: int) -> Callable[[], float]:
+    """Seconds: the thread's own where it works alone, else those of the wall."""
+    return time.thread_time if threads == 1 else time.perf_counter
 
 
 def _once(session: object, feed: dict[str, NDArray[np.float32]], clock: Callable[[], float]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.export.gates import SPEED, Gate, at_least, at_most
+from last_edge.export.speed import clock_for
 from last_edge.runtime.translate import DeployedTranslator
 from last_edge.train.config import QuantizeConfig
 from last_edge.train.translate.metrics import translation_metrics
@@ -62,7 +62,7 @@ def sentence_milliseconds(
 
     clips: (T, V, C). On one thread it is that thread's processor time, so that other programs do not count.
     """
-    clock = time.thread_time if threads == 1 else time.perf_counter
+    clock = clock_for(threads)
     times: dict[str, list[float]] = {name: [] for name in translators}
     for turn in range(rounds + 1):
         for name, translator in translators.items():

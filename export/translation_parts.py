@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from last_edge.errors import InputError
 from last_edge.export.accept import held_out_subjects
 from last_edge.export.calibration import CALIBRATION_SPLIT, evenly_by_class
 from last_edge.export.ranges import Feed
-from last_edge.runtime.translate import DeployedTranslator, OnnxDecoder
+from last_edge.runtime.translate import DeployedTranslator, HeardSession, OnnxDecoder
 from last_edge.text import search
 from last_edge.train.checkpoint import checkpoint_folder
 from last_edge.train.config import Recipe
@@ -68,19 +67,7 @@ def decoder_feeds(translator: DeployedTranslator, store: ClipStore, clips: Clips
     for start in range(0, len(ordered), BATCH):
         batch = ordered[start : start + BATCH]
         points = padded([sentence_points(store, int(clip), translator.spec.frames) for clip in batch])
-        heard = _Heard(translator.decoder)
+        heard = HeardSession(translator.decoder)
         decoder = OnnxDecoder(heard, translator.encode(points), translator.options.beam)
         search(decoder, len(points), translator.options)
         yield from heard.feeds
-
-
-class _Heard:
-    """A session that keeps what it is fed."""
-
-    def __init__(self, session: Any) -> None:
-        self._session, self.feeds = session, list[Feed]()
-
-    def run(self, outputs: list[str], feed: Feed) -> Any:
-        """As the session's own."""
-        self.feeds.append(feed)
-        return self._session.run(outputs, feed)

@@ -75,7 +75,7 @@ def quantize_translation(
     parts = sentence_parts(store, count=plan.count, seed=plan.seed, run=plan.run)
     made = _make(bundle, store, parts.calibration, plan.options)
     float_one = translator_of(bundle, threads=threads)
-    trials = _tried(bundle, store, parts, made, plan.gates or QuantizeConfig(), threads=threads)
+    trials = _tried(bundle, store, parts, made, float_one, plan.gates or QuantizeConfig(), threads=threads)
     chosen = next((trial for trial in trials if trial.holds), trials[0])
     if plan.gates is not None:
         require_gates(chosen.gates, where=path, hint="--keep-float encoder/NODE, or other limits with --set quantize.…")
@@ -157,11 +157,17 @@ def _kept(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _tried(
-    bundle: Bundle, store: ClipStore, parts: SentenceParts, made: Made, limits: QuantizeConfig, *, threads: int
+    bundle: Bundle,
+    store: ClipStore,
+    parts: SentenceParts,
+    made: Made,
+    reference: DeployedTranslator,
+    limits: QuantizeConfig,
+    *,
+    threads: int,
 ) -> list[Trial]:
     """The candidates before the judges, up to the first that holds every gate."""
     wanted, trials = texts_of(store, parts.judging), list[Trial]()
-    reference = translator_of(bundle, threads=threads)
     sub_words = len(reference.vocabulary)
     said = sentences_of(reference, store, parts.judging)
     timed = [sentence_points(store, int(clip), reference.spec.frames) for clip in _spread(store, parts.judging)]

@@ -48,6 +48,18 @@ class Said:
     ms: float
 
 
+class HeardSession:
+    """A decoder's session that keeps all it is fed, in order."""
+
+    def __init__(self, session: Any) -> None:
+        self._session, self.feeds = session, list[dict[str, Array]]()
+
+    def run(self, outputs: list[str], feed: dict[str, Array]) -> Any:
+        """As the session's own."""
+        self.feeds.append(feed)
+        return self._session.run(outputs, feed)
+
+
 class OnnxDecoder:
     """See `last_edge.text.StepDecoder`; a clip's rows share what the encoder made of it."""
 

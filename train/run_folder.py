@@ -84,19 +84,19 @@ def claim(out: Path, identity: str, *, recipe: str = "", force: bool) -> Path | 
 
 def _differences(then: str, now: str) -> str:
     """What two recipes in YAML say differently, as "key then -> now"."""
-    old, new = _flat(yaml.safe_load(then)), _flat(yaml.safe_load(now) or {})
+    old, new = dict(_flat(yaml.safe_load(then))), dict(_flat(yaml.safe_load(now) or {}))
     differ = [key for key in new if new[key] != old.get(key) and not key.startswith("quantize.")]
     told = [f"{key} {old.get(key)} -> {new[key]}" for key in differ]
     return ", ".join(told[:SHOWN]) or "another store, other starting weights or other teachers"
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    pairs = ((f"{prefix}{key}", value) for key, value in values.items())
-    return {
-        inner: found
-        for key, value in pairs
-        for inner, found in (_flat(value, f"{key}.") if isinstance(value, dict) else {key: value}).items()
-    }
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys with those they stand under, `training.lr`, and their values."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _make_room(out: Path, *, force: bool) -> None:

@@ -91,23 +91,22 @@ def _damage(path: Path) -> None:
     path.write_bytes(bytes(content))
 
 
-def test_what_cannot_be_is_said_before_anything_is_written(
-    run: Path,
-    store: ClipStore,
-    exported: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+def test_export_says_what_cannot_be_before_it_works(
+    run: Path, store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(litert, "why_not", lambda: "litert-torch is not installed")
     monkeypatch.setattr(bundle_writer, "to_onnx", lambda *_, **__: pytest.fail("a graph was made"))
-    on = ["--store", str(store.path)]
-    for command, code, named in (
-        (["export", str(run), "--out", str(tmp_path / "b"), *on, "--target", "litert"], 5, "litert-convert"),
-        (["export", str(run), "--out", str(tmp_path / "b"), *on, "--split", "nowhere"], 3, "nowhere"),
-        (["quantize", str(exported), *on, "--percentile", "99"], 2, "--method percentile"),
-        (["quantize", str(exported), *on, "--method", "percentile", "--percentile", "5"], 2, "above 50"),
-    ):
-        assert main(command) == code
+    command = ["export", str(run), "--out", str(tmp_path / "b"), "--store", str(store.path)]
+    for more, code, named in ((["--target", "litert"], 5, "litert-convert"), (["--split", "nowhere"], 3, "nowhere")):
+        assert main([*command, *more]) == code
         assert named in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
+
+
+def test_a_percentile_needs_its_method_and_a_share(
+    store: ClipStore, exported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["quantize", str(exported), "--store", str(store.path), "--percentile"]
+    for more, named in ((["99"], "--method percentile"), (["5", "--method", "percentile"], "above 50")):
+        assert main([*command, *more]) == 2
+        assert named in capsys.readouterr().err

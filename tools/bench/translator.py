@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.bundle import Bundle
-from last_edge.bundle.archive import SUFFIX
-from last_edge.bundle.manifest import MANIFEST
+from last_edge.bundle import Bundle, is_bundle
 from last_edge.bundle.translation import decoder_file, decoder_of, encoder_file, encoder_precisions, translates
 from last_edge.errors import UsageError
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.settings import Settings
-from last_edge.runtime.translate import DeployedTranslator, OnnxDecoder, translator_of
+from last_edge.runtime.translate import DeployedTranslator, HeardSession, OnnxDecoder, translator_of
 from last_edge.text import EOS, search
 from last_edge.tools.bench.loaded import Loaded
 from last_edge.tools.bench.measure import time_loading
@@ -30,7 +28,7 @@ Run = Callable[[int], object]
 
 def translator_bundle(path: Path) -> Bundle | None:
     """The bundle at `path` when it is a translator's."""
-    if path.suffix != SUFFIX and not (path / MANIFEST).is_file():
+    if not is_bundle(path):
         return None
     bundle = Bundle.open(path)
     return bundle if translates(bundle.manifest) else None
@@ -91,10 +89,11 @@ def sentence(translator: DeployedTranslator, points: NDArray[np.float32]) -> lis
 
 def _step(translator: DeployedTranslator, points: NDArray[np.float32]) -> tuple[Run, NDArray[np.int64]]:
     """One sub-word more after `SUB_WORDS` of the first clip, for every row of the beam; and what it is given."""
-    heard = _Last(translator.decoder)
+    heard = HeardSession(translator.decoder)
     sentence(dataclasses.replace(translator, decoder=heard), points[:1])
-    tokens: NDArray[np.int64] = heard.feeds["token"][None]
-    return lambda index: translator.decoder.run(None, heard.feeds), tokens
+    last = heard.feeds[-1]
+    tokens: NDArray[np.int64] = last["token"][None]
+    return lambda index: translator.decoder.run(None, last), tokens
 
 
 class _Endless(OnnxDecoder):
@@ -104,15 +103,3 @@ class _Endless(OnnxDecoder):
         logits = super().step(tokens, position)
         logits[:, EOS] = -np.inf
         return logits
-
-
-class _Last:
-    """A session that keeps what it was fed last."""
-
-    def __init__(self, session: Any) -> None:
-        self._session, self.feeds = session, dict[str, NDArray[Any]]()
-
-    def run(self, outputs: list[str], feeds: dict[str, NDArray[Any]]) -> Any:
-        """As the session's own."""
-        self.feeds = feeds
-        return self._session.run(outputs, feeds)

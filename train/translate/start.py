@@ -6,9 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from last_edge.bundle.archive import SUFFIX
-from last_edge.bundle.manifest import MANIFEST
-from last_edge.bundle.reader import Bundle
+from last_edge.bundle.reader import Bundle, is_bundle
 from last_edge.errors import InputError, UsageError
 from last_edge.files import sha256_of
 from last_edge.inputs.spec import InputSpec
@@ -82,7 +80,7 @@ def freeze(model: Sign2Text, *, trunk_alone: bool) -> None:
 
 def _named(path: Path) -> tuple[str, dict[str, Any]]:
     """Model and options of a run, a checkpoint or a bundle."""
-    if path.suffix == SUFFIX or (path / MANIFEST).is_file():
+    if is_bundle(path):
         info = Bundle.open(path).manifest.model
         return info.name, dict(info.kwargs)
     card, _ = read_card(checkpoint_folder(path))
