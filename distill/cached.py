@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from last_edge import records
 from last_edge.data.dataset import ClipDataset
-from last_edge.distill.cache import CacheHeader, TeacherCache, name_of
-from last_edge.distill.fill_cache import OnView, fill, in_silence
+from last_edge.distill.cache import (
+    HEADER,
+    PROBE,
+    CacheHeader,
+    TeacherCache,
+    check_current,
+    load_array,
+    name_of,
+)
+from last_edge.distill.fill_cache import OnView, fill, in_silence, missing_views, probe_of
 from last_edge.distill.loss_map import stages_wanted
+from last_edge.distill.losses import ensemble_logits
 from last_edge.distill.teachers import Teachers
-from last_edge.errors import UsageError
+from last_edge.errors import InputError, UsageError
 from last_edge.files import sha256_of
 from last_edge.train.checkpoint import WEIGHTS, Checkpoint
 from last_edge.train.config import Recipe
@@ -46,6 +59,43 @@ def answers_on_disk(
         teachers=models, device=device, workers=recipe.training.workers, on_view=on_view,
     )  # fmt: skip
     return TeacherCache(folder, clips=clips.clips, views=clips.views, wanted=wanted)
+
+
+def read_answers(folder: Path, plan: Plan, recipe: Recipe) -> tuple[TeacherCache, CacheHeader]:
+    """Answers of teachers that are not here, and what decided them.
+
+    Raises `InputError` where they are about other clips or augmentations than the recipe's, and `UsageError` where the
+    recipe wants more than logits or weighs teachers that it cannot tell apart.
+    """
+    check_cacheable(recipe)
+    if stages_wanted(recipe.distill):
+        hint = "--set distill.losses=[], or --teacher RUN"
+        raise UsageError("answers hold no feature maps", where=folder, hint=hint)
+    if recipe.distill.teacher_weights:
+        hint = "--set distill.teacher_weights=[]"
+        raise UsageError("answers are weighed where they are made", where="distill.teacher_weights", hint=hint)
+    found, clips = records.load(CacheHeader, folder / HEADER), cached_clips(plan, recipe)
+    wanted = dataclasses.replace(header_of([], plan, recipe), teachers=found.teachers)
+    check_current(folder, wanted, probe_of(clips))
+    absent = missing_views(folder, clips.views)
+    if absent:
+        hint = f"--set distill.cache_views={absent[0]}"
+        raise InputError("answers to some views are missing", where=folder, expected=f"{clips.views} views", hint=hint)
+    return TeacherCache(folder, clips=clips.clips, views=clips.views), found
+
+
+def merge_answers(source: Path, target: Path, *, weights: Sequence[float] = (), tau: float) -> None:
+    """Write a cache that holds the teachers of `source` as one: the logits of their mean probability at `tau`."""
+    header = records.load(CacheHeader, source / HEADER)
+    share = torch.tensor(weights or [1.0] * len(header.teachers))
+    target.mkdir(parents=True)
+    shutil.copyfile(source / PROBE, target / PROBE)
+    for view in sorted(source.glob("view-*")):
+        logits = torch.from_numpy(np.array(load_array(view / "logits.npy")))
+        merged = ensemble_logits(logits, share, tau)[:, None].numpy()
+        (target / view.name).mkdir()
+        np.save(target / view.name / "logits.npy", merged.astype(np.float16).astype(np.float32))
+    records.save(dataclasses.replace(header, maps=()), target / HEADER)
 
 
 def views_of(recipe: Recipe) -> Views | None:

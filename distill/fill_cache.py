@@ -33,7 +33,7 @@ from last_edge.files import fsync_path, partial_name, writing
 from last_edge.inputs.transforms import Points
 
 LOCK = ".lock"
-BATCH = 64
+BATCH, GPU_BATCH = 64, 512
 BATCHES_A_SYNC = 8
 OnView = Callable[[int, int], None]
 
@@ -111,9 +111,10 @@ def _fill_view(
     clips.epoch = view
     partial = target.with_name(f".{target.name}.partial")
     partial.mkdir(exist_ok=True)
-    with RowFiles(partial, shapes, batch=BATCH) as files:
+    batch = GPU_BATCH if device.startswith("cuda") else BATCH
+    with RowFiles(partial, shapes, batch=batch) as files:
         left = range(files.done, len(clips))
-        for number, (points, _, ids) in enumerate(DataLoader(clips, BATCH, sampler=left, num_workers=workers)):
+        for number, (points, _, ids) in enumerate(DataLoader(clips, batch, sampler=left, num_workers=workers)):
             answers = teachers(points.to(device), ids, view)
             files.append({name: array.float().cpu().numpy() for name, array in _arrays(answers).items()})
             if number % BATCHES_A_SYNC == 0:

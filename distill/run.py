@@ -12,7 +12,7 @@ import torch
 from last_edge import records
 from last_edge.clips.store import ClipStore
 from last_edge.distill.cache import CacheHeader
-from last_edge.distill.cached import DEFAULT_NAME, answers_on_disk, header_of, views_of
+from last_edge.distill.cached import DEFAULT_NAME, answers_on_disk, header_of, read_answers, views_of
 from last_edge.distill.fill_cache import OnView, in_silence
 from last_edge.distill.loss_map import LossMap, entries_in_use, stages_wanted
 from last_edge.distill.objective import Distillation
@@ -35,11 +35,13 @@ def run_distillation(
     *,
     cache: Path | None = None,
     beside: Path | None = None,
+    answers: Path | None = None,
     report: Report = silent,
 ) -> dict[str, Any]:
     """Train the recipe's model with the help of `teachers` (runs or checkpoints). Returns final.json's content.
 
-    cache, beside: where a recipe with `distill.cache: on` keeps the teachers' answers; see `ask_once`. Raises
+    cache, beside: where a recipe with `distill.cache: on` keeps the teachers' answers; see `ask_once`. answers: a
+    finished cache that stands for teachers which are not here, as those of a GPU elsewhere. Raises
     `InputError` when a teacher reads another layout or names other labels than the student's store, or the cache is
     stale, and `UsageError` when the recipe's loss map, weights or cache do not fit the teachers, or its model reads
     features.
@@ -47,6 +49,8 @@ def run_distillation(
     if reads_features(request.recipe):
         hint = "last-edge train, or a student that reads landmarks alone"
         raise UsageError("a model with a second input is not distilled", where=request.recipe.model.name, hint=hint)
+    if answers is not None:
+        return _from_answers(request, answers, report)
     checkpoints = [load_checkpoint(path) for path in teachers]
     check_weights(request.recipe, checkpoints)
     cached = ask_once(request, checkpoints, cache, beside=beside)
@@ -56,6 +60,17 @@ def run_distillation(
         return distillation(cached or live(checkpoints, recipe, device), checkpoints, recipe, plan)
 
     extra = "\n".join(f"teacher {sha256_of(checkpoint.path / WEIGHTS)}" for checkpoint in checkpoints)
+    whole = dataclasses.replace(request, extra=extra, views=views_of(request.recipe))
+    return run_training(whole, make_objective=make_objective, report=report)
+
+
+def _from_answers(request: Request, folder: Path, report: Report) -> dict[str, Any]:
+    source, header = read_answers(folder, make_plan(ClipStore.open(request.store), request.recipe), request.recipe)
+
+    def make_objective(recipe: Recipe, plan: Plan, device: str) -> Objective:
+        return Distillation(source, cross_entropy(recipe, plan, "cpu"), recipe.distill)
+
+    extra = f"answers {records.digest(header)}"
     whole = dataclasses.replace(request, extra=extra, views=views_of(request.recipe))
     return run_training(whole, make_objective=make_objective, report=report)
 

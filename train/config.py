@@ -48,6 +48,8 @@ class TrainingConfig:
     fused: one call moves all weights: `on`, `off`, or `auto`, which is on for processors and CUDA. compile: translate
     the model's body by torch.compile, which takes a minute or more in the first step and needs a C++ compiler, on a GPU
     triton too; validation goes without. Both change rounding.
+    augment_on: `processor` augments clip by clip in `workers` processes; `device` keeps all training clips in the
+    device's memory and augments whole batches there, with other draws: for a GPU, which else waits for its clips.
     input_clamp: largest absolute value of a stream, 0 for no limit; guards against tracking glitches. save_interval:
     epochs between checkpoints that are kept for good, 0 for only best and last. tensorboard: write RUN/tensorboard
     beside metrics.jsonl.
@@ -84,6 +86,7 @@ class TrainingConfig:
     amp: str = "auto"
     fused: str = "auto"
     compile: bool = False
+    augment_on: str = "processor"
     input_clamp: float = 30.0
     save_interval: int = 0
     tensorboard: bool = False
@@ -100,7 +103,8 @@ class AugmentConfig:
     shear: off-diagonal entries in +-. crop: shortest share of the clip that is kept. warp: strength of time warping.
     noise_joint / _velocity / _bone: standard deviation added to each stream, in the model's units.
     mirror: probability of exchanging left and right, joints and all. mask: share of joints hidden, up to; those that
-    centre and scale the window always stay.
+    centre and scale the window always stay. bones: each bone's length, all through a clip, by its own factor in
+    1 +- bones: another person's hand.
     """
 
     rotation_deg: float = 15.0
@@ -114,6 +118,7 @@ class AugmentConfig:
     noise_bone: float = 0.005
     mirror: float = 0.0
     mask: float = 0.0
+    bones: float = 0.0
 
 
 @dataclass
@@ -130,6 +135,7 @@ class ValidationConfig:
 
 
 LOSSES = ("cross_entropy", "focal")
+AUGMENT_ON = ("processor", "device")
 CLASS_WEIGHTS = ("none", "balanced")
 SOFT_LOSSES = ("kl", "dkd", "dist")
 STAGE_LOSSES = ("feature_mse", "attention_transfer", "rkd_distance", "rkd_angle")

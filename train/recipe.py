@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from last_edge.errors import InputError, UsageError
 from last_edge.names import did_you_mean
 from last_edge.train.config import (
+    AUGMENT_ON,
     CLASS_WEIGHTS,
     LOSSES,
     SOFT_LOSSES,
@@ -33,7 +34,7 @@ BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "flo
 LATER_KEYS = (
     "gradient_accumulation_steps", "restart_period", "restart_mult", "milestones", "gamma", "ib_loss_weight",
     "swa_start", "patience", "fused", "compile", "label_share", "warmup_start_share", "loss", "focal_gamma",
-    "class_weights", "class_weights_from",
+    "class_weights", "class_weights_from", "augment_on",
 )  # fmt: skip
 FIRST_DISTILL_KEYS = ("a", "b", "tau")
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -41,6 +42,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "training.scheduler": SCHEDULERS,
     "training.loss": LOSSES,
     "training.class_weights": CLASS_WEIGHTS,
+    "training.augment_on": AUGMENT_ON,
     "training.fused": ("on", "off", "auto"),
     "training.amp": ("off", "bf16", "fp16", "auto"),
     "validation.select": ("best", "last"),
@@ -115,6 +117,8 @@ def identity_of(recipe: Recipe) -> str:
         for key, value in values["distill"].items()
         if key in FIRST_DISTILL_KEYS or value != defaults["distill"][key]
     }
+    if not values["augment"]["bones"]:
+        del values["augment"]["bones"]
     for name in ("pretrain", "translate"):
         if values[name] == defaults[name]:
             del values[name]
@@ -226,7 +230,14 @@ def _check_values(recipe: Recipe) -> None:
     _not_below_zero({"seed": recipe.seed, "training.gradient_clip": t.gradient_clip, "training.mixup": t.mixup})
     _positive({"input.frames": recipe.input.frames, "input.bodies": recipe.input.bodies})
     _not_below_zero({"training.workers": t.workers, "training.save_interval": t.save_interval})
-    _share({"validation.fraction": v.fraction, "augment.mirror": a.mirror, "augment.mask": a.mask})
+    _share(
+        {
+            "validation.fraction": v.fraction,
+            "augment.mirror": a.mirror,
+            "augment.mask": a.mask,
+            "augment.bones": a.bones,
+        }
+    )
     _share({"training.ema_decay": t.ema_decay, "training.label_smoothing": t.label_smoothing, "augment.crop": a.crop})
     if not 50 < recipe.quantize.percentile <= 100:
         raise UsageError("quantize.percentile must be above 50 and at most 100", got=recipe.quantize.percentile)

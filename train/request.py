@@ -11,6 +11,8 @@ import torch
 
 from last_edge.data.augment import Augment
 from last_edge.data.dataset import ClipDataset
+from last_edge.data.device_clips import DeviceClips
+from last_edge.errors import UsageError
 from last_edge.train.config import AugmentConfig, Recipe
 from last_edge.train.losses import class_weights
 from last_edge.train.objective import CrossEntropy, Objective
@@ -68,13 +70,25 @@ def silent(row: Row, epochs: int) -> None:
     """A report that tells nobody."""
 
 
-def training_clips(plan: Plan, recipe: Recipe, views: Views | None = None) -> ClipDataset:
-    """The training clips of a plan, augmented as the recipe says."""
+def training_clips(
+    plan: Plan, recipe: Recipe, views: Views | None = None, *, device: str = "cpu"
+) -> ClipDataset | DeviceClips:
+    """The training clips of a plan, augmented as the recipe says and where it says.
+
+    `UsageError` for fixed views of clips that are augmented on the device, where each batch has its own draw.
+    """
     seed, count = (recipe.seed, 0) if views is None else (views.seed, views.count)
+    if recipe.training.augment_on == "device":
+        if count:
+            hint = "--set training.augment_on=processor, or --set distill.cache_views=0"
+            raise UsageError("fixed views are drawn by the processor", where="training.augment_on", hint=hint)
+        return DeviceClips(
+            plan.store, plan.train, spec=plan.spec, ranges=ranges(recipe.augment), seed=seed, device=device
+        )
     return ClipDataset(plan.store, plan.train, spec=plan.spec, ranges=ranges(recipe.augment), seed=seed, views=count)
 
 
 def ranges(config: AugmentConfig) -> Augment:
     """The part of the augmentation that changes points; noise is added to the streams."""
-    names = ("rotation_deg", "tilt_deg", "scale", "shear", "crop", "warp", "mirror", "mask")
+    names = ("rotation_deg", "tilt_deg", "scale", "shear", "crop", "warp", "mirror", "mask", "bones")
     return Augment(**{name: getattr(config, name) for name in names})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from last_edge.clips.store import ClipStore
+from last_edge.data.device_clips import DeviceClips
 from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.files import write_text
 from last_edge.models import create_model, resolve_name
@@ -83,7 +84,7 @@ class Run:
         model, self.start = self._model()
         self.contents = self._contents()
         self.trainer = self._trainer(model, objective)
-        self.clips = training_clips(self.plan, self.recipe, request.views)
+        self.clips = training_clips(self.plan, self.recipe, request.views, device=request.device)
         resume_from = self.processes.from_first(
             lambda: run_folder.claim(
                 request.out, self.contents.identity, recipe=self.contents.recipe, force=request.force
@@ -140,7 +141,8 @@ class Run:
         chosen, measured = load_checkpoint(self.request.out, "best"), {}
         for name, clips in (("val", self.plan.val), ("test", self.plan.test if self.request.test else ())):
             if len(clips):
-                logits = predict(chosen.model, self.store, np.asarray(clips), spec=chosen.spec)
+                model = chosen.model.to(self.request.device)
+                logits = predict(model, self.store, np.asarray(clips), spec=chosen.spec, device=self.request.device)
                 measured[name] = metrics_of(logits, self.store, np.asarray(clips))
         return measured
 
@@ -215,15 +217,17 @@ class Run:
         """Batches of the running epoch that are still to come: points (N, ...) and labels (N,)."""
         self.clips.epoch = self._step() // self.steps.per_epoch
         self.trainer.model.train()
-        for points, labels, clips in DataLoader(
-            self.clips,
-            batch_sampler=self.steps.left(self._step()),
-            num_workers=self.recipe.training.workers,
-            pin_memory=self.request.device.startswith("cuda"),
-        ):
+        for points, labels, clips in self._batches(self.steps.left(self._step())):
             if isinstance(self.trainer.objective, HelpedObjective):
                 self.trainer.objective.begin_batch(clips, self.clips.view)
             yield points, labels
+
+    def _batches(self, left: list[list[int]]) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
+        """Augmented points (N, ...), labels (N,) and clip ids (N,) of each batch of items."""
+        if isinstance(self.clips, DeviceClips):
+            return (self.clips.batch(items) for items in left)
+        workers, pin = self.recipe.training.workers, self.request.device.startswith("cuda")
+        return DataLoader(self.clips, batch_sampler=left, num_workers=workers, pin_memory=pin)
 
     def _end_epoch(self) -> None:
         totals, training = self.trainer.end_epoch(), self.recipe.training

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.inputs.transforms import Points, sample_at, seen_span
+from last_edge.skeleton.graph import ancestors
 from last_edge.skeleton.layout import Layout
 from last_edge.skeleton.mirror import mirror
 
@@ -17,7 +18,7 @@ VERTICAL = 1
 
 @dataclass(frozen=True)
 class Augment:
-    """Ranges of the random draws; the meaning of each is told in `last_edge.train.config.AugmentConfig`."""
+    """Ranges of the random draws; `last_edge.train.config.AugmentConfig` says what each means."""
 
     rotation_deg: float = 0.0
     tilt_deg: float = 0.0
@@ -27,15 +28,60 @@ class Augment:
     warp: float = 0.0
     mirror: float = 0.0
     mask: float = 0.0
+    bones: float = 0.0
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What is done to one clip. `last_edge.data.device_clips` does the same to a batch; a test holds both equal.
+
+    positions: (frames,) fractional frames of the clip. matrix: (C, C), applied as points @ matrix.T. hidden: (V,)
+    whether a joint is missing. lengths: (V,) factor of the bone that ends in each joint.
+    """
+
+    positions: NDArray[np.float64]
+    mirrored: bool
+    matrix: Points
+    hidden: NDArray[np.bool_]
+    lengths: Points
 
 
 def augment(points: Points, *, frames: int, layout: Layout, ranges: Augment, random: Random) -> Points:
-    """(M, T', V, C) -> (M, frames, V, C): crop and warp in time, turn, scale, shear, mirror, hide joints."""
-    moved = sample_at(points, _positions(points, frames, ranges, random))
-    if random.random() < ranges.mirror:
+    """(M, T', V, C) -> (M, frames, V, C): crop and warp in time, then mirror to hidden joints."""
+    return apply(points, draw(points, frames=frames, layout=layout, ranges=ranges, random=random), layout=layout)
+
+
+def draw(points: Points, *, frames: int, layout: Layout, ranges: Augment, random: Random) -> Draw:
+    """Random changes for a clip (M, T', V, C)."""
+    positions = _positions(points, frames, ranges, random)
+    mirrored = random.random() < ranges.mirror
+    matrix = _matrix(points.shape[-1], ranges, random)
+    joints = points.shape[2]
+    hidden = _hidden(joints, random.random() * ranges.mask, layout, random) if ranges.mask else np.zeros(joints, bool)
+    lengths = random.uniform(1 - ranges.bones, 1 + ranges.bones, joints) if ranges.bones else np.ones(joints)
+    return Draw(positions, mirrored, matrix, hidden, lengths.astype(np.float32))
+
+
+def apply(points: Points, drawn: Draw, *, layout: Layout) -> Points:
+    """(M, T', V, C) -> (M, frames, V, C)."""
+    moved = sample_at(points, drawn.positions)
+    if drawn.mirrored:
         moved = mirror(moved, layout)
-    moved = moved @ _matrix(points.shape[-1], ranges, random).T
-    return hide_joints(moved, random.random() * ranges.mask, layout, random) if ranges.mask else moved
+    moved = moved @ drawn.matrix.T
+    if (drawn.lengths != 1).any():
+        moved = stretch_bones(moved, drawn.lengths, layout)
+    if drawn.hidden.any():
+        moved[:, :, drawn.hidden] = np.nan
+    return moved
+
+
+def stretch_bones(points: Points, lengths: Points, layout: Layout) -> Points:
+    """(..., V, C) points of a body whose bones are `lengths` (V,) times as long, their directions kept.
+
+    Each point moves with the bones between it and its root; a bone with a missing end moves nothing.
+    """
+    bones = np.nan_to_num(points - points[..., list(layout.parents), :], nan=0.0)
+    return np.asarray(points + ancestors(layout) @ (bones * (lengths - 1)[:, None]), np.float32)
 
 
 def _positions(points: Points, frames: int, ranges: Augment, random: Random) -> NDArray[np.float64]:
@@ -73,7 +119,11 @@ def _rotation(angles: NDArray[np.float64] | list[float]) -> NDArray[np.float64]:
 def hide_joints(points: Points, share: float, layout: Layout, random: Random) -> Points:
     """Points with `share` of the joints missing in every frame; never those that centre and scale the window."""
     hidden = points.copy()
-    needed = [*layout.centre, *(joint for end in layout.scale or () for joint in end)]
-    may = ~np.isin(np.arange(points.shape[2]), needed)
-    hidden[:, :, may & (random.random(points.shape[2]) < share)] = np.nan
+    hidden[:, :, _hidden(points.shape[2], share, layout, random)] = np.nan
     return hidden
+
+
+def _hidden(joints: int, share: float, layout: Layout, random: Random) -> NDArray[np.bool_]:
+    needed = [*layout.centre, *(joint for end in layout.scale or () for joint in end)]
+    may = ~np.isin(np.arange(joints), needed)
+    return np.asarray(may & (random.random(joints) < share))

@@ -27,6 +27,16 @@ def centre_distance(layout: Layout) -> NDArray[np.int64]:
     return np.asarray(hop_distance(layout)[:, list(layout.centre)].min(axis=1))
 
 
+def ancestors(layout: Layout) -> NDArray[np.float32]:
+    """(V, V) row v is 1 at v and at each joint on the way from it to its root."""
+    found = np.eye(layout.joints, dtype=np.float32)
+    for joint, parent in enumerate(layout.parents):
+        while found[joint, parent] == 0:
+            found[joint, parent] = 1
+            parent = layout.parents[parent]
+    return found
+
+
 def spatial_partition(layout: Layout, *, max_hop: int = 1, legacy: bool = False) -> NDArray[np.float32]:
     """(K, V, V) normalised adjacency, K = 2 * max_hop + 1: self, then towards and away from the centre at each hop.
 

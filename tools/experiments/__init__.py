@@ -1,0 +1,1 @@
+"""Experiments: several trainings that answer one question."""
