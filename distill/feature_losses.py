@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from last_edge.models.blocks.precision import full_precision
+from last_edge.models.layers.precision import full_precision
 
 SMALLEST_LENGTH = 1e-6
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from last_edge.data.holistic_words import read_holistic_words
-from last_edge.data.how2sign import read_how2sign
-from last_edge.data.npz import read_npz
-from last_edge.data.ntu import ntu_labels, read_ntu
-from last_edge.data.phoenix import read_phoenix
-from last_edge.data.pose import pose_labels, read_pose_files
-from last_edge.data.pose_tsv import read_pose_tsv
-from last_edge.data.shrec17 import read_shrec17, shrec17_labels
-from last_edge.data.utd_mhad import ACTIONS, read_utd_mhad
+from last_edge.data.readers.holistic_words import read_holistic_words
+from last_edge.data.readers.how2sign import read_how2sign
+from last_edge.data.readers.npz import read_npz
+from last_edge.data.readers.ntu import ntu_labels, read_ntu
+from last_edge.data.readers.phoenix import read_phoenix
+from last_edge.data.readers.pose import pose_labels, read_pose_files
+from last_edge.data.readers.pose_tsv import read_pose_tsv
+from last_edge.data.readers.shrec17 import read_shrec17, shrec17_labels
+from last_edge.data.readers.utd_mhad import ACTIONS, read_utd_mhad
 from last_edge.errors import UsageError
 from last_edge.names import did_you_mean
 from last_edge.skeleton.clip import SkeletonClip

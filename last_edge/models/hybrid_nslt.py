@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from last_edge.errors import UsageError
 from last_edge.inputs.features import FeatureInput
 from last_edge.inputs.spec import InputSpec
-from last_edge.models.blocks.encoder import EncoderLayer
-from last_edge.models.blocks.joining import JOINS
-from last_edge.models.blocks.positions import Positions
 from last_edge.models.body import Body
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.models.layers.encoder import EncoderLayer
+from last_edge.models.layers.joining import JOINS
+from last_edge.models.layers.positions import Positions
 from last_edge.models.options import adjust, check_choice
 from last_edge.models.pose_transformer import FrameFeatures
 from last_edge.models.registry import register_model
@@ -29,7 +29,7 @@ class Options:
     """Size and switches of the recogniser.
 
     width: of a token; layers, heads: of the landmark encoder. dropout: everywhere. fusion: `concat`, `gated` or `cross`
-    (see `last_edge.models.blocks.joining`). sinusoidal_positions: else the legacy table, random at first and learnt.
+    (see `last_edge.models.layers.joining`). sinusoidal_positions: else the legacy table, random at first and learnt.
     features: name of the second input; feature_dim: its numbers a frame, which a run takes from its store;
     feature_frames: its window. fingers: as in the pose transformers.
     """

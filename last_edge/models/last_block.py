@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from last_edge.models.blocks.activation import activation
-from last_edge.models.blocks.bodies import BODIES
-from last_edge.models.blocks.bottleneck import BOTTLENECKS
-from last_edge.models.blocks.drop_path import DropPath
-from last_edge.models.blocks.fusion import FUSIONS
-from last_edge.models.blocks.gates import HybridGate, JointAttention, MotionGate
-from last_edge.models.blocks.spatial_gcn import SpatialGCN
-from last_edge.models.blocks.temporal import EpSepTCN, strided_projection
+from last_edge.models.layers.activation import activation
+from last_edge.models.layers.bodies import BODIES
+from last_edge.models.layers.bottleneck import BOTTLENECKS
+from last_edge.models.layers.drop_path import DropPath
+from last_edge.models.layers.fusion import FUSIONS
+from last_edge.models.layers.gates import HybridGate, JointAttention, MotionGate
+from last_edge.models.layers.spatial_gcn import SpatialGCN
+from last_edge.models.layers.temporal import EpSepTCN, strided_projection
 from last_edge.models.options import check_choice, check_per_stage
 
 

@@ -7,15 +7,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from last_edge.inputs.spec import InputSpec
-from last_edge.models.blocks.bodies import merge_bodies, merge_maps, present_bodies
-from last_edge.models.blocks.drop_path import ramp
-from last_edge.models.blocks.fusion import FUSIONS
-from last_edge.models.blocks.head import GatedHead
-from last_edge.models.blocks.initialise import initialise
-from last_edge.models.blocks.spatial_gcn import SpatialGCN
 from last_edge.models.body import Body
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.last_block import Block, Options
+from last_edge.models.layers.bodies import merge_bodies, merge_maps, present_bodies
+from last_edge.models.layers.drop_path import ramp
+from last_edge.models.layers.fusion import FUSIONS
+from last_edge.models.layers.head import GatedHead
+from last_edge.models.layers.initialise import initialise
+from last_edge.models.layers.spatial_gcn import SpatialGCN
 from last_edge.models.options import adjust
 from last_edge.skeleton.graph import spatial_partition
 

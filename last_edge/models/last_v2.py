@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from last_edge.inputs.spec import InputSpec
-from last_edge.models.blocks.adaptive_gcn import AdaptiveGraphConv, column_partition
-from last_edge.models.blocks.bodies import BODIES, merge_bodies, merge_maps, present_bodies
-from last_edge.models.blocks.fusion import log_mean_probability
-from last_edge.models.blocks.gates import JointAttention
-from last_edge.models.blocks.head import MeanHead
-from last_edge.models.blocks.initialise import initialise
-from last_edge.models.blocks.linear_attention import LinearAttention
-from last_edge.models.blocks.temporal import SeparableTCN, strided_projection
 from last_edge.models.body import Body
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.models.layers.adaptive_gcn import AdaptiveGraphConv, column_partition
+from last_edge.models.layers.bodies import BODIES, merge_bodies, merge_maps, present_bodies
+from last_edge.models.layers.fusion import log_mean_probability
+from last_edge.models.layers.gates import JointAttention
+from last_edge.models.layers.head import MeanHead
+from last_edge.models.layers.initialise import initialise
+from last_edge.models.layers.linear_attention import LinearAttention
+from last_edge.models.layers.temporal import SeparableTCN, strided_projection
 from last_edge.models.options import adjust, check_choice, check_per_stage
 from last_edge.models.registry import register_model
 

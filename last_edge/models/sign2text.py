@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from last_edge.errors import UsageError
 from last_edge.inputs.spec import InputSpec
-from last_edge.models.blocks.decoder import DecoderLayer, PreNormEncoderLayer
 from last_edge.models.front import LandmarkFront
+from last_edge.models.layers.decoder import DecoderLayer, PreNormEncoderLayer
 from last_edge.models.options import adjust
 from last_edge.models.registry import TRANSLATORS
 from last_edge.models.sign_stem import FrameStem

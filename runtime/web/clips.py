@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from last_edge.bundle import Bundle, Golden
 from last_edge.clips.store import ClipStore
 from last_edge.errors import UsageError
-from last_edge.runtime.window import Points
+from last_edge.runtime.recognise.window import Points
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import SkeletonClip, Units
 

@@ -11,12 +11,12 @@ from last_edge.bundle import Bundle
 from last_edge.bundle.manifest import model_file
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
-from last_edge.runtime.adapt import LIMB_METRES, SIDES
-from last_edge.runtime.decoding import USUAL_THRESHOLD
 from last_edge.runtime.landmarks import GIVES, Detector, detector_for
 from last_edge.runtime.landmarks.models import get_model
-from last_edge.runtime.model import ACCEPT
-from last_edge.runtime.recognise import TOP, RecogniseOptions
+from last_edge.runtime.recognise.adapt import LIMB_METRES, SIDES
+from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD
+from last_edge.runtime.recognise.model import ACCEPT
+from last_edge.runtime.recognise.recognise import TOP, RecogniseOptions
 from last_edge.runtime.web.clips import Clip, pack
 from last_edge.skeleton import Layout, get_layout
 from last_edge.skeleton.clip import Units

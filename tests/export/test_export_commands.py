@@ -10,7 +10,8 @@ import pytest
 
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
-from last_edge.export import bundle_writer, litert
+from last_edge.export.bundles import bundle_writer
+from last_edge.export.targets import litert
 from last_edge.tools.cli import main
 
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
-from last_edge.models.blocks.positions import Positions, sinusoidal
 from last_edge.models.describe import count
 from last_edge.models.hybrid_nslt import HybridModel
+from last_edge.models.layers.positions import Positions, sinusoidal
 from last_edge.skeleton import get_layout
 
 FUSIONS = ("concat", "gated", "cross")

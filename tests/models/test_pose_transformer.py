@@ -10,10 +10,10 @@ import torch
 from last_edge.errors import UsageError
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
-from last_edge.models.blocks.encoder import SelfAttention
-from last_edge.models.blocks.fingers import FingerFeatures
 from last_edge.models.describe import count
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.models.layers.encoder import SelfAttention
+from last_edge.models.layers.fingers import FingerFeatures
 from last_edge.skeleton import Layout, get_layout
 
 SHOULDERS: dict[str, Any] = {"centre": "frame", "scale": "frame", "streams": ("joint",)}

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 from typer.testing import CliRunner, Result
 
-from last_edge.tools import runtime_commands
+from last_edge.tools.cli import runtime_commands
 
 MakeBundle = Callable[..., Path]
 

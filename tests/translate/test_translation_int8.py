@@ -14,14 +14,14 @@ from onnx import numpy_helper
 from last_edge.bundle import Bundle
 from last_edge.bundle.translation import KEPT, MEMORY, PAST, POSITION, TOKEN
 from last_edge.clips import ClipStore
-from last_edge.export import translation_quantize
-from last_edge.export.onnx_graph import tidy
-from last_edge.export.session import open_session
-from last_edge.export.translation import decoder_graph
-from last_edge.export.translation_int8 import int8_graph, weight_count
+from last_edge.export.bundles.translation import decoder_graph
+from last_edge.export.int8 import translation_quantize
+from last_edge.export.int8.translation_int8 import int8_graph, weight_count
+from last_edge.export.onnx.onnx_graph import tidy
+from last_edge.export.onnx.session import open_session
 from last_edge.inputs import InputSpec
 from last_edge.models.sign2text import create_translator
-from last_edge.runtime.translate import load_translator
+from last_edge.runtime.recognise.translate import load_translator
 from last_edge.skeleton import Layout
 from last_edge.tools.cli import main
 

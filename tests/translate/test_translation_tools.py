@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from last_edge.bundle import Bundle
-from last_edge.runtime.translate import load_translator
+from last_edge.runtime.recognise.translate import load_translator
 from last_edge.tools.bench.translator import SUB_WORDS, sentence
 from last_edge.tools.cli import main
 

@@ -16,7 +16,7 @@ from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.models.sign2text import create_translator
-from last_edge.runtime.translate import load_translator as load_deployed
+from last_edge.runtime.recognise.translate import load_translator as load_deployed
 from last_edge.skeleton import Layout
 from last_edge.text import SOS
 from last_edge.tools.cli import main

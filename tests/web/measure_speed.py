@@ -20,7 +20,7 @@ from typing import Any
 from playwright.sync_api import sync_playwright
 
 from last_edge.bundle import Bundle
-from last_edge.runtime.model import load_model
+from last_edge.runtime.recognise.model import load_model
 from tests.web.conftest import CHROMIUM, listening, opened, real_site
 
 TURNS, WARM, WEB_CALLS, NATIVE_CALLS = 8, 2, 20, 300

@@ -14,14 +14,14 @@ from last_edge.clips.writer import writing_store
 from last_edge.data.synth import SynthOptions, gloss_names
 from last_edge.errors import UsageError
 from last_edge.inputs import InputSpec
-from last_edge.runtime.decoding import DecodingOptions
-from last_edge.runtime.recognise import RecogniseOptions
+from last_edge.runtime.recognise.decoding import DecodingOptions
+from last_edge.runtime.recognise.recognise import RecogniseOptions
 from last_edge.runtime.web.clips import store_clips
 from last_edge.runtime.web.export import export_site
 from last_edge.runtime.web.headers import policy_of
 from last_edge.runtime.web.site import INDEX, Site, make_site, static_files
 from last_edge.skeleton import SkeletonClip, get_layout
-from last_edge.tools.web_clips import made_signs
+from last_edge.tools.cli.web_clips import made_signs
 from tests.conftest import TINY_LABELS, MakeBundle
 
 pytestmark = pytest.mark.usefixtures("offline")

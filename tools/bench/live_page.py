@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from last_edge.runtime.pipeline import STAGES
+from last_edge.runtime.pipeline.pipeline import STAGES
 from last_edge.tools.bench.live import LiveRecord
-from last_edge.tools.output import markdown
+from last_edge.tools.cli.output import markdown
 
 ABOUT = """\
 Each source was played once at its own rate, as a camera would. A stage's figures are milliseconds a frame by the clock,

@@ -13,17 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from last_edge.errors import InputError
-from last_edge.runtime.model import Precision, load_model
+from last_edge.runtime.recognise.model import Precision, load_model
 
-IMPORT = "import time; began = time.perf_counter(); import last_edge.runtime.run; print(time.perf_counter() - began)"
+IMPORT = (
+    "import time; began = time.perf_counter(); import last_edge.runtime.pipeline.run; "
+    "print(time.perf_counter() - began)"
+)
 
 
 @dataclass(frozen=True)
 class StartRecord:
     """Milliseconds, median and slowest of some fresh processes.
 
-    import_ms: of `last_edge.runtime.run` and all that it imports. label_ms: from the start of the process `last-edge
-    run` on made points to its first prediction. first_label: what it said. load: busy processes before and after.
+    import_ms: of `last_edge.runtime.pipeline.run` and all that it imports. label_ms: from the start of the process
+    `last-edge run` on made points to its first prediction. first_label: what it said. load: busy processes before and
+    after.
     """
 
     bundle: str

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from last_edge.tools.bench.record import BenchRecord
-from last_edge.tools.output import make_table
+from last_edge.tools.cli.output import make_table
 
 BARE = {"bundle": "", "plain": " (plain)", "file": ""}
 

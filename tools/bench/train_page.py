@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from last_edge.tools.bench.train_record import TrainRecord
-from last_edge.tools.output import markdown
+from last_edge.tools.cli.output import markdown
 
 ABOUT = """\
 Clips per second of whole training steps: reading, augmentation, forward and backward pass, guard, optimiser and

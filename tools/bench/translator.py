@@ -14,8 +14,8 @@ from last_edge.bundle import Bundle, is_bundle
 from last_edge.bundle.translation import decoder_file, decoder_of, encoder_file, encoder_precisions, translates
 from last_edge.errors import UsageError
 from last_edge.runtime.backends import OnnxRuntimeCpu
-from last_edge.runtime.settings import Settings
-from last_edge.runtime.translate import DeployedTranslator, HeardSession, OnnxDecoder, translator_of
+from last_edge.runtime.recognise.settings import Settings
+from last_edge.runtime.recognise.translate import DeployedTranslator, HeardSession, OnnxDecoder, translator_of
 from last_edge.text import EOS, search
 from last_edge.tools.bench.loaded import Loaded
 from last_edge.tools.bench.measure import time_loading

@@ -1,1 +1,1 @@
-"""Experiments: several trainings that answer one question."""
+"""Many runs for one answer: ablations, folds, seeds, probes, jobs of teachers, and fine-tuning up to a bundle."""

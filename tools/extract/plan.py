@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from last_edge.data.nslt import TO_THE_END, Subset
+from last_edge.data.readers.nslt import TO_THE_END, Subset
 from last_edge.errors import InputError, UsageError
 from last_edge.runtime.landmarks import GIVES
 

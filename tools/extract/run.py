@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from last_edge.clips.features import write_features
 from last_edge.clips.store import ClipStore
-from last_edge.data.nslt import nslt_labels
 from last_edge.data.prepare import Prepared, store_clips
+from last_edge.data.readers.nslt import nslt_labels
 from last_edge.errors import InputError
 from last_edge.files import write_text
 from last_edge.skeleton.clip import SkeletonClip

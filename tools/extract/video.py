@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.nslt import TO_THE_END
+from last_edge.data.readers.nslt import TO_THE_END
 from last_edge.errors import InputError, MissingError
 from last_edge.files import writing
 from last_edge.runtime.landmarks import GIVES, create_landmarks

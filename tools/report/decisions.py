@@ -16,7 +16,7 @@ import numpy as np
 
 from last_edge import records
 from last_edge.errors import InputError
-from last_edge.train.compare import Paired, paired_difference
+from last_edge.tools.experiments.compare import Paired, paired_difference
 
 Table = dict[str, Any]
 NOT_MEASURED = "not measured"

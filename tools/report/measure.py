@@ -53,7 +53,7 @@ def _to_time(found: Collection) -> list[BundleResult]:
 
 def _evaluated(result: BundleResult, stores: Sequence[Path]) -> BundleResult:
     from last_edge.clips.store import ClipStore
-    from last_edge.export.evaluate import evaluate_bundle
+    from last_edge.export.proof.evaluate import evaluate_bundle
 
     spec, labels = result.bundle.manifest.input, result.bundle.manifest.labels
     for path in stores:
@@ -69,6 +69,6 @@ def _evaluated(result: BundleResult, stores: Sequence[Path]) -> BundleResult:
 
 def _translated(result: BundleResult, store: ClipStore) -> dict[str, Metrics]:
     """A translator's figures on a store, by precision."""
-    from last_edge.export.translation_figures import evaluate_bundle
+    from last_edge.export.proof.translation_figures import evaluate_bundle
 
     return {name: evaluate_bundle(result.path, store, split="test", precision=name) for name in result.precisions}

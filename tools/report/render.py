@@ -15,7 +15,7 @@ from last_edge.tools.report.collect import BundleResult, Collection, RunResult
 from last_edge.tools.report.rows import Row, make_rows
 
 NOT_MEASURED = "not measured"
-TEMPLATES = Path(__file__).parent.parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 PARITY = ("pair", "on", "n", "max_abs", "mean_abs", "agreement")
 OF_SENTENCES, OF_CLASSES = ("BLEU-4", "WER %"), ("top-1 %", "95% interval", "top-3 %")
 RULE_COLUMNS = ("rule", "figure", "verdict")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from last_edge.errors import UsageError
-from last_edge.models.blocks.gates import JointAttention
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.models.layers.gates import JointAttention
 from last_edge.train.compiled import uncompiled
 
 Saliency = Callable[[LandmarkModel, Tensor], Tensor]

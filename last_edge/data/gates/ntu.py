@@ -12,9 +12,9 @@ from last_edge.clips import ClipStore
 from last_edge.data.gates.figures import ClipFigures
 from last_edge.data.gates.gate import WORST, Gate, Limits, no_clip, not_asked
 from last_edge.data.gates.people import protocol_of
-from last_edge.data.ntu_design import HALVES, PUBLISHED
-from last_edge.data.ntu_missing import NONE, OFFICIAL, missing_ids
-from last_edge.data.ntu_names import MUTUAL_ACTIONS, NtuName, parse_id
+from last_edge.data.readers.ntu_missing import NONE, OFFICIAL, missing_ids
+from last_edge.data.readers.ntu_names import MUTUAL_ACTIONS, NtuName, parse_id
+from last_edge.data.synth.ntu_design import HALVES, PUBLISHED
 
 FRAMES = (8, 300)
 """Shortest and longest clip of NTU 120, as the LAST documents give them."""

@@ -1,4 +1,4 @@
-// From a source's points to the points a bundle was trained on: the twin of runtime/adapt.py.
+// From a source's points to the points a bundle was trained on: the twin of runtime/recognise/adapt.py.
 import { Points } from "./points.js";
 
 const HALF_TURN = [-1, -1, 1];

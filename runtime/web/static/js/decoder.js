@@ -1,4 +1,4 @@
-// From a stream of probabilities to events: smoothing, confirmation, debounce. The twin of runtime/decoding.py.
+// From a stream of probabilities to events: smoothing, confirmation, debounce. The twin of runtime/recognise/decoding.py.
 
 export class Decoder {
   // options: smoothing, release, confirm, cooldown_s. threshold: what the best class needs; may be changed any time.

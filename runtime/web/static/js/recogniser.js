@@ -1,4 +1,4 @@
-// Turns points into predictions and events with a sliding window over time: the twin of runtime/recognise.py.
+// Turns points into predictions and events with a sliding window over time: the twin of runtime/recognise/recognise.py.
 import { Decoder } from "./decoder.js";
 import { Rejection } from "./rejection.js";
 import { SlidingWindow, fitTimes } from "./window.js";

@@ -1,4 +1,4 @@
-// How sure a model may say it is, and when it should say nothing: the twin of runtime/rejection.py.
+// How sure a model may say it is, and when it should say nothing: the twin of runtime/recognise/rejection.py.
 
 export class Rejection {
   // temperature divides the logits; energy is the score below which a motion is unknown, null refuses nothing.

@@ -1,4 +1,4 @@
-// The last seconds of points, and their resampling to a model's window by time: the twin of runtime/window.py. Each
+// The last seconds of points, and their resampling to a window by time: the twin of runtime/recognise/window.py. Each
 // step is rounded to float32 where numpy rounds, so that an INT8 model, which amplifies a last bit, answers the same too.
 import { Points, stack } from "./points.js";
 

@@ -1,0 +1,1 @@
+"""Bundles as they are built: from a run to files, manifest and card."""

@@ -1,0 +1,108 @@
+"""Variants of quantisation side by side, judged on people of the train split that calibrated none of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.bundle.manifest import Figure
+from last_edge.bundle.reader import Bundle
+from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import plain_batch
+from last_edge.export.int8.parts import parts_of
+from last_edge.export.int8.quantize import QuantizeOptions, quantize_graph
+from last_edge.export.int8.quantize_bundle import Plan, judge_of
+from last_edge.export.proof.evaluate import check_store, checked_graph
+from last_edge.export.proof.judge import Judge
+
+METHODS: tuple[dict[str, object], ...] = (
+    {"method": "minmax"},
+    {"method": "percentile", "percentile": 99.9},
+    {"method": "percentile", "percentile": 99.99},
+    {"method": "entropy"},
+)
+NO_STEPS = {"equalise": False, "correct_biases": False, "adaround": False}
+STEPS: tuple[tuple[str, ...], ...] = (
+    ("equalise",),
+    ("correct_biases",),
+    ("adaround",),
+    ("equalise", "correct_biases"),
+    ("equalise", "adaround", "correct_biases"),
+)
+
+
+def methods(base: QuantizeOptions) -> list[QuantizeOptions]:
+    """Every method of finding ranges, with no further step."""
+    return [dataclasses.replace(base, **method, **NO_STEPS) for method in METHODS]  # type: ignore[arg-type]
+
+
+def with_steps(best: QuantizeOptions) -> list[QuantizeOptions]:
+    """Every further step, and the usual ones together, on top of a method."""
+    return [dataclasses.replace(best, **dict.fromkeys(steps, True)) for steps in STEPS]  # type: ignore[arg-type]
+
+
+def compare_variants(
+    graph: bytes, calibration: NDArray[np.float32], judge: Judge, base: QuantizeOptions
+) -> Iterator[dict[str, Figure]]:
+    """A row a variant: each method, then each step on top of the method that the judge found nearest to float."""
+    best: tuple[tuple[float, float], QuantizeOptions] | None = None
+    for options in methods(base):
+        verdict = judge(quantize_graph(graph, calibration, options))
+        yield {**told(options), **verdict.row()}
+        if best is None or verdict.rank < best[0]:
+            best = (verdict.rank, options)
+    for options in with_steps(best[1] if best else base):
+        yield {**told(options), **judge(quantize_graph(graph, calibration, options)).row()}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """rows: a variant each, the best first. calibration, judging: clips. subjects: who judges."""
+
+    rows: list[dict[str, Figure]]
+    bundle: str
+    calibration: int
+    judging: int
+    subjects: tuple[str, ...]
+
+
+def compare_bundle(
+    path: Path, store: ClipStore, plan: Plan, *, threads: int = 1, report: Callable[[dict[str, Figure]], None]
+) -> Compared:
+    """Every variant of a bundle's INT8 file, judged on people of the train split; the test split is not opened."""
+    bundle = Bundle.open(path)
+    check_store(bundle, store)
+    store.verify()
+    parts = parts_of(store, count=plan.count, seed=plan.seed, run=plan.run)
+    points = plain_batch(store, parts.calibration, bundle.manifest.input, bundle.manifest.features)
+    judge, rows = judge_of(bundle, store, parts, threads=threads), []
+    for row in compare_variants(checked_graph(bundle, "fp32"), points, judge, plan.options):
+        report(row)
+        rows.append(row)
+    rows.sort(key=lambda row: (float(row["error"]), -float(row["agreement"])))
+    return Compared(rows, bundle.manifest.name, len(parts.calibration), len(parts.judging), parts.subjects)
+
+
+def markdown(compared: Compared) -> str:
+    """The table with what it was measured on."""
+    names = list(compared.rows[0])
+    lines = [names, ["---"] * len(names), *([str(row[name]) for name in names] for row in compared.rows)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return (
+        f"# Variants of INT8, {compared.bundle}\n\n{table}\n\n"
+        f"{compared.calibration} training clips calibrate; {compared.judging} of other people "
+        f"({', '.join(compared.subjects) or 'the val split'}) judge. agreement: percent of clips with FP32's answer; "
+        "error: root mean square of the logits' differences in percent of their spread; drop: points of top-1.\n"
+    )
+
+
+def told(options: QuantizeOptions) -> dict[str, Figure]:
+    """A variant in words."""
+    steps = [name for name in ("equalise", "adaround", "correct_biases") if getattr(options, name)]
+    method = f"percentile {options.percentile:g}" if options.method == "percentile" else options.method
+    return {"method": method, "steps": " + ".join(steps) or "none"}

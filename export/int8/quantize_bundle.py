@@ -1,0 +1,246 @@
+"""`last-edge quantize`: a bundle gains an 8-bit file, if that file passes every gate."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.bundle.golden import Golden
+from last_edge.bundle.manifest import CARD, GOLDEN, Figure, Manifest, model_file
+from last_edge.bundle.reader import Bundle
+from last_edge.bundle.writer import rewrite_bundle
+from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import labelled_clips, plain_batch
+from last_edge.errors import InputError, UsageError
+from last_edge.export.bundles.card import render_card
+from last_edge.export.bundles.preview import open_for_int8
+from last_edge.export.int8.calibration import calibration_clips, clip_ids
+from last_edge.export.int8.gates import Candidate, Gate, gates_of, require_gates
+from last_edge.export.int8.parts import Parts, parts_of
+from last_edge.export.int8.qat import QatOptions, train_rounded
+from last_edge.export.int8.quantize import Prepared, QuantizeOptions, prepare
+from last_edge.export.int8.sensitivity import search_float, sensitivities
+from last_edge.export.int8.speed import milliseconds
+from last_edge.export.onnx.session import logits_of
+from last_edge.export.proof.evaluate import check_store, checked_graph, summarise
+from last_edge.export.proof.judge import Judge
+from last_edge.export.proof.parity import parity_rows, tolerance
+from last_edge.export.targets.targets import target_named
+from last_edge.train.config import QuantizeConfig
+
+Row = dict[str, Figure]
+Report = Callable[[str, list[Row]], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `quantize_bundle` is to do.
+
+    options: of rounding. count, seed: how many training clips find the ranges, and which. run: the bundle's run, whose
+    held-out people judge. search_budget: keep sensitive nodes in float while the file stays within so many times the
+    latency of the one without; None for no search. qat: train the rounded weights; teacher: a bundle whose FP32 graph
+    teaches them, None for the bundle's own. gates: what the file must hold; None to ship it whatever it holds.
+    """
+
+    options: QuantizeOptions = field(default_factory=QuantizeOptions)
+    count: int = 1000
+    seed: int = 0
+    run: Path | None = None
+    search_budget: float | None = None
+    qat: QatOptions | None = None
+    teacher: Path | None = None
+    gates: QuantizeConfig | None = None
+
+    @property
+    def chooses(self) -> bool:
+        """Whether something is chosen, for which people are kept apart."""
+        return self.search_budget is not None or self.qat is not None
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """manifest: as written. gates: as they stood. tables: what the search and the training went through, by name."""
+
+    manifest: Manifest
+    gates: list[Gate]
+    tables: dict[str, list[Row]]
+
+
+def quantize_bundle(
+    path: Path,
+    store: ClipStore,
+    plan: Plan | None = None,
+    *,
+    split: str = "test",
+    threads: int = 1,
+    force: bool = False,
+    report: Report = lambda name, rows: None,
+) -> Quantised:
+    """Add an 8-bit graph to a bundle in place, and measure it beside FP32 on `split` of the store.
+
+    Nothing of that split chooses anything: ranges and weights come from training clips, choices from people of the
+    training split that are kept apart for them. threads: of the measuring; the file does not depend on it.
+    Raises `GateError` with the table, and leaves the bundle as it was, when the file does not pass; `UsageError` when
+    the bundle has this file and not `force`; `InputError` when the store is damaged or not of the bundle's kind.
+    """
+    plan = plan or Plan()
+    target = target_named(plan.options.target)
+    precision = target.precision
+    bundle = open_for_int8(path, precision=precision, force=force)
+    if plan.qat is not None and bundle.manifest.features is not None:
+        raise UsageError("no training of rounded weights with a second input", where=path, hint="without --qat")
+    check_store(bundle, store)
+    store.verify()
+    graph, chosen, tables, kept = _make(bundle, store, plan, threads=threads, report=report)
+    clips = labelled_clips(store, split)
+    points = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
+    graphs = {"fp32": checked_graph(bundle, "fp32"), precision: graph}
+    logits = {name: logits_of(content, points, threads=threads) for name, content in graphs.items()}
+    candidate = _candidate(bundle, graphs, precision, logits, store.index.label[clips], threads=threads)
+    gates = gates_of(candidate, plan.gates or QuantizeConfig(), judge_speed=target.runs_here)
+    if plan.gates is not None:
+        require_gates(gates, where=path)
+    golden = bundle.golden
+    golden = Golden(golden.points, {**golden.logits, precision: logits_of(graph, golden.points)})
+    manifest = dataclasses.replace(
+        bundle.manifest,
+        tolerances={**bundle.manifest.tolerances, precision: tolerance(precision, golden.logits[precision])},
+        metrics={
+            **bundle.manifest.metrics,
+            **{name: summarise(values, store, clips, split=split) for name, values in logits.items()},
+        },
+        parity=_parity(bundle.manifest, golden, logits, precision, split),
+    )
+    if precision == "int8" or not manifest.calibration:
+        calibration = {**told(kept, plan), "seed": plan.seed, "store_sha256": store.sha256}
+        ids = clip_ids(store, chosen)
+        manifest = dataclasses.replace(manifest, calibration=calibration, calibration_ids=ids)
+    manifest = _without_what_was_of(manifest, precision)
+    written = rewrite_bundle(path, manifest, files=_files(bundle, manifest, precision, graph, golden))
+    return Quantised(written, gates, tables)
+
+
+def _make(
+    bundle: Bundle, store: ClipStore, plan: Plan, *, threads: int, report: Report
+) -> tuple[bytes, NDArray[np.int64], dict[str, list[Row]], QuantizeOptions]:
+    """The 8-bit graph, the clips behind its ranges, tables of what was chosen, and the options it was made with."""
+    graph, spec, features = checked_graph(bundle, "fp32"), bundle.manifest.input, bundle.manifest.features
+    tables: dict[str, list[Row]] = {}
+    if not plan.chooses:
+        chosen = calibration_clips(store, count=plan.count, seed=plan.seed)
+        points = plain_batch(store, chosen, spec, features)
+        return prepare(graph, points, plan.options).rounded(), chosen, {}, plan.options
+    parts = parts_of(store, count=plan.count, seed=plan.seed, run=plan.run)
+    prepared = prepare(graph, plain_batch(store, parts.calibration, spec, features), plan.options)
+    judge = judge_of(bundle, store, parts, threads=threads)
+    if plan.search_budget is not None:
+        prepared, tables = _searched(prepared, judge, plan.search_budget)
+        for name, rows in tables.items():
+            report(name, rows)
+    made = prepared.rounded()
+    if plan.qat is not None:
+        made, tables["training"] = train_rounded(
+            made, _teacher(bundle, plan.teacher), judge, store=store, clips=parts.learning, spec=spec,
+            options=plan.qat, report=lambda row: report("training", [row]),
+        )  # fmt: skip
+    return made, parts.calibration, tables, prepared.options
+
+
+def judge_of(bundle: Bundle, store: ClipStore, parts: Parts, *, threads: int = 1) -> Judge:
+    """The judging clips of a bundle's store, and what its FP32 graph says to them."""
+    points = plain_batch(store, parts.judging, bundle.manifest.input, bundle.manifest.features)
+    return Judge(checked_graph(bundle, "fp32"), points, store.index.label[parts.judging], threads=threads)
+
+
+def _searched(prepared: Prepared, judge: Judge, budget: float) -> tuple[Prepared, dict[str, list[Row]]]:
+    table = sensitivities(prepared, judge)
+    kept, trials = search_float(prepared, judge, table, judge.points[:1], budget=budget)
+    options = dataclasses.replace(prepared.options, keep_float=kept)
+    return dataclasses.replace(prepared, options=options), {
+        "sensitivity": [one.row() for one in table],
+        "search": trials,
+    }
+
+
+def _teacher(bundle: Bundle, path: Path | None) -> bytes:
+    """The float graph that teaches; `InputError` when another bundle's answers are to other questions."""
+    if path is None:
+        return checked_graph(bundle, "fp32")
+    teacher = Bundle.open(path)
+    ours, theirs = bundle.manifest, teacher.manifest
+    if (ours.input.sha256, ours.labels) != (theirs.input.sha256, theirs.labels):
+        raise InputError("the teacher takes another input or has other labels", where=path,
+                         expected=ours.input.sha256, got=theirs.input.sha256)  # fmt: skip
+    return checked_graph(teacher, "fp32")
+
+
+def _candidate(
+    bundle: Bundle,
+    graphs: dict[str, bytes],
+    precision: str,
+    logits: dict[str, NDArray[np.float32]],
+    labels: NDArray[np.int64],
+    *,
+    threads: int,
+) -> Candidate:
+    spent = milliseconds(graphs, bundle.golden.points, threads=threads)
+    return Candidate(
+        reference=logits["fp32"],
+        logits=logits[precision],
+        labels=labels,
+        size=len(graphs[precision]),
+        params=bundle.manifest.model.params,
+        reference_ms=spent["fp32"],
+        ms=spent[precision],
+    )
+
+
+def _parity(
+    manifest: Manifest, golden: Golden, logits: dict[str, NDArray[np.float32]], precision: str, split: str
+) -> tuple[Row, ...]:
+    """The manifest's rows with this precision's made anew."""
+    pair = f"fp32:{precision}"
+    kept = tuple(row for row in manifest.parity if row["pair"] != pair)
+    sides = {"golden": golden.logits, split: logits}
+    made = [row for on, values in sides.items() for row in parity_rows(values, on=on) if row["pair"] == pair]
+    return (*kept, *made)
+
+
+def _without_what_was_of(manifest: Manifest, precision: str) -> Manifest:
+    """The manifest without the engines that were built from this precision's former graph, and its tuned settings."""
+    source = model_file(precision)
+    stale = {name for name, built in manifest.engines.items() if built.get("source") == source}
+    return dataclasses.replace(
+        manifest,
+        files={name: digest for name, digest in manifest.files.items() if name not in stale},
+        engines={name: built for name, built in manifest.engines.items() if name not in stale},
+        tuned={name: found for name, found in manifest.tuned.items() if name != precision},
+    )
+
+
+def _files(bundle: Bundle, manifest: Manifest, precision: str, graph: bytes, golden: Golden) -> dict[str, bytes]:
+    """Every file of the bundle with this precision's graph among them."""
+    files = {name: bundle.read(name) for name in manifest.files} | {model_file(precision): graph}
+    listed = dataclasses.replace(manifest, files=dict.fromkeys(files, ""))
+    sizes = {name: len(files[model_file(name)]) for name in listed.precisions}
+    return {**files, GOLDEN: golden.to_bytes(), CARD: render_card(listed, sizes=sizes).encode()}
+
+
+def told(options: QuantizeOptions, plan: Plan) -> Row:
+    """Options as the manifest's figures; those that had no say are left out."""
+    said: Row = {"method": options.method, "float_head": str(options.float_head).lower()}
+    steps = [name for name in ("equalise", "adaround", "correct_biases") if getattr(options, name)]
+    if options.method == "percentile":
+        said["percentile"] = options.percentile
+    if steps:
+        said["steps"] = " ".join(steps)
+    if options.keep_float:
+        said["keep_float"] = " ".join(options.keep_float)
+    if plan.qat is not None:
+        said["qat_epochs"] = plan.qat.epochs
+    return said

@@ -1,0 +1,74 @@
+"""What a translator's INT8 files must hold to be shipped: BLEU-4, equal sentences, size and speed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.export.int8.gates import SPEED, Gate, at_least, at_most
+from last_edge.export.int8.speed import clock_for
+from last_edge.runtime.recognise.translate import DeployedTranslator
+from last_edge.train.config import QuantizeConfig
+from last_edge.train.translate.metrics import translation_metrics
+
+Points = NDArray[np.float32]
+ROUNDS = 7
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What one precision says of the judging clips, and the milliseconds a sentence takes."""
+
+    said: Sequence[str]
+    bleu4: float
+    ms: float
+
+
+@dataclass(frozen=True)
+class Files:
+    """The 8-bit files together: their bytes, and the numbers in the float files they stand for."""
+
+    size: int
+    weights: int
+
+
+def sentence_gates(reference: Judged, candidate: Judged, files: Files, limits: QuantizeConfig) -> list[Gate]:
+    """Every gate of a recipe. One sentence may always go wrong."""
+    one = 100.0 / len(reference.said)
+    equal = 100.0 * float(np.mean([a == b for a, b in zip(reference.said, candidate.said, strict=True)]))
+    size = limits.max_bytes_per_param * files.weights + limits.max_bytes_fixed
+    return [
+        at_most("drop of BLEU-4 in points", reference.bleu4 - candidate.bleu4, max(limits.max_bleu_drop, one)),
+        at_least("equal sentences in %", equal, min(limits.min_equal_sentences, 100.0 - one)),
+        at_most("bytes", files.size, size),
+        at_least(SPEED, reference.ms / candidate.ms, limits.min_speedup),
+    ]
+
+
+def judged(said: Sequence[str], wanted: Sequence[str], *, sub_words: int, ms: float) -> Judged:
+    """Sentences said against those wanted."""
+    metrics: dict[str, Any] = translation_metrics(said, wanted, vocabulary=sub_words)
+    return Judged(said, float(metrics["bleu4"]), ms)
+
+
+def sentence_milliseconds(
+    translators: dict[str, DeployedTranslator], clips: Sequence[Points], *, threads: int = 1, rounds: int = ROUNDS
+) -> dict[str, float]:
+    """Median of the rounds' mean times of a clip's sentence, by translator; each round visits every one.
+
+    clips: (T, V, C). On one thread it is that thread's processor time, so that other programs do not count.
+    """
+    clock = clock_for(threads)
+    times: dict[str, list[float]] = {name: [] for name in translators}
+    for turn in range(rounds + 1):
+        for name, translator in translators.items():
+            began = clock()
+            for points in clips:
+                translator.sentences(points[None])
+            if turn:  # the first round warms up
+                times[name].append((clock() - began) * 1000.0 / len(clips))
+    return {name: round(float(np.median(spent)), 4) for name, spent in times.items()}

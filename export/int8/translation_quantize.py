@@ -1,0 +1,243 @@
+"""`last-edge quantize` of a translator: 8-bit files beside its FP32 ones, if people who judge find them as good."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.bundle.golden import Golden
+from last_edge.bundle.manifest import CARD, GOLDEN, Figure, Manifest
+from last_edge.bundle.reader import Bundle
+from last_edge.bundle.translation import decoder_file, encoder_file
+from last_edge.bundle.writer import rewrite_bundle, with_hashes
+from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import check_points, sentence_points, translated_clips
+from last_edge.errors import InputError, UsageError
+from last_edge.export.bundles.translation_card import render
+from last_edge.export.int8.calibration import clip_ids
+from last_edge.export.int8.gates import Gate, require_gates
+from last_edge.export.int8.quantize import QuantizeOptions
+from last_edge.export.int8.quantize_bundle import Plan, Quantised, told
+from last_edge.export.int8.translation_gates import Files, judged, sentence_gates, sentence_milliseconds
+from last_edge.export.int8.translation_int8 import int8_graph, weight_count
+from last_edge.export.int8.translation_parts import SentenceParts, decoder_feeds, encoder_feeds, sentence_parts
+from last_edge.export.proof.parity import RELATIVE_TOLERANCE
+from last_edge.export.proof.translation_figures import equal_share, figures_of, kept_figures, sentences_of, texts_of
+from last_edge.export.targets.targets import USUAL_TARGET
+from last_edge.runtime.recognise.translate import DeployedTranslator, translator_of
+from last_edge.train.config import QuantizeConfig
+
+INT8 = "int8"
+ENCODER, DECODER = encoder_file(INT8), decoder_file(INT8)
+CANDIDATES = ((ENCODER, DECODER), (ENCODER,))
+"""What may be shipped, the best first: without an 8-bit decoder the float one serves both encoders."""
+TIMED = 5
+PAIR = "fp32/int8"
+Made = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Some 8-bit files in front of the judges."""
+
+    files: Made
+    translator: DeployedTranslator
+    gates: list[Gate]
+
+    def row(self) -> dict[str, Figure]:
+        """For a table."""
+        return {"files": " ".join(self.files), **{gate.name: round(gate.got, 3) for gate in self.gates}}
+
+    @property
+    def holds(self) -> bool:
+        """Whether every gate does."""
+        return all(gate.holds for gate in self.gates)
+
+
+def quantize_translation(
+    path: Path, store: ClipStore, plan: Plan, *, split: str = "test", threads: int = 1, force: bool = False
+) -> Quantised:
+    """Add an 8-bit encoder and, if it passes too, an 8-bit decoder to a bundle in place; measure them on `split`.
+
+    Ranges come from training clips. The gates are held on the val split or on training people kept apart, so nothing
+    of `split` chooses anything. Raises `GateError` with the table, and leaves the bundle as it was, when nothing
+    passes; `UsageError` when the bundle has an 8-bit encoder and not `force`; `InputError` for another store.
+    """
+    bundle = _open(path, store, plan, force=force)
+    clips = translated_clips(store, split)
+    store.verify()
+    parts = sentence_parts(store, count=plan.count, seed=plan.seed, run=plan.run)
+    made = _make(bundle, store, parts.calibration, plan.options)
+    float_one = translator_of(bundle, threads=threads)
+    trials = _tried(bundle, store, parts, made, float_one, plan.gates or QuantizeConfig(), threads=threads)
+    chosen = next((trial for trial in trials if trial.holds), trials[0])
+    if plan.gates is not None:
+        require_gates(chosen.gates, where=path, hint="--keep-float encoder/NODE, or other limits with --set quantize.…")
+    golden = bundle.golden
+    logits = chosen.translator.first_logits(golden.points)
+    golden = Golden(golden.points, {**golden.logits, INT8: logits})
+    manifest = dataclasses.replace(
+        bundle.manifest,
+        tolerances={**bundle.manifest.tolerances, INT8: RELATIVE_TOLERANCE[INT8]},
+        calibration={**told(_said(plan.options), plan), "seed": plan.seed, "store_sha256": store.sha256},
+        calibration_ids=clip_ids(store, parts.calibration),
+        **_measured(bundle.manifest, golden, {"fp32": float_one, INT8: chosen.translator}, store, clips, split),
+    )
+    files = _files(bundle, chosen.files) | {GOLDEN: golden.to_bytes()}
+    written = rewrite_bundle(path, manifest, files=_with_card(manifest, files))
+    return Quantised(written, chosen.gates, {"candidates": [trial.row() for trial in trials]})
+
+
+def preview(path: Path, store: ClipStore, plan: Plan, *, split: str, force: bool) -> dict[str, Any]:
+    """The files that `quantize_translation` would write, and from how many clips; raises as it would."""
+    bundle = _open(path, store, plan, force=force)
+    measured = len(translated_clips(store, split))
+    parts = sentence_parts(store, count=plan.count, seed=plan.seed, run=plan.run)
+    return {
+        "would_write": str(path),
+        "files": [ENCODER, f"{DECODER} if it passes", "manifest.json", GOLDEN, CARD],
+        "model": bundle.manifest.model.name,
+        "clips_for_calibration": len(parts.calibration),
+        "clips_that_judge": len(parts.judging),
+        "clips_measured": measured,
+    }
+
+
+def _open(path: Path, store: ClipStore, plan: Plan, *, force: bool) -> Bundle:
+    """The bundle, when it may get 8-bit files by this plan from this store."""
+    asked = {
+        "--qat": plan.qat is not None,
+        "--keep-float auto": plan.search_budget is not None,
+        "--target": plan.options.target != USUAL_TARGET,
+    }
+    for flag, given in asked.items():
+        if given:
+            raise UsageError(f"{flag} is for classifiers", where=path, hint="last-edge quantize BUNDLE --store STORE")
+    _kept(plan.options.keep_float)
+    bundle = Bundle.open(path)
+    if ENCODER in bundle.manifest.files and not force:
+        raise UsageError(f"the bundle has an INT8 file, {ENCODER}", where=path, hint="--force to make it anew")
+    check_points(store, bundle.manifest.input)
+    if store.units != bundle.manifest.units:
+        raise InputError("store in other units", where=store.path, expected=bundle.manifest.units, got=store.units)
+    return bundle
+
+
+def _make(bundle: Bundle, store: ClipStore, clips: NDArray[np.int64], options: QuantizeOptions) -> Made:
+    """Both files in 8 bits."""
+    kept = _kept(options.keep_float)
+    translator = translator_of(bundle)
+    feeds = {
+        "encoder": (ENCODER, encoder_file("fp32"), encoder_feeds(store, clips, frames=translator.spec.frames)),
+        "decoder": (DECODER, decoder_file("fp32"), decoder_feeds(translator, store, clips)),
+    }
+    return {
+        made: int8_graph(
+            bundle.read(source), fed, method=options.method, percentile=options.percentile, keep_float=kept[part]
+        )
+        for part, (made, source, fed) in feeds.items()
+    }
+
+
+def _kept(names: Sequence[str]) -> dict[str, list[str]]:
+    """Nodes that stay float, by file; they are named `encoder/NODE` and `decoder/NODE`."""
+    kept: dict[str, list[str]] = {"encoder": [], "decoder": []}
+    for name in names:
+        part, _, node = name.partition("/")
+        if part not in kept or not node:
+            raise UsageError("a translator has two graphs", expected="encoder/NODE or decoder/NODE", got=name)
+        kept[part].append(node)
+    return kept
+
+
+def _tried(
+    bundle: Bundle,
+    store: ClipStore,
+    parts: SentenceParts,
+    made: Made,
+    reference: DeployedTranslator,
+    limits: QuantizeConfig,
+    *,
+    threads: int,
+) -> list[Trial]:
+    """The candidates before the judges, up to the first that holds every gate."""
+    wanted, trials = texts_of(store, parts.judging), list[Trial]()
+    sub_words = len(reference.vocabulary)
+    said = sentences_of(reference, store, parts.judging)
+    timed = [sentence_points(store, int(clip), reference.spec.frames) for clip in _spread(store, parts.judging)]
+    for names in CANDIDATES:
+        files = {name: made[name] for name in names}
+        translator = translator_of(_draft(bundle, files), precision=INT8, threads=threads)
+        spent = sentence_milliseconds({"fp32": reference, INT8: translator}, timed, threads=threads)
+        before = judged(said, wanted, sub_words=sub_words, ms=spent["fp32"])
+        theirs = sentences_of(translator, store, parts.judging)
+        after = judged(theirs, wanted, sub_words=sub_words, ms=spent[INT8])
+        weights = sum(weight_count(bundle.read(name.replace(INT8, "fp32"))) for name in names)
+        size = Files(sum(map(len, files.values())), weights)
+        trials.append(Trial(files, translator, sentence_gates(before, after, size, limits)))
+        if trials[-1].holds:
+            break
+    return trials
+
+
+def _spread(store: ClipStore, clips: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A few clips from short to long."""
+    ordered = clips[np.argsort(store.index.length[clips], kind="stable")]
+    places = np.linspace(0, len(ordered) - 1, min(TIMED, len(ordered))).astype(int)
+    return np.asarray(ordered[places], np.int64)
+
+
+def _measured(
+    manifest: Manifest, golden: Golden, translators: dict[str, DeployedTranslator], store: ClipStore,
+    clips: NDArray[np.int64], split: str,
+) -> dict[str, Any]:  # fmt: skip
+    """`metrics` and `parity` of the manifest with both precisions measured on some clips."""
+    wanted = texts_of(store, clips)
+    said = {name: sentences_of(translator, store, clips) for name, translator in translators.items()}
+    sub_words = len(manifest.labels)
+    metrics = {
+        name: kept_figures(figures_of(texts, wanted, sub_words=sub_words), store, split=split)
+        for name, texts in said.items()
+    }
+    return {"metrics": {**manifest.metrics, **metrics}, "parity": _parity(manifest, golden, said, split)}
+
+
+def _parity(
+    manifest: Manifest, golden: Golden, said: dict[str, list[str]], split: str
+) -> tuple[dict[str, Figure], ...]:
+    """The manifest's rows with this pair's made anew. agreement: percent of sentences that are the same."""
+    worst = float(np.abs(golden.logits[INT8] - golden.logits["fp32"]).max())
+    kept = tuple(row for row in manifest.parity if row["pair"] != PAIR)
+    return (
+        *kept,
+        {"pair": PAIR, "on": "golden", "n": len(golden.points), "max_abs": worst},
+        {"pair": PAIR, "on": split, "n": len(said[INT8]), "agreement": equal_share(said["fp32"], said[INT8])},
+    )
+
+
+def _said(options: QuantizeOptions) -> QuantizeOptions:
+    """The options without the steps that a translator's graphs do not go through."""
+    return dataclasses.replace(options, equalise=False, adaround=False, correct_biases=False)
+
+
+def _draft(bundle: Bundle, made: Made) -> Bundle:
+    """The bundle as it would be with some 8-bit files."""
+    files = _files(bundle, made)
+    return Bundle(bundle.path, with_hashes(bundle.manifest, files), files)
+
+
+def _files(bundle: Bundle, made: Made) -> dict[str, bytes]:
+    """Every file of the bundle, with these 8-bit files instead of those it had."""
+    return {name: bundle.read(name) for name in bundle.manifest.files if name not in (ENCODER, DECODER)} | made
+
+
+def _with_card(manifest: Manifest, files: dict[str, bytes]) -> dict[str, bytes]:
+    listed = dataclasses.replace(manifest, files=dict.fromkeys(files, ""))
+    sizes = {name: len(content) for name, content in files.items() if name not in (CARD, GOLDEN)}
+    return {**files, CARD: render(listed, sizes=sizes).encode()}

@@ -1,0 +1,37 @@
+"""Running an exported file as it is: ONNX Runtime on one CPU thread, batch by batch. Needs neither torch nor onnx."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from last_edge.errors import InputError
+from last_edge.runtime.backends import OnnxRuntimeCpu
+from last_edge.runtime.recognise.settings import Settings, open_backend
+
+BATCH = 64
+
+
+def open_session(graph: bytes, *, threads: int = 1) -> ort.InferenceSession:
+    """A CPU session on ONNX bytes; `InputError` when they are no graph that ONNX Runtime runs."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own exceptions share no base class but this one
+        raise InputError("not a graph that ONNX Runtime can run", got=str(error).split("\n")[0]) from error
+
+
+def metadata_of(graph: bytes) -> dict[str, str]:
+    """The metadata of an ONNX file's bytes."""
+    return dict(open_session(graph).get_modelmeta().custom_metadata_map)
+
+
+def logits_of(
+    graph: bytes, points: NDArray[np.float32], *, threads: int = 1, settings: Settings | None = None
+) -> NDArray[np.float32]:
+    """(n, T, V, C) or (n, M, T, V, C) points -> (n, K) logits of the file. settings: win over threads."""
+    model = open_backend(OnnxRuntimeCpu.name, graph, settings or Settings(threads))
+    return np.concatenate([model(points[start : start + BATCH]) for start in range(0, len(points), BATCH)])

@@ -1,0 +1,1 @@
+"""Proof of every figure: parity of forms, backends side by side, verification, measuring again."""

@@ -1,0 +1,182 @@
+"""Every backend and precision of a bundle against one reference: logits, answers and accuracy. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.bundle.reader import Bundle
+from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import labelled_clips, plain_batch
+from last_edge.errors import GateError, InputError, LastEdgeError, MissingError, UsageError
+from last_edge.export.proof.evaluate import check_store, checked_graph
+from last_edge.export.proof.parity import LEAST_AGREEMENT, Logits, compare, same_model, torch_logits
+from last_edge.names import did_you_mean
+from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
+from last_edge.runtime.recognise.artefacts import artefact_of, how_to_make
+from last_edge.train.metrics import top_k
+
+BATCH = 64
+ALL = "all"
+GOLDEN = "golden"
+MOST_FP32 = 1e-4
+# INT8 kernels fuse and round in places of their own: share of the largest logit that a backend may be off the file's
+# golden logits. Clips of a store judge it better, by their answers.
+MOST_INT8 = 0.25
+
+
+@dataclass(frozen=True)
+class ParityCell:
+    """One backend and precision on one set of inputs.
+
+    reference: what its logits are compared with: `torch`, else the FP32 file in ONNX Runtime. on: `golden` or a split.
+    n, max_abs, mean_abs, agreement: as in a manifest's parity rows; top1: percent, of labelled clips. None where it
+    did not run, and `note` says why. holds: whether the gate lets it pass; None where there was nothing to judge.
+    """
+
+    backend: str
+    version: str
+    precision: str
+    on: str
+    reference: str
+    holds: bool | None
+    note: str = ""
+    n: int = 0
+    max_abs: float | None = None
+    mean_abs: float | None = None
+    agreement: float | None = None
+    top1: float | None = None
+    schema_version: int = 1
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Points (n, T, V, C) that every backend gets, and what is known of them: reference logits, classes."""
+
+    on: str
+    points: NDArray[np.float32]
+    reference: Logits
+    named: str
+    labels: NDArray[np.int64] | None = None
+    golden: dict[str, Logits] | None = None
+
+
+def parity_matrix(
+    path: Path,
+    backends: Sequence[str],
+    *,
+    store: ClipStore | None = None,
+    run: Path | None = None,
+    split: str = "test",
+    threads: int = 1,
+) -> list[ParityCell]:
+    """One cell a backend, precision and set of inputs: the golden ones and, with a store, a split of it.
+
+    backends: names, or `all`, which lists the absent ones too, one cell each. run: the bundle's run; torch is then the
+    reference on the split too. `UsageError` for an unknown backend, `MissingError` for a named one that is absent.
+    """
+    bundle, chosen = Bundle.open(path).recogniser(), choose_backends(backends)
+    here = [backend for backend in chosen if backend.is_available()]
+    cells = [
+        _cell(bundle, backend, precision, inputs, threads)
+        for inputs in _inputs(bundle, store, run, split, threads)
+        for backend in here
+        for precision in bundle.precisions
+    ]
+    absent = [backend for backend in chosen if backend not in here]
+    return [*cells, *(ParityCell(each.name, "", "", "", "", None, each.why_not()) for each in absent)]
+
+
+def choose_backends(names: Sequence[str]) -> list[type[Backend]]:
+    """Backends by name; `all` stands for every one there is a file for, here or not."""
+    for name in names:
+        if name != ALL and name not in BACKENDS:
+            raise UsageError(f"unknown backend {name!r}", expected=did_you_mean(name, (ALL, *BACKENDS)))
+        if name != ALL:
+            BACKENDS[name].require()
+    return [backend for name, backend in BACKENDS.items() if ALL in names or name in names]
+
+
+def check_cells(cells: Sequence[ParityCell], *, where: object) -> None:
+    """`GateError` naming every cell that does not hold; `MissingError` when nothing at all was compared."""
+    failed = [f"{cell.backend} {cell.precision} on {cell.on}: {cell.note}" for cell in cells if cell.holds is False]
+    if failed:
+        raise GateError("parity failed", where=where, got="; ".join(failed))
+    if not any(cell.n for cell in cells):
+        raise MissingError("no backend could run", where=where, got="; ".join(sorted({cell.note for cell in cells})))
+
+
+def _inputs(bundle: Bundle, store: ClipStore | None, run: Path | None, split: str, threads: int) -> Iterator[Inputs]:
+    golden = bundle.golden
+    named = "torch" if "torch" in golden.logits else "recorded fp32"
+    reference = golden.logits.get("torch", golden.logits.get("fp32"))
+    if reference is None:
+        raise InputError("the bundle has no golden logits to compare with", where=bundle.path)
+    yield Inputs(GOLDEN, golden.points, reference, named, golden=golden.logits)
+    if store is None:
+        return
+    check_store(bundle, store)
+    clips = labelled_clips(store, split)
+    points = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
+    if run is None:
+        logits, named = _run(OnnxRuntimeCpu, checked_graph(bundle, "fp32"), points, threads), OnnxRuntimeCpu.name
+    else:
+        logits, named = torch_logits(same_model(bundle, run), points), "torch"
+    yield Inputs(split, points, logits, named, labels=store.index.label[clips])
+
+
+def _cell(bundle: Bundle, backend: type[Backend], precision: str, inputs: Inputs, threads: int) -> ParityCell:
+    cell = ParityCell(backend.name, backend.version(), precision, inputs.on, inputs.named, None)
+    try:
+        graph = artefact_of(bundle, backend, precision)
+        if graph is None:
+            return replace(cell, note=f"not in the bundle: {how_to_make(backend)}")
+        logits = _run(backend, graph, inputs.points, threads)
+    except LastEdgeError as error:
+        return replace(cell, holds=False, note=error.what)
+    if logits.shape != inputs.reference.shape:
+        return replace(cell, holds=False, note=f"logits {logits.shape}, not {inputs.reference.shape}")
+    rows = compare(inputs.reference, logits)
+    wrong = fault(precision, logits, inputs)
+    return replace(
+        cell,
+        holds=not wrong,
+        note=wrong,
+        n=len(logits),
+        max_abs=float(rows["max_abs"]),
+        mean_abs=float(rows["mean_abs"]),
+        agreement=float(rows["agreement"]),
+        top1=None if inputs.labels is None else top_k(logits, inputs.labels, 1),
+    )
+
+
+def _run(backend: type[Backend], graph: bytes, points: NDArray[np.float32], threads: int) -> Logits:
+    model = backend(graph, threads=threads)
+    return np.concatenate([model(points[start : start + BATCH]) for start in range(0, len(points), BATCH)])
+
+
+def fault(precision: str, logits: Logits, inputs: Inputs) -> str:
+    """Why these logits (n, K) must not pass; empty when they may."""
+    if not np.isfinite(logits).all():
+        return "logits are not finite"
+    if len(logits) > 1 and np.ptp(inputs.reference, axis=0).max() > MOST_FP32 >= np.ptp(logits, axis=0).max():
+        return "gives every input the same logits"
+    gap = float(np.abs(logits - inputs.reference).max())
+    if precision == "fp32":
+        return "" if gap <= MOST_FP32 else f"max |Δ| {gap:.3g}, allowed {MOST_FP32:g}"
+    if inputs.golden is not None:
+        return _golden_fault(logits, inputs.golden.get(precision))
+    agreement, needed = float(compare(inputs.reference, logits)["agreement"]), LEAST_AGREEMENT["fp32:int8"]
+    enough = len(logits) * (100.0 - agreement) <= max(100.0, len(logits) * (100.0 - needed))
+    return "" if enough else f"{agreement:g}% of {len(logits)} answers agree, needed {needed:g}%"
+
+
+def _golden_fault(logits: Logits, recorded: Logits | None) -> str:
+    if recorded is None or recorded.shape != logits.shape:
+        return "no golden logits recorded"
+    gap, allowed = float(np.abs(logits - recorded).max()), MOST_INT8 * max(float(np.abs(recorded).max()), 1.0)
+    return "" if gap <= allowed else f"max |Δ| {gap:.3g} from its golden logits, allowed {allowed:.3g}"

@@ -1,0 +1,1 @@
+"""What one runtime or chip asks: presets of quantisation, TensorRT rules and engines, LiteRT files."""

@@ -1,0 +1,106 @@
+"""Webcam words as MediaPipe Holistic landmarks: `signer_*.npz`, one file a recorder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.data.readers.archive import locate, members
+from last_edge.data.readers.arrays import check_lengths, load_arrays, need
+from last_edge.errors import InputError, UsageError
+from last_edge.skeleton.clip import SkeletonClip
+from last_edge.skeleton.layout import get_layout
+
+LAYOUTS = ("mediapipe_holistic75", "mediapipe_holistic83")
+SMALLEST_VISIBILITY = 1e-3
+FILE_NAME = re.compile(r"(?:^|/)signer_([A-Za-z0-9]+)\.npz$")
+SHAPES = {"pose": (33, 4), "left_hand": (21, 3), "right_hand": (21, 3), "face8": (8, 3)}
+
+
+def read_holistic_words(
+    source: Path,
+    *,
+    layout: str = LAYOUTS[0],
+    image_size: str = "640x480",
+    fps: float = 30.0,
+    words: tuple[str, ...] = (),
+) -> Iterator[SkeletonClip]:
+    """Clips of every recorder; there is no official split. words: only these labels; empty takes all.
+
+    image_size: width x height of the recordings, needed because the file's x and z count image widths and its y image
+    heights. Nothing in the files says it; 640x480 is the usual webcam, and only with 4:3 do the faces have human
+    proportions. fps is not recorded either. An absent hand (all zeros) becomes missing points; confidence is the
+    body points' visibility and 1 for hands and face. Raises `InputError`.
+    """
+    if layout not in LAYOUTS:
+        raise UsageError("layout not in this data", expected=" or ".join(LAYOUTS), got=layout)
+    stretch = _stretch(image_size)
+    found = False
+    for name, content in members(source, lambda name: FILE_NAME.search(name) is not None):
+        found = True
+        signer = FILE_NAME.search(name)
+        where = locate(source, name)
+        clips = _signer(load_arrays(content, where), signer[1] if signer else "", where, layout, stretch, fps)
+        yield from (clip for clip in clips if not words or clip.label in words)
+    if not found:
+        raise InputError("no recordings found", where=source, expected="signer_*.npz")
+
+
+def _stretch(image_size: str) -> NDArray[np.float32]:
+    """(3,) factors from MediaPipe's units to image heights."""
+    size = re.fullmatch(r"(\d+)x(\d+)", image_size)
+    if not size or "0" in size.groups():
+        raise UsageError("image size not understood", expected="WIDTHxHEIGHT, as 640x480", got=image_size)
+    aspect = int(size[1]) / int(size[2])
+    return np.array([aspect, 1.0, aspect], np.float32)
+
+
+def _signer(
+    arrays: dict[str, NDArray[Any]], signer: str, where: str, layout: str, stretch: NDArray[np.float32], fps: float
+) -> Iterator[SkeletonClip]:
+    points, confidence = _points(arrays, where, face=layout.endswith("83"))
+    lengths = check_lengths(need(arrays, "lens", where), len(points), where)
+    labels, numbers = need(arrays, "labels", where), need(arrays, "seq", where)
+    if not labels.shape == numbers.shape == lengths.shape:
+        raise InputError("labels do not fit the clips", where=where, expected=lengths.shape, got=labels.shape)
+    ends = np.cumsum(lengths)
+    for label, number, length, end in zip(labels.tolist(), numbers.tolist(), lengths.tolist(), ends, strict=True):
+        rows = slice(end - length, end)
+        yield SkeletonClip.from_points(
+            points[None, rows] * stretch,
+            layout=get_layout(layout),
+            fps=fps,
+            units="image01",
+            confidence=confidence[None, rows],
+            label=str(label),
+            subject=signer,
+            source_id=f"signer_{signer}/{label}/{number}",
+        )
+
+
+def _points(
+    arrays: dict[str, NDArray[Any]], where: str, *, face: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(F, V, 3) points, NaN where a whole part is zero, and (F, V) confidence."""
+    parts = {name: _part(arrays, name, where) for name in SHAPES if face or name != "face8"}
+    if len({len(part) for part in parts.values()}) != 1:
+        raise InputError("parts of different length", where=where, got={name: len(p) for name, p in parts.items()})
+    points = np.concatenate([part[..., :3] for part in parts.values()], axis=1)
+    visible = np.maximum(parts["pose"][..., 3], SMALLEST_VISIBILITY).clip(max=1.0)
+    rest = np.ones((len(points), points.shape[1] - 33), np.float32)
+    return points, np.concatenate([visible, rest], axis=1)
+
+
+def _part(arrays: dict[str, NDArray[Any]], name: str, where: str) -> NDArray[np.float32]:
+    part = need(arrays, name, where)
+    if part.ndim != 3 or part.shape[1:] != SHAPES[name]:
+        raise InputError("wrong joint count", where=f"{where} › {name}", expected=("F", *SHAPES[name]), got=part.shape)
+    if not np.isfinite(part).all():
+        raise InputError("NaN or infinite point", where=f"{where} › {name}")
+    absent = np.asarray((part[..., :3] == 0).all(axis=(1, 2)))
+    return np.where(absent[:, None, None], np.nan, part).astype(np.float32)

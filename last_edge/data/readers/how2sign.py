@@ -1,0 +1,150 @@
+"""How2Sign: OpenPose key points of cut sentences (one JSON a frame) and the realigned CSV (Duarte et al. 2021)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.clips.pose_file import OPENPOSE_PARTS
+from last_edge.data.readers.archive import locate, members
+from last_edge.data.readers.texts import decoded
+from last_edge.errors import InputError, UsageError
+from last_edge.skeleton.clip import SkeletonClip
+from last_edge.skeleton.layout import get_layout
+
+FRAME_NAME = re.compile(r"([^/]+)/[^/]*?_(\d{6,12})_keypoints\.json$")
+TABLE_NAME = re.compile(r"how2sign_(?:realigned_)?(train|val|test)\.csv$")
+COLUMNS = ("VIDEO_ID", "SENTENCE_NAME", "SENTENCE")
+FPS = 24.0
+POINTS = 137
+Frame = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A sentence of the table. subject: the video it is cut from, whose signer the public tables do not name."""
+
+    text: str
+    video: str
+    split: str
+
+
+def read_how2sign(source: Path, *, image_size: str = "1280x720", fps: float = FPS) -> Iterator[SkeletonClip]:
+    """Sentences that have both key points and a row in a table, the first person only, in `image01`.
+
+    source: a folder or archive with `SENTENCE_NAME/..._000000000000_keypoints.json` and
+    `how2sign_realigned_train.csv`, `_val.csv`, `_test.csv` (tab- or comma-separated). image_size: of the recordings,
+    whose height is the unit. The split is the table's. A frame in which nobody is found has no points. Raises
+    `InputError` naming the file, and where not one sentence has both.
+    """
+    height = _height(image_size)
+    rows = _tables(source)
+    met = False
+    for name, frames in _sentences(source, rows):
+        met, row = True, rows[name]
+        points, sure = (np.stack(parts) for parts in zip(*frames, strict=True))
+        yield SkeletonClip.from_points(
+            points[None] / height, layout=get_layout("openpose137"), fps=fps, units="image01", confidence=sure[None],
+            subject=row.video, split=row.split, source_id=name, text=row.text,
+        )  # fmt: skip
+    if not met:
+        raise InputError("no key points of a listed sentence", where=source, expected="SENTENCE_NAME/*_keypoints.json")
+
+
+def _height(image_size: str) -> float:
+    size = re.fullmatch(r"[1-9]\d*x([1-9]\d*)", image_size)
+    if not size:
+        raise UsageError("image size not understood", expected="WIDTHxHEIGHT, as 1280x720", got=image_size)
+    return float(size[1])
+
+
+def _tables(source: Path) -> dict[str, Row]:
+    """Sentence name -> row, of every table of the source."""
+    rows: dict[str, Row] = {}
+    for name, content in members(source, lambda name: TABLE_NAME.search(name) is not None):
+        found = TABLE_NAME.search(name)
+        for sentence, row in _table(content, locate(source, name), found[1] if found else ""):
+            if sentence in rows:
+                raise InputError("sentence listed twice", where=locate(source, name), got=sentence)
+            rows[sentence] = row
+    if not rows:
+        raise InputError("no table of sentences", where=source, expected="how2sign_realigned_train.csv, _val or _test")
+    return rows
+
+
+def _table(content: bytes, where: str, split: str) -> Iterator[tuple[str, Row]]:
+    text = decoded(content, where)
+    heading = text.partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text), delimiter="\t" if "\t" in heading else ",")
+    absent = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    if absent:
+        raise InputError("wrong columns", where=where, expected=COLUMNS, got=reader.fieldnames)
+    for number, row in enumerate(reader, start=2):
+        if None in row or None in row.values() or not row["SENTENCE_NAME"]:
+            raise InputError("a row has more or fewer fields than the heading", where=f"{where}:{number}")
+        yield row["SENTENCE_NAME"], Row(row["SENTENCE"].strip(), row["VIDEO_ID"], split)
+
+
+def _sentences(source: Path, rows: dict[str, Row]) -> Iterator[tuple[str, list[Frame]]]:
+    """Listed sentences with a text, each with its frames in order; frames of one sentence lie together."""
+    current, frames = "", list[tuple[int, Frame]]()
+    done: set[str] = set()
+    for name, content in members(source, lambda name: FRAME_NAME.search(name) is not None):
+        found = FRAME_NAME.search(name)
+        sentence, number = (found[1], int(found[2])) if found else ("", 0)
+        if sentence not in rows or not rows[sentence].text:
+            continue
+        if sentence != current and frames:
+            yield current, _in_order(frames, done, locate(source, current), current)
+            frames = []
+        current = sentence
+        frames.append((number, _frame(content, locate(source, name))))
+    if frames:
+        yield current, _in_order(frames, done, locate(source, current), current)
+
+
+def _in_order(frames: list[tuple[int, Frame]], done: set[str], where: str, sentence: str) -> list[Frame]:
+    """Frames by number; `InputError` where one is absent or twice, or a sentence comes in two places."""
+    numbers = sorted(number for number, _ in frames)
+    if numbers != list(range(len(numbers))) or sentence in done:
+        raise InputError("frames are not numbered from 0 without a gap", where=where, got=numbers[:5])
+    done.add(sentence)
+    return [frame for _, frame in sorted(frames, key=lambda pair: pair[0])]
+
+
+def _frame(content: bytes, where: str) -> Frame:
+    """(137, 2) pixels and (137,) confidence of the first person; no confidence where nobody is found."""
+    try:
+        people = json.loads(content)["people"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError("not a key point file of OpenPose", where=where, expected='{"people": [...]}') from error
+    if not isinstance(people, list):
+        raise InputError("not a key point file of OpenPose", where=where, got=type(people).__name__)
+    if not people:
+        return np.zeros((POINTS, 2), np.float32), np.zeros(POINTS, np.float32)
+    packed = np.concatenate([_part(people[0], name, count, where) for name, _, count in OPENPOSE_PARTS])
+    return packed[:, :2], packed[:, 2].clip(0, 1)
+
+
+def _part(person: Any, name: str, count: int, where: str) -> NDArray[np.float32]:
+    """(count, 3) x, y, confidence of a part of the body."""
+    values = person.get(name) if isinstance(person, dict) else None
+    if not isinstance(values, list) or len(values) != 3 * count:
+        got = len(values) if isinstance(values, list) else "nothing"
+        raise InputError(f"{name} of the wrong length", where=where, expected=f"{3 * count} numbers", got=got)
+    try:
+        packed = np.array(values, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} holds something else than numbers", where=where) from error
+    if not np.isfinite(packed).all():
+        raise InputError("NaN or infinite point", where=where, got=name)
+    return packed.reshape(count, 3)

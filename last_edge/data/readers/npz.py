@@ -1,0 +1,148 @@
+"""Any sensor without code: a folder of `.npz` files plus a layout."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.clips.writer import SPLITS
+from last_edge.data.readers.archive import locate, members
+from last_edge.data.readers.arrays import check_lengths, load_arrays, need
+from last_edge.errors import InputError, UsageError
+from last_edge.skeleton.clip import SkeletonClip, Units
+from last_edge.skeleton.layout import Layout, load_layout
+
+UNITS = ("metres", "image01")
+LARGEST_LABEL = 2**53
+KNOWN = ("frames", "lengths", "labels", "subjects", "split", "confidence", "source_ids", "camera", "setup", "fps")
+NEXT = "last-edge data prepare npz {source} --layout {layout} --units {units} --out STORE"
+
+logger = logging.getLogger(__name__)
+
+
+def read_npz(
+    source: Path, *, layout: str | None = None, units: str | None = None, fps: float = 30.0
+) -> Iterator[SkeletonClip]:
+    """Clips of `.npz` files with `frames (ΣT, V, C)` or `(ΣT, M, V, C)`, `lengths (N,)` and more.
+
+    `labels` (numbers or names; -1 or "" is unlabelled), `subjects`, `split` ("train", "val", "test", ""), `camera`,
+    `setup` and `source_ids` are arrays (N,) or one value for the file, and may be absent; so may `confidence (ΣT, V)`.
+    NaN is a missing point. layout: a shipped layout's name or a JSON file. units and fps: used where the file has
+    none; where neither tells the units they are taken for metres, with a warning.
+    Raises `UsageError` without a layout, `InputError` naming the file; a pickle is never read.
+    """
+    if layout is None:
+        command = NEXT.format(source=source, layout="NAME|FILE.json", units=units or "metres")
+        raise UsageError("npz files need a layout", expected="--layout", hint=command)
+    if units not in (None, *UNITS):
+        raise UsageError("unknown units", expected=" | ".join(UNITS), got=units)
+    joints, found, told = load_layout(layout), False, True
+    for name, content in members(source, lambda name: name.endswith(".npz")):
+        found, where = True, locate(source, name)
+        arrays = load_arrays(content, where)
+        told = told and (units is not None or "units" in arrays)
+        stem = PurePosixPath(name).with_suffix("").as_posix()
+        yield from _clips(arrays, stem, where, joints, units or UNITS[0], fps)
+    if not told:
+        command = NEXT.format(source=source, layout=layout, units="|".join(UNITS))
+        logger.warning("units not told, taken for %s; to tell them: %s", UNITS[0], command)
+    if not found:
+        raise InputError("no .npz file found", where=source)
+
+
+def _clips(
+    arrays: dict[str, NDArray[Any]], stem: str, where: str, layout: Layout, units: str, fps: float
+) -> Iterator[SkeletonClip]:
+    unknown = sorted(set(arrays) - {*KNOWN, "units"})
+    if unknown:
+        raise InputError("unknown arrays", where=where, expected=", ".join(KNOWN), got=", ".join(unknown))
+    frames = _frames(need(arrays, "frames", where), layout, where)
+    lengths = check_lengths(need(arrays, "lengths", where), len(frames), where)
+    about = {name: _per_clip(arrays, name, len(lengths), where) for name in KNOWN[2:] if name != "confidence"}
+    confidence = _confidence(arrays, frames, where)
+    unit = str(arrays["units"]) if "units" in arrays else units
+    if unit not in UNITS:
+        raise InputError("unknown units", where=where, expected=" | ".join(UNITS), got=unit)
+    ends = np.cumsum(lengths)
+    for number, (start, end) in enumerate(zip(ends - lengths, ends, strict=True)):
+        yield SkeletonClip.from_points(
+            frames[start:end].swapaxes(0, 1),
+            layout=layout,
+            fps=_fps(about["fps"][number] or fps, where),
+            units=cast(Units, unit),
+            confidence=None if confidence is None else confidence[start:end].swapaxes(0, 1),
+            label=_label(about["labels"][number]),
+            subject=about["subjects"][number],
+            source_id=about["source_ids"][number] or f"{stem}/{number:05d}",
+            split=_split(about["split"][number], where),
+            camera=about["camera"][number],
+            setup=about["setup"][number],
+        )
+
+
+def _frames(frames: NDArray[Any], layout: Layout, where: str) -> NDArray[np.float32]:
+    """(ΣT, M, V, C), checked."""
+    if frames.ndim not in (3, 4) or not np.issubdtype(frames.dtype, np.floating) or frames.shape[-1] not in (2, 3):
+        got = f"{frames.dtype} {frames.shape}"
+        raise InputError("frames of the wrong kind", where=where, expected="floats (ΣT, V, 2 or 3)", got=got)
+    if frames.shape[-2] != layout.joints:
+        expected = f"{layout.joints} joints of {layout.name}"
+        raise InputError("wrong joint count", where=where, expected=expected, got=frames.shape[-2])
+    with np.errstate(over="ignore"):
+        narrow = frames.astype(np.float32)
+    if np.isinf(narrow).any():
+        raise InputError("infinite point", where=where, expected="finite numbers, NaN where a point is missing")
+    return narrow if frames.ndim == 4 else narrow[:, None]
+
+
+def _per_clip(arrays: dict[str, NDArray[Any]], name: str, clips: int, where: str) -> list[str]:
+    """One text a clip: the array's items, the file's single value, or "" where the file says nothing."""
+    values = arrays.get(name, np.array(""))
+    if values.ndim > 1 or (values.ndim == 1 and len(values) != clips):
+        raise InputError(f"{name!r} does not fit the clips", where=where, expected=f"({clips},)", got=values.shape)
+    if name == "labels" and np.issubdtype(values.dtype, np.floating):
+        values = _whole(values, where)
+    return [str(value) for value in np.broadcast_to(values, clips).tolist()]
+
+
+def _whole(labels: NDArray[Any], where: str) -> NDArray[np.int64]:
+    """Labels kept as floats, as the whole numbers they are."""
+    if not (np.isfinite(labels) & (labels == np.round(labels)) & (np.abs(labels) < LARGEST_LABEL)).all():
+        raise InputError("'labels' are neither whole numbers nor names", where=where, got=labels.dtype)
+    return labels.astype(np.int64)
+
+
+def _fps(value: float | str, where: str) -> float:
+    try:
+        fps = float(value)
+    except ValueError:
+        fps = np.nan
+    if not 0 < fps < np.inf:
+        raise InputError("'fps' is no frame rate", where=where, expected="frames a second, above 0", got=value)
+    return fps
+
+
+def _split(name: str, where: str) -> str:
+    if name not in SPLITS:
+        raise InputError("unknown split", where=where, expected=SPLITS, got=name)
+    return name
+
+
+def _confidence(arrays: dict[str, NDArray[Any]], frames: NDArray[np.float32], where: str) -> NDArray[np.float32] | None:
+    if "confidence" not in arrays:
+        return None
+    sure = arrays["confidence"]
+    if sure.size != frames.size // frames.shape[-1] or not np.issubdtype(sure.dtype, np.floating):
+        raise InputError("confidence does not fit the points", where=where, expected=frames.shape[:-1], got=sure.shape)
+    if not ((sure >= 0) & (sure <= 1)).all():
+        raise InputError("confidence outside 0..1", where=where)
+    return sure.reshape(frames.shape[:-1]).astype(np.float32)
+
+
+def _label(text: str) -> str | None:
+    return None if text in ("", "-1") else text

@@ -1,0 +1,156 @@
+"""SHREC'17 Track: 14 hand gestures, each with one finger or the whole hand (De Smedt et al. 2017)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.data.readers.archive import locate, members
+from last_edge.errors import InputError, UsageError
+from last_edge.skeleton.clip import SkeletonClip
+from last_edge.skeleton.layout import get_layout
+
+GESTURES = (
+    "grab", "tap", "expand", "pinch", "rotation clockwise", "rotation counter-clockwise", "swipe right",
+    "swipe left", "swipe up", "swipe down", "swipe x", "swipe +", "swipe v", "shake",
+)  # fmt: skip
+FINGERS = ("one finger", "whole hand")
+FPS = 30.0
+LISTS = {"train_gestures.txt": "train", "test_gestures.txt": "test"}
+CLIP_NAME = re.compile(r"gesture_(\d+)/finger_(\d+)/subject_(\d+)/essai_(\d+)/skeletons_world\.txt$")
+
+Key = tuple[int, int, int, int]
+"""Gesture, finger, subject, essai; all counted from 1."""
+
+
+@dataclass(frozen=True)
+class ListedClip:
+    """One row of an official list."""
+
+    key: Key
+    split: str
+    frames: int
+    where: str
+
+
+def shrec17_labels(labels: int = 14) -> tuple[str, ...]:
+    """Class names of the 14- or 28-class task, in official order."""
+    if labels == 14:
+        return GESTURES
+    if labels == 28:
+        return tuple(f"{gesture}, {finger}" for gesture in GESTURES for finger in FINGERS)
+    raise UsageError("SHREC'17 has two tasks", expected="--labels 14 or 28", got=labels)
+
+
+def read_shrec17(source: Path, *, labels: int = 14) -> Iterator[SkeletonClip]:
+    """Clips of the official folder or its archive, in the order of the train list, then the test list.
+
+    The lists decide the split; each of their rows must have its clip, with as many rows as the list says (all 2,800
+    official ones do). Points are metres: x to the user's right, y up, z away from the sensor. Raises `InputError`.
+    """
+    names = shrec17_labels(labels)
+    clips, lists = _read_files(source)
+    for row in _listed(lists, source):
+        points = _take(clips, row, source)
+        gesture, finger, subject, _ = row.key
+        number = gesture - 1 if labels == 14 else 2 * (gesture - 1) + finger - 1
+        yield SkeletonClip.from_points(
+            points[None],
+            layout=get_layout("shrec22"),
+            fps=FPS,
+            units="metres",
+            label=names[number],
+            subject=f"{subject:02d}",
+            source_id="gesture_{}/finger_{}/subject_{}/essai_{}".format(*row.key),
+            split=row.split,
+        )
+
+
+def _read_files(source: Path) -> tuple[dict[Key, NDArray[np.float32]], dict[str, str]]:
+    clips: dict[Key, NDArray[np.float32]] = {}
+    lists: dict[str, str] = {}
+    for name, content in members(source, _wanted):
+        found = CLIP_NAME.search(name)
+        if found:
+            gesture, finger, subject, essai = map(int, found.groups())
+            clips[gesture, finger, subject, essai] = _points(content, locate(source, name))
+        else:
+            lists[Path(name).name] = _text(content, locate(source, name))
+    absent = [name for name in LISTS if name not in lists]
+    if absent:
+        raise InputError("official list is absent", where=source, expected=absent[0])
+    return clips, lists
+
+
+def _wanted(name: str) -> bool:
+    return Path(name).name in LISTS or CLIP_NAME.search(name) is not None
+
+
+def _text(content: bytes, where: str) -> str:
+    try:
+        return content.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise InputError("not a text file", where=where, got=error) from error
+
+
+def _points(content: bytes, where: str) -> NDArray[np.float32]:
+    """(T, 22, 3) from one row of 66 numbers a frame; `InputError` names file and line."""
+    rows = []
+    for number, line in enumerate(_text(content, where).splitlines(), start=1):
+        if line.strip():
+            rows.append(_row(line, f"{where}:{number}"))
+    if not rows:
+        raise InputError("empty clip", where=where)
+    return np.array(rows, np.float32).reshape(len(rows), 22, 3)
+
+
+def _row(line: str, where: str) -> list[float]:
+    try:
+        values = list(map(float, line.split()))
+    except ValueError as error:
+        raise InputError("not a number", where=where, got=error) from error
+    if len(values) != 66:
+        raise InputError("wrong joint count", where=where, expected="66 numbers, 22 joints of 3", got=len(values))
+    if not all(map(math.isfinite, values)):
+        raise InputError("NaN or infinite point", where=where)
+    return values
+
+
+def _listed(lists: dict[str, str], source: Path) -> Iterator[ListedClip]:
+    seen: dict[Key, str] = {}
+    for name, split in LISTS.items():
+        for number, line in enumerate(lists[name].splitlines(), start=1):
+            row = _listed_clip(line, split, f"{locate(source, name)}:{number}")
+            if row.key in seen:
+                raise InputError("clip listed twice", where=row.where, got=seen[row.key])
+            seen[row.key] = row.where
+            yield row
+
+
+def _listed_clip(line: str, split: str, where: str) -> ListedClip:
+    """A list's row: gesture finger subject essai label14 label28 length."""
+    fields = line.split()
+    if len(fields) != 7 or not all(field.isdecimal() for field in fields):
+        raise InputError("list row not understood", where=where, expected="seven whole numbers", got=line[:80])
+    gesture, finger, subject, essai, label14, label28, frames = map(int, fields)
+    fits = label14 == gesture and label28 == 2 * (gesture - 1) + finger
+    if not (fits and 1 <= gesture <= len(GESTURES) and finger in (1, 2)):
+        raise InputError("labels do not fit gesture and finger", where=where, got=line)
+    return ListedClip((gesture, finger, subject, essai), split, frames, where)
+
+
+def _take(clips: dict[Key, NDArray[np.float32]], row: ListedClip, source: Path) -> NDArray[np.float32]:
+    name = "gesture_{}/finger_{}/subject_{}/essai_{}/skeletons_world.txt".format(*row.key)
+    points = clips.pop(row.key, None)
+    if points is None:
+        raise InputError("a listed clip is absent", where=row.where, expected=locate(source, name))
+    if len(points) != row.frames:
+        where, expected = locate(source, name), f"{row.frames} rows, says {row.where}"
+        raise InputError("truncated clip", where=where, expected=expected, got=len(points))
+    return points

@@ -1,0 +1,83 @@
+"""UTD-MHAD: 27 actions by 8 people, Kinect v1 skeletons (Chen et al. 2015)."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.data.readers.archive import locate, members
+from last_edge.errors import InputError, MissingError
+from last_edge.skeleton.clip import SkeletonClip
+from last_edge.skeleton.layout import get_layout
+
+ACTIONS = (
+    "swipe left", "swipe right", "wave", "clap", "throw", "arm cross", "basketball shoot", "draw x",
+    "draw circle clockwise", "draw circle counter-clockwise", "draw triangle", "bowling", "boxing", "baseball swing",
+    "tennis swing", "arm curl", "tennis serve", "push", "knock", "catch", "pick up and throw", "jog", "walk",
+    "sit to stand", "stand to sit", "lunge", "squat",
+)  # fmt: skip
+FPS = 30.0
+CLIP_NAME = re.compile(r"(?:^|/)a(\d+)_s(\d+)_t(\d+)_skeleton\.mat$")
+
+
+def read_utd_mhad(source: Path) -> Iterator[SkeletonClip]:
+    """Clips of `Skeleton.zip` or its folder, in the order of action, subject and trial.
+
+    Odd subjects train, even ones test. Points are metres: x to the subject's right, y up, z away from the sensor.
+    Raises `InputError`.
+    """
+    found = {key: (name, content) for name, content in members(source, _wanted) if (key := _key(name))}
+    if not found:
+        raise InputError("no UTD-MHAD clips found", where=source, expected="aA_sS_tT_skeleton.mat")
+    for (action, subject, trial), (name, content) in sorted(found.items()):
+        where = locate(source, name)
+        if not 1 <= action <= len(ACTIONS):
+            raise InputError("action number outside the dataset", where=where, expected=f"1..{len(ACTIONS)}")
+        yield SkeletonClip.from_points(
+            _points(content, where)[None],
+            layout=get_layout("kinect20"),
+            fps=FPS,
+            units="metres",
+            label=ACTIONS[action - 1],
+            subject=f"{subject}",
+            source_id=f"a{action}_s{subject}_t{trial}",
+            split="train" if subject % 2 else "test",
+        )
+
+
+def _wanted(name: str) -> bool:
+    return CLIP_NAME.search(name) is not None
+
+
+def _key(name: str) -> tuple[int, int, int] | None:
+    found = CLIP_NAME.search(name)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None
+
+
+def _points(content: bytes, where: str) -> NDArray[np.float32]:
+    """(T, 20, 3) from `d_skel` (20, 3, T)."""
+    skeleton = _matlab(content, where).get("d_skel")
+    if not isinstance(skeleton, np.ndarray) or skeleton.ndim != 3 or not np.issubdtype(skeleton.dtype, np.floating):
+        raise InputError("no skeleton in the file", where=where, expected="d_skel (20, 3, T)")
+    if skeleton.shape[:2] != (20, 3) or skeleton.shape[2] == 0:
+        raise InputError("wrong joint count", where=where, expected="d_skel (20, 3, T)", got=skeleton.shape)
+    if not np.isfinite(skeleton).all():
+        raise InputError("NaN or infinite point", where=where)
+    return np.asarray(skeleton.transpose(2, 0, 1), np.float32)
+
+
+def _matlab(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise MissingError("UTD-MHAD needs scipy", hint="pip install 'last-edge[train]'") from error
+    try:
+        return dict(loadmat(io.BytesIO(content)))
+    except Exception as error:  # scipy raises almost anything on a damaged file
+        raise InputError("damaged .mat file", where=where, got=error) from error

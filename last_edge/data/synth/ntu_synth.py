@@ -1,0 +1,148 @@
+"""Made NTU RGB+D recordings: a jointed body performs an action, seen by one of three cameras, as `.skeleton` text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.data.readers.ntu_bodies import SHORTEST
+from last_edge.data.readers.ntu_missing import missing_ids
+from last_edge.data.readers.ntu_names import MUTUAL_ACTIONS, NtuName
+
+Points = NDArray[np.float64]
+Random = np.random.Generator
+
+HALF_BODY = (
+    (0.0, 0.0), (0.0, 0.27), (0.0, 0.57), (0.0, 0.72),
+    (-0.18, 0.48), (-0.22, 0.22), (-0.24, -0.02), (-0.24, -0.10), (0.18, 0.48), (0.22, 0.22), (0.24, -0.02),
+    (0.24, -0.10), (-0.09, -0.04), (-0.10, -0.45), (-0.10, -0.83), (-0.10, -0.88), (0.09, -0.04), (0.10, -0.45),
+    (0.10, -0.83), (0.10, -0.88), (0.0, 0.50), (-0.24, -0.17), (-0.21, -0.08), (0.24, -0.17), (0.21, -0.08),
+)  # fmt: skip
+"""x to the person's right and y up, in metres about the spine base, of a person 1.7 m tall who stands still."""
+FORWARD = {15: -0.12, 19: -0.12, 22: -0.03, 24: -0.03}
+"""Joints in front of the body, towards the sensor: feet and thumbs."""
+CHAINS = (
+    (8, (9, 10, 11, 23, 24)),
+    (4, (5, 6, 7, 21, 22)),
+    (16, (17, 18, 19)),
+    (12, (13, 14, 15)),
+    (0, (1, 20, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 21, 22, 23, 24)),
+)
+"""(pivot, joints that turn about it): right arm, left arm, right leg, left leg, trunk."""
+CAMERA_YAW = {1: 0.0, 2: -45.0, 3: 45.0}
+DISTANCE = 3.0
+JITTER = 0.004
+FIRST_ID = 72_057_594_037_927_936
+
+
+@dataclass(frozen=True)
+class NtuSynthOptions:
+    """frames: mean length of a clip, lengths vary by a quarter. odd: share of clips with each tracking fault.
+
+    The faults are those of a Kinect: a piece of furniture tracked as a wide, still body, and a person who goes on under
+    another tracking id, both ids in the frame between. Clips of the missing list show nobody, as the originals.
+    """
+
+    frames: int = 24
+    odd: float = 0.1
+    seed: int = 0
+
+
+def skeleton_file(name: NtuName, options: NtuSynthOptions) -> str:
+    """The text of one clip in the official format; equal names and options give equal text."""
+    performance = np.random.default_rng([options.seed, name.setup, name.subject, name.repeat, name.action])
+    camera = np.random.default_rng([options.seed, name.setup, name.subject, name.repeat, name.action, name.camera])
+    frames = int(performance.integers(options.frames * 3 // 4, options.frames * 5 // 4 + 1))
+    if name.clip_id in missing_ids():
+        return as_text(frames, {})
+    people = _people(name, frames, performance, options.seed)
+    seen = [_seen_by(name.camera, person) + camera.normal(0, JITTER, person.shape) for person in people]
+    return as_text(frames, _tracked(seen, camera, options.odd))
+
+
+def as_text(frames: int, bodies: dict[int, Points]) -> str:
+    """The official text of tracked bodies, id -> (T, 25, 3) with NaN in frames that do not show the body."""
+    lines = [str(frames)]
+    for frame in range(frames):
+        here = {name: body[frame] for name, body in bodies.items() if not np.isnan(body[frame]).all()}
+        lines.append(str(len(here)))
+        for name, joints in here.items():
+            lines += [f"{name} 0 1 1 1 1 0 0.02 -0.1 2", str(len(joints))]
+            lines += [f"{x:.6g} {y:.6g} {z:.6g} 250 200 960 540 0 0 0 0 2" for x, y, z in joints.tolist()]
+    return "\n".join(lines) + "\n"
+
+
+def _people(name: NtuName, frames: int, random: Random, seed: int) -> list[Points]:
+    """Whoever performs, each (T, 25, 3) about the first one's place; the other of two answers more quietly."""
+    build = np.random.default_rng([seed, name.subject])
+    turn = _turn(1, np.deg2rad(random.uniform(-20, 20, 1)))[0].T
+    people = [_perform(name.action, frames, random, strength=1.0) * build.uniform(0.9, 1.1) @ turn]
+    if name.action in MUTUAL_ACTIONS:
+        other = _perform(name.action, frames, random, strength=0.5)
+        people.append(other * [-1, 1, -1] @ turn + [0.9, 0, 0])
+    return people
+
+
+def _perform(action: int, frames: int, random: Random, *, strength: float) -> Points:
+    """(T, 25, 3): one limb swings, the others hang each time a little differently.
+
+    Limb, axis, number of swings, direction and timing tell the 120 actions apart.
+    """
+    code, late = (action - 1) % 60, action > 60
+    time = 2 * np.pi * ((1 + code // 10 % 3) * np.linspace(0, 1, frames) + random.uniform(-0.05, 0.05))
+    swing = 1 - np.cos(time) if late else np.sin(time)
+    angle = 0.5 * strength * random.uniform(0.8, 1.2) * (1, -1)[code // 30] * swing
+    body = np.tile(_rest(), (frames, 1, 1))
+    for limb, (pivot, joints) in enumerate(CHAINS):
+        moved = angle if limb == code % 5 else np.zeros(frames)
+        _bend(body, pivot, list(joints), (0, 2)[code // 5 % 2], moved + random.normal(0, 0.12))
+        _bend(body, pivot, list(joints), (2, 0)[code // 5 % 2], np.full(frames, random.normal(0, 0.12)))
+    return body
+
+
+def _bend(body: Points, pivot: int, joints: list[int], axis: int, angle: Points) -> None:
+    """Turn joints about their pivot, in place."""
+    arms = body[:, joints] - body[:, [pivot]]
+    body[:, joints] = np.einsum("tij,tvj->tvi", _turn(axis, angle), arms) + body[:, [pivot]]
+
+
+def _rest() -> Points:
+    """(25, 3) of the standing body."""
+    rest = np.zeros((len(HALF_BODY), 3))
+    rest[:, :2] = HALF_BODY
+    rest[list(FORWARD), 2] = list(FORWARD.values())
+    return rest
+
+
+def _turn(axis: int, angle: Points) -> Points:
+    """(T, 3, 3) rotations about x (0), y (1) or z (2), in radians."""
+    one, other = (index for index in range(3) if index != axis)
+    turn = np.tile(np.eye(3), (len(angle), 1, 1))
+    turn[:, one, one] = turn[:, other, other] = np.cos(angle)
+    turn[:, one, other], turn[:, other, one] = -np.sin(angle), np.sin(angle)
+    return turn
+
+
+def _seen_by(camera: int, person: Points) -> Points:
+    yaw = np.deg2rad([CAMERA_YAW[camera]])
+    return np.asarray(person @ _turn(1, yaw)[0].T + [0, 0, DISTANCE])
+
+
+def _tracked(people: list[Points], random: Random, odd: float) -> dict[int, Points]:
+    """Tracking id -> body, with the faults of a tracker."""
+    bodies = dict(enumerate(people, FIRST_ID))
+    frames = len(people[0])
+    if random.random() < odd:
+        bodies[FIRST_ID + 10] = _furniture(frames)
+    if random.random() < odd and frames // 2 > SHORTEST:
+        early, late = people[0].copy(), people[0].copy()
+        early[frames // 2 + 1 :], late[: frames // 2] = np.nan, np.nan
+        bodies |= {FIRST_ID: early, FIRST_ID + 20: late}
+    return bodies
+
+
+def _furniture(frames: int) -> Points:
+    table = _rest() * [3.0, 0.3, 1.0] + [-1.5, -0.4, DISTANCE + 1]
+    return np.tile(table, (frames, 1, 1))

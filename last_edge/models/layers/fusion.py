@@ -1,0 +1,62 @@
+"""Joining the input streams: into one feature map, or their answers into one."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from last_edge.models.layers.pointwise import Pointwise
+
+
+class StreamFusionConcat(nn.Module):
+    """Per-stream batch norm, concatenate, 1x1 conv, batch norm, ReLU: (N, S*C, T, V) -> (N, C0, T, V).
+
+    Streams differ in scale by an order of magnitude, so each has its own statistics.
+    """
+
+    def __init__(self, *, streams: int, axes: int, channels: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.BatchNorm2d(axes) for _ in range(streams))
+        self.conv = Pointwise(streams * axes, channels)
+        self.bn = nn.BatchNorm2d(channels)
+
+    def forward(self, streams: Tensor) -> Tensor:
+        """See the class."""
+        parts = streams.chunk(len(self.norms), dim=1)
+        normed = torch.cat([norm(part) for norm, part in zip(self.norms, parts, strict=True)], dim=1)
+        return torch.relu(self.bn(self.conv(normed)))
+
+
+class StreamFusionSoftmax(nn.Module):
+    """Per-stream batch norm, one shared 1x1 stem, a norm of its own for each stream, ReLU, then a weighted sum.
+
+    Weights are a softmax over the streams, one table entry a stream and channel, started equal:
+    (N, S*C, T, V) -> (N, C0, T, V).
+    """
+
+    def __init__(self, *, streams: int, axes: int, channels: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.BatchNorm2d(axes) for _ in range(streams))
+        self.conv = Pointwise(axes, channels)
+        self.stem_norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(streams))
+        self.stream_weights = nn.Parameter(torch.zeros(streams, channels))
+
+    def forward(self, streams: Tensor) -> Tensor:
+        """See the class."""
+        parts = zip(streams.chunk(len(self.norms), dim=1), self.norms, self.stem_norms, strict=True)
+        stems = torch.stack([torch.relu(after(self.conv(before(part)))) for part, before, after in parts])
+        weight = torch.softmax(self.stream_weights.float(), 0).to(stems.dtype)
+        return (stems * weight[:, None, :, None, None]).sum(0)
+
+
+def log_mean_probability(logits: Tensor) -> Tensor:
+    """(S, N, K) -> log of the mean over S of softmax over K, (N, K), float32, without leaving the log domain."""
+    return torch.logsumexp(torch.log_softmax(logits.float(), -1), 0) - math.log(len(logits))
+
+
+FUSIONS: dict[str, type[StreamFusionConcat | StreamFusionSoftmax]] = {
+    "concat": StreamFusionConcat,
+    "softmax": StreamFusionSoftmax,
+}

@@ -1,0 +1,160 @@
+"""Four stages on their own threads: capture, landmarks, recognise, and present, which stays with the caller.
+
+A window must be drawn, and Ctrl-C arrives, on the thread that started the program: so the last stage is a loop there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from last_edge.runtime.pipeline.channel import Channel
+from last_edge.runtime.pipeline.timings import Stopwatch, Timings
+from last_edge.runtime.recognise.results import ClipResult, Event, Prediction
+from last_edge.runtime.recognise.window import Points
+from last_edge.runtime.sources import Frame, Source
+
+STAGES = ("capture", "landmarks", "recognise", "present")
+"""Reading the frame; finding points; window, model and decoding; drawing, saving and showing."""
+
+FILE_QUEUE, LIVE_QUEUE = 8, 2
+PATIENCE_S = 5.0
+NOTHING = np.zeros((0, 0, 0), np.float32)
+
+
+@dataclass
+class Item:
+    """A frame on its way, and what the stages found.
+
+    points: (M, V, C). events, clips: completed by it or by frames dropped since. milliseconds: by stage. queues: how
+    many items waited ahead of each stage when it took this one.
+    """
+
+    frame: Frame
+    points: Points = field(default_factory=lambda: NOTHING)
+    prediction: Prediction | None = None
+    events: list[tuple[Frame, Event]] = field(default_factory=list)
+    clips: list[ClipResult] = field(default_factory=list)
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    queues: dict[str, int] = field(default_factory=dict)
+
+
+Work = Callable[[Item], None]
+
+
+def inherit(dropped: Item, heir: Item) -> None:
+    """No event and no clip is lost with the frame that brought it."""
+    heir.events[:0] = dropped.events
+    heir.clips[:0] = dropped.clips
+
+
+class Pipeline:
+    """Iterating gives each item when the stages before `present` are done with it, then stops every thread.
+
+    works: what `landmarks` and `recognise` do with an item. live: queues drop the oldest frame; otherwise every frame
+    is worked on. paced: frames come at the moments of their timestamps. limit: frames taken of the source.
+    An error of any stage ends all of them and is raised by the iteration.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        landmarks: Work,
+        recognise: Work,
+        timings: Timings,
+        live: bool,
+        paced: bool = False,
+        limit: int | None = None,
+    ) -> None:
+        size = LIVE_QUEUE if live else FILE_QUEUE
+        self._source, self._timings, self._paced, self._limit = source, timings, paced, limit
+        self._channels = {stage: Channel[Item](size, lossy=live, heir=inherit) for stage in STAGES[1:]}
+        self._halt = threading.Event()
+        self._error: BaseException | None = None
+        stages = (("landmarks", landmarks), ("recognise", recognise))
+        self._threads = [threading.Thread(target=self._guard, args=(self._capture,), name="capture", daemon=True)]
+        self._threads += [
+            threading.Thread(target=self._guard, args=(self._stage, name, work), name=name, daemon=True)
+            for name, work in stages
+        ]
+        self.captured = 0
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Frames dropped ahead of each stage so far."""
+        return {stage: channel.dropped for stage, channel in self._channels.items()}
+
+    @property
+    def longest(self) -> dict[str, int]:
+        """Most frames that ever waited ahead of each stage."""
+        return {stage: channel.longest for stage, channel in self._channels.items()}
+
+    def __iter__(self) -> Generator[Item]:
+        for thread in self._threads:
+            thread.start()
+        try:
+            while (item := self._take("present")) is not None:
+                yield item
+        finally:
+            self._stop()
+        if self._error is not None:
+            raise self._error
+
+    def _take(self, stage: str) -> Item | None:
+        channel = self._channels[stage]
+        waiting = len(channel)
+        item = channel.get()
+        if item is not None:
+            item.queues[stage] = waiting
+        return item
+
+    def _capture(self) -> None:
+        first, frames = self._channels["landmarks"], iter(self._source)
+        began: float | None = None
+        while (self._limit is None or self.captured < self._limit) and not self._halt.is_set():
+            watch = Stopwatch()
+            frame = next(frames, None)
+            if frame is None:
+                break
+            item = Item(frame)
+            self._timings.add("capture", watch, into=item.milliseconds)
+            if self._paced:
+                began = time.monotonic() - frame.timestamp_s if began is None else began
+                self._halt.wait(max(0.0, began + frame.timestamp_s - time.monotonic()))
+            self.captured += 1
+            if not first.put(item):
+                return
+        first.finish()
+
+    def _stage(self, name: str, work: Work) -> None:
+        onward = self._channels[STAGES[STAGES.index(name) + 1]]
+        while (item := self._take(name)) is not None:
+            work(item)
+            if not onward.put(item):
+                return
+        onward.finish()
+
+    def _guard(self, target: Callable[..., None], *arguments: object) -> None:
+        """Run a thread's work; what it raises is kept for the caller and ends every stage."""
+        try:
+            target(*arguments)
+        except BaseException as error:  # noqa: BLE001 - raised again on the caller's thread
+            self._error = self._error or error
+            self._close()
+
+    def _close(self) -> None:
+        self._halt.set()
+        for channel in self._channels.values():
+            channel.close()
+
+    def _stop(self) -> None:
+        """End every thread; one that hangs in a device's driver for five seconds is left to the process's end."""
+        self._close()
+        self._source.interrupt()
+        for thread in self._threads:
+            thread.join(PATIENCE_S)

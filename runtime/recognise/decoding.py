@@ -1,0 +1,97 @@
+"""From a stream of probabilities to events: smoothing, rejection, confirmation, debounce."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from last_edge.errors import UsageError
+from last_edge.runtime.recognise.rejection import Probabilities
+from last_edge.runtime.recognise.results import Event
+
+USUAL_THRESHOLD = 0.6
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """When a stream of predictions becomes an event.
+
+    smoothing: weight of the newest probabilities in the exponential mean, 0..1; 1 smooths nothing.
+    threshold: smoothed probability the best class needs; None takes the bundle's own, or 0.6 where it has none.
+    release: share of the threshold below which a held class may fire again.
+    confirm: predictions in a row that must agree. cooldown_s: least time between two events of one class.
+    """
+
+    smoothing: float = 0.5
+    threshold: float | None = None
+    release: float = 0.7
+    confirm: int = 2
+    cooldown_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        shares = (self.threshold or 0.0, self.release)
+        if not 0 < self.smoothing <= 1 or not all(0 <= share <= 1 for share in shares) or self.confirm < 1:
+            raise UsageError(
+                "decoding options do not fit together",
+                expected="0 < smoothing <= 1, threshold and release in 0..1, confirm >= 1",
+                got=self,
+            )
+
+
+class Decoder:
+    """Holds the state between predictions.
+
+    mean: the smoothed probability of each class. threshold: what the best class needs; may be changed at any time.
+    """
+
+    def __init__(self, labels: tuple[str, ...], options: DecodingOptions) -> None:
+        self._labels, self._options = labels, options
+        self.threshold = USUAL_THRESHOLD if options.threshold is None else options.threshold
+        self._fired: dict[int, float] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the smoothing and the confirmation: what comes next is another motion."""
+        self.mean: Probabilities | None = None
+        self._candidate, self._agreed, self._held = -1, 0, -1
+
+    def push(self, probabilities: Probabilities, *, start_s: float, end_s: float, known: bool = True) -> Event | None:
+        """Take the probabilities (K,) of the window from `start_s` to `end_s`; the event they complete, if any.
+
+        known: False for a motion that the model was not taught: it confirms nothing.
+        """
+        weight = self._options.smoothing
+        self.mean = probabilities if self.mean is None else weight * probabilities + (1 - weight) * self.mean
+        best = int(self.mean.argmax())
+        probability = float(self.mean[best])
+        self._release()
+        if not self._confirmed(best, probability if known else 0.0) or not self._may_fire(best, end_s):
+            return None
+        self._held, self._fired[best] = best, end_s
+        return Event(self._labels[best], probability, start_s, end_s)
+
+    def decide(self, probabilities: Probabilities, *, start_s: float, end_s: float, known: bool = True) -> Event | None:
+        """The event of one whole motion with probabilities (K,), judged alone: nothing to smooth and to confirm."""
+        best = int(probabilities.argmax())
+        if not known or probabilities[best] < self.threshold:
+            return None
+        return Event(self._labels[best], float(probabilities[best]), start_s, end_s)
+
+    def _release(self) -> None:
+        lowest = self._options.release * self.threshold
+        if self.mean is not None and self._held >= 0 and self.mean[self._held] < lowest:
+            self._held = -1
+
+    def _confirmed(self, best: int, probability: float) -> bool:
+        """Whether the best class was sure enough `confirm` times in a row."""
+        if probability < self.threshold or probability == 0:
+            self._candidate, self._agreed = -1, 0
+            return False
+        self._agreed = self._agreed + 1 if best == self._candidate else 1
+        self._candidate = best
+        return self._agreed >= self._options.confirm
+
+    def _may_fire(self, best: int, now_s: float) -> bool:
+        rested = now_s - self._fired.get(best, -np.inf) >= self._options.cooldown_s
+        return best != self._held and rested

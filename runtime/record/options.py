@@ -1,0 +1,66 @@
+"""What a recording session is asked for, and what it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from last_edge.errors import UsageError
+from last_edge.runtime.landmarks import Detector
+from last_edge.runtime.record.counts import Counts
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class RecordOptions:
+    """What is recorded, of whom and how.
+
+    labels: what is signed, one after the other. seconds: of a take; None for 2.5 of a live source and whole recordings
+    of others. countdown_s: before each; None for 3 and 0. count: takes of each label; None for 10 and all.
+    least_seen: share of a take's frames that must show a point of use. retake: clips of each label and subject, the
+    newest, that leave the store when those of this session enter it.
+    bundle: record what this bundle takes, to fine-tune it; None keeps the detector's or the source's own points.
+    """
+
+    labels: tuple[str, ...]
+    subject: str = "me"
+    split: str = "train"
+    seconds: float | None = None
+    countdown_s: float | None = None
+    count: int | None = None
+    least_seen: float = 0.5
+    retake: int = 0
+    bundle: Path | None = None
+    detector: Detector | None = None
+    hand: str = "first"
+    window: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.labels or not all(self.labels) or not self.subject or self.split not in SPLITS:
+            raise UsageError("what is recorded, of whom?", expected="labels, a subject, split train, val or test",
+                             got=f"{self.labels}, {self.subject!r}, {self.split!r}", hint="--label NAME")  # fmt: skip
+        if len(set(self.labels)) < len(self.labels):
+            raise UsageError("a label is named twice", got=", ".join(self.labels), hint="--count says how many takes")
+
+
+@dataclass(frozen=True)
+class RecordSummary:
+    """What a session did. kept: takes by label. refused: takes that showed too little. removed: older clips taken out.
+    counts: clips of the whole store by label and subject. stopped: by the user before all were taken.
+    """
+
+    store: str
+    source: str
+    layout: str
+    units: str
+    kept: dict[str, int]
+    refused: int
+    removed: int
+    clips: int
+    counts: Counts
+    sha256: str
+    notices: list[str] = field(default_factory=list)
+    lost: str = ""
+    stopped: bool = False
+    schema_version: int = 1

@@ -1,0 +1,186 @@
+"""The state of one recording session: what is asked for, which takes are kept, what the user is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from last_edge.clips import ClipStore
+from last_edge.clips.append import append_clips
+from last_edge.errors import InputError, UsageError
+from last_edge.runtime.landmarks.common import LandmarkSource
+from last_edge.runtime.pipeline.pipeline import STAGES, Item, Pipeline
+from last_edge.runtime.pipeline.timings import Timings
+from last_edge.runtime.recognise.finder import Finder
+from last_edge.runtime.record.counts import counts_of, last_of
+from last_edge.runtime.record.journal import Journal
+from last_edge.runtime.record.options import RecordOptions, RecordSummary
+from last_edge.runtime.record.rescue import about
+from last_edge.runtime.record.takes import Take, TakeCutter
+from last_edge.runtime.record.target import Target, Wanted, check_same
+from last_edge.runtime.record.view import RecordView
+from last_edge.runtime.sources import Source
+
+OnNotice = Callable[[str], None]
+LIVE_SECONDS, LIVE_COUNTDOWN_S, LIVE_COUNT = 2.5, 3.0, 10
+LEAST_FRAMES = 5
+
+
+class RecordSession:
+    """One pass over a source. Each take is on disk before the next begins; `finish` puts them into the store."""
+
+    def __init__(
+        self,
+        store: Path,
+        older: ClipStore | None,
+        source: Source,
+        detector: LandmarkSource | None,
+        *,
+        wanted: Wanted | None,
+        options: RecordOptions,
+        on_notice: OnNotice,
+    ) -> None:
+        layout = detector.layout if detector else source.layout
+        if layout is None:
+            raise InputError("a source with neither images nor points", where=source.name)
+        self._target = Target(layout, source.units, wanted=wanted, hand=options.hand)
+        if older is not None:
+            check_same(store, layout=older.layout, units=older.units, target=self._target)
+        if not source.live and len(options.labels) > 1:
+            raise UsageError("a file is of one label", where=source.name, got=", ".join(options.labels))
+        self._store, self._older, self._source, self._options = store, older, source, options
+        self._setup = detector.model if detector else ""
+        self._notices: list[str] = []
+        self._told, self._on_notice = 0, on_notice
+        self._finder = Finder(detector, self._notices.append) if detector else None
+        self._count = options.count or (LIVE_COUNT if source.live else None)
+        countdown_s = LIVE_COUNTDOWN_S if source.live else 0.0
+        self._cutter = TakeCutter(
+            seconds=options.seconds or (LIVE_SECONDS if source.live else None),
+            countdown_s=countdown_s if options.countdown_s is None else options.countdown_s,
+        )
+        self._journal = Journal(store)
+        self._ids = set() if older is None else set(older.index.source_id.tolist())
+        self.kept = dict.fromkeys(options.labels, 0)
+        self.refused, self.stopped = 0, False
+        self._announced = ""
+        self.view = RecordView(layout, source.units, window=options.window, mirrored=source.live, retake=self.retake)
+        source.notice = self._notices.append
+
+    @property
+    def label(self) -> str | None:
+        """What is to be signed now; None when all takes are there."""
+        return next((label for label, kept in self.kept.items() if self._count is None or kept < self._count), None)
+
+    def play(self) -> None:
+        """Every frame, until the source ends, all takes are there or the user stops."""
+        pipeline = Pipeline(
+            self._source, landmarks=self._find_points, recognise=lambda item: None, timings=Timings(STAGES),
+            live=self._source.live,
+        )  # fmt: skip
+        try:
+            with closing(iter(pipeline)) as items:
+                for item in items:
+                    self._take(item)
+                    if self.label is None or self.stopped:
+                        break
+                else:
+                    self._judge(self._cutter.finish())
+        except KeyboardInterrupt:
+            self.stopped = True
+        self._tell()
+
+    def retake(self) -> str:
+        """Begin this take anew; or, in the count-down, the one before, which is thrown away."""
+        running = self._cutter.taking
+        self._cutter.again()
+        if running or not (dropped := self._journal.drop_last()):
+            return "once more"
+        label = next(label for label in reversed(self.kept) if self.kept[label])
+        self.kept[label] -= 1
+        self._ids.discard(dropped)
+        return f"{label}: the last take is thrown away"
+
+    def finish(self) -> RecordSummary:
+        """Put every take into the store; `InputError` when there is none and no store either."""
+        drop = [number for label, kept in self.kept.items() if kept for number in self._outdated(label)]
+        store = self._older
+        if clips := self._journal.clips():
+            store = append_clips(self._store, clips, about=about(self._target.units), drop=drop)
+            self._journal.clear()
+        if store is None:
+            got, hint = f"{self.refused} that show too little", "--least-seen, or another --landmarks"
+            raise InputError("no take is worth keeping", where=self._source.name, got=got, hint=hint)
+        return RecordSummary(
+            store=str(self._store), source=self._source.name, layout=store.layout.name, units=store.units,
+            kept=self.kept, refused=self.refused, removed=len(drop), clips=len(store), counts=counts_of(store),
+            sha256=store.sha256, notices=list(self._notices), lost=self._source.lost, stopped=self.stopped,
+        )  # fmt: skip
+
+    def _outdated(self, label: str) -> list[int]:
+        retake = self._options.retake
+        return [] if self._older is None else last_of(self._older, label, self._options.subject, count=retake)
+
+    def _find_points(self, item: Item) -> None:
+        if item.frame.points is not None:
+            item.points = item.frame.points
+        else:
+            assert self._finder is not None
+            item.points = self._finder(item.frame)
+
+    def _take(self, item: Item) -> None:
+        frame, cutter = item.frame, self._cutter
+        self._announce()
+        clip = "" if self._source.live else frame.clip
+        whole = cutter.push(item.points, frame.timestamp_s, seen=self._target.sees(item.points), clip=clip)
+        paused = self.view.show(
+            frame, item.points, headline=self._headline(), ready_in_s=cutter.ready_in_s, done=cutter.done
+        )
+        if paused:
+            cutter.again()
+        self._judge(whole)
+        self.stopped = self.stopped or self.view.controls.stopped
+        self._tell()
+
+    def _judge(self, take: Take | None) -> None:
+        """Keep a take that shows enough."""
+        label = self.label
+        if take is None or label is None:
+            return
+        if take.seen < self._options.least_seen or take.frames < LEAST_FRAMES:
+            self.refused += 1
+            self._notices.append(f"{label}: not kept, {take.seen:.0%} of {take.frames} frames show anything of use")
+            return
+        whose = {"label": label, "subject": self._options.subject, "split": self._options.split}
+        name = self._free_id(label)
+        clip = self._target.clip(take, **whose, source_id=name, camera=self._source.name, setup=self._setup)
+        self._journal.add(clip)
+        self._ids.add(name)
+        self.kept[label] += 1
+        self._notices.append(f"{name}: {take.frames} frames, {take.fps:.1f} a second, {take.seen:.0%} seen")
+
+    def _free_id(self, label: str) -> str:
+        number = 1
+        while (name := f"{self._options.subject}/{label}/{number:03d}") in self._ids:
+            number += 1
+        return name
+
+    def _headline(self) -> str:
+        label = self.label
+        of = f" of {self._count}" if self._count else ""
+        return "" if label is None else f"{label}, {self.kept[label] + 1}{of}"
+
+    def _announce(self) -> None:
+        """Tell a user without a window what to sign, once a take, and when to begin."""
+        if not self._source.live or self._options.window:
+            return
+        said = f"{self._headline()}: {'now' if self._cutter.taking else 'get ready'}"
+        if said != self._announced:
+            self._announced = said
+            self._notices.append(said)
+
+    def _tell(self) -> None:
+        for text in self._notices[self._told :]:
+            self._told += 1
+            self._on_notice(text)

@@ -1,0 +1,1 @@
+"""What is seen: drawing, overlay, window, video and snapshot."""

@@ -1,0 +1,77 @@
+"""Drawing on a frame what was seen and recognised: skeleton, label with score bar, best three, timings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from last_edge.runtime.recognise.results import Event, Prediction
+from last_edge.runtime.recognise.window import Points
+from last_edge.runtime.view.drawing import ACCENT, INK, PANEL_SHARE, Image, bar, darken, text, text_size
+from last_edge.runtime.view.hud import Hud, draw_hud
+from last_edge.runtime.view.skeleton_view import SkeletonView
+from last_edge.skeleton import Layout
+from last_edge.skeleton.clip import Units
+
+EVENT_SHOWN_S = 1.5
+
+
+class Overlay:
+    """Draws on the frames of one run."""
+
+    def __init__(self, layout: Layout, units: Units) -> None:
+        self._skeleton = SkeletonView(layout, units)
+        self._event: Event | None = None
+
+    def draw(
+        self,
+        image: Image | None,
+        points: Points,
+        *,
+        time_s: float,
+        prediction: Prediction | None,
+        event: Event | None,
+        milliseconds: Mapping[str, float],
+        hud: Hud | None = None,
+    ) -> Image:
+        """A new (H, W, 3) image: `image`, or a dark canvas, with (M, V, C) points and the texts on it.
+
+        hud: what a window shows besides; where it says so, picture and skeleton are mirrored, texts and points never.
+        """
+        canvas = self._skeleton.on(image, points)
+        self._event = event or self._event
+        if hud is not None and hud.mirrored:
+            canvas = np.ascontiguousarray(canvas[:, ::-1])
+        darken(canvas, (0.0, 0.72), (PANEL_SHARE, 1.0))
+        _draw_prediction(canvas, prediction)
+        self._draw_event(canvas, time_s)
+        _draw_timings(canvas, milliseconds)
+        if hud is not None:
+            draw_hud(canvas, hud)
+        return canvas
+
+    def _draw_event(self, canvas: Image, time_s: float) -> None:
+        """The last event, for a moment, in the top right corner."""
+        if self._event is None or time_s - self._event.end_s > EVENT_SHOWN_S:
+            return
+        words = f"{self._event.label} {self._event.probability:.0%}"
+        share = text_size(words, canvas.shape[0], size=1.3)[0] / canvas.shape[1]
+        darken(canvas, (max(0.0, 0.94 - share), 0.0), (1.0, 0.12))
+        text(canvas, words, (0.97, 0.08), size=1.3, colour=ACCENT, align_right=True)
+
+
+def _draw_prediction(canvas: Image, prediction: Prediction | None) -> None:
+    if prediction is None:
+        text(canvas, "waiting for motion", (0.015, 0.78), size=0.9)
+        return
+    for row, guess in enumerate(prediction.top):
+        down = 0.78 + 0.055 * row
+        size, colour = (0.9, ACCENT) if row == 0 else (0.7, INK)
+        bar(canvas, down, guess.probability, colour)
+        text(canvas, f"{guess.label}  {guess.probability:.0%}", (0.015, down), size=size, colour=colour)
+
+
+def _draw_timings(canvas: Image, milliseconds: Mapping[str, float]) -> None:
+    words = "   ".join(f"{stage} {value:.1f} ms" for stage, value in milliseconds.items())
+    text(canvas, words, (0.015, 0.97), size=0.55)

@@ -1,0 +1,149 @@
+"""The end of the pipeline: draws on each frame, saves it as video or picture, shows it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from last_edge.errors import MissingError
+from last_edge.files import writing
+from last_edge.runtime.pipeline.controls import Action, Controls
+from last_edge.runtime.recognise.results import Event, Prediction
+from last_edge.runtime.recognise.window import Points
+from last_edge.runtime.record.clip_keeper import free_name
+from last_edge.runtime.sources import Frame
+from last_edge.runtime.view.display import Display, has_screen
+from last_edge.runtime.view.drawing import Image
+from last_edge.runtime.view.hud import WORDS_SHOWN, Hud
+from last_edge.runtime.view.overlay import Overlay
+from last_edge.runtime.view.snapshot import Snapshot
+from last_edge.runtime.view.video_writer import VideoWriter
+from last_edge.skeleton import Layout
+from last_edge.skeleton.clip import Units
+
+PAUSE_MS = 30
+RATE_OVER = 30
+UNSEEN_S = 1.0
+HINT = "nobody in view: come into the picture, with light on you"
+
+
+class Presenter:
+    """Draws nothing when nothing is saved or shown; `MissingError` when a window is wanted and there is no screen.
+
+    keep: folder of what the keys s and c save. mirrored: how the window begins; saved pictures never are.
+    actions: of further keys, see `controls`.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        units: Units,
+        *,
+        save: Path | None = None,
+        snapshot: Path | None = None,
+        window: bool = False,
+        fps: float = 30.0,
+        keep: Path = Path(),
+        mirrored: bool = False,
+        actions: Mapping[str, Action] | None = None,
+    ) -> None:
+        if window and not has_screen():
+            raise MissingError("there is no screen to open a window on", hint="--no-window, with --save or --events")
+        self._overlay, self._keep = Overlay(layout, units), keep
+        self._writer = VideoWriter(save, fps=fps) if save else None
+        self._snapshot = Snapshot(snapshot) if snapshot else None
+        self._display = Display() if window else None
+        self.controls = Controls({"s": self._save_picture, **(actions or {})}, mirrored=mirrored)
+        self._transcript: deque[str] = deque(maxlen=WORDS_SHOWN)
+        self._shown: deque[float] = deque(maxlen=RATE_OVER)
+        self._seen_s: float | None = None
+        self._drawn: Image | None = None
+
+    def show(
+        self,
+        frame: Frame,
+        points: Points,
+        *,
+        prediction: Prediction | None,
+        event: Event | None,
+        milliseconds: Mapping[str, float],
+        seen: bool = True,
+        badge: str = "",
+    ) -> bool:
+        """Present one frame with its (M, V, C) points; False when the user closes the window.
+
+        seen: whether they show anything of use. badge: backend and precision, for the window.
+        """
+        if self._writer is None and self._snapshot is None and self._display is None:
+            return True
+
+        def draw(hud: Hud | None) -> Image:
+            return self._overlay.draw(frame.image, points, time_s=frame.timestamp_s, prediction=prediction,
+                                      event=event, milliseconds=milliseconds, hud=hud)  # fmt: skip
+
+        if self._writer is not None or self._snapshot is not None:
+            self._save(draw(None), prediction)
+        if self._display is None:
+            return True
+        self._transcript.extend([event.label] if event else [])
+        hint = self._hint(frame.timestamp_s, seen)
+        return self._window(lambda: draw(self._hud(badge, hint)), self._display)
+
+    def _save(self, drawn: Image, prediction: Prediction | None) -> None:
+        if self._writer is not None:
+            self._writer.write(drawn)
+        if self._snapshot is not None:
+            self._snapshot.offer(drawn, prediction.best.probability if prediction else 0.0)
+
+    def _window(self, draw: Callable[[], Image], display: Display) -> bool:
+        """Show the frame; while paused, again and again until a key goes on or ends."""
+        self._shown.append(time.monotonic())
+        self._drawn = draw()
+        self.controls.press(display.show(self._drawn))
+        while self.controls.paused and not self.controls.stopped:
+            self._drawn = draw()
+            self.controls.press(display.show(self._drawn, wait_ms=PAUSE_MS))
+        return not self.controls.stopped
+
+    def _hud(self, badge: str, hint: str) -> Hud:
+        controls = self.controls
+        return Hud(
+            controls.mirrored, badge, self._rate(), tuple(self._transcript), hint, controls.message, controls.help
+        )
+
+    def _rate(self) -> float | None:
+        """Frames shown a second, over the last thirty."""
+        span = self._shown[-1] - self._shown[0] if self._shown else 0.0
+        return (len(self._shown) - 1) / span if span > 0 else None
+
+    def _hint(self, time_s: float, seen: bool) -> str:
+        """What to say when nobody was seen for a second."""
+        self._seen_s = time_s if seen or self._seen_s is None else self._seen_s
+        return HINT if time_s - self._seen_s >= UNSEEN_S else ""
+
+    def _save_picture(self) -> str:
+        import cv2
+
+        if self._drawn is None:
+            return "nothing to save yet"
+        path = free_name(self._keep, "picture", ".png")
+        with writing(path) as stream:
+            stream.write(cv2.imencode(".png", self._drawn)[1].tobytes())
+        return f"saved {path.name}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._display is not None:
+            self._display.close()
+        if self._writer is not None:
+            self._writer.finish() if kind is None else self._writer.discard()
+        if self._snapshot is not None and kind is None:
+            self._snapshot.finish()

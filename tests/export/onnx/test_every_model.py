@@ -1,0 +1,82 @@
+"""Every registered model becomes an ONNX file that computes the same, for every kind of input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from last_edge.export.int8.quantize import quantize_graph
+from last_edge.export.onnx.export_spec import EXPORT_SPECS, export_spec
+from last_edge.export.onnx.fold import fold
+from last_edge.export.onnx.onnx_graph import to_onnx
+from last_edge.export.onnx.session import logits_of
+from last_edge.export.proof.golden_points import golden_inputs
+from last_edge.export.proof.parity import torch_logits
+from last_edge.inputs import InputSpec
+from last_edge.models import create_model, model_names
+from last_edge.skeleton import get_layout
+
+HANDS = InputSpec(get_layout("shrec22"), frames=16)
+SPECS = {
+    "two bodies": InputSpec(get_layout("ntu25"), frames=16, bodies=2, scale="limb"),
+    "flat": InputSpec(get_layout("mediapipe_holistic75"), frames=16, channels=2, centre="frame", scale="limb"),
+    "raw": InputSpec(get_layout("kinect20"), frames=16, centre="none", streams=("bone", "joint")),
+}
+
+
+FACED = InputSpec(
+    get_layout("mediapipe_holistic83"), frames=16, centre="frame", scale="frame", streams=("joint",)
+)  # fmt: skip
+
+
+def check(name: str, spec: InputSpec, **options: Any) -> None:
+    """FP32 as near as declared, for one clip as for four; INT8 finite and not far."""
+    torch.manual_seed(5)
+    model = create_model(name, spec=spec, classes=5, **options).eval()
+    torch.nn.init.normal_(model.body.head.fc.weight)
+    points = golden_inputs(spec, model.features)
+    expected = torch_logits(model, points)
+    graph = to_onnx(fold(model), spec=spec, labels=tuple("abcde"), name=name, features=model.features)
+    allowed = export_spec(name).tolerance * np.abs(expected).max()
+    np.testing.assert_allclose(logits_of(graph, points), expected, rtol=0, atol=allowed)
+    np.testing.assert_allclose(logits_of(graph, points[:1]), expected[:1], rtol=0, atol=allowed)
+    int8 = logits_of(quantize_graph(graph, points), points)
+    assert np.isfinite(int8).all() and np.abs(int8 - expected).max() < 0.2 * np.abs(expected).max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", model_names())
+def test_every_model(name: str) -> None:
+    check(name, HANDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_every_kind_of_input(spec: InputSpec) -> None:
+    check("last_lite_nano", spec)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("last_lite_nano", {"act": "hardswish", "fusion": "softmax"}),
+        ("last_lite_nano", {"bodies": "max"}),
+        ("last_e_nano", {"act": "relu", "bodies": "mean"}),
+        ("last_v2_small", {"bodies": "max"}),
+    ],
+)
+def test_every_option(name: str, options: dict[str, Any]) -> None:
+    check(name, SPECS["two bodies"], **options)
+
+
+@pytest.mark.slow
+def test_finger_features() -> None:
+    check("pose_transformer_small", FACED, fingers=True)
+
+
+def test_every_registered_model_is_declared() -> None:
+    assert set(EXPORT_SPECS) == set(model_names())

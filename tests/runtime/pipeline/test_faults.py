@@ -1,0 +1,162 @@
+"""What goes wrong in a run: it goes on, or it ends with an exit code and a message and no half file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from last_edge.errors import EXIT_INPUT, EXIT_MISSING, MissingError
+from last_edge.runtime.pipeline import run as running
+from last_edge.runtime.pipeline.pipeline import LIVE_QUEUE, STAGES
+from last_edge.runtime.pipeline.run import RunOptions, run
+from last_edge.runtime.sources import camera, live, video
+from last_edge.runtime.sources.synthetic import SyntheticSource
+from last_edge.runtime.view.presenter import Presenter
+from last_edge.skeleton import get_layout
+from last_edge.tools import cli
+
+MakeBundle = Callable[..., Path]
+HAND = get_layout("mediapipe_hand21")
+
+
+class Detector:
+    """Finds a resting hand, except in frames of these numbers."""
+
+    model, layout = "hand", HAND
+
+    def __init__(self, fails: range = range(0)) -> None:
+        self._fails, self._seen = fails, -1
+
+    def __call__(self, image: np.ndarray, timestamp_s: float) -> np.ndarray:
+        self._seen += 1
+        if self._seen in self._fails:
+            raise RuntimeError("graph has errors")
+        return np.zeros((21, 3), np.float32)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    """Thirty images in a folder."""
+    import cv2
+
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(30):
+        cv2.imwrite(str(folder / f"{number:03d}.png"), np.zeros((48, 64, 3), np.uint8))
+    return folder
+
+
+def detect_with(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:
+    monkeypatch.setattr(running, "create_landmarks", lambda kind, **options: detector)
+
+
+def test_a_landmarker_that_throws_now_and_then_costs_those_frames_their_points(
+    make_bundle: MakeBundle, frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detect_with(monkeypatch, Detector(range(4, 7)))
+    summary = run(make_bundle(), str(frames), options=RunOptions(events=tmp_path / "e.jsonl"))
+    assert (summary.frames, summary.frames_with_points) == (30, 27)
+    assert summary.notices == [f"no landmarks of frame {frame}: graph has errors" for frame in (4, 5, 6)]
+    kinds = [json.loads(line)["type"] for line in (tmp_path / "e.jsonl").read_text().splitlines()]
+    assert kinds.count("notice") == 3 and kinds[-1] == "summary"
+
+
+def test_a_landmarker_that_always_throws_ends_the_run_and_every_thread(
+    make_bundle: MakeBundle, frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detect_with(monkeypatch, Detector(range(5, 99)))
+    events = tmp_path / "e.jsonl"
+    with pytest.raises(MissingError, match="fails on every frame") as caught:
+        run(make_bundle(), str(frames), options=RunOptions(events=events))
+    assert caught.value.exit_code == EXIT_MISSING and not events.exists()
+    assert not {thread.name for thread in threading.enumerate()} & set(STAGES)
+
+
+def test_a_camera_that_is_unplugged_leaves_whole_files_and_exit_code_5(
+    make_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, left = np.zeros((48, 64, 3), np.uint8), [12]
+
+    def read() -> tuple[bool, np.ndarray]:
+        left[0] -= 1
+        return left[0] >= 0, image
+
+    plugged: list[Any] = [SimpleNamespace(read=read, get=lambda name: 30.0, release=lambda: None)]
+    monkeypatch.setattr(camera, "open_capture", lambda number: plugged.pop() if plugged else None)
+    monkeypatch.setattr(live, "BACK_OFF_S", (0.0,))
+    detect_with(monkeypatch, Detector())
+    words = ["run", str(make_bundle()), "--source", "cam:0", "--no-window", "--json"]
+    assert (
+        cli.main([*words, "--events", str(tmp_path / "e.jsonl"), "--save", str(tmp_path / "out.avi")]) == EXIT_MISSING
+    )
+    told = capsys.readouterr()
+    assert "the source is lost" in told.err and "cam:0 is lost; next try" in told.err
+    summary = json.loads(told.out)
+    assert summary["captured"] == 12 and summary["lost"].startswith("cam:0 is gone")
+    assert (tmp_path / "out.avi").is_file()
+    assert json.loads((tmp_path / "e.jsonl").read_text().splitlines()[-1])["type"] == "summary"
+
+
+def test_a_slow_window_of_a_paced_source_drops_frames_and_says_how_many(
+    make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, points, show = threading.Event(), SyntheticSource._points, Presenter.show
+
+    def counted(source: SyntheticSource, time_s: float) -> np.ndarray:
+        if time_s > 0.5:
+            late.set()
+        return points(source, time_s)
+
+    monkeypatch.setattr(SyntheticSource, "_points", counted)
+    monkeypatch.setattr(Presenter, "show", lambda *given, **named: late.wait(5) and show(*given, **named))
+    summary = run(make_bundle(), "synthetic", options=RunOptions(pace="real", limit=30))
+    dropped = sum(summary.dropped.values())
+    assert summary.pace == "real" and summary.captured == 30 == summary.frames + dropped
+    assert dropped >= 5 and max(summary.queues.values()) <= LIVE_QUEUE
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_a_full_disk_under_the_event_file_is_bad_input(
+    make_bundle: MakeBundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", str(make_bundle()), "--source", "synthetic", "--no-window", "--events", "/dev/full"]
+    assert cli.main(words) == EXIT_INPUT
+    assert "No space left" in capsys.readouterr().err
+
+
+def test_a_full_disk_under_the_saved_video_is_bad_input_and_leaves_no_part(
+    make_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**20))
+    words = ["run", str(make_bundle()), "--source", "synthetic", "--no-window", "--save", str(tmp_path / "out.avi")]
+    assert cli.main(words) == EXIT_INPUT
+    assert "No space left" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny"]
+
+
+def test_broken_frames_in_the_middle_of_a_video_are_passed_over_and_told(
+    make_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cv2
+
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    for _ in range(20):
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    whole, read = video.VideoSource._read, iter(range(99))
+    monkeypatch.setattr(video.VideoSource, "_read", lambda source: None if next(read) in (5, 6) else whole(source))
+    detect_with(monkeypatch, Detector())
+    summary = run(make_bundle(), str(path))
+    assert summary.frames == 20 and summary.notices == ["a.avi: 2 frames after frame 4 cannot be read"]

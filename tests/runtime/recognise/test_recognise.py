@@ -1,0 +1,132 @@
+"""A recogniser on streams whose answer is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from last_edge.errors import UsageError
+from last_edge.inputs import InputSpec
+from last_edge.runtime.backends import Backend
+from last_edge.runtime.recognise.adapt import Adapter
+from last_edge.runtime.recognise.decoding import DecodingOptions
+from last_edge.runtime.recognise.recognise import RecogniseOptions, Recogniser
+from last_edge.runtime.recognise.rejection import Rejection, softmax
+from last_edge.runtime.recognise.results import Event
+from last_edge.skeleton import get_layout
+
+HAND = get_layout("mediapipe_hand21")
+
+
+class Direction(Backend):
+    """Class 1 when the wrist has moved to the right over the window, else class 0; keeps the shapes it saw."""
+
+    name = "direction"
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        self.shapes.append(points.shape)
+        moved = float(points[0, -1, 0, 0] - points[0, 0, 0, 0])
+        return np.array([[0.0, 20 * moved]], np.float32)
+
+    @classmethod
+    def why_not(cls) -> str:
+        return ""
+
+    @classmethod
+    def version(cls) -> str:
+        return "1"
+
+
+def recogniser(backend: Direction, **options: float) -> Recogniser:
+    adapter = Adapter(HAND, "image01", spec=InputSpec(HAND, frames=8), target_units="image01")
+    decoding = DecodingOptions(smoothing=1.0, threshold=0.8, confirm=1)
+    settings = RecogniseOptions(window_s=1.0, decoding=decoding, **options)  # type: ignore[arg-type]
+    return Recogniser(backend, adapter=adapter, labels=("still", "moved"), options=settings)
+
+
+def play(one: Recogniser, wrist_x: Sequence[float | None], *, fps: float = 10) -> list[Event]:
+    events = []
+    for frame, x in enumerate(wrist_x):
+        points = np.full((1, 21, 3), np.nan if x is None else x, np.float32)
+        event = one.push(points, frame / fps)
+        events += [event] if event else []
+    return events
+
+
+def test_a_movement_is_one_event_with_its_time() -> None:
+    one = recogniser(Direction(), stride_s=0.0)
+    events = play(one, [0.0] * 10 + [0.1, 0.2, 0.3, 0.4, 0.4])
+    moved = [event for event in events if event.label == "moved"]
+    assert [event.end_s for event in moved] == [1.0]
+    assert moved[0].start_s == 0.0 and moved[0].probability == pytest.approx(1 / (1 + np.exp(-2.0)), rel=1e-5)
+
+
+def test_predicts_once_a_stride_on_the_models_window() -> None:
+    backend = Direction()
+    play(recogniser(backend, stride_s=0.5), [0.0] * 21)
+    assert backend.shapes == [(1, 8, 21, 3)] * 4
+
+
+def test_nothing_is_predicted_from_nothing_or_too_little() -> None:
+    backend = Direction()
+    one = recogniser(backend, stride_s=0.0)
+    assert play(one, [None] * 20 + [0.5] * 4) == [] and backend.shapes == []
+    assert one.current is None
+
+
+def test_a_gap_without_points_ends_the_prediction() -> None:
+    before, after = (recogniser(Direction(), stride_s=0.0) for _ in range(2))
+    play(before, [0.0] * 8 + [None] * 5)
+    assert before.current is not None
+    play(after, [0.0] * 8 + [None] * 6)
+    assert after.current is None
+
+
+def test_start_clip_forgets_the_motion_before() -> None:
+    backend = Direction()
+    one = recogniser(backend, stride_s=0.0)
+    play(one, [0.0] * 8)
+    one.start_clip()
+    seen = len(backend.shapes)
+    play(one, [0.0] * 4)
+    assert len(backend.shapes) == seen
+
+
+def test_whole_clip_prediction_names_its_span_and_best_classes() -> None:
+    points = np.zeros((1, 6, 21, 3), np.float32)
+    points[0, :, 0, 0] = np.linspace(0, 1, 6)
+    prediction = recogniser(Direction()).predict(points, np.arange(6) / 10 + 3)
+    assert (prediction.start_s, prediction.end_s) == (3.0, 3.5)
+    assert [guess.label for guess in prediction.top] == ["moved", "still"]
+    assert prediction.milliseconds["recognise"] > 0
+
+
+def test_softmax_of_large_logits_is_finite() -> None:
+    np.testing.assert_allclose(softmax(np.array([1000.0, 1000.0], np.float32)), [0.5, 0.5])
+
+
+def test_window_options_must_fit() -> None:
+    with pytest.raises(UsageError, match="window options"):
+        RecogniseOptions(window_s=0.1)
+
+
+def test_segments_give_one_event_for_a_motion_once_the_body_rests() -> None:
+    one = recogniser(Direction(), decode="segments")  # type: ignore[arg-type]
+    events = play(one, [0.0] * 30 + [0.02 * step for step in range(30)] + [0.58] * 60, fps=30)
+    assert [event.label for event in events] == ["moved"]
+    assert events[0].start_s == pytest.approx(1.0, abs=0.3) and 3.3 < events[0].end_s < 3.7
+    assert one.current is not None and one.current.end_s < events[0].end_s
+
+
+def test_what_the_energy_refuses_is_predicted_but_no_event() -> None:
+    for reject, expected in ((True, []), (False, ["moved"])):
+        one = recogniser(Direction(), stride_s=0.0, reject=reject)  # type: ignore[arg-type]
+        one.use(Direction(), Rejection(least_energy=1e3))
+        events = play(one, [0.0] * 10 + [0.1, 0.2, 0.3, 0.4, 0.4])
+        assert [event.label for event in events if event.label == "moved"] == expected
+        assert one.current is not None and one.current.best.label == "moved"

@@ -1,0 +1,105 @@
+"""The doctor names what is missing and the command that mends it."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from last_edge.errors import MissingError
+from last_edge.tools.cli import checks
+from last_edge.tools.cli.doctor import doctor, line
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def bare(monkeypatch: Any, tmp_path: Path) -> None:
+    """A machine without landmark models and data; no check of the GPU, which loads torch."""
+    monkeypatch.setenv("LAST_EDGE_CACHE", str(tmp_path))
+    monkeypatch.setenv("LAST_EDGE_DATA", str(tmp_path))
+    monkeypatch.setattr(checks, "_gpu", lambda: iter(()))
+
+
+@pytest.mark.usefixtures("bare")
+def test_missing_models_and_data_come_with_their_command(capsys: Any) -> None:
+    doctor()
+    lines = capsys.readouterr().out.splitlines()
+    hand = next(text for text in lines if " hand:" in text)
+    assert hand.startswith("  [missing]") and hand.endswith("last-edge models fetch hand")
+    assert any("shrec17: not found" in text and "LAST_EDGE_DATA" in text for text in lines)
+
+
+@pytest.mark.usefixtures("bare")
+def test_json_is_one_object_with_every_check(capsys: Any) -> None:
+    doctor(json=True)
+    content = json.loads(capsys.readouterr().out)
+    assert content["ok"] is False
+    assert {"Python", "Packages", "Landmark models", "Real data"} <= {check["group"] for check in content["checks"]}
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_needed_package_that_is_missing_is_exit_5(monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setattr(checks, "installed", lambda name: None if name == "numpy" else "1.0")
+    with pytest.raises(MissingError, match="numpy") as caught:
+        doctor()
+    assert caught.value.exit_code == 5
+    assert "[missing] numpy: not installed  → pip install last-edge" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("bare")
+def test_an_optional_package_that_is_missing_is_no_failure(monkeypatch: Any) -> None:
+    monkeypatch.setattr(checks, "installed", lambda name: None if name == "mediapipe" else "1.0")
+    doctor()
+
+
+@pytest.mark.usefixtures("bare")
+def test_fix_fetches_every_model(monkeypatch: Any) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("last_edge.runtime.landmarks.models.fetch", asked.append)
+    doctor(fix=True)
+    assert asked == ["hand", "hand_lite", "pose", "holistic"]
+
+
+def test_flags_are_read_from_the_system(tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text("processor\t: 0\nflags\t\t: fpu avx2 avx512_vnni\n")
+    assert checks.cpu_flags(info) == {"fpu", "avx2", "avx512_vnni"}
+    assert checks.cpu_flags(tmp_path / "absent") == frozenset()
+
+
+def test_packages_that_are_checked_are_those_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for name, extra in checks.PACKAGES.items():
+        declared = extras[extra] if extra else project["dependencies"]
+        assert any(text.startswith(name) for text in declared), f"{name} is not in {extra or 'dependencies'}"
+
+
+def test_line_of_a_check_that_holds_has_no_command() -> None:
+    assert line(checks.Check("g", "numpy", True, "2.4", "pip install")) == "  [ok]      numpy: 2.4"
+
+
+def test_every_backend_is_listed_with_what_brings_it() -> None:
+    from last_edge.runtime.backends import BACKENDS
+
+    found = {check.name: check for check in checks.all_checks() if check.group == "Backends"}
+    assert set(found) == set(BACKENDS) and found["onnxruntime-cpu"].ok
+    for name, check in found.items():
+        assert check.ok == BACKENDS[name].is_available() and check.mend == BACKENDS[name].mend and not check.needed
+
+
+@pytest.mark.parametrize(
+    ("machine", "hint"), [("x86_64", "pip install 'last-edge[runtime]'"), ("aarch64", "last-edge web")]
+)
+def test_without_mediapipe_the_way_on_is_that_of_the_machine(
+    machine: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(checks, "installed", lambda name: None)
+    mends = {check.name: check.mend for check in checks._packages()}
+    assert hint in mends["mediapipe"] and mends["onnxruntime"] == "pip install 'last-edge[runtime]'"

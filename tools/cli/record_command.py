@@ -1,0 +1,131 @@
+"""`last-edge record`: labelled clips of one's own signs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from last_edge.errors import InputError, MissingError
+from last_edge.tools.cli import options
+from last_edge.tools.cli.output import emit, make_table
+from last_edge.tools.cli.runtime_commands import Detector, WhichHand, show_notice
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+StoreFolder = Annotated[Path, typer.Argument(metavar="STORE", help="A clip store, new or to be added to.")]
+Source = Annotated[
+    str, typer.Option("--source", help="cam:0, cam:0,1280x720,30, FILE.mp4, replay:FILE.pose and the others of `run`.")
+]
+Label = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="What is signed; repeatable for a camera. Without one: only count what is there."),
+]
+Subject = Annotated[str, typer.Option("--subject", help="Who signs.")]
+Split = Annotated[Literal["train", "val", "test"], typer.Option("--split", help="What the clips are for.")]
+Seconds = Annotated[
+    float | None,
+    typer.Option("--seconds", min=0.3, help="Length of a take. Default: 2.5 of a camera, else whole recordings."),
+]
+CountDown = Annotated[
+    float | None,
+    typer.Option("--count-down", min=0.0, help="Seconds before each take. Default: 3 of a camera, else 0."),
+]
+Count = Annotated[
+    int | None, typer.Option("--count", min=1, help="Takes of each label. Default: 10 of a camera, else all.")
+]
+LeastSeen = Annotated[
+    float, typer.Option("--least-seen", min=0.0, max=1.0, help="Share of frames with points below which none is kept.")
+]
+Retake = Annotated[
+    int, typer.Option("--retake", min=0, help="Newest clips of this label and subject that the new ones replace.")
+]
+ForBundle = Annotated[
+    Path | None, typer.Option("--bundle", help="Record what this bundle takes, for `train --finetune BUNDLE`.")
+]
+Window = Annotated[
+    bool | None, typer.Option("--window/--no-window", help="Default: for a camera, if there is a screen.")
+]
+
+
+def record(
+    store: StoreFolder,
+    source: Source = "cam:0",
+    label: Label = None,
+    subject: Subject = "me",
+    split: Split = "train",
+    seconds: Seconds = None,
+    count_down: CountDown = None,
+    count: Count = None,
+    least_seen: LeastSeen = 0.5,
+    retake: Retake = 0,
+    bundle: ForBundle = None,
+    landmarks: Detector = "auto",
+    hand: WhichHand = "first",
+    window: Window = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Collect labelled clips of one's own signs from a camera, a video or a replay in a clip store.
+
+    A camera counts down before each take; r in the window takes it once more, q ends. Every take is on disk before the
+    next begins, and the store is whole at any moment: after a crash the next call finds what was taken.
+
+    Example: last-edge record runs/mine/store --label hello --label thanks --subject anna
+    """
+    on_notice = (lambda text: None) if quiet else show_notice
+    if not label:
+        emit(facts := _count(store, on_notice), as_json=json, table=lambda: _table(facts))
+        return
+    from last_edge import records
+    from last_edge.runtime.record.options import RecordOptions
+    from last_edge.runtime.record.run import record as record_source
+    from last_edge.runtime.view.display import has_screen
+
+    chosen = RecordOptions(
+        labels=tuple(label),
+        subject=subject,
+        split=split,
+        seconds=seconds,
+        countdown_s=count_down,
+        count=count,
+        least_seen=least_seen,
+        retake=retake,
+        bundle=bundle,
+        detector=None if landmarks == "auto" else landmarks,
+        hand=hand,
+        window=source.startswith("cam:") and has_screen() if window is None else window,
+    )
+    summary = record_source(store, source, options=chosen, on_notice=on_notice)
+    facts = records.to_dict(summary)
+    emit(facts, as_json=json, table=lambda: _table(facts))
+    if summary.lost:
+        raise MissingError("the source is lost; what came of it is kept", where=summary.source, got=summary.lost)
+
+
+def _count(store: Path, on_notice: Any) -> dict[str, Any]:
+    """What a store holds, the takes of a session that was cut off included."""
+    from last_edge.runtime.record.counts import counts_of
+    from last_edge.runtime.record.rescue import rescue
+
+    opened = rescue(store, on_notice=on_notice)
+    if opened is None:
+        raise InputError("no clip store here", where=store, hint=f"last-edge record {store} --label NAME")
+    return {"store": str(store), "layout": opened.layout.name, "units": opened.units, "clips": len(opened),
+            "counts": counts_of(opened), "sha256": opened.sha256}  # fmt: skip
+
+
+def _table(facts: dict[str, Any]) -> Table:
+    """A row a label, a column a person, and what came new."""
+    counts, kept = facts["counts"], facts.get("kept", {})
+    people = sorted({subject for own in counts.values() for subject in own})
+    columns: dict[str, list[Any]] = {"label": list(counts)}
+    for subject in people:
+        columns[subject or "nobody"] = [own.get(subject, 0) for own in counts.values()]
+    columns["all"] = [sum(own.values()) for own in counts.values()]
+    if kept:
+        columns["new"] = [kept.get(label, 0) for label in counts]
+    return make_table(f"{facts['store']}: {facts['clips']} clips, {facts['layout']} in {facts['units']}", columns)

@@ -1,0 +1,180 @@
+"""Doing an ablation: preparations, then cells, each a normal run folder that is made once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge import records
+from last_edge.clips.store import ClipStore
+from last_edge.distill.run import run_distillation
+from last_edge.errors import InputError, UsageError
+from last_edge.names import did_you_mean
+from last_edge.tools.experiments.ablate.plan import AblationPlan, Cell
+from last_edge.tools.experiments.repeat import compared_clips, hits_of, once
+from last_edge.train.config import Recipe
+from last_edge.train.plan import held_out
+from last_edge.train.pretrain.run import run_pretraining
+from last_edge.train.recipe import load_recipe
+from last_edge.train.request import Report, Request
+from last_edge.train.run import run_training
+from last_edge.train.run_folder import FINAL
+
+Hits = NDArray[np.bool_]
+MakeReport = Callable[[str], Report]
+OnCell = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A plan on a store. seeds, model: in place of the plan's. sets: above every run's recipe. use: finished runs.
+
+    model: of the cells, and of preparations that name none. use: preparation name -> the run that stands for it.
+    only: names of the cells to do; empty for all.
+    """
+
+    plan: AblationPlan
+    store: Path
+    out: Path
+    seeds: tuple[int, ...]
+    model: str | None = None
+    sets: tuple[str, ...] = ()
+    use: Mapping[str, Path] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    device: str = "cpu"
+
+    @cached_property
+    def opened(self) -> ClipStore:
+        """The store."""
+        return ClipStore.open(self.store)
+
+    @cached_property
+    def cells(self) -> dict[str, Cell]:
+        """The cells to do, in the plan's order; the baseline always."""
+        every = self.plan.all_cells()
+        for name in self.only:
+            if name not in every:
+                raise UsageError(f"the plan has no cell {name!r}", expected=did_you_mean(name, every))
+        wanted = {*self.only, self.plan.baseline} if self.only else set(every)
+        return {name: cell for name, cell in every.items() if name in wanted}
+
+    @cached_property
+    def needed(self) -> list[str]:
+        """Preparations that the cells ask for, and those that these ask for, in the plan's order."""
+        wanted = {name for cell in self.cells.values() for name in parents(cell)}
+        for name in reversed(self.plan.preparations):
+            if name in wanted and name not in self.use:
+                wanted |= set(parents(self.plan.preparations[name]))
+        return [name for name in self.plan.preparations if name in wanted]
+
+    @cached_property
+    def val_subjects(self) -> list[str]:
+        """Who is held out of every run: as the plan's recipe draws them, by its own seed, whatever a cell's seed is."""
+        recipe = load_recipe(self.plan.recipe, overrides=[*self.plan.set, *self.sets])
+        train = self.opened.select(split="train")
+        if len(self.opened.select(split="val")) and not recipe.validation.subjects:
+            return []
+        subjects = list(held_out(self.opened, train, recipe))
+        if not subjects:
+            hint = "--set validation.fraction=0.25"
+            raise InputError("an ablation needs validation subjects", where=self.store, hint=hint)
+        return subjects
+
+    def recipe(self, cell: Cell, *, seed: int | None) -> Recipe:
+        """A run's recipe: plan, model, cell, --set, in this order; then seed, held-out subjects and start."""
+        model = [f"model.name={self.model}"] if self.model else []
+        overrides = [*self.plan.set, *model, *cell.set, *self.sets]
+        recipe = load_recipe(cell.recipe or self.plan.recipe, overrides=overrides)
+        validation = dataclasses.replace(recipe.validation, subjects=self.val_subjects, fraction=0.0)
+        start = str(self.place(cell.init)) if cell.init else recipe.training.init
+        training = dataclasses.replace(recipe.training, init=start)
+        own = recipe.seed if seed is None else seed
+        return dataclasses.replace(recipe, seed=own, validation=validation, training=training)
+
+    def place(self, preparation: str) -> Path:
+        """Where a preparation's run lies."""
+        return self.use.get(preparation) or self.out / "preparations" / preparation
+
+    def folder(self, cell: str, seed: int) -> Path:
+        """Where a cell's run lies."""
+        return self.out / "cells" / cell / f"seed_{seed}"
+
+    def runs(self) -> Iterator[tuple[str, Cell, Path, int | None]]:
+        """Name, cell, folder and seed of every run, in the order in which they are done."""
+        for name in self.needed:
+            if name not in self.use:
+                yield name, self.plan.preparations[name], self.place(name), None
+        for name, cell in self.cells.items():
+            for seed in self.seeds:
+                yield name, cell, self.folder(name, seed), seed
+
+
+def parents(cell: Cell) -> tuple[str, ...]:
+    """Preparations that a cell needs."""
+    return (*cell.teachers, *((cell.init,) if cell.init else ()))
+
+
+def do(ablation: Ablation, *, report: MakeReport, on_cell: OnCell) -> None:
+    """Make every run that is not made yet; on_cell is called when all seeds of a cell are there.
+
+    Raises `InterruptedRun` when stopped, with a checkpoint saved: the same call goes on from there.
+    """
+    check_used(ablation)
+    for name, cell, out, seed in ablation.runs():
+        title = name if seed is None else f"{name} seed {seed}"
+        once(out, lambda cell=cell, out=out, seed=seed, title=title: _run(  # type: ignore[misc]
+            ablation, cell, out, seed, report(title)
+        ))  # fmt: skip
+        if seed == ablation.seeds[-1]:
+            on_cell()
+
+
+def _run(ablation: Ablation, cell: Cell, out: Path, seed: int | None, report: Report) -> dict[str, Any]:
+    recipe = ablation.recipe(cell, seed=seed)
+    request = Request(recipe, ablation.store, out, device=ablation.device, test=False)
+    if cell.command == "pretrain":
+        return run_pretraining(request, report=report)
+    if cell.command == "train":
+        return run_training(request, report=report)
+    teachers = [ablation.place(name) for name in cell.teachers]
+    return run_distillation(request, teachers, beside=ablation.out / "cells", report=report)
+
+
+def check_used(ablation: Ablation) -> None:
+    """`InputError` where a run that was handed in is unknown to the plan, unfinished, or met validation subjects."""
+    for name, path in ablation.use.items():
+        if name not in ablation.plan.preparations:
+            expected = did_you_mean(name, ablation.plan.preparations)
+            raise UsageError(f"the plan has no preparation {name!r}", expected=expected)
+        if not (path / FINAL).exists():
+            raise InputError("not a finished run", where=path, expected=FINAL)
+        final = records.read_json(path / FINAL)
+        met = sorted(set(ablation.val_subjects) - set(final.get("val_subjects", [])))
+        if met and final.get("store_sha256") == ablation.opened.sha256:
+            hint = f"--set validation.subjects=[{','.join(final.get('val_subjects', []))}], or a run that held them out"
+            raise InputError(f"{name} learnt from validation subjects", where=path, got=met, hint=hint)
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a run is finished."""
+    return (folder / FINAL).exists()
+
+
+def answers(ablation: Ablation, cell: str, split: str, seeds: Sequence[int]) -> Hits:
+    """(seeds, clips) right answers of a finished cell on `val` or `test`."""
+    clips = clips_of(ablation, split)
+    folders = [ablation.folder(cell, seed) for seed in seeds]
+    return np.array([hits_of(folder, ablation.opened, clips, device=ablation.device) for folder in folders])
+
+
+def clips_of(ablation: Ablation, split: str) -> NDArray[np.int64]:
+    """The clips that all cells answer."""
+    baseline = ablation.recipe(ablation.plan.all_cells()[ablation.plan.baseline], seed=ablation.seeds[0])
+    return compared_clips(ablation.opened, baseline, split)

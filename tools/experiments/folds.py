@@ -1,0 +1,147 @@
+"""Cross-validation over people: every fold leaves one out, trains on the others and is tested on the one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from last_edge.clips.header import HEADER
+from last_edge.clips.store import ClipStore
+from last_edge.data.leave_out import leave_out
+from last_edge.errors import UsageError
+from last_edge.tools.experiments.repeat import once
+from last_edge.train.config import Recipe
+from last_edge.train.request import Report, Request
+from last_edge.train.run import run_training
+
+STORE = "store"
+Score = dict[str, Any]
+Train = Callable[[Request, str, Report], dict[str, Any]]
+"""How one fold is trained: what is asked, the fold's name, the report -> the content of final.json."""
+
+
+def plainly(request: Request, fold: str, report: Report) -> dict[str, Any]:
+    """On labels alone, whatever the fold."""
+    return run_training(request, report=report)
+
+
+@dataclass(frozen=True)
+class Folds:
+    """What to train. subjects: who is left out in turn, empty for all; everybody else always trains.
+
+    pairs: leave two out at a time, each subject together with each of the next `pairs` in a circle; 0 leaves one out.
+    That is what settings are chosen with: whoever chooses for the fold of one subject looks at the runs that left this
+    one out, and in them at the other one's clips alone.
+    """
+
+    recipe: Recipe
+    store: Path
+    out: Path
+    subjects: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = field(default=(42,))
+    pairs: int = 0
+    device: str = "cpu"
+
+    @cached_property
+    def opened(self) -> ClipStore:
+        """The store."""
+        return ClipStore.open(self.store)
+
+    @cached_property
+    def tested(self) -> tuple[str, ...]:
+        """Who is left out in turn; `UsageError` for somebody unknown, or too few people."""
+        labelled = self.opened.index.label >= 0
+        known = sorted(set(self.opened.index.subject[labelled].astype(str).tolist()))
+        unknown = [name for name in self.subjects if name not in known]
+        if unknown:
+            raise UsageError("subjects are not in the store", where=self.store, expected=known, got=unknown)
+        chosen, needed = self.subjects or tuple(known), 3 if self.pairs else 2
+        if len(known) < needed or (self.pairs and len(chosen) < 2):
+            raise UsageError("too few subjects to leave out", where=self.store, expected=f">= {needed}", got=known)
+        return chosen
+
+    @property
+    def folds(self) -> list[tuple[str, ...]]:
+        """The subjects that each fold leaves out."""
+        who = self.tested
+        if not self.pairs:
+            return [(name,) for name in who]
+        steps = range(1, min(self.pairs, len(who) // 2) + 1)
+        return sorted({(who[min(a, b)], who[max(a, b)]) for a, b in _circle(len(who), steps)})
+
+    def folder(self, fold: Sequence[str]) -> Path:
+        """Where a fold's store and runs lie."""
+        return self.out / "_".join(fold)
+
+    def run(self, fold: Sequence[str], seed: int) -> Path:
+        """Where a fold's run with a seed lies."""
+        return self.folder(fold) / f"seed_{seed}"
+
+
+def _circle(count: int, steps: range) -> list[tuple[int, int]]:
+    """Everybody's place with those of the ones that follow at these steps."""
+    return [(place, (place + step) % count) for step in steps for place in range(count)]
+
+
+def train_folds(folds: Folds, *, report: Callable[[str], Report], train: Train = plainly) -> list[Score]:
+    """Make every run that is not made yet; returns one row a subject.
+
+    A row: `subject`, `clips`, `top1` and `top3` (means over seeds, percent), `each` (top-1 of each run). With pairs a
+    subject's row is made of the other one of each pair it is in. Raises `InterruptedRun` when stopped, with a
+    checkpoint saved: the same call goes on from there.
+    """
+    finals = {fold: [_run(folds, fold, seed, report, train) for seed in folds.seeds] for fold in folds.folds}
+    return [_pair_row(folds, name, finals) if folds.pairs else _row(name, finals) for name in folds.tested]
+
+
+def summary(rows: Sequence[Score]) -> dict[str, float]:
+    """Mean, standard deviation, least and greatest of the subjects' top-1."""
+    values = np.array([row["top1"] for row in rows])
+    std = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    figures = {"mean": values.mean(), "std": std, "least": values.min(), "greatest": values.max()}
+    return {name: round(float(value), 2) for name, value in figures.items()}
+
+
+def _run(folds: Folds, fold: Sequence[str], seed: int, report: Callable[[str], Report], train: Train) -> dict[str, Any]:
+    store = folds.folder(fold) / STORE
+    if not (store / HEADER).exists() or _sources(store) != _sources(folds.store):
+        leave_out(folds.opened, store, subjects=fold, force=True)
+    recipe = dataclasses.replace(folds.recipe, seed=seed)
+    request = Request(recipe, store, folds.run(fold, seed), device=folds.device)
+    title, name = f"{' '.join(fold)} seed {seed}", folds.folder(fold).name
+    return once(request.out, lambda: train(request, name, report(title)))
+
+
+def _sources(store: Path) -> tuple[str, str, int]:
+    """What a store has in common with one that has other splits."""
+    header = ClipStore.open(store).header
+    return header.files["frames.npy"].sha256, header.files["confidence.npy"].sha256, header.clips
+
+
+def _row(name: str, finals: dict[tuple[str, ...], list[dict[str, Any]]]) -> Score:
+    tests = [final["test"] for final in finals[(name,)]]
+    each = [test["top1"] for test in tests]
+    return {
+        "subject": name,
+        "clips": tests[0]["n"],
+        "top1": round(float(np.mean(each)), 2),
+        "top3": round(float(np.mean([test["top3"] for test in tests])), 2),
+        "each": each,
+    }
+
+
+def _pair_row(folds: Folds, name: str, finals: dict[tuple[str, ...], list[dict[str, Any]]]) -> Score:
+    others = {next(other for other in fold if other != name): runs for fold, runs in finals.items() if name in fold}
+    each = {other: [final["test"]["per_subject"][other] for final in runs] for other, runs in others.items()}
+    return {
+        "subject": name,
+        "clips": int(np.isin(folds.opened.index.subject.astype(str), list(others)).sum()),
+        "top1": round(float(np.mean(list(each.values()))), 2),
+        "each": each,
+    }

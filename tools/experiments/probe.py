@@ -1,0 +1,168 @@
+"""What a pre-trained trunk is worth: a linear probe, and fine-tuning against the same training from scratch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from last_edge import records
+from last_edge.clips.store import ClipStore
+from last_edge.errors import InputError
+from last_edge.models import create_model
+from last_edge.models.landmark_model import LandmarkModel
+from last_edge.tools.experiments.compare import paired_difference, spread
+from last_edge.tools.experiments.linear import fit_linear, linear_hits, mean_features
+from last_edge.tools.experiments.repeat import as_digits, compared_clips, hits_of, once
+from last_edge.train.checkpoint import checkpoint_folder, read_card
+from last_edge.train.config import InputConfig, ModelConfig, Recipe
+from last_edge.train.plan import Plan, held_out, make_plan
+from last_edge.train.request import Report, Request
+from last_edge.train.run import run_training
+from last_edge.train.run_folder import FINAL
+from last_edge.train.trunk import Trunk, read_trunk
+
+WAYS = {
+    "probe": "linear probe, trunk frozen",
+    "probe_untrained": "linear probe of an untrained trunk",
+    "finetune": "fine-tuned from the trunk",
+    "scratch": "trained from scratch, the same recipe",
+}
+Hits = NDArray[np.bool_]
+MakeReport = Callable[[str], Report]
+
+
+@dataclass(frozen=True)
+class ProbeRequest:
+    """Which trunk is measured, on what, and how often. shares: of the labels; split: `val` or `test`."""
+
+    trunk: Path
+    store: Path
+    out: Path
+    recipe: Recipe
+    shares: Sequence[float]
+    seeds: Sequence[int]
+    split: str = "val"
+    device: str = "cpu"
+
+
+def probe_recipe(trunk: Path, store: ClipStore, base: Recipe, *, split: str = "val") -> Recipe:
+    """`base` for the trunk's model and input, with validation subjects that no seed changes.
+
+    They are those that the pre-training held out, where it used this store; else drawn as `base` says. `InputError`
+    where it held nobody out and validation is what is asked for.
+    """
+    card, spec = read_card(checkpoint_folder(trunk))
+    final = records.read_json(trunk / FINAL) if (trunk / FINAL).exists() else {}
+    inputs = InputConfig(
+        frames=spec.frames, centre=spec.centre, scale=spec.scale, streams=list(spec.streams), bodies=spec.bodies
+    )
+    recipe = dataclasses.replace(base, model=ModelConfig(card.name, dict(card.options)), input=inputs)
+    train = store.select(split="train")
+    if final.get("store_sha256") == store.sha256:
+        subjects = list(final.get("val_subjects", []))
+        if split == "val" and not subjects and not len(store.select(split="val")):
+            hint = "pretrain with --set validation.fraction=0.1, or --split test"
+            raise InputError("this pre-training held nobody out to validate on", where=trunk, hint=hint)
+    else:
+        subjects = [] if len(store.select(split="val")) else list(held_out(store, train, recipe))
+    fixed = dataclasses.replace(base.validation, subjects=subjects, fraction=0.0)
+    return dataclasses.replace(recipe, validation=fixed)
+
+
+def run_probe(request: ProbeRequest, *, report: MakeReport) -> dict[str, Any]:
+    """Every cell of the table, each training once; what was finished before is not repeated.
+
+    report: called with the name of each training, gives the function that hears of its epochs.
+    """
+    store = ClipStore.open(request.store)
+    clips = compared_clips(store, request.recipe, request.split)
+    plan = make_plan(store, request.recipe)
+    trunk = read_trunk(request.trunk, model=request.recipe.model.name, spec=plan.spec)
+    cells = []
+    for share in request.shares:
+        hits: dict[str, list[Hits]] = {way: [] for way in WAYS}
+        counts = []
+        for seed in request.seeds:
+            one = _recipe(request.recipe, share, seed)
+            counts.append(len(make_plan(store, one).train))
+            for way, answer in _answers(request, one, store, clips, trunk, report).items():
+                hits[way].append(answer)
+        cells.append(_cell(share, counts, {way: np.array(rows) for way, rows in hits.items()}))
+    return _table(request, store, trunk, len(clips), cells)
+
+
+def _recipe(base: Recipe, share: float, seed: int) -> Recipe:
+    training = dataclasses.replace(base.training, label_share=share, init="")
+    return dataclasses.replace(base, seed=seed, training=training)
+
+
+def _answers(
+    request: ProbeRequest, recipe: Recipe, store: ClipStore, clips: NDArray[np.int64], trunk: Trunk, report: MakeReport
+) -> dict[str, Hits]:
+    """Right answers of each way, for one share of the labels and one seed."""
+    plan = make_plan(store, recipe)
+    answers = {
+        "probe": _linear(_fresh(recipe, plan, trunk), plan, clips, request.device),
+        "probe_untrained": _linear(_fresh(recipe, plan, None), plan, clips, request.device),
+    }
+    for way, start in (("finetune", str(request.trunk)), ("scratch", "")):
+        out = request.out / f"labels_{recipe.training.label_share:g}" / f"{way}_seed_{recipe.seed}"
+        training = dataclasses.replace(recipe.training, init=start)
+        wanted = Request(
+            dataclasses.replace(recipe, training=training), request.store, out, device=request.device, test=False
+        )
+        name = f"{way} {recipe.training.label_share:.0%} seed {recipe.seed}"
+        once(out, lambda wanted=wanted, name=name: run_training(wanted, report=report(name)))  # type: ignore[misc]
+        answers[way] = hits_of(out, store, clips, device=request.device)
+    return answers
+
+
+def _fresh(recipe: Recipe, plan: Plan, trunk: Trunk | None) -> LandmarkModel:
+    """A model as its seed draws it, with the trunk put in where there is one."""
+    torch.manual_seed(recipe.seed)
+    model = create_model(
+        recipe.model.name, spec=plan.spec, classes=len(plan.store.labels), **recipe.model.options
+    )  # fmt: skip
+    if trunk is not None:
+        trunk.into(model)
+    return model
+
+
+def _linear(model: LandmarkModel, plan: Plan, clips: NDArray[np.int64], device: str) -> Hits:
+    labels = plan.store.index.label
+    features = mean_features(model, plan.store, plan.train, device=device)
+    classifier = fit_linear(features, labels[plan.train], len(plan.store.labels))
+    return linear_hits(classifier, mean_features(model, plan.store, clips, device=device), labels[clips])
+
+
+def _cell(share: float, counts: list[int], hits: dict[str, Hits]) -> dict[str, Any]:
+    """One share of the labels: each way's top-1, and what pre-training adds to a training."""
+    ways = {
+        way: records.to_dict(spread(rows)) | {"hits": [as_digits(row) for row in rows]} for way, rows in hits.items()
+    }
+    gain = records.to_dict(paired_difference(hits["finetune"], hits["scratch"]))
+    return {"labels": share, "train_clips": counts, "ways": ways, "finetune_minus_scratch": gain}
+
+
+def _table(
+    request: ProbeRequest, store: ClipStore, trunk: Trunk, clips: int, cells: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "trunk": str(request.trunk),
+        "trunk_sha256": trunk.sha256,
+        "model": request.recipe.model.name,
+        "store_sha256": store.sha256,
+        "split": request.split,
+        "val_subjects": request.recipe.validation.subjects,
+        "clips": clips,
+        "seeds": list(request.seeds),
+        "cells": cells,
+    }
