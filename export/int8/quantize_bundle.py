@@ -6,19 +6,19 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle.golden import Golden
-from last_edge.bundle.manifest import CARD, GOLDEN, Figure, Manifest, model_file
+from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, Figure, Manifest, model_file
 from last_edge.bundle.reader import Bundle
 from last_edge.bundle.writer import rewrite_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.errors import InputError, UsageError
 from last_edge.export.bundles.card import render_card
-from last_edge.export.bundles.preview import open_for_int8
 from last_edge.export.int8.calibration import calibration_clips, clip_ids
 from last_edge.export.int8.gates import Candidate, Gate, gates_of, require_gates
 from last_edge.export.int8.parts import Parts, parts_of
@@ -123,6 +123,34 @@ def quantize_bundle(
     manifest = _without_what_was_of(manifest, precision)
     written = rewrite_bundle(path, manifest, files=_files(bundle, manifest, precision, graph, golden))
     return Quantised(written, gates, tables)
+
+
+def preview_quantize(path: Path, store: ClipStore, plan: Plan, *, split: str, force: bool) -> dict[str, Any]:
+    """The files that `quantize_bundle` would write, and from how many clips; raises as it would."""
+    precision = target_named(plan.options.target).precision
+    bundle = open_for_int8(path, precision=precision, force=force)
+    check_store(bundle, store)
+    calibration, judging = calibration_clips(store, count=plan.count, seed=plan.seed), 0
+    if plan.chooses:
+        parts = parts_of(store, count=plan.count, seed=plan.seed, run=plan.run)
+        calibration, judging = parts.calibration, len(parts.judging)
+    return {
+        "would_write": str(path),
+        "files": [model_file(precision), MANIFEST, GOLDEN, CARD],
+        "model": bundle.manifest.model.name,
+        "clips_for_calibration": len(calibration),
+        "clips_that_judge": judging,
+        "clips_measured": len(labelled_clips(store, split)),
+    }
+
+
+def open_for_int8(path: Path, *, precision: str = "int8", force: bool) -> Bundle:
+    """The bundle, when it may get this INT8 file: `UsageError` when it has it and not `force`."""
+    bundle = Bundle.open(path)
+    if precision in bundle.precisions and not force:
+        what = f"the bundle has an INT8 file, {model_file(precision)}"
+        raise UsageError(what, where=path, hint="--force to make it anew")
+    return bundle
 
 
 def _make(

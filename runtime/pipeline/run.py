@@ -2,60 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from last_edge.files import check_free
 from last_edge.runtime.actions.event_log import event_log
-from last_edge.runtime.backends import OnnxRuntimeCpu
-from last_edge.runtime.landmarks import Detector, create_landmarks, detector_for
+from last_edge.runtime.landmarks import create_landmarks, detector_for
 from last_edge.runtime.landmarks.common import LandmarkSource
-from last_edge.runtime.pipeline.session import Session
+from last_edge.runtime.pipeline.session import OnEvent, OnNotice, RunOptions, Session
 from last_edge.runtime.pipeline.summary import RunSummary
-from last_edge.runtime.recognise.model import DeployedModel, Precision, load_model
-from last_edge.runtime.recognise.recognise import RecogniseOptions
-from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.model import DeployedModel, load_model
 from last_edge.runtime.sources import Source, open_source
 from last_edge.runtime.sources.loop import LoopedSource
 from last_edge.skeleton import Layout
-
-Pace = Literal["fast", "real"]
-OnEvent = Callable[[Event], None]
-OnNotice = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What a run does besides recognising.
-
-    events: file for one JSON object a line. save: annotated video. snapshot: picture of the surest frame.
-    window: show the frames. keep: folder of what its keys s and c save. limit: stop after that many of the source.
-    pace: `fast` works on every frame of a file; `real` plays it at its own rate and drops what comes too fast, as a
-    live source always does. loop: play what has an end again and again.
-    precision: None takes INT8 where the bundle has it. detector: None takes the one that feeds the bundle's layout.
-    hand: which hand a hand detector follows. threads: of the model; None for what `bench tune` found fastest, else 1.
-    backend: what runs the model. force: replace existing files.
-    """
-
-    events: Path | None = None
-    save: Path | None = None
-    snapshot: Path | None = None
-    window: bool = False
-    keep: Path = Path()
-    limit: int | None = None
-    pace: Pace = "fast"
-    loop: bool = False
-    precision: Precision | None = None
-    detector: Detector | None = None
-    hand: str = "first"
-    threads: int | None = None
-    backend: str = OnnxRuntimeCpu.name
-    force: bool = False
-    recognise: RecogniseOptions = field(default_factory=RecogniseOptions)
 
 
 def run(

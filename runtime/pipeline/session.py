@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from last_edge.errors import InputError
 from last_edge.runtime.actions.event_log import EventLog
+from last_edge.runtime.backends import OnnxRuntimeCpu
+from last_edge.runtime.landmarks import Detector
 from last_edge.runtime.landmarks.common import LandmarkSource
 from last_edge.runtime.pipeline.actions import Actions
 from last_edge.runtime.pipeline.clip_collector import ClipCollector
@@ -19,16 +21,47 @@ from last_edge.runtime.pipeline.summary import RunSummary
 from last_edge.runtime.pipeline.timings import Timings
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.finder import Finder
-from last_edge.runtime.recognise.model import DeployedModel
+from last_edge.runtime.recognise.model import DeployedModel, Precision
 from last_edge.runtime.recognise.recognise import RecogniseOptions, Recogniser
-from last_edge.runtime.recognise.results import ClipResult
+from last_edge.runtime.recognise.results import ClipResult, Event
 from last_edge.runtime.record.clip_keeper import ClipKeeper
 from last_edge.runtime.sources import Source
 from last_edge.runtime.view.presenter import Presenter
 from last_edge.skeleton import Layout
 
-if TYPE_CHECKING:
-    from last_edge.runtime.pipeline.run import OnEvent, OnNotice, RunOptions
+Pace = Literal["fast", "real"]
+OnEvent = Callable[[Event], None]
+OnNotice = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run does besides recognising.
+
+    events: file for one JSON object a line. save: annotated video. snapshot: picture of the surest frame.
+    window: show the frames. keep: folder of what its keys s and c save. limit: stop after that many of the source.
+    pace: `fast` works on every frame of a file; `real` plays it at its own rate and drops what comes too fast, as a
+    live source always does. loop: play what has an end again and again.
+    precision: None takes INT8 where the bundle has it. detector: None takes the one that feeds the bundle's layout.
+    hand: which hand a hand detector follows. threads: of the model; None for what `bench tune` found fastest, else 1.
+    backend: what runs the model. force: replace existing files.
+    """
+
+    events: Path | None = None
+    save: Path | None = None
+    snapshot: Path | None = None
+    window: bool = False
+    keep: Path = Path()
+    limit: int | None = None
+    pace: Pace = "fast"
+    loop: bool = False
+    precision: Precision | None = None
+    detector: Detector | None = None
+    hand: str = "first"
+    threads: int | None = None
+    backend: str = OnnxRuntimeCpu.name
+    force: bool = False
+    recognise: RecogniseOptions = field(default_factory=RecogniseOptions)
 
 
 class Session:

@@ -20,7 +20,8 @@ from last_edge.train.progress import Row
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request
 from last_edge.train.translate.evaluate import is_translation, load_translator
-from last_edge.train.translate.run import TranslationRun, next_sub_word, run_translation, translation_plan
+from last_edge.train.translate.plan import translation_plan
+from last_edge.train.translate.run import TranslationRun, next_sub_word, run_translation
 
 
 def final_of(run: Path) -> dict[str, Any]:

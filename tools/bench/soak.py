@@ -13,7 +13,8 @@ import numpy as np
 
 from last_edge import records
 from last_edge.errors import MissingError
-from last_edge.runtime.pipeline.run import RunOptions, run
+from last_edge.runtime.pipeline.run import run
+from last_edge.runtime.pipeline.session import RunOptions
 from last_edge.runtime.recognise.model import load_model
 from last_edge.runtime.sources import open_source
 

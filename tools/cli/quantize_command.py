@@ -70,8 +70,7 @@ def quantize(
     Example: last-edge quantize runs/shrec14/bundle --store runs/shrec14/store
     """
     from last_edge.clips.store import ClipStore
-    from last_edge.export.bundles.preview import preview_quantize
-    from last_edge.export.int8.quantize_bundle import quantize_bundle
+    from last_edge.export.int8.quantize_bundle import preview_quantize, quantize_bundle
     from last_edge.train.recipe import load_recipe
 
     changes = _changes(set_, method=method, percentile=percentile, clips=clips)

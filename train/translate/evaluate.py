@@ -20,6 +20,7 @@ from last_edge.train.config import Recipe
 from last_edge.train.recipe import load_recipe
 from last_edge.train.run_folder import RECIPE
 from last_edge.train.translate.metrics import translation_metrics, verdict
+from last_edge.train.translate.plan import translation_plan
 from last_edge.train.translate.tokenizer import FILE, SubWords
 from last_edge.train.translate.translate import Translator, search_options
 
@@ -86,8 +87,6 @@ def evaluate_translation(
     path: Path, store: ClipStore, *, split: str = "test", which: Which = "best", beam: int | None = None
 ) -> dict[str, Any]:
     """Figures of a run's checkpoint on a split of a store, searched as its recipe says or with another beam."""
-    from last_edge.train.translate.run import translation_plan
-
     loaded = load_translator(path, which)
     translator = loaded.translator
     check_points(store, translator.spec)

@@ -11,7 +11,8 @@ from last_edge.train.config import Recipe
 from last_edge.train.hyperparameters import hyperparameters
 from last_edge.train.recipe import dump_recipe
 from last_edge.train.schedule import epoch_rates, final_rate, restarts
-from last_edge.train.translate.run import check_translation, translation_plan, vocabulary_of
+from last_edge.train.translate.plan import translation_plan
+from last_edge.train.translate.run import check_translation, vocabulary_of
 from last_edge.train.translate.start import model_options, read_start
 
 

@@ -13,24 +13,22 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import check_points
 from last_edge.data.sentences import SentenceDataset, Tempo, padded_tensors
-from last_edge.errors import InputError, UsageError
-from last_edge.inputs.spec import InputSpec
+from last_edge.errors import UsageError
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.sign2text import Sign2Text, create_translator
 from last_edge.train import run_folder
 from last_edge.train.checkpoint import ModelCard, checkpoint_folder
 from last_edge.train.config import Recipe
 from last_edge.train.objective import Objective
-from last_edge.train.plan import Clips, Plan, held_out, input_spec
+from last_edge.train.plan import Plan
 from last_edge.train.progress import Row
 from last_edge.train.request import Report, Request, ranges, silent
 from last_edge.train.run import Run, run_training
 from last_edge.train.trainer import Trainer
 from last_edge.train.translate.evaluate import evaluate_split, load_translator
 from last_edge.train.translate.objective import NextSubWord, TranslationTrainer
+from last_edge.train.translate.plan import translation_plan
 from last_edge.train.translate.start import check_whole, freeze, model_options, read_start, starts_from_recogniser
 from last_edge.train.translate.tokenizer import FILE, SubWords
 from last_edge.train.translate.translate import Translator, search_options
@@ -61,39 +59,6 @@ def check_translation(recipe: Recipe) -> None:
         raise UsageError("augment.crop would cut words off a sentence", expected=1.0, got=recipe.augment.crop)
     if recipe.translate.freeze_encoder and not t.init:
         raise UsageError("a frozen encoder needs one that has learnt", hint="--init RUN")
-
-
-def translation_plan(store: ClipStore, recipe: Recipe) -> Plan:
-    """Clips with a text: who trains, who validates, who tests; `InputError` when there is nothing to train on.
-
-    Validation is the store's own split, or held-out training people where it has none.
-    """
-    told = store.index.text != ""
-    parts = {split: clips[told[clips]] for split in ("train", "val", "test") for clips in [store.select(split=split)]}
-    train, own_val = parts["train"], parts["val"]
-    held = () if len(own_val) and not recipe.validation.subjects else held_out(store, train, recipe)
-    inside = np.isin(store.index.subject[train].astype(str), held)
-    if not len(train[~inside]):
-        hint = "last-edge data compose, or data prepare how2sign | phoenix | pose_tsv"
-        expected = "clips of split 'train' with text"
-        raise InputError("no training sentences", where=store.path, expected=expected, hint=hint)
-    spec = sentence_spec(store, recipe)
-    check_points(store, spec)
-    chosen = _subset(train[~inside], recipe)
-    return Plan(store, spec, chosen, np.concatenate([own_val, train[inside]]), parts["test"], held)
-
-
-def sentence_spec(store: ClipStore, recipe: Recipe) -> InputSpec:
-    """A recipe's input on whole sentences."""
-    return dataclasses.replace(input_spec(store, recipe.input), resample="pad")
-
-
-def _subset(clips: Clips, recipe: Recipe) -> Clips:
-    """`translate.subset` of the clips, drawn by `seed`; all of them for 0."""
-    count = recipe.translate.subset
-    if not count or count >= len(clips):
-        return clips
-    return np.sort(np.random.default_rng(recipe.seed).choice(clips, count, replace=False))
 
 
 def vocabulary_of(plan: Plan, recipe: Recipe) -> SubWords:

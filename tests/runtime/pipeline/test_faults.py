@@ -16,7 +16,8 @@ import pytest
 from last_edge.errors import EXIT_INPUT, EXIT_MISSING, MissingError
 from last_edge.runtime.pipeline import run as running
 from last_edge.runtime.pipeline.pipeline import LIVE_QUEUE, STAGES
-from last_edge.runtime.pipeline.run import RunOptions, run
+from last_edge.runtime.pipeline.run import run
+from last_edge.runtime.pipeline.session import RunOptions
 from last_edge.runtime.sources import camera, live, video
 from last_edge.runtime.sources.synthetic import SyntheticSource
 from last_edge.runtime.view.presenter import Presenter

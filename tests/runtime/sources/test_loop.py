@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from last_edge.errors import UsageError
-from last_edge.runtime.pipeline.run import RunOptions, run
+from last_edge.runtime.pipeline.run import run
+from last_edge.runtime.pipeline.session import RunOptions
 from last_edge.runtime.pipeline.timings import MOST_KEPT, Ring
 from last_edge.runtime.sources.loop import LoopedSource
 from last_edge.runtime.sources.synthetic import SyntheticSource

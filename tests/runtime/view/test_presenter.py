@@ -13,7 +13,8 @@ from last_edge.bundle.manifest import MANIFEST
 from last_edge.bundle.writer import rewrite_bundle
 from last_edge.data.readers.npz import read_npz
 from last_edge.runtime.pipeline.controls import ESCAPE, Controls
-from last_edge.runtime.pipeline.run import RunOptions, run
+from last_edge.runtime.pipeline.run import run
+from last_edge.runtime.pipeline.session import RunOptions
 from last_edge.runtime.recognise.results import Event
 from last_edge.runtime.sources import Frame
 from last_edge.runtime.view import presenter as presenting
