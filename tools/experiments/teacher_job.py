@@ -30,7 +30,7 @@ from safetensors.torch import load_file, save_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips
 from last_edge.distill.cached import answers_on_disk, merge_answers
-from last_edge.train.checkpoint import WEIGHTS, checkpoint_folder, load_checkpoint
+from last_edge.train.checkpoint import POINTER, WEIGHTS, checkpoint_folder, load_checkpoint
 from last_edge.train.evaluate import predict
 from last_edge.train.metrics import metrics_of
 from last_edge.train.plan import make_plan
@@ -48,14 +48,15 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     runs = [options.out / f"member_{number}" for number in range(len(options.member))]
     train(options, runs)
-    whole = [run for run in runs if (run / "final.json").exists()]
-    log.info("%d of %d members finished", len(whole), len(runs))
-    if whole:
-        measure(options, whole)
-    if whole and options.answers:
-        answer(options, whole)
-    for run in whole[: options.weights]:
+    ready = [run for run in runs if (run / POINTER).exists()]
+    finished = sum((run / "final.json").exists() for run in ready)
+    log.info("%d of %d members have a checkpoint, %d are finished", len(ready), len(runs), finished)
+    for run in ready[: options.weights]:
         pack_weights(run, options.out)
+    if ready:
+        measure(options, ready)
+    if ready and options.answers:
+        answer(options, ready)
 
 
 def train(options: argparse.Namespace, runs: list[Path]) -> None:
@@ -88,7 +89,8 @@ def measure(options: argparse.Namespace, runs: list[Path]) -> None:
         parts = []
         for run in runs:
             checkpoint = load_checkpoint(run)
-            held = json.loads((run / "final.json").read_text())["val_subjects"]
+            final = run / "final.json"
+            held = json.loads(final.read_text())["val_subjects"] if final.exists() else []
             clips = store.select(split="train", subjects=held) if split == "val" else labelled_clips(store, split)
             if not len(clips):
                 continue
