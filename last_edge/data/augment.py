@@ -59,7 +59,7 @@ def draw(points: Points, *, frames: int, layout: Layout, ranges: Augment, random
     joints = points.shape[2]
     hidden = _hidden(joints, random.random() * ranges.mask, layout, random) if ranges.mask else np.zeros(joints, bool)
     lengths = random.uniform(1 - ranges.bones, 1 + ranges.bones, joints) if ranges.bones else np.ones(joints)
-    return Draw(positions, mirrored, matrix, hidden, lengths.astype(np.float32))
+    return Draw(positions, mirrored, matrix, hidden, np.asarray(lengths, np.float32))
 
 
 def apply(points: Points, drawn: Draw, *, layout: Layout) -> Points:

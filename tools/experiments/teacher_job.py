@@ -62,7 +62,7 @@ def main() -> None:
 def train(options: argparse.Namespace, runs: list[Path]) -> None:
     """Run the members, `parallel` at a time, until all are done or the minutes are over."""
     deadline = time.monotonic() + 60 * options.minutes
-    waiting, running = list(zip(runs, options.member, strict=True)), []
+    waiting, running = list(zip(runs, options.member, strict=True)), list[subprocess.Popen[bytes]]()
     while waiting or running:
         while waiting and len(running) < options.parallel:
             run, values = waiting.pop(0)
@@ -92,13 +92,13 @@ def measure(options: argparse.Namespace, runs: list[Path]) -> None:
             final = run / "final.json"
             held = json.loads(final.read_text())["val_subjects"] if final.exists() else []
             clips = store.select(split="train", subjects=held) if split == "val" else labelled_clips(store, split)
-            if not len(clips):
+            if split == "val" and not held:
                 continue
             model = checkpoint.model.to(options.device)
             parts.append(predict(model, store, clips, spec=checkpoint.spec, device=options.device))
             told[f"{split} {run.name}"] = _short(parts[-1], store, clips, options.merge_at)
             logits[f"{split}_{run.name}"] = parts[-1]
-        if parts:
+        if len(parts) == len(runs):
             mean = torch.log_softmax(torch.from_numpy(np.stack(parts)), -1).exp().mean(0).log().numpy()
             told[f"{split} ensemble"] = _short(mean, store, clips, options.merge_at)
     np.savez_compressed(options.out / "logits.npz", **logits)  # type: ignore[arg-type]
