@@ -28,9 +28,9 @@ from last_edge.distill.losses import ensemble_logits
 from last_edge.distill.teachers import Teachers
 from last_edge.errors import InputError, UsageError
 from last_edge.files import sha256_of
+from last_edge.tasks.config import Recipe
+from last_edge.tasks.plan import Plan
 from last_edge.train.checkpoint import WEIGHTS, Checkpoint
-from last_edge.train.config import Recipe
-from last_edge.train.plan import Plan
 from last_edge.train.request import Views, ranges
 
 DEFAULT_NAME = "teacher_cache"

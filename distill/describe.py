@@ -13,9 +13,9 @@ from last_edge.distill.fill_cache import missing_views, probe_of, shapes_of
 from last_edge.distill.loss_map import entries_in_use
 from last_edge.distill.rows import bytes_of
 from last_edge.distill.run import check_teachers, check_weights, default_cache, live, loss_map
+from last_edge.tasks.config import DistillConfig, StageLoss
+from last_edge.tasks.plan import Plan, make_plan
 from last_edge.train.checkpoint import Checkpoint, load_checkpoint
-from last_edge.train.config import DistillConfig, StageLoss
-from last_edge.train.plan import Plan, make_plan
 from last_edge.train.request import Request
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from last_edge.distill.feature_losses import attention_transfer, feature_mse, relational_angle, relational_distance
 from last_edge.errors import UsageError
 from last_edge.models.layers.precision import full_precision
-from last_edge.train.config import DistillConfig, StageLoss
+from last_edge.tasks.config import DistillConfig, StageLoss
 
 STAGE_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "feature_mse": feature_mse,

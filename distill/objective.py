@@ -9,15 +9,15 @@ from last_edge.distill.loss_map import LossMap
 from last_edge.distill.losses import correlation_loss, decoupled_loss, ensemble_logits, soft_target_loss
 from last_edge.distill.teachers import Source
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.train.config import DistillConfig
-from last_edge.train.objective import CrossEntropy
+from last_edge.tasks.config import DistillConfig
+from last_edge.tasks.objective import CrossEntropy
 
 
 class Distillation:
     """a * CE(student, targets) + b * soft(student, teachers) + g * the loss map, on the same augmented points.
 
     The student's forward pass is one, whether its stages are wanted or not. `parts` holds the three terms of the last
-    loss before their weights. See `last_edge.train.objective.HelpedObjective` for the rest.
+    loss before their weights. See `last_edge.tasks.objective.HelpedObjective` for the rest.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class Distillation:
         self._clips, self._view = clips, view
 
     def at(self, share: float) -> None:
-        """See `last_edge.train.objective.TimedObjective`."""
+        """See `last_edge.tasks.objective.TimedObjective`."""
         self.plain.at(share)
 
     def __call__(self, model: LandmarkModel, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """See `last_edge.train.objective.Objective`."""
+        """See `last_edge.tasks.objective.Objective`."""
         answers = self.source(points, self._clips, self._view)
         streams = self.plain.streams(model, points)
         maps, logits = (

@@ -20,13 +20,13 @@ from last_edge.distill.teachers import Source, Teachers
 from last_edge.errors import InputError, UsageError
 from last_edge.files import sha256_of
 from last_edge.models import create_model
+from last_edge.tasks.config import Recipe
+from last_edge.tasks.objective import Objective
+from last_edge.tasks.plan import Plan, make_plan
+from last_edge.tasks.second_input import reads_features
 from last_edge.train.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
-from last_edge.train.config import Recipe
-from last_edge.train.objective import Objective
-from last_edge.train.plan import Plan, make_plan
 from last_edge.train.request import Report, Request, cross_entropy, silent
 from last_edge.train.run import run_training
-from last_edge.train.second_input import reads_features
 
 
 def run_distillation(

@@ -15,8 +15,8 @@ from last_edge.clips.windows import check_fits, labelled_clips, plain_batch
 from last_edge.inputs.features import inputs_of
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.tasks.metrics import metrics_of
 from last_edge.train.checkpoint import Which, load_checkpoint
-from last_edge.train.metrics import metrics_of
 
 __all__ = ["BATCH", "check_fits", "evaluate_run", "labelled_clips", "metrics_of", "predict"]
 
@@ -44,7 +44,7 @@ def _logits(model: nn.Module, batch: NDArray[Any], device: str) -> Tensor:
 def evaluate_run(
     path: Path, store: ClipStore, *, split: str = "test", which: Which = "best", merge_at: str = ""
 ) -> dict[str, Any]:
-    """Metrics of a run's checkpoint on a split of a store. merge_at: see `last_edge.train.metrics.merged`."""
+    """Metrics of a run's checkpoint on a split of a store. merge_at: see `last_edge.tasks.metrics.merged`."""
     checkpoint = load_checkpoint(path, which)
     clips = labelled_clips(store, split)
     check_fits(store, checkpoint.spec, checkpoint.labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from last_edge.train.config import Recipe, TrainingConfig
+from last_edge.tasks.config import Recipe, TrainingConfig
 from last_edge.train.schedule import warmup_length, warmup_start
 
 BETAS = "betas 0.9, 0.999"

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from last_edge.errors import UsageError
-from last_edge.train.config import TrainingConfig
+from last_edge.tasks.config import TrainingConfig
 
 NORMS = (_BatchNorm, nn.LayerNorm)
 FREE_SCALARS = ("alpha", "edge", "pool_gate", "A_learned", "stream_weights", "cls", "positions", "table")

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from last_edge.errors import InputError, UsageError
 from last_edge.names import did_you_mean
-from last_edge.train.config import (
+from last_edge.tasks.config import (
     AUGMENT_ON,
     CLASS_WEIGHTS,
     LOSSES,

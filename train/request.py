@@ -13,12 +13,12 @@ from last_edge.data.augment import Augment
 from last_edge.data.dataset import ClipDataset
 from last_edge.data.device_clips import DeviceClips
 from last_edge.errors import UsageError
-from last_edge.train.config import AugmentConfig, Recipe
-from last_edge.train.losses import class_weights
-from last_edge.train.objective import CrossEntropy, Objective
-from last_edge.train.plan import Plan
+from last_edge.tasks.config import AugmentConfig, Recipe
+from last_edge.tasks.losses import class_weights
+from last_edge.tasks.objective import CrossEntropy, Objective
+from last_edge.tasks.plan import Plan
+from last_edge.tasks.second_input import FeatureCrossEntropy, open_second_input, reads_features
 from last_edge.train.progress import Row
-from last_edge.train.second_input import FeatureCrossEntropy, open_second_input, reads_features
 
 Report = Callable[[Row, int], None]
 MakeObjective = Callable[[Recipe, Plan, str], Objective]

@@ -19,18 +19,18 @@ from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.files import write_text
 from last_edge.models import create_model, resolve_name
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.tasks.objective import HelpedObjective, Objective
+from last_edge.tasks.plan import Plan, make_plan
+from last_edge.tasks.second_input import fit_second_input
 from last_edge.train import run_folder
 from last_edge.train.checkpoint import ModelCard, as_json, load_checkpoint, read_trainer
 from last_edge.train.environment import describe_environment
 from last_edge.train.evaluate import metrics_of, predict
 from last_edge.train.interrupt import StopRequest
-from last_edge.train.objective import HelpedObjective, Objective
-from last_edge.train.plan import Plan, make_plan
 from last_edge.train.processes import Processes
 from last_edge.train.progress import Row, epochs_since_best, validation_score
 from last_edge.train.recipe import dump_recipe, identity_of
 from last_edge.train.request import MakeObjective, Report, Request, cross_entropy, silent, training_clips
-from last_edge.train.second_input import fit_second_input
 from last_edge.train.steps import Steps
 from last_edge.train.sums import NAMES
 from last_edge.train.tensorboard import TensorBoardLog

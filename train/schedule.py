@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from last_edge.train.config import TrainingConfig
+from last_edge.tasks.config import TrainingConfig
 
 LEAST_TENTH = 10
 

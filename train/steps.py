@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from last_edge.data.dataset import epoch_order
 from last_edge.errors import UsageError
-from last_edge.train.config import Recipe
+from last_edge.tasks.config import Recipe
 from last_edge.train.processes import Processes
 
 

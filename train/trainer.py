@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from last_edge.errors import UsageError
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.tasks.config import TrainingConfig
+from last_edge.tasks.objective import Objective, TimedObjective, helpers_of, parts_of
 from last_edge.train.averages import EqualAverage, WeightAverage
 from last_edge.train.compiled import compile_body, uncompiled
-from last_edge.train.config import TrainingConfig
-from last_edge.train.objective import Objective, TimedObjective, helpers_of, parts_of
 from last_edge.train.optimizer import build_optimizer, load_optimizer
 from last_edge.train.processes import Processes
 from last_edge.train.progress import Progress

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from last_edge import records
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
+from last_edge.tasks.metrics import softmax
 from last_edge.train.checkpoint import Checkpoint
-from last_edge.train.metrics import softmax
 from last_edge.train.run_folder import CHECKPOINTS, FINAL
 
 # Share of reported answers, in percent, that must be right, and how many answers it takes to say so.

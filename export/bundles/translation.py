@@ -43,10 +43,10 @@ from last_edge.export.proof.translation_figures import bundle_figures
 from last_edge.files import check_free
 from last_edge.models.sign2text import Memory, Sign2Text
 from last_edge.runtime.recognise.translate import DeployedTranslator, translator_of
+from last_edge.tasks.tokenizer import FILE
+from last_edge.tasks.translator import search_options
 from last_edge.text import SOS
 from last_edge.train.translate.evaluate import LoadedTranslator, load_translator
-from last_edge.train.translate.tokenizer import FILE
-from last_edge.train.translate.translate import search_options
 
 TOLERANCE = 1e-4
 GOLDEN_FRAMES = 64

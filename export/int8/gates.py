@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import Figure
 from last_edge.errors import GateError
-from last_edge.train.config import QuantizeConfig
+from last_edge.tasks.config import QuantizeConfig
 
 SPEED = "times as fast as FP32"
 ELSEWHERE = "not judged: made for another device"

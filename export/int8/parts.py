@@ -13,9 +13,9 @@ from last_edge.clips.windows import labelled_clips
 from last_edge.errors import InputError
 from last_edge.export.bundles.accept import held_out_subjects
 from last_edge.export.int8.calibration import CALIBRATION_SPLIT, evenly_by_class
+from last_edge.tasks.config import Recipe, ValidationConfig
+from last_edge.tasks.plan import held_out
 from last_edge.train.checkpoint import load_checkpoint
-from last_edge.train.config import Recipe, ValidationConfig
-from last_edge.train.plan import held_out
 
 Clips = NDArray[np.int64]
 

@@ -31,7 +31,7 @@ from last_edge.export.proof.evaluate import check_store, checked_graph, summaris
 from last_edge.export.proof.judge import Judge
 from last_edge.export.proof.parity import parity_rows, tolerance
 from last_edge.export.targets.targets import target_named
-from last_edge.train.config import QuantizeConfig
+from last_edge.tasks.config import QuantizeConfig
 
 Row = dict[str, Figure]
 Report = Callable[[str, list[Row]], None]

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from last_edge.export.int8.gates import SPEED, Gate, at_least, at_most
 from last_edge.export.int8.speed import clock_for
 from last_edge.runtime.recognise.translate import DeployedTranslator
-from last_edge.train.config import QuantizeConfig
-from last_edge.train.translate.metrics import translation_metrics
+from last_edge.tasks.config import QuantizeConfig
+from last_edge.tasks.sentence_metrics import translation_metrics
 
 Points = NDArray[np.float32]
 ROUNDS = 7

@@ -17,10 +17,10 @@ from last_edge.export.bundles.accept import held_out_subjects
 from last_edge.export.int8.calibration import CALIBRATION_SPLIT, evenly_by_class
 from last_edge.export.int8.ranges import Feed
 from last_edge.runtime.recognise.translate import DeployedTranslator, HeardSession, OnnxDecoder
+from last_edge.tasks.config import Recipe
+from last_edge.tasks.plan import held_out
 from last_edge.text import search
 from last_edge.train.checkpoint import checkpoint_folder
-from last_edge.train.config import Recipe
-from last_edge.train.plan import held_out
 
 Clips = NDArray[np.int64]
 BATCH = 16

@@ -31,7 +31,7 @@ from last_edge.export.proof.parity import RELATIVE_TOLERANCE
 from last_edge.export.proof.translation_figures import equal_share, figures_of, kept_figures, sentences_of, texts_of
 from last_edge.export.targets.targets import USUAL_TARGET
 from last_edge.runtime.recognise.translate import DeployedTranslator, translator_of
-from last_edge.train.config import QuantizeConfig
+from last_edge.tasks.config import QuantizeConfig
 
 INT8 = "int8"
 ENCODER, DECODER = encoder_file(INT8), decoder_file(INT8)

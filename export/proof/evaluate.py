@@ -15,7 +15,7 @@ from last_edge.clips.windows import check_fits, labelled_clips, plain_batch
 from last_edge.errors import InputError
 from last_edge.export.onnx.session import logits_of, metadata_of
 from last_edge.runtime.recognise.settings import settings_of
-from last_edge.train.metrics import metrics_of
+from last_edge.tasks.metrics import metrics_of
 
 SUMMARY = ("top1", "top3", "top5", "mean_class", "ece", "n")
 
@@ -32,7 +32,7 @@ def evaluate_bundle(
     """Metrics of one precision's graph on a split; shares in percent. `InputError` when store and bundle differ.
 
     It runs as `bench tune` found it fastest; threads: wins over that. merge_at: see
-    `last_edge.train.metrics.merged`.
+    `last_edge.tasks.metrics.merged`.
     """
     bundle = Bundle.open(bundle) if isinstance(bundle, Path) else bundle
     check_store(bundle, store)

@@ -13,8 +13,8 @@ from last_edge.bundle.manifest import Figure
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, padded, sentence_points, translated_clips
 from last_edge.runtime.recognise.translate import DeployedTranslator, load_translator
+from last_edge.tasks.sentence_metrics import translation_metrics
 from last_edge.text import normalised
-from last_edge.train.translate.metrics import translation_metrics
 
 BATCH = 16
 KEPT = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "repetition", "n")

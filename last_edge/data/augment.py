@@ -18,7 +18,7 @@ VERTICAL = 1
 
 @dataclass(frozen=True)
 class Augment:
-    """Ranges of the random draws; `last_edge.train.config.AugmentConfig` says what each means."""
+    """Ranges of the random draws; `last_edge.tasks.config.AugmentConfig` says what each means."""
 
     rotation_deg: float = 0.0
     tilt_deg: float = 0.0

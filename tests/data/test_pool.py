@@ -18,8 +18,8 @@ from last_edge.data.variants import KINDS, kinds_for, make_variant, unit_of
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs.transforms import Points
 from last_edge.skeleton import Layout, SkeletonClip, get_layout
+from last_edge.tasks.plan import make_plan
 from last_edge.tools.cli import main
-from last_edge.train.plan import make_plan
 from last_edge.train.recipe import load_recipe
 
 HOLISTIC = get_layout("mediapipe_holistic75")

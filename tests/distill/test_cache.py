@@ -21,8 +21,8 @@ from last_edge.distill.rows import RowFiles
 from last_edge.distill.run import live, run_distillation
 from last_edge.distill.teachers import Teachers
 from last_edge.errors import InputError, MissingError, UsageError
+from last_edge.tasks.plan import make_plan
 from last_edge.train.checkpoint import load_checkpoint
-from last_edge.train.plan import make_plan
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request
 from last_edge.train.run import run_training

@@ -20,9 +20,9 @@ from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.skeleton import Layout
+from last_edge.tasks.config import AugmentConfig, DistillConfig, StageLoss
+from last_edge.tasks.objective import CrossEntropy
 from last_edge.train.checkpoint import checkpoint_folder, load_checkpoint, read_trainer
-from last_edge.train.config import AugmentConfig, DistillConfig, StageLoss
-from last_edge.train.objective import CrossEntropy
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request
 
@@ -172,7 +172,7 @@ def test_teachers_that_do_not_fit_are_refused(
 ) -> None:
     from last_edge.clips.store import ClipStore
     from last_edge.distill.run import check_teachers
-    from last_edge.train.plan import make_plan
+    from last_edge.tasks.plan import make_plan
 
     checkpoint, recipe = load_checkpoint(teacher), load_recipe(None, overrides=STUDENT)
     plan = make_plan(ClipStore.open(toy_store), recipe)

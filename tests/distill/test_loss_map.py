@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from last_edge.distill.loss_map import STAGE_LOSSES, LossMap, StageOf, stages_wanted
 from last_edge.errors import UsageError
-from last_edge.train import config
-from last_edge.train.config import DistillConfig, StageLoss
+from last_edge.tasks import config
+from last_edge.tasks.config import DistillConfig, StageLoss
 from last_edge.train.optimizer import build_optimizer
 from last_edge.train.recipe import load_recipe
 

@@ -16,7 +16,7 @@ from last_edge.models.last_v2 import Block
 from last_edge.models.sign2text import create_translator, translator_names
 from last_edge.skeleton import Layout
 from last_edge.skeleton.layout import load_layout
-from last_edge.train.config import TranslateConfig
+from last_edge.tasks.config import TranslateConfig
 
 COUNTS = {
     "last_e_nano": 82_847,

@@ -15,12 +15,12 @@ from last_edge.errors import InputError
 from last_edge.inputs import InputSpec, fit_window
 from last_edge.models import create_model
 from last_edge.skeleton import Layout
-from last_edge.train.config import AugmentConfig
+from last_edge.tasks.config import AugmentConfig
+from last_edge.tasks.losses import smoothed_cross_entropy
+from last_edge.tasks.objective import CrossEntropy, training_streams
+from last_edge.tasks.plan import make_plan
 from last_edge.train.evaluate import check_fits
-from last_edge.train.losses import smoothed_cross_entropy
-from last_edge.train.objective import CrossEntropy, training_streams
 from last_edge.train.optimizer import build_optimizer
-from last_edge.train.plan import make_plan
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request, cross_entropy, silent
 from last_edge.train.run import Run

@@ -12,9 +12,9 @@ import torch
 import last_edge.train.request as requests
 from last_edge.clips import ClipStore
 from last_edge.errors import UsageError
+from last_edge.tasks.losses import class_weights, label_loss, smoothed_cross_entropy
+from last_edge.tasks.plan import make_plan
 from last_edge.train.hyperparameters import hyperparameters
-from last_edge.train.losses import class_weights, label_loss, smoothed_cross_entropy
-from last_edge.train.plan import make_plan
 from last_edge.train.recipe import identity_of, load_recipe
 from last_edge.train.request import Request, cross_entropy
 from last_edge.train.run import run_training

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from last_edge.errors import UsageError
-from last_edge.train.metrics import calibration_error, classification_metrics, confusion, merged, ranks, top_k
+from last_edge.tasks.metrics import calibration_error, classification_metrics, confusion, merged, ranks, top_k
 
 LOGITS = np.array([[3, 2, 1, 0], [0, 3, 2, 1], [1, 0, 3, 2], [2, 1, 0, 3]], np.float32)
 LABELS = np.array([0, 2, 3, 1])

@@ -13,9 +13,9 @@ from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.skeleton import Layout
-from last_edge.train.config import PretrainConfig
-from last_edge.train.pretrain.losses import masked_error, nt_xent
-from last_edge.train.pretrain.objective import MaskCLR
+from last_edge.tasks.config import PretrainConfig
+from last_edge.tasks.pretrain_losses import masked_error, nt_xent
+from last_edge.tasks.pretraining import MaskCLR
 
 NO_TARGETS = torch.zeros(0)
 
@@ -103,7 +103,7 @@ def test_points_that_nobody_saw_are_no_target(toy_layout: Layout, decoder: str) 
     points = torch.randn(3, 16, 5, 3)
     points[:, :, 4] = torch.nan
     targets: list[torch.Tensor] = []
-    from last_edge.train.pretrain import objective as room
+    from last_edge.tasks import pretraining as room
 
     original = room.masked_error
 

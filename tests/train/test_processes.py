@@ -16,8 +16,8 @@ import torch
 import torch.distributed as dist
 
 from last_edge.errors import UsageError
+from last_edge.tasks.plan import make_plan
 from last_edge.train.checkpoint import load_checkpoint, read_pointer
-from last_edge.train.plan import make_plan
 from last_edge.train.processes import Processes
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request, cross_entropy, silent

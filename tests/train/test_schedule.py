@@ -7,7 +7,7 @@ import torch
 from torch.optim import lr_scheduler
 
 from last_edge.errors import UsageError
-from last_edge.train.config import TrainingConfig
+from last_edge.tasks.config import TrainingConfig
 from last_edge.train.recipe import load_recipe
 from last_edge.train.schedule import epoch_rates, final_rate, learning_rate, restarts
 

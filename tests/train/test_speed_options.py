@@ -14,9 +14,9 @@ from last_edge.errors import InterruptedRun, MissingError, UsageError
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.skeleton import Layout
+from last_edge.tasks.config import TrainingConfig
 from last_edge.train import compiled
 from last_edge.train.checkpoint import load_checkpoint, read_trainer
-from last_edge.train.config import TrainingConfig
 from last_edge.train.interrupt import StopRequest
 from last_edge.train.optimizer import build_optimizer, load_optimizer, resolve_fused
 from last_edge.train.processes import Processes

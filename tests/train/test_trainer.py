@@ -23,11 +23,11 @@ from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.skeleton import Layout
+from last_edge.tasks.config import AugmentConfig, TrainingConfig
+from last_edge.tasks.objective import CrossEntropy, Objective
 from last_edge.train import checkpoint as checkpoint_module
 from last_edge.train.checkpoint import checkpoint_folder, load_checkpoint, read_pointer
-from last_edge.train.config import AugmentConfig, TrainingConfig
 from last_edge.train.interrupt import StopRequest
-from last_edge.train.objective import CrossEntropy, Objective
 from last_edge.train.progress import epochs_since_best
 from last_edge.train.recipe import identity_of, load_recipe
 from last_edge.train.request import Request, cross_entropy, silent

@@ -18,9 +18,9 @@ from last_edge.inputs import InputSpec
 from last_edge.runtime.recognise.translate import load_translator as load_deployed
 from last_edge.runtime.recognise.translate_sources import clips_of
 from last_edge.skeleton import Layout, SkeletonClip
+from last_edge.tasks.translator import search_options
 from last_edge.tools.cli import main
 from last_edge.train.translate.evaluate import load_translator
-from last_edge.train.translate.translate import search_options
 
 
 def test_the_files_say_what_the_model_says(bundle: Path, run: Path, sentences: Path) -> None:

@@ -15,7 +15,7 @@ from last_edge.tools.cli.translate_command import is_translator, quantize_transl
 if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore
     from last_edge.export.int8.quantize_bundle import Plan
-    from last_edge.train.config import QuantizeConfig
+    from last_edge.tasks.config import QuantizeConfig
 
 AUTO = "auto"
 Method = Annotated[str | None, typer.Option("--method", help="minmax, percentile or entropy; default: the recipe's.")]

@@ -11,7 +11,7 @@ import typer
 from last_edge.errors import UsageError
 
 if TYPE_CHECKING:
-    from last_edge.train.config import Recipe
+    from last_edge.tasks.config import Recipe
     from last_edge.train.profiles import Profile
 
 CLASS_WEIGHTS = {None: None, True: "balanced", False: "none"}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from last_edge.train.config import Recipe
-    from last_edge.train.plan import Plan
+    from last_edge.tasks.config import Recipe
+    from last_edge.tasks.plan import Plan
     from last_edge.train.request import Report, Request
 
 
@@ -56,7 +56,7 @@ def preview(request: Request) -> dict[str, Any]:
     """What a training would do; what it would take over from another run, where it starts from one."""
     from last_edge.clips.store import ClipStore
     from last_edge.models.registry import TRANSLATORS
-    from last_edge.train.plan import make_plan
+    from last_edge.tasks.plan import make_plan
 
     store = ClipStore.open(request.store)
     if request.recipe.model.name in TRANSLATORS:

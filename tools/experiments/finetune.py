@@ -10,7 +10,7 @@ from last_edge.errors import GateError
 
 if TYPE_CHECKING:
     from last_edge.bundle import Manifest
-    from last_edge.train.config import QuantizeConfig
+    from last_edge.tasks.config import QuantizeConfig
 
 BUNDLE = "bundle"
 

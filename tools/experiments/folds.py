@@ -15,8 +15,8 @@ from last_edge.clips.header import HEADER
 from last_edge.clips.store import ClipStore
 from last_edge.data.leave_out import leave_out
 from last_edge.errors import UsageError
+from last_edge.tasks.config import Recipe
 from last_edge.tools.experiments.repeat import once
-from last_edge.train.config import Recipe
 from last_edge.train.request import Report, Request
 from last_edge.train.run import run_training
 

@@ -17,12 +17,12 @@ from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.tasks.config import InputConfig, ModelConfig, Recipe
+from last_edge.tasks.plan import Plan, held_out, make_plan
 from last_edge.tools.experiments.compare import paired_difference, spread
 from last_edge.tools.experiments.linear import fit_linear, linear_hits, mean_features
 from last_edge.tools.experiments.repeat import as_digits, compared_clips, hits_of, once
 from last_edge.train.checkpoint import checkpoint_folder, read_card
-from last_edge.train.config import InputConfig, ModelConfig, Recipe
-from last_edge.train.plan import Plan, held_out, make_plan
 from last_edge.train.request import Report, Request
 from last_edge.train.run import run_training
 from last_edge.train.run_folder import FINAL

@@ -12,12 +12,12 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, plain_batch
 from last_edge.errors import InputError
 from last_edge.models import create_model
+from last_edge.tasks.config import Recipe
+from last_edge.tasks.objective import Objective
+from last_edge.tasks.plan import Plan, held_out, input_spec
+from last_edge.tasks.pretraining import MaskCLR
 from last_edge.train.checkpoint import ModelCard
-from last_edge.train.config import Recipe
 from last_edge.train.evaluate import BATCH
-from last_edge.train.objective import Objective
-from last_edge.train.plan import Plan, held_out, input_spec
-from last_edge.train.pretrain.objective import MaskCLR
 from last_edge.train.progress import Row
 from last_edge.train.request import Report, Request, silent
 from last_edge.train.run import Run, run_training

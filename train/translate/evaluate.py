@@ -14,15 +14,15 @@ from last_edge.clips.windows import check_points, translated_clips
 from last_edge.errors import InputError
 from last_edge.models.registry import TRANSLATORS
 from last_edge.models.sign2text import create_translator
+from last_edge.tasks.config import Recipe
+from last_edge.tasks.sentence_metrics import translation_metrics, verdict
+from last_edge.tasks.tokenizer import FILE, SubWords
+from last_edge.tasks.translator import Translator, search_options
 from last_edge.text import SearchOptions, normalised
 from last_edge.train.checkpoint import WEIGHTS, ModelCard, Which, checkpoint_folder, load_weights, read_card
-from last_edge.train.config import Recipe
 from last_edge.train.recipe import load_recipe
 from last_edge.train.run_folder import RECIPE
-from last_edge.train.translate.metrics import translation_metrics, verdict
 from last_edge.train.translate.plan import translation_plan
-from last_edge.train.translate.tokenizer import FILE, SubWords
-from last_edge.train.translate.translate import Translator, search_options
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points
 from last_edge.errors import InputError
 from last_edge.inputs.spec import InputSpec
-from last_edge.train.config import Recipe
-from last_edge.train.plan import Clips, Plan, held_out, input_spec
+from last_edge.tasks.config import Recipe
+from last_edge.tasks.plan import Clips, Plan, held_out, input_spec
 
 
 def translation_plan(store: ClipStore, recipe: Recipe) -> Plan:

@@ -7,7 +7,7 @@ from typing import Any, cast
 from last_edge.clips.store import ClipStore
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.sign2text import create_translator
-from last_edge.train.config import Recipe
+from last_edge.tasks.config import Recipe
 from last_edge.train.hyperparameters import hyperparameters
 from last_edge.train.recipe import dump_recipe
 from last_edge.train.schedule import epoch_rates, final_rate, restarts

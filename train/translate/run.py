@@ -17,21 +17,22 @@ from last_edge.data.sentences import SentenceDataset, Tempo, padded_tensors
 from last_edge.errors import UsageError
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.sign2text import Sign2Text, create_translator
+from last_edge.tasks.config import Recipe
+from last_edge.tasks.objective import Objective
+from last_edge.tasks.plan import Plan
+from last_edge.tasks.tokenizer import FILE, SubWords
+from last_edge.tasks.translation import NextSubWord
+from last_edge.tasks.translator import Translator, search_options
+from last_edge.text import PAD
 from last_edge.train import run_folder
 from last_edge.train.checkpoint import ModelCard, checkpoint_folder
-from last_edge.train.config import Recipe
-from last_edge.train.objective import Objective
-from last_edge.train.plan import Plan
 from last_edge.train.progress import Row
 from last_edge.train.request import Report, Request, ranges, silent
 from last_edge.train.run import Run, run_training
 from last_edge.train.trainer import Trainer
 from last_edge.train.translate.evaluate import evaluate_split, load_translator
-from last_edge.train.translate.objective import NextSubWord, TranslationTrainer
 from last_edge.train.translate.plan import translation_plan
 from last_edge.train.translate.start import check_whole, freeze, model_options, read_start, starts_from_recogniser
-from last_edge.train.translate.tokenizer import FILE, SubWords
-from last_edge.train.translate.translate import Translator, search_options
 from last_edge.train.trunk import Trunk, TrunkReport
 
 POOL = 16
@@ -66,6 +67,19 @@ def vocabulary_of(plan: Plan, recipe: Recipe) -> SubWords:
     if recipe.training.init and not starts_from_recogniser(recipe):
         return SubWords.read(checkpoint_folder(Path(recipe.training.init)) / FILE)
     return SubWords.learn(plan.store.index.text[plan.train].tolist(), size=recipe.translate.vocabulary)
+
+
+class TranslationTrainer(Trainer):
+    """The trainer on sub-words: targets stay numbers, and a hit is a sub-word that is right."""
+
+    def _mix(self, points: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        return points, labels
+
+    def _note(self, points: Tensor, labels: Tensor, loss: Tensor, logits: Tensor) -> None:
+        self._bad |= torch.isinf(points).any() | ~torch.isfinite(loss)
+        wanted = labels[:, 1:]
+        right = ((logits.argmax(-1) == wanted) & (wanted != PAD)).sum() / (wanted != PAD).sum()
+        self._window_sums.add(loss=loss.double() * len(labels), hits=right * len(labels), seen=len(labels))
 
 
 class TranslationRun(Run):

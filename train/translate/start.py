@@ -12,8 +12,8 @@ from last_edge.files import sha256_of
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.registry import TRANSLATORS
 from last_edge.models.sign2text import Sign2Text
+from last_edge.tasks.config import Recipe
 from last_edge.train.checkpoint import WEIGHTS, checkpoint_folder, read_card, read_tensors
-from last_edge.train.config import Recipe
 from last_edge.train.translate.evaluate import load_translator
 from last_edge.train.trunk import Trunk, TrunkReport, read_trunk
 

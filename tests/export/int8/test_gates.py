@@ -15,8 +15,8 @@ from last_edge.errors import GateError
 from last_edge.export.int8.gates import Candidate, gates_of, require_gates
 from last_edge.export.int8.quantize_bundle import Plan, quantize_bundle
 from last_edge.export.targets.targets import TARGETS
+from last_edge.tasks.config import QuantizeConfig
 from last_edge.tools.cli import main
-from last_edge.train.config import QuantizeConfig
 
 LOOSE = QuantizeConfig(max_drop=100, min_agreement=0, max_class_drop=100, max_bytes_per_param=8, min_speedup=0)
 

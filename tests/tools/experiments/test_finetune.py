@@ -21,10 +21,10 @@ from last_edge.export.int8 import quantize_bundle
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.skeleton import Layout
+from last_edge.tasks.config import QuantizeConfig
 from last_edge.tools import cli
 from last_edge.tools.experiments.finetune import finish_bundle
 from last_edge.train.checkpoint import checkpoint_folder
-from last_edge.train.config import QuantizeConfig
 from last_edge.train.finetune import epochs_for, finetune_values
 from last_edge.train.trunk import read_trunk
 

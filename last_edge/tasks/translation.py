@@ -7,9 +7,8 @@ from torch import Tensor, nn
 
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.sign2text import Sign2Text
+from last_edge.tasks.config import AugmentConfig
 from last_edge.text import PAD
-from last_edge.train.config import AugmentConfig
-from last_edge.train.trainer import Trainer
 
 
 class NextSubWord:
@@ -59,16 +58,3 @@ def sub_word_loss(logits: Tensor, wanted: Tensor, *, smoothing: float = 0.0) -> 
     return torch.nn.functional.cross_entropy(
         logits.float().flatten(0, 1), wanted.flatten(), ignore_index=PAD, label_smoothing=smoothing
     )
-
-
-class TranslationTrainer(Trainer):
-    """The trainer on sub-words: targets stay numbers, and a hit is a sub-word that is right."""
-
-    def _mix(self, points: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        return points, labels
-
-    def _note(self, points: Tensor, labels: Tensor, loss: Tensor, logits: Tensor) -> None:
-        self._bad |= torch.isinf(points).any() | ~torch.isfinite(loss)
-        wanted = labels[:, 1:]
-        right = ((logits.argmax(-1) == wanted) & (wanted != PAD)).sum() / (wanted != PAD).sum()
-        self._window_sums.add(loss=loss.double() * len(labels), hits=right * len(labels), seen=len(labels))

@@ -12,7 +12,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points
 from last_edge.errors import InputError
 from last_edge.inputs.spec import InputSpec
-from last_edge.train.config import InputConfig, Recipe, ValidationConfig
+from last_edge.tasks.config import InputConfig, Recipe, ValidationConfig
 
 Clips = NDArray[np.int64]
 

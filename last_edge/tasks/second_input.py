@@ -18,8 +18,8 @@ from last_edge.models.hybrid_nslt import HybridModel, Options
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.options import adjust
 from last_edge.models.registry import resolve_name
-from last_edge.train.config import Recipe
-from last_edge.train.objective import CrossEntropy
+from last_edge.tasks.config import Recipe
+from last_edge.tasks.objective import CrossEntropy
 
 HYBRIDS = ("hybrid_nslt",)
 WIDTH = "feature_dim"

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from last_edge.errors import UsageError
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.layers.gates import JointAttention
-from last_edge.train.compiled import uncompiled
 
 Saliency = Callable[[LandmarkModel, Tensor], Tensor]
 
@@ -84,7 +83,7 @@ def _looking(model: LandmarkModel) -> Iterator[None]:
     training, compiled = model.training, "features_and_logits" in vars(model.body)
     model.eval()
     try:
-        with uncompiled() if compiled else nullcontext():
+        with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
             yield
     finally:
         model.train(training)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.train.config import AugmentConfig
-from last_edge.train.losses import label_loss, smoothed_cross_entropy
+from last_edge.tasks.config import AugmentConfig
+from last_edge.tasks.losses import label_loss, smoothed_cross_entropy
 
 
 class Objective(Protocol):

@@ -14,10 +14,10 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import padded, sentence_points
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.sign2text import Memory, Sign2Text
+from last_edge.tasks.config import TranslateConfig
+from last_edge.tasks.tokenizer import SubWords
+from last_edge.tasks.translation import sub_word_loss
 from last_edge.text import SearchOptions, search
-from last_edge.train.config import TranslateConfig
-from last_edge.train.translate.objective import sub_word_loss
-from last_edge.train.translate.tokenizer import SubWords
 
 BATCH = 32
 

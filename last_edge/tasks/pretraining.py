@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from last_edge.data.augment import VERTICAL
 from last_edge.errors import UsageError
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.train.config import PretrainConfig
-from last_edge.train.pretrain.heads import PointDecoder, PoseDecoder, projector
-from last_edge.train.pretrain.losses import masked_error, nt_xent
-from last_edge.train.pretrain.masks import CellMasks
-from last_edge.train.pretrain.saliency import check_guide, reads_first_body_alone, saliency_of
+from last_edge.tasks.config import PretrainConfig
+from last_edge.tasks.masks import CellMasks
+from last_edge.tasks.pretrain_heads import PointDecoder, PoseDecoder, projector
+from last_edge.tasks.pretrain_losses import masked_error, nt_xent
+from last_edge.tasks.saliency import check_guide, reads_first_body_alone, saliency_of
 
 
 class MaskCLR:
