@@ -8,8 +8,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
+from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import WEIGHTS
-from last_edge.bundle.reader import Bundle
 from last_edge.errors import InputError
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import WEIGHTS, Manifest
-from last_edge.bundle.reader import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, UsageError
 

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from last_edge.bundle.bundle import Bundle, is_bundle
 from last_edge.bundle.manifest import WEIGHTS as BUNDLED
-from last_edge.bundle.reader import Bundle, is_bundle
 from last_edge.errors import InputError
 from last_edge.files import sha256_of
 from last_edge.inputs.spec import InputSpec

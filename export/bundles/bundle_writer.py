@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle.archive import SUFFIX
+from last_edge.bundle.bundle import write_bundle
 from last_edge.bundle.golden import Golden
 from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, WEIGHTS, Manifest, ModelInfo, model_file
-from last_edge.bundle.writer import write_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_fits, labelled_clips, plain_batch
 from last_edge.export.bundles.accept import accept_threshold, validation_clips

@@ -14,21 +14,26 @@ from torch import Tensor, nn
 
 from last_edge import records
 from last_edge.bundle.archive import SUFFIX
+from last_edge.bundle.bundle import Bundle, with_hashes, write_bundle
 from last_edge.bundle.golden import Golden
-from last_edge.bundle.manifest import CARD, GOLDEN, INPUT_NAME, MANIFEST, OUTPUT_NAME, Manifest, ModelInfo
-from last_edge.bundle.reader import Bundle
-from last_edge.bundle.translation import (
+from last_edge.bundle.manifest import (
+    CARD,
+    GOLDEN,
+    INPUT_NAME,
     KEPT,
+    MANIFEST,
     MEMORY,
+    OUTPUT_NAME,
     PAST,
     POSITION,
     SEARCH,
     TOKEN,
     TOKENIZER,
+    Manifest,
+    ModelInfo,
     decoder_file,
     encoder_file,
 )
-from last_edge.bundle.writer import with_hashes, write_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points
 from last_edge.errors import GateError

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from last_edge.bundle.manifest import Manifest
-from last_edge.bundle.translation import SEARCH, TOKENIZER, decoder_of, encoder_precisions
+from last_edge.bundle.manifest import SEARCH, TOKENIZER, Manifest, decoder_of, encoder_precisions
 
 FIGURES = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "repetition", "n", "split")
 

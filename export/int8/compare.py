@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import Figure
-from last_edge.bundle.reader import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.export.int8.parts import parts_of

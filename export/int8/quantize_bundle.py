@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.bundle.bundle import Bundle, rewrite_bundle
 from last_edge.bundle.golden import Golden
 from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, Figure, Manifest, model_file
-from last_edge.bundle.reader import Bundle
-from last_edge.bundle.writer import rewrite_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.errors import InputError, UsageError

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.bundle.bundle import Bundle, rewrite_bundle, with_hashes
 from last_edge.bundle.golden import Golden
-from last_edge.bundle.manifest import CARD, GOLDEN, Figure, Manifest
-from last_edge.bundle.reader import Bundle
-from last_edge.bundle.translation import decoder_file, encoder_file
-from last_edge.bundle.writer import rewrite_bundle, with_hashes
+from last_edge.bundle.manifest import CARD, GOLDEN, Figure, Manifest, decoder_file, encoder_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, sentence_points, translated_clips
 from last_edge.errors import InputError, UsageError

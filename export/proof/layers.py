@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import OUTPUT_NAME
-from last_edge.bundle.reader import Bundle
 from last_edge.errors import GateError, InputError, UsageError
 from last_edge.export.proof.node_pairs import is_quantiser, pair_nodes
 from last_edge.export.proof.taps import RUNNERS, door_shape, tapped

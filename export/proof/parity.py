@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import Figure
-from last_edge.bundle.reader import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.errors import GateError, InputError

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import Figure, Manifest
-from last_edge.bundle.reader import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.export.int8.calibration import CALIBRATION_SPLIT, clip_ids

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from last_edge.bundle.manifest import CARD, MANIFEST, to_bytes
-from last_edge.bundle.reader import Bundle, faults
-from last_edge.bundle.translation import encoder_precisions
+from last_edge.bundle.bundle import Bundle, faults
+from last_edge.bundle.manifest import CARD, MANIFEST, encoder_precisions, to_bytes
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import translated_clips
 from last_edge.export.bundles.translation_card import render

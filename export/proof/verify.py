@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from last_edge.bundle.bundle import Bundle, faults
 from last_edge.bundle.manifest import CARD, MANIFEST, WEIGHTS, Manifest, to_bytes
-from last_edge.bundle.reader import Bundle, faults
 from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError, InputError, LastEdgeError
 from last_edge.export.bundles.card import render_card

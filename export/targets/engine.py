@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from last_edge.bundle.bundle import Bundle, rewrite_bundle
 from last_edge.bundle.manifest import CARD, INPUT_NAME, Figure, Manifest, model_file
-from last_edge.bundle.reader import Bundle
-from last_edge.bundle.writer import rewrite_bundle
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.export.bundles.card import render_card
 from last_edge.export.targets.tensorrt_rules import parsed, require_fit

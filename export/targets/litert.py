@@ -9,8 +9,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from last_edge.bundle.reader import Bundle
-from last_edge.bundle.writer import rewrite_bundle
+from last_edge.bundle.bundle import Bundle, rewrite_bundle
 from last_edge.errors import GateError, InputError, MissingError, UsageError
 from last_edge.export.onnx.edge_modules import EdgeModel
 from last_edge.export.onnx.fold import fold

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge import records
-from last_edge.clips.header import FRAMES, StoredFile
-from last_edge.clips.store import ClipStore
-from last_edge.clips.writer import GrowingArray
+from last_edge.arrays import GrowingArray
+from last_edge.clips.store import FRAMES, ClipStore, StoredFile
 from last_edge.errors import InputError
 from last_edge.files import recover, writing_folder
 from last_edge.inputs.features import FeatureInput, Features, feature_window

@@ -1,29 +1,35 @@
-"""Writing a clip store clip by clip: points go straight to disk, so memory stays small at any size."""
+"""Writing clip stores: clip by clip, with clips more or fewer, or with other splits. Points go straight to disk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import dataclasses
+import os
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from last_edge import records
-from last_edge.clips.header import (
+from last_edge.arrays import GrowingArray
+from last_edge.clips.features import FOLDER as FEATURES
+from last_edge.clips.store import (
     CONFIDENCE,
     FRAMES,
     HEADER,
     INDEX,
+    ClipIndex,
+    ClipStore,
     StoredFile,
     StoreHeader,
     about_sha256,
     content_sha256,
+    write_index,
 )
-from last_edge.clips.index import ClipIndex, write_index
-from last_edge.errors import InputError
-from last_edge.files import writing_folder
+from last_edge.errors import InputError, UsageError
+from last_edge.files import recover, writing_folder
 from last_edge.names import did_you_mean
 from last_edge.skeleton.clip import SkeletonClip, Units
 from last_edge.skeleton.layout import Layout
@@ -31,37 +37,6 @@ from last_edge.skeleton.layout import Layout
 SPLITS = ("train", "val", "test", "")
 COPIED = ("subject", "split", "camera", "setup", "source_id", "fps", "text")
 SMALLEST_CONFIDENCE = 1e-4
-
-
-class GrowingArray:
-    """A `.npy` file that grows along its first axis; numpy pads headers so that the length fits in later."""
-
-    def __init__(self, path: Path, dtype: type[np.generic]) -> None:
-        self.dtype = np.dtype(dtype)
-        self.length = 0
-        self.row: tuple[int, ...] | None = None
-        self._stream: BinaryIO = path.open("wb")
-
-    def append(self, rows: NDArray[Any]) -> None:
-        """Add rows (n, ...) of one shape."""
-        if self.row is None:
-            self.row = rows.shape[1:]
-            self._write_header()
-        self._stream.write(np.ascontiguousarray(rows, self.dtype).tobytes())
-        self.length += len(rows)
-
-    def close(self) -> None:
-        """Put the final length into the header."""
-        if self.row is not None and not self._stream.closed:
-            self._stream.seek(0)
-            self._write_header()
-        self._stream.close()
-
-    def _write_header(self) -> None:
-        descr = np.lib.format.dtype_to_descr(self.dtype)
-        shape = (self.length, *(self.row or ()))
-        header = {"descr": descr, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._stream, header)
 
 
 class StoreWriter:
@@ -185,3 +160,70 @@ def writing_store(
             writer.finish(about or {})
         finally:
             writer.close()
+
+
+def append_clips(
+    path: Path, clips: Sequence[SkeletonClip], *, about: dict[str, Any] | None = None, drop: Collection[int] = ()
+) -> ClipStore:
+    """The store at `path`, made anew with some clips more and without those of the numbers in `drop`.
+
+    Known labels keep their order, new ones follow it. about: of a store that is not there yet; an older one keeps its
+    own. Raises `InputError` when a clip does not fit or nothing would be left.
+    """
+    recover(path)
+    old = ClipStore.open(path) if (path / HEADER).is_file() else None
+    first = clips[0] if clips else None
+    if old is None and first is None:
+        raise InputError("no clips to store", where=path)
+    known = old.labels if old is not None else ()
+    new = sorted({clip.label for clip in clips if clip.label is not None} - set(known))
+    with writing_store(
+        path,
+        layout=old.layout if old is not None else first.layout,  # type: ignore[union-attr]
+        units=old.units if old is not None else first.units,  # type: ignore[union-attr]
+        labels=(*known, *new),
+        about=old.about if old is not None else about,
+        force=True,
+    ) as writer:
+        for number in range(0 if old is None else len(old)):
+            if number not in drop:
+                writer.add(old.clip(number))  # type: ignore[union-attr]
+        for clip in clips:
+            writer.add(clip)
+    return ClipStore.open(path)
+
+
+def leave_out(store: ClipStore, out: Path, *, subjects: Iterable[str], force: bool = False) -> ClipStore:
+    """Write `store` to `out` with `subjects` as its test split and everybody else as its training split.
+
+    Points, confidences and features are linked where the file system can, else copied. The result is what
+    `data prepare --leave-out` makes of the same recordings. `UsageError` names unknown subjects.
+    """
+    chosen, known = sorted(subjects), set(store.index.subject.astype(str).tolist())
+    if not set(chosen) <= known:
+        expected, got = sorted(known), sorted(set(chosen) - known)
+        raise UsageError("subjects to leave out are not in the store", where=store.path, expected=expected, got=got)
+    tests = np.isin(store.index.subject.astype(str), chosen)
+    index = dataclasses.replace(store.index, split=np.where(tests, "test", "train").astype(np.object_))
+    about = {**store.about, "options": {**store.about.get("options", {}), "leave_out": chosen}}
+    with writing_folder(out, marker=HEADER, force=force) as folder:
+        for name in (FRAMES, CONFIDENCE):
+            _link(store.path / name, folder / name)
+        for file in (item for item in (store.path / FEATURES).rglob("*") if item.is_file()):
+            _link(file, folder / file.relative_to(store.path))
+        write_index(index, folder / INDEX)
+        files = {**store.header.files, INDEX: StoredFile.of(folder / INDEX)}
+        identity = content_sha256(files, index, layout=store.layout, units=store.units, labels=store.labels)
+        header = dataclasses.replace(
+            store.header, files=files, content_sha256=identity, about=about, about_sha256=about_sha256(about)
+        )
+        records.save(header, folder / HEADER)
+    return ClipStore.open(out)
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

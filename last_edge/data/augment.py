@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.inputs.transforms import Points, sample_at, seen_span
+from last_edge.skeleton.geometry import mirror
 from last_edge.skeleton.graph import ancestors
 from last_edge.skeleton.layout import Layout
-from last_edge.skeleton.mirror import mirror
 
 Random = np.random.Generator
 VERTICAL = 1

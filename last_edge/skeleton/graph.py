@@ -1,4 +1,7 @@
-"""Graph partitions of a layout for spatial graph convolution (Yan et al. 2018, ST-GCN, spatial configuration)."""
+"""A layout as a graph: partitions for spatial graph convolution, and regions of the body that move as one.
+
+Partitions as in Yan et al. 2018 (ST-GCN), spatial configuration.
+"""
 
 from __future__ import annotations
 
@@ -66,3 +69,33 @@ def _normalise(subsets: NDArray[np.float64]) -> NDArray[np.float32]:
     degree = subsets.sum(axis=(0, 2))
     root = 1.0 / np.sqrt(np.maximum(degree, 1.0))
     return np.asarray(subsets * root[None, :, None] * root[None, None, :], np.float32)
+
+
+def body_regions(layout: Layout) -> dict[str, tuple[int, ...]]:
+    """Joints by region, each joint in exactly one, in the order of `layout.parts`.
+
+    A region is a part of the layout. A joint of several parts belongs to the smallest, so a knuckle counts to its
+    finger and not to the palm. Joints of no part make regions of their own: the unbranched pieces of the tree.
+    """
+    regions: dict[str, list[int]] = {name: [] for name in layout.parts}
+    for joint in range(layout.joints):
+        regions.setdefault(_region(joint, layout), []).append(joint)
+    return {name: tuple(joints) for name, joints in regions.items() if joints}
+
+
+def _region(joint: int, layout: Layout) -> str:
+    own = [name for name, joints in layout.parts.items() if joint in joints]
+    return min(own, key=lambda name: len(layout.parts[name])) if own else layout.names[_branch(joint, layout)]
+
+
+def _branch(joint: int, layout: Layout) -> int:
+    """The first joint of the unbranched piece of the tree that a joint lies on."""
+    while _only_child(joint, layout):
+        joint = layout.parents[joint]
+    return joint
+
+
+def _only_child(joint: int, layout: Layout) -> bool:
+    parent = layout.parents[joint]
+    siblings = [child for child, its in enumerate(layout.parents) if its == parent and child != parent]
+    return parent != joint and siblings == [joint]

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from last_edge.errors import UsageError
+from last_edge.skeleton.graph import body_regions
 from last_edge.skeleton.layout import Layout
-from last_edge.skeleton.regions import body_regions
 
 
 class CellMasks(nn.Module):

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from last_edge import records
 from last_edge.bundle import Bundle
-from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
-from last_edge.bundle.translation import (
+from last_edge.bundle.manifest import (
+    INPUT_NAME,
     KEPT,
     MEMORY,
+    OUTPUT_NAME,
     PAST,
     POSITION,
     SEARCH,

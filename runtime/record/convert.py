@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from last_edge.clips import ClipStore, writing_store
-from last_edge.clips.header import HEADER
+from last_edge.clips.store import HEADER
 from last_edge.errors import InputError
 from last_edge.files import check_free
 from last_edge.runtime.record.target import AXES, Target, Wanted

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from last_edge.clips import ClipStore
-from last_edge.clips.append import append_clips
-from last_edge.clips.header import HEADER
+from last_edge.clips.store import HEADER
+from last_edge.clips.writer import append_clips
 from last_edge.files import recover
 from last_edge.runtime.record.journal import Journal
 from last_edge.runtime.record.target import AXES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from last_edge.clips.header import HEADER
+from last_edge.clips.store import HEADER
 from last_edge.files import check_free
 from last_edge.runtime.landmarks import create_landmarks, detector_for
 from last_edge.runtime.landmarks.common import LandmarkSource

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from last_edge.clips import ClipStore
-from last_edge.clips.append import append_clips
+from last_edge.clips.writer import append_clips
 from last_edge.errors import InputError, UsageError
 from last_edge.runtime.landmarks.common import LandmarkSource
 from last_edge.runtime.pipeline.pipeline import STAGES, Item, Pipeline

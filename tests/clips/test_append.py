@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from last_edge.clips import ClipStore
-from last_edge.clips.append import append_clips
+from last_edge.clips.writer import append_clips
 from last_edge.errors import InputError
 from last_edge.skeleton import SkeletonClip, get_layout
 

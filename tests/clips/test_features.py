@@ -11,7 +11,7 @@ import pytest
 from last_edge.clips.features import feature_names, features_for, open_features, write_features
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
-from last_edge.data.leave_out import leave_out
+from last_edge.clips.writer import leave_out
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
 from last_edge.inputs.features import FeatureInput, feature_window, inputs_of

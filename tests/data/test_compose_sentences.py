@@ -9,8 +9,18 @@ import numpy as np
 import pytest
 
 from last_edge.clips import ClipStore, writing_store
-from last_edge.data.compose import SentenceOptions, compose_sentences, split_of
-from last_edge.data.grammar import DEAL, WORDS, Grammar, Lexicon, Word, default_lexicon, load_lexicon
+from last_edge.data.compose import (
+    DEAL,
+    WORDS,
+    Grammar,
+    Lexicon,
+    SentenceOptions,
+    Word,
+    compose_sentences,
+    default_lexicon,
+    load_lexicon,
+    split_of,
+)
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import Layout, SkeletonClip
 from last_edge.tools.cli import main

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from last_edge.clips import ClipStore, writing_store
-from last_edge.data.duplicates import near_duplicates
-from last_edge.data.inspect import inspect
+from last_edge.data.inspect import inspect, near_duplicates
 from last_edge.inputs import fit_window
 from last_edge.skeleton import SkeletonClip, get_layout
 

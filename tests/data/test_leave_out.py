@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from last_edge.clips.store import ClipStore
-from last_edge.data.leave_out import leave_out
+from last_edge.clips.writer import leave_out
 from last_edge.data.prepare import prepare
 from last_edge.errors import UsageError
 

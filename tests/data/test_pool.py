@@ -13,8 +13,16 @@ import pytest
 
 from last_edge.clips import ClipStore
 from last_edge.clips.writer import writing_store
-from last_edge.data.pool import PoolOptions, augment_pool, family_of, variants_of
-from last_edge.data.variants import KINDS, kinds_for, make_variant, unit_of
+from last_edge.data.pool import (
+    KINDS,
+    PoolOptions,
+    augment_pool,
+    family_of,
+    kinds_for,
+    make_variant,
+    unit_of,
+    variants_of,
+)
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs.transforms import Points
 from last_edge.skeleton import Layout, SkeletonClip, get_layout

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from last_edge.clips import ClipStore
-from last_edge.data.prepare import Exchange, prepare
-from last_edge.data.registry import READERS
+from last_edge.data.prepare import READERS, Exchange, prepare
 from last_edge.errors import InputError, UsageError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from last_edge.skeleton import get_layout, layout_names
-from last_edge.skeleton.mirror import mirror
+from last_edge.skeleton.geometry import mirror
 
 
 @pytest.mark.parametrize("name", layout_names())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from last_edge.skeleton import Layout, get_layout, layout_names
-from last_edge.skeleton.regions import body_regions
+from last_edge.skeleton.graph import body_regions
 
 EXPECTED = {
     "shrec22": {"palm", "thumb", "index", "middle", "ring", "pinky"},

@@ -9,7 +9,7 @@ from last_edge.errors import UsageError
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.skeleton import Layout, get_layout, layout_names
-from last_edge.skeleton.regions import body_regions
+from last_edge.skeleton.graph import body_regions
 from last_edge.tasks.masks import CellMasks
 from last_edge.tasks.saliency import check_guide, saliency_of
 

@@ -12,7 +12,7 @@ import pytest
 from onnx import numpy_helper
 
 from last_edge.bundle import Bundle
-from last_edge.bundle.translation import KEPT, MEMORY, PAST, POSITION, TOKEN
+from last_edge.bundle.manifest import KEPT, MEMORY, PAST, POSITION, TOKEN
 from last_edge.clips import ClipStore
 from last_edge.export.bundles.translation import decoder_graph
 from last_edge.export.int8 import translation_quantize

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle import Bundle, is_bundle
-from last_edge.bundle.translation import decoder_file, decoder_of, encoder_file, encoder_precisions, translates
+from last_edge.bundle.manifest import decoder_file, decoder_of, encoder_file, encoder_precisions, translates
 from last_edge.errors import UsageError
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.recognise.settings import Settings

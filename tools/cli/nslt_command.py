@@ -37,7 +37,7 @@ def synth_nslt(
 
     Example: last-edge data synth-nslt wlasl/nslt_1000.json --out runs/nslt/store
     """
-    from last_edge.data.synth.nslt_synth import NsltSynthOptions, synth_nslt
+    from last_edge.data.synth.nslt import NsltSynthOptions, synth_nslt
 
     options = NsltSynthOptions(frames, width, rows, noise, test_clips, seed)
     with progress_of_clips(quiet) as progress:

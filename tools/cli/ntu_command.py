@@ -10,7 +10,7 @@ from last_edge.tools.cli.options import DryRun, Force, Json, Out, Quiet, Verbose
 from last_edge.tools.cli.output import emit, stderr
 
 if TYPE_CHECKING:
-    from last_edge.data.readers.ntu_names import NtuName
+    from last_edge.data.readers.ntu import NtuName
 
 MARKER = "synth_ntu.json"
 
@@ -37,9 +37,8 @@ def synth_ntu(
     Example: last-edge data synth-ntu --out runs/ntu/raw, then last-edge data prepare ntu runs/ntu/raw --out
     runs/ntu/store
     """
-    from last_edge.data.readers.ntu_names import CLASSES
-    from last_edge.data.synth.ntu_design import part
-    from last_edge.data.synth.ntu_synth import NtuSynthOptions
+    from last_edge.data.readers.ntu import CLASSES
+    from last_edge.data.synth.ntu import NtuSynthOptions, part
     from last_edge.errors import UsageError
     from last_edge.files import check_free
 
@@ -57,8 +56,8 @@ def synth_ntu(
 
 
 def _facts(names: list[NtuName], **asked: Any) -> dict[str, Any]:
-    from last_edge.data.readers.ntu_missing import missing_ids
-    from last_edge.data.synth.ntu_design import count_splits
+    from last_edge.data.readers.ntu import missing_ids
+    from last_edge.data.synth.ntu import count_splits
 
     listed = missing_ids() & {name.clip_id for name in names}
     counts = {"all": count_splits(names), "without_missing": count_splits(names, without=listed)}
@@ -71,7 +70,7 @@ def _write(names: list[NtuName], options: Any, *, out: Any, facts: dict[str, Any
 
     from rich.progress import track
 
-    from last_edge.data.synth.ntu_synth import skeleton_file
+    from last_edge.data.synth.ntu import skeleton_file
     from last_edge.files import writing_folder
 
     with writing_folder(out, marker=MARKER, force=force) as folder:

@@ -158,7 +158,7 @@ def _probe_table(table: dict[str, Any]) -> Any:
 def _preview(request: Request) -> dict[str, Any]:
     """What a pre-training would do, its body regions and mask included."""
     from last_edge.clips.store import ClipStore
-    from last_edge.skeleton.regions import body_regions
+    from last_edge.skeleton.graph import body_regions
     from last_edge.train.pretrain.run import SMALLEST_HEAD, maskclr, pretrain_plan
 
     plan, settings = pretrain_plan(ClipStore.open(request.store), request.recipe), request.recipe.pretrain

@@ -25,7 +25,7 @@ def is_translator(artefact: Path) -> bool:
     from last_edge.bundle import Bundle, is_bundle
 
     if is_bundle(artefact):
-        from last_edge.bundle.translation import translates
+        from last_edge.bundle.manifest import translates
 
         try:
             return translates(Bundle.open(artefact, verify_hashes=False).manifest)

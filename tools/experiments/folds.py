@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from last_edge.clips.header import HEADER
-from last_edge.clips.store import ClipStore
-from last_edge.data.leave_out import leave_out
+from last_edge.clips.store import HEADER, ClipStore
+from last_edge.clips.writer import leave_out
 from last_edge.errors import UsageError
 from last_edge.tasks.config import Recipe
 from last_edge.tools.experiments.repeat import once

@@ -11,8 +11,7 @@ from typing import Any
 
 from last_edge import records
 from last_edge.bundle import Bundle, is_bundle
-from last_edge.bundle.manifest import model_file
-from last_edge.bundle.translation import decoder_of, encoder_file, encoder_precisions, translates
+from last_edge.bundle.manifest import decoder_of, encoder_file, encoder_precisions, model_file, translates
 from last_edge.errors import InputError
 from last_edge.tools.bench.record import BENCH_FILE, BenchRecord, load_records
 

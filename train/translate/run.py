@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from last_edge.data.sentences import SentenceDataset, Tempo, padded_tensors
+from last_edge.data.dataset import SentenceDataset, Tempo, padded_tensors
 from last_edge.errors import UsageError
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.sign2text import Sign2Text, create_translator

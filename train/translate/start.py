@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from last_edge.bundle.reader import Bundle, is_bundle
+from last_edge.bundle.bundle import Bundle, is_bundle
 from last_edge.errors import InputError, UsageError
 from last_edge.files import sha256_of
 from last_edge.inputs.spec import InputSpec

@@ -1,6 +1,30 @@
 """Quality gates of a clip store: what must hold before anything is trained on it."""
 
-from last_edge.data.gates.gate import Gate, Limits, limits_from, require
-from last_edge.data.gates.run import run_gates
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from last_edge.clips import ClipStore
+from last_edge.data.gates.figures import measure
+from last_edge.data.gates.general import Gate, Limits, limits_from, people_gates, point_gates, require
+from last_edge.data.gates.ntu import ntu_gates
+from last_edge.data.inspect import NearPair
+
+
+def run_gates(
+    store: ClipStore, *, limits: Limits | None = None, pairs: Sequence[NearPair] | None = None
+) -> tuple[Gate, ...]:
+    """All gates in the order of the report; reads all points once.
+
+    pairs: what `near_duplicates` found; without it the gate on leaks does not apply.
+    """
+    limits = limits or Limits()
+    figures = measure(store, step=limits.step)
+    return (
+        *point_gates(store, figures, limits),
+        *people_gates(store, figures, limits, pairs),
+        *ntu_gates(store, figures, limits),
+    )
+
 
 __all__ = ["Gate", "Limits", "limits_from", "require", "run_gates"]

@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from last_edge.clips import ClipStore
 from last_edge.data.gates.figures import ClipFigures
-from last_edge.data.gates.gate import WORST, Gate, Limits, no_clip, not_asked
-from last_edge.data.gates.people import protocol_of
-from last_edge.data.readers.ntu_missing import NONE, OFFICIAL, missing_ids
-from last_edge.data.readers.ntu_names import MUTUAL_ACTIONS, NtuName, parse_id
-from last_edge.data.synth.ntu_design import HALVES, PUBLISHED
+from last_edge.data.gates.general import WORST, Gate, Limits, no_clip, not_asked, protocol_of
+from last_edge.data.readers.ntu import MUTUAL_ACTIONS, NONE, OFFICIAL, NtuName, missing_ids, parse_id
+from last_edge.data.synth.ntu import HALVES, PUBLISHED
 
 FRAMES = (8, 300)
 """Shortest and longest clip of NTU 120, as the LAST documents give them."""

@@ -1,7 +1,8 @@
-"""Files of a dataset from a folder, a .zip or a .tar, one after the other; nothing is ever unpacked to disk."""
+"""Files of a dataset from a folder, a .zip or a .tar, never unpacked to disk; arrays and text in them."""
 
 from __future__ import annotations
 
+import io
 import lzma
 import re
 import tarfile
@@ -9,7 +10,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.damage import DAMAGE
 from last_edge.errors import InputError
 
 LARGEST_MEMBER = 256 * 2**20
@@ -119,3 +125,55 @@ def _guarded(found: Iterator[Member], source: Path) -> Iterator[Member]:
         yield from found
     except (NotImplementedError, *damage) as error:
         raise InputError("not an archive, or a damaged one", where=source, got=error) from error
+
+
+def load_arrays(content: bytes, where: str) -> dict[str, NDArray[Any]]:
+    """Every array of a `.npz`; `InputError` names a damaged file, a pickle, and a member that would need one."""
+    if not content.startswith(b"PK"):
+        what = "a pickle is never read" if content[:1] == b"\x80" else "not a .npz file"
+        raise InputError(what, where=where, hint="numpy.savez(file, frames=..., lengths=..., labels=...)")
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: _member(archive, name, where) for name in archive.files}
+    except DAMAGE as error:
+        raise InputError("damaged .npz file", where=where, got=error) from error
+
+
+def _member(archive: Any, name: str, where: str) -> NDArray[Any]:
+    try:
+        array = archive[name]
+    except ValueError as error:
+        what = "a pickle is never read" if "allow_pickle" in str(error) else "damaged array"
+        raise InputError(what, where=f"{where} › {name}", hint="store plain numbers and strings") from error
+    if not isinstance(array, np.ndarray):
+        raise InputError("not an array", where=f"{where} › {name}")
+    return array
+
+
+def need(arrays: dict[str, NDArray[Any]], name: str, where: str) -> NDArray[Any]:
+    """An array that must be there; `InputError` lists what is."""
+    if name not in arrays:
+        raise InputError(f"array {name!r} is absent", where=where, got=", ".join(sorted(arrays)))
+    return arrays[name]
+
+
+def check_lengths(lengths: NDArray[Any], total: int, where: str) -> NDArray[np.int64]:
+    """(N,) frames of each clip, checked to be whole numbers that add up to `total`."""
+    if lengths.ndim != 1 or not np.issubdtype(lengths.dtype, np.integer) or (lengths < 1).any():
+        raise InputError("lengths must be whole numbers above 0", where=where, got=f"{lengths.dtype} {lengths.shape}")
+    if int(lengths.sum()) != total:
+        raise InputError("lengths do not add up to the frames", where=where, expected=total, got=int(lengths.sum()))
+    return lengths.astype(np.int64)
+
+
+def decoded(content: bytes, where: str) -> str:
+    """UTF-8 text, with or without a byte order mark; `InputError` where it is none."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError("not a UTF-8 text file", where=where, got=error) from error
+
+
+def lines_of(content: bytes, where: str) -> list[str]:
+    """Lines of a text file, without the empty ones at its end."""
+    return decoded(content, where).rstrip("\r\n").split("\n")

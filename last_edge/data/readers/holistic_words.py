@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.readers.archive import locate, members
-from last_edge.data.readers.arrays import check_lengths, load_arrays, need
+from last_edge.data.readers.archive import check_lengths, load_arrays, locate, members, need
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout

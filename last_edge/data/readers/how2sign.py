@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.pose_file import OPENPOSE_PARTS
-from last_edge.data.readers.archive import locate, members
-from last_edge.data.readers.texts import decoded
+from last_edge.data.readers.archive import decoded, locate, members
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout

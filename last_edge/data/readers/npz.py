@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.writer import SPLITS
-from last_edge.data.readers.archive import locate, members
-from last_edge.data.readers.arrays import check_lengths, load_arrays, need
+from last_edge.data.readers.archive import check_lengths, load_arrays, locate, members, need
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton.clip import SkeletonClip, Units
 from last_edge.skeleton.layout import Layout, load_layout

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.readers.archive import locate, members
-from last_edge.data.readers.texts import lines_of
+from last_edge.data.readers.archive import lines_of, locate, members
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout

@@ -9,9 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.synth.hand import hand_points
+from last_edge.data.synth.hand import about_axis, hand_points
 from last_edge.data.synth.motion import HandMotion
-from last_edge.data.synth.rotation import about_axis
 from last_edge.data.synth.signer import Signer
 
 Array = NDArray[np.float64]

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.synth.gloss import LOCATIONS, ORIENTATIONS, Gloss
-from last_edge.data.synth.hand import FIST, HANDSHAPES, PALM_CENTRE, RELAXED
-from last_edge.data.synth.movement import Stroke, smooth, stroke
-from last_edge.data.synth.rotation import about_axis, between, hand_frame, tilt
+from last_edge.data.synth.gloss import LOCATIONS, ORIENTATIONS, Gloss, Stroke, smooth, stroke
+from last_edge.data.synth.hand import FIST, HANDSHAPES, PALM_CENTRE, RELAXED, about_axis, between, hand_frame, tilt
 from last_edge.data.synth.signer import Signer
 
 Array = NDArray[np.float64]

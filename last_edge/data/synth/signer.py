@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.data.synth.gloss import LOCATIONS, ORIENTATIONS
-from last_edge.data.synth.hand import HANDSHAPES
-from last_edge.data.synth.rotation import tilt
+from last_edge.data.synth.hand import HANDSHAPES, tilt
 
 Array = NDArray[np.float64]
 STREAM = 1

@@ -9,16 +9,13 @@ import numpy as np
 import pytest
 
 from last_edge.clips import ClipStore, writing_store
-from last_edge.clips.header import StoreHeader
-from last_edge.clips.index import ClipIndex
-from last_edge.data.duplicates import near_duplicates
+from last_edge.clips.store import ClipIndex, StoreHeader
 from last_edge.data.gates import Limits, limits_from, require, run_gates
 from last_edge.data.gates.figures import ClipFigures, measure
 from last_edge.data.gates.ntu import ntu_gates
-from last_edge.data.readers.ntu import read_ntu
-from last_edge.data.readers.ntu_missing import missing_ids
-from last_edge.data.synth.ntu_design import PUBLISHED, all_names, part
-from last_edge.data.synth.ntu_synth import NtuSynthOptions, skeleton_file
+from last_edge.data.inspect import near_duplicates
+from last_edge.data.readers.ntu import missing_ids, read_ntu
+from last_edge.data.synth.ntu import PUBLISHED, NtuSynthOptions, all_names, part, skeleton_file
 from last_edge.errors import GateError, UsageError
 from last_edge.skeleton import SkeletonClip, get_layout
 

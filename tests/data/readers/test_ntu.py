@@ -9,11 +9,14 @@ import pytest
 
 from last_edge.data.augment import VERTICAL, Augment, augment
 from last_edge.data.prepare import prepare
-from last_edge.data.readers.ntu import read_ntu
-from last_edge.data.readers.ntu_bodies import centre_bodies, motion_energy, rotate_bodies, select_bodies
-from last_edge.data.readers.ntu_file import parse_skeleton
-from last_edge.data.readers.ntu_missing import missing_ids
-from last_edge.data.readers.ntu_names import TRAIN_SUBJECTS, parse_name
+from last_edge.data.readers.ntu import TRAIN_SUBJECTS, missing_ids, parse_name, read_ntu
+from last_edge.data.readers.ntu_skeleton import (
+    centre_bodies,
+    motion_energy,
+    parse_skeleton,
+    rotate_bodies,
+    select_bodies,
+)
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import get_layout
 

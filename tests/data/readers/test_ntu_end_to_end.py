@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from last_edge.data.readers.ntu_missing import missing_ids
-from last_edge.data.synth.ntu_design import count_splits, part
+from last_edge.data.readers.ntu import missing_ids
+from last_edge.data.synth.ntu import count_splits, part
 from last_edge.tools.cli import main
 
 PROTOCOLS = [(classes, protocol) for classes in (60, 120) for protocol in ("xsub", "xview", "xset")]

@@ -14,7 +14,7 @@ from last_edge.clips import ClipStore
 from last_edge.clips.pose_file import OPENPOSE_PARTS
 from last_edge.data.readers.how2sign import read_how2sign
 from last_edge.data.readers.phoenix import read_phoenix
-from last_edge.data.readers.pose_tsv import read_pose_tsv
+from last_edge.data.readers.pose import read_pose_tsv
 from last_edge.errors import InputError, UsageError
 from last_edge.tools.cli import main
 

@@ -7,12 +7,19 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from last_edge.data.readers.ntu_bodies import select_bodies
-from last_edge.data.readers.ntu_file import parse_skeleton
-from last_edge.data.readers.ntu_missing import missing_ids
-from last_edge.data.readers.ntu_names import MUTUAL_ACTIONS, TRAIN_SUBJECTS, parse_id
-from last_edge.data.synth.ntu_design import GROUP, HALVES, PUBLISHED, all_names, count_splits, groups_of, part
-from last_edge.data.synth.ntu_synth import NtuSynthOptions, skeleton_file
+from last_edge.data.readers.ntu import MUTUAL_ACTIONS, TRAIN_SUBJECTS, missing_ids, parse_id
+from last_edge.data.readers.ntu_skeleton import parse_skeleton, select_bodies
+from last_edge.data.synth.ntu import (
+    GROUP,
+    HALVES,
+    PUBLISHED,
+    NtuSynthOptions,
+    all_names,
+    count_splits,
+    groups_of,
+    part,
+    skeleton_file,
+)
 
 IDS = {60: 56_880, 120: 114_480}
 MISSING = {60: 302, 120: 535}

@@ -11,7 +11,7 @@ import pytest
 
 from last_edge.bundle import Bundle
 from last_edge.clips import ClipStore
-from last_edge.clips.append import append_clips
+from last_edge.clips.writer import append_clips
 from last_edge.data.find import find_data
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.runtime.pipeline.pipeline import Pipeline

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from last_edge.bundle import Bundle
+from last_edge.bundle.bundle import rewrite_bundle
 from last_edge.bundle.manifest import MANIFEST
-from last_edge.bundle.writer import rewrite_bundle
 from last_edge.data.readers.npz import read_npz
 from last_edge.runtime.pipeline.controls import ESCAPE, Controls
 from last_edge.runtime.pipeline.run import run

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from last_edge.clips.append import append_clips
+from last_edge.clips.writer import append_clips
 from last_edge.errors import EXIT_GATE, EXIT_INPUT, EXIT_USAGE
 from last_edge.runtime.pipeline.pipeline import STAGES
 from last_edge.runtime.pipeline.timings import StageTiming, Stopwatch, Timings

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from last_edge.clips import ClipStore
-from last_edge.clips.append import append_clips
+from last_edge.clips.writer import append_clips
 from last_edge.errors import EXIT_INPUT, EXIT_MISSING, EXIT_USAGE
 from last_edge.runtime.pipeline.pipeline import Pipeline
 from last_edge.runtime.record import run as recording

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save
 from last_edge.bundle import Bundle, Golden, Manifest, ModelInfo, write_bundle
 from last_edge.bundle.manifest import WEIGHTS
 from last_edge.clips import ClipStore
-from last_edge.clips.append import append_clips
+from last_edge.clips.writer import append_clips
 from last_edge.errors import EXIT_INPUT, EXIT_USAGE, GateError, InputError, UsageError
 from last_edge.export.bundles import bundle_writer
 from last_edge.export.int8 import quantize_bundle

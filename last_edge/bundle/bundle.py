@@ -1,18 +1,20 @@
-"""Opening a bundle, strictly: every file must be the one that was exported."""
+"""Opening a bundle, strictly: every file must be the one that was exported; and writing one, as a folder or archive."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from last_edge.bundle.archive import SUFFIX, read_archive, safe_name
+from last_edge.bundle.archive import SUFFIX, read_archive, safe_name, write_archive
 from last_edge.bundle.golden import Golden
-from last_edge.bundle.manifest import GOLDEN, MANIFEST, Manifest, from_bytes, model_file
-from last_edge.bundle.translation import translates
+from last_edge.bundle.manifest import GOLDEN, MANIFEST, Manifest, from_bytes, model_file, to_bytes, translates
 from last_edge.errors import InputError
-from last_edge.files import recover
+from last_edge.files import check_free, recover, writing_folder
 from last_edge.names import did_you_mean
 
 MAKE_ONE = "last-edge export RUN --out BUNDLE"
@@ -130,3 +132,41 @@ def _read_folder(path: Path) -> dict[str, bytes]:
                 raise InputError("bundle: a link leads out of the bundle", where=file)
             contents[name] = file.read_bytes()
     return contents
+
+
+def with_hashes(manifest: Manifest, files: dict[str, bytes]) -> Manifest:
+    """The manifest with the sha256 of every file, and sealed."""
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return dataclasses.replace(manifest, files=hashes).sealed()
+
+
+def write_bundle(path: Path, manifest: Manifest, *, files: dict[str, bytes], force: bool = False) -> Manifest:
+    """Write `files` and their manifest to `path`: an archive when it ends in `.last`, else a folder.
+
+    Nothing stands at `path` until it is whole. `UsageError` when something does already and not `force`.
+    Returns the manifest as written, with hashes and seal.
+    """
+    whole = with_hashes(manifest, files)
+    _write(path, {**files, MANIFEST: to_bytes(whole)}, force=force, extras=())
+    return whole
+
+
+def rewrite_bundle(path: Path, manifest: Manifest, *, files: dict[str, bytes]) -> Manifest:
+    """Replace a bundle in one step, like `write_bundle`; files in its folder that are not the bundle's own stay."""
+    whole = with_hashes(manifest, files)
+    contents = {**files, MANIFEST: to_bytes(whole)}
+    others = [item for item in path.iterdir() if item.name not in contents] if path.is_dir() else []
+    _write(path, contents, force=True, extras=others)
+    return whole
+
+
+def _write(path: Path, contents: dict[str, bytes], *, force: bool, extras: Iterable[Path]) -> None:
+    if path.suffix == SUFFIX:
+        check_free(path, force=force)
+        write_archive(path, contents)
+        return
+    with writing_folder(path, marker=MANIFEST, force=force) as folder:
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+        for item in extras:
+            (shutil.copytree if item.is_dir() else shutil.copy2)(item, folder / item.name)

@@ -1,4 +1,4 @@
-"""Mirror a person: negate x and exchange left and right points. Doing only the first swaps handedness unnoticed."""
+"""Geometry of a body that its layout decides."""
 
 from __future__ import annotations
 
