@@ -125,7 +125,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
     ) -> Path:
         spec = InputSpec(layout=get_layout(layout), frames=frames)
         points = np.zeros((1, *spec.shape), np.float32)
-        golden = Golden(points, {"fp32": np.zeros((1, len(TINY_LABELS)), np.float32)})
+        golden = Golden({"landmarks": points}, {"fp32": np.zeros((1, len(TINY_LABELS)), np.float32)})
         manifest = Manifest(
             name="tiny",
             model=ModelInfo("tiny", {}, 0),

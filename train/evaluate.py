@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_fits, labelled_clips, plain_batch
-from last_edge.inputs.features import inputs_of
+from last_edge.inputs.features import Inputs
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.tasks.metrics import metrics_of
@@ -37,8 +37,8 @@ def predict(
     return np.asarray(torch.cat(parts).numpy())
 
 
-def _logits(model: nn.Module, batch: NDArray[Any], device: str) -> Tensor:
-    return model(*(torch.from_numpy(part).to(device) for part in inputs_of(batch).values())).float().cpu()  # type: ignore[no-any-return]
+def _logits(model: nn.Module, batch: Inputs, device: str) -> Tensor:
+    return model(*(torch.from_numpy(part).to(device) for part in batch.values())).float().cpu()  # type: ignore[no-any-return]
 
 
 def evaluate_run(

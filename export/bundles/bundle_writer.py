@@ -26,7 +26,7 @@ from last_edge.export.proof.evaluate import summarise
 from last_edge.export.proof.golden_points import golden_inputs, size_of
 from last_edge.export.proof.parity import check_parity, parity_rows, tolerance, torch_logits
 from last_edge.files import check_free
-from last_edge.inputs.features import landmarks_of
+from last_edge.inputs.features import LANDMARKS, Inputs
 from last_edge.skeleton.clip import Units
 from last_edge.train.checkpoint import WEIGHTS as TRAINED
 from last_edge.train.checkpoint import Checkpoint, load_checkpoint
@@ -39,11 +39,11 @@ USUAL_AXES: dict[Units, str] = {
 
 @dataclass(frozen=True)
 class Measured:
-    """The clips that a bundle is measured on: their numbers, windows and split."""
+    """The clips that a bundle is measured on: their numbers, inputs and split."""
 
     store: ClipStore
     clips: NDArray[np.int64]
-    points: NDArray[np.float32]
+    inputs: Inputs
     split: str
 
 
@@ -101,10 +101,10 @@ def _measured(store: ClipStore, split: str, checkpoint: Checkpoint) -> Measured:
 
 
 def _golden(checkpoint: Checkpoint, graph: bytes, measured: Measured | None) -> Golden:
-    size = None if measured is None else size_of(landmarks_of(measured.points), checkpoint.spec.layout)
-    points = golden_inputs(checkpoint.spec, checkpoint.model.features, size=size)
-    logits = {"torch": torch_logits(checkpoint.model, points), "fp32": logits_of(graph, points)}
-    return Golden(points, logits)
+    size = None if measured is None else size_of(measured.inputs[LANDMARKS], checkpoint.spec.layout)
+    inputs = golden_inputs(checkpoint.spec, checkpoint.model.features, size=size)
+    logits = {"torch": torch_logits(checkpoint.model, inputs), "fp32": logits_of(graph, inputs)}
+    return Golden(inputs, logits)
 
 
 def _thresholds(checkpoint: Checkpoint, graph: bytes, store: ClipStore, threads: int) -> dict[str, float]:
@@ -124,8 +124,8 @@ def _with_figures(
     manifest: Manifest, checkpoint: Checkpoint, graph: bytes, measured: Measured, *, threads: int
 ) -> Manifest:
     """Add accuracy and parity on the measured split."""
-    points = measured.points
-    logits = {"torch": torch_logits(checkpoint.model, points), "fp32": logits_of(graph, points, threads=threads)}
+    inputs = measured.inputs
+    logits = {"torch": torch_logits(checkpoint.model, inputs), "fp32": logits_of(graph, inputs, threads=threads)}
     figures = summarise(logits["fp32"], measured.store, measured.clips, split=measured.split)
     rows = parity_rows(logits, on=measured.split)
     return dataclasses.replace(manifest, metrics={"fp32": figures}, parity=(*manifest.parity, *rows))

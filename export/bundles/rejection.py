@@ -15,6 +15,7 @@ from last_edge.clips.compose import ComposeOptions, Stream, compose
 from last_edge.clips.store import ClipStore
 from last_edge.export.onnx.session import logits_of
 from last_edge.inputs import InputSpec
+from last_edge.inputs.features import LANDMARKS
 from last_edge.inputs.transforms import Points, fit_window
 from last_edge.runtime.recognise.rejection import energy, softmax
 
@@ -66,7 +67,7 @@ def rejection_thresholds(
     labels = store.index.label[clips]
     temperature = fit_temperature(logits, labels)
     made = unknown_windows(compose(store, clips, seed=seed, options=ComposeOptions(made=0.5)), spec)
-    strange = logits_of(graph, made, threads=threads)
+    strange = logits_of(graph, {LANDMARKS: made}, threads=threads)
     right = logits[logits.argmax(axis=1) == labels]
     return {"temperature": temperature, **fit_energy(energy(right, temperature), energy(strange, temperature))}
 

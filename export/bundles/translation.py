@@ -46,6 +46,7 @@ from last_edge.export.onnx.translation_trunk import with_edge_trunk
 from last_edge.export.proof.golden_points import golden_points
 from last_edge.export.proof.translation_figures import bundle_figures
 from last_edge.files import check_free
+from last_edge.inputs.features import LANDMARKS
 from last_edge.models.sign2text import Memory, Sign2Text
 from last_edge.runtime.recognise.translate import DeployedTranslator, translator_of
 from last_edge.tasks.tokenizer import FILE
@@ -170,9 +171,8 @@ def _golden(loaded: LoadedTranslator, deployed: DeployedTranslator) -> Golden:
     """Made skeletons, and the logits of their first sub-word from the model and from the files."""
     short = dataclasses.replace(loaded.translator.spec, frames=min(GOLDEN_FRAMES, loaded.translator.spec.frames))
     points = golden_points(short)
-    return Golden(
-        points, {"torch": first_logits(loaded.translator.model, points), "fp32": deployed.first_logits(points)}
-    )
+    logits = {"torch": first_logits(loaded.translator.model, points), "fp32": deployed.first_logits(points)}
+    return Golden({LANDMARKS: points}, logits)
 
 
 @torch.inference_mode()

@@ -8,14 +8,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from last_edge.bundle.manifest import INPUT_NAME
 from last_edge.export.onnx.session import open_session
+from last_edge.inputs.features import Inputs, batches, count_of
 
 BATCH = 32
 
 
 def channel_statistics(
-    graph: bytes, names: Sequence[str], points: NDArray[np.float32]
+    graph: bytes, names: Sequence[str], inputs: Inputs
 ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Mean and largest magnitude of each channel of tensors (N, C, ...) over clips, both (C,), by tensor."""
     proto = onnx.load_from_string(graph)
@@ -24,10 +24,9 @@ def channel_statistics(
     session = open_session(proto.SerializeToString())
     sums = {name: np.zeros(1) for name in names}
     largest = {name: np.zeros(1) for name in names}
-    for start in range(0, len(points), BATCH):
-        batch = points[start : start + BATCH]
-        for name, value in zip(names, session.run(list(names), {INPUT_NAME: batch}), strict=True):
+    for batch in batches(inputs, BATCH):
+        for name, value in zip(names, session.run(list(names), batch), strict=True):
             rows = np.moveaxis(value, 1, 0).reshape(value.shape[1], -1)
-            sums[name] = sums[name] + rows.mean(1, dtype=np.float64) * len(batch)
+            sums[name] = sums[name] + rows.mean(1, dtype=np.float64) * count_of(batch)
             largest[name] = np.maximum(largest[name], np.abs(rows).max(1))
-    return {name: (sums[name] / len(points), largest[name]) for name in names}
+    return {name: (sums[name] / count_of(inputs), largest[name]) for name in names}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from last_edge.export.int8.torch_ops import attributes_of, convolve
 from last_edge.export.onnx.session import open_session
-from last_edge.inputs.features import inputs_of
+from last_edge.inputs.features import Inputs, batches, pick
 
 STEPS, BATCH, CLIPS = 120, 8, 32
 RATE = 0.03
@@ -21,7 +21,7 @@ DECIDE, SHARPEST, BLUNTEST = 0.02, 2.0, 20.0
 STRETCH = 1.2
 
 
-def adaround(graph: bytes, points: NDArray[np.float32], *, seven_bits: bool = False) -> bytes:
+def adaround(graph: bytes, inputs: Inputs, *, seven_bits: bool = False) -> bytes:
     """The FP32 graph with every convolution's weights on the grid that they will be rounded to.
 
     A channel's largest weight is the end of its grid and stays, so that rounding to the nearest finds the same grid.
@@ -30,21 +30,20 @@ def adaround(graph: bytes, points: NDArray[np.float32], *, seven_bits: bool = Fa
     convs = [node for node in proto.graph.node if node.op_type == "Conv"][1:]
     constants = {constant.name: constant for constant in proto.graph.initializer}
     for node in convs:
-        inputs = torch.from_numpy(_values(graph, node.input[0], points[:CLIPS]))
-        if 1 in inputs.shape[2:]:
+        values = torch.from_numpy(_values(graph, node.input[0], pick(inputs, slice(CLIPS))))
+        if 1 in values.shape[2:]:
             continue
         weight = torch.from_numpy(numpy_helper.to_array(constants[node.input[1]]).copy())
-        made = _rounded(weight, inputs, node, end=63 if seven_bits else 127)
+        made = _rounded(weight, values, node, end=63 if seven_bits else 127)
         constants[node.input[1]].CopyFrom(numpy_helper.from_array(made.numpy(), node.input[1]))
     return bytes(proto.SerializeToString(deterministic=True))
 
 
-def _values(graph: bytes, name: str, points: NDArray[np.float32]) -> NDArray[np.float32]:
+def _values(graph: bytes, name: str, inputs: Inputs) -> NDArray[np.float32]:
     proto = onnx.load_from_string(graph)
     proto.graph.output.append(onnx.ValueInfoProto(name=name))
     session = open_session(proto.SerializeToString())
-    starts = range(0, len(points), BATCH)
-    return np.concatenate([session.run([name], inputs_of(points[s : s + BATCH]))[0] for s in starts])
+    return np.concatenate([session.run([name], batch)[0] for batch in batches(inputs, BATCH)])
 
 
 def _rounded(weight: Tensor, inputs: Tensor, node: onnx.NodeProto, *, end: int) -> Tensor:

@@ -7,9 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import Figure
 from last_edge.clips.store import ClipStore
@@ -19,6 +16,7 @@ from last_edge.export.int8.quantize import QuantizeOptions, quantize_graph
 from last_edge.export.int8.quantize_bundle import Plan, judge_of
 from last_edge.export.proof.evaluate import check_store, checked_graph
 from last_edge.export.proof.judge import Judge
+from last_edge.inputs.features import Inputs
 
 METHODS: tuple[dict[str, object], ...] = (
     {"method": "minmax"},
@@ -47,7 +45,7 @@ def with_steps(best: QuantizeOptions) -> list[QuantizeOptions]:
 
 
 def compare_variants(
-    graph: bytes, calibration: NDArray[np.float32], judge: Judge, base: QuantizeOptions
+    graph: bytes, calibration: Inputs, judge: Judge, base: QuantizeOptions
 ) -> Iterator[dict[str, Figure]]:
     """A row a variant: each method, then each step on top of the method that the judge found nearest to float."""
     best: tuple[tuple[float, float], QuantizeOptions] | None = None
@@ -79,9 +77,9 @@ def compare_bundle(
     check_store(bundle, store)
     store.verify()
     parts = parts_of(store, count=plan.count, seed=plan.seed, run=plan.run)
-    points = plain_batch(store, parts.calibration, bundle.manifest.input, bundle.manifest.features)
+    inputs = plain_batch(store, parts.calibration, bundle.manifest.input, bundle.manifest.features)
     judge, rows = judge_of(bundle, store, parts, threads=threads), []
-    for row in compare_variants(checked_graph(bundle, "fp32"), points, judge, plan.options):
+    for row in compare_variants(checked_graph(bundle, "fp32"), inputs, judge, plan.options):
         report(row)
         rows.append(row)
     rows.sort(key=lambda row: (float(row["error"]), -float(row["agreement"])))

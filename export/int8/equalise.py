@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from last_edge.export.int8.activations import channel_statistics
+from last_edge.inputs.features import Inputs
 
 SMALLEST, LARGEST = 0.1, 10.0
 
@@ -23,7 +24,7 @@ class Pair:
     between: str
 
 
-def equalise(graph: bytes, points: NDArray[np.float32]) -> bytes:
+def equalise(graph: bytes, inputs: Inputs) -> bytes:
     """The same function with every such pair's channels rescaled: relu(s x) = s relu(x) for s > 0.
 
     The weights have a scale a channel already, so it is the activations' ranges over the clips that come together,
@@ -33,7 +34,7 @@ def equalise(graph: bytes, points: NDArray[np.float32]) -> bytes:
     pairs = relu_pairs(proto)
     if not pairs:
         return graph
-    ranges = channel_statistics(graph, [pair.between for pair in pairs], points)
+    ranges = channel_statistics(graph, [pair.between for pair in pairs], inputs)
     constants = {constant.name: constant for constant in proto.graph.initializer}
     for pair in pairs:
         _rescale(pair, ranges[pair.between][1], constants)

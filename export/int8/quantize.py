@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from last_edge.export.int8.bias_correction import correct_biases
 from last_edge.export.int8.equalise import equalise
 from last_edge.export.int8.qdq import with_qdq
 from last_edge.export.int8.ranges import Method, calibrate
 from last_edge.export.targets.targets import USUAL_TARGET, target_named
+from last_edge.inputs.features import Inputs, count_of, pick
 
 # Clips that means and rounding are fitted on: they are far steadier than a range.
 FEW = 128
@@ -56,17 +54,18 @@ class Prepared:
         )
 
 
-def quantize_graph(graph: bytes, points: NDArray[np.float32], options: QuantizeOptions | None = None) -> bytes:
-    """The 8-bit graph of an FP32 one; `points` (n, T, V, C) are the calibration windows."""
-    return prepare(graph, points, options or QuantizeOptions()).rounded()
+def quantize_graph(graph: bytes, inputs: Inputs, options: QuantizeOptions | None = None) -> bytes:
+    """The 8-bit graph of an FP32 one; `inputs` are those of the calibration clips."""
+    return prepare(graph, inputs, options or QuantizeOptions()).rounded()
 
 
-def prepare(graph: bytes, points: NDArray[np.float32], options: QuantizeOptions) -> Prepared:
+def prepare(graph: bytes, inputs: Inputs, options: QuantizeOptions) -> Prepared:
     """Equalise, find ranges, choose the weights' rounding, correct biases, as far as the options say."""
-    few = points[:: max(1, len(points) // FEW)][:FEW]
+    count = count_of(inputs)
+    few = pick(pick(inputs, slice(None, None, max(1, count // FEW))), slice(FEW))
     if options.equalise:
         graph = equalise(graph, few)
-    ranges = calibrate(graph, points, method=options.method, percentile=options.percentile)
+    ranges = calibrate(graph, inputs, method=options.method, percentile=options.percentile)
     if options.adaround:
         from last_edge.export.int8.adaround import adaround
 

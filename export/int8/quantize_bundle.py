@@ -97,15 +97,15 @@ def quantize_bundle(
     store.verify()
     graph, chosen, tables, kept = _make(bundle, store, plan, threads=threads, report=report)
     clips = labelled_clips(store, split)
-    points = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
+    inputs = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
     graphs = {"fp32": checked_graph(bundle, "fp32"), precision: graph}
-    logits = {name: logits_of(content, points, threads=threads) for name, content in graphs.items()}
+    logits = {name: logits_of(content, inputs, threads=threads) for name, content in graphs.items()}
     candidate = _candidate(bundle, graphs, precision, logits, store.index.label[clips], threads=threads)
     gates = gates_of(candidate, plan.gates or QuantizeConfig(), judge_speed=target.runs_here)
     if plan.gates is not None:
         require_gates(gates, where=path)
     golden = bundle.golden
-    golden = Golden(golden.points, {**golden.logits, precision: logits_of(graph, golden.points)})
+    golden = Golden(golden.inputs, {**golden.logits, precision: logits_of(graph, golden.inputs)})
     manifest = dataclasses.replace(
         bundle.manifest,
         tolerances={**bundle.manifest.tolerances, precision: tolerance(precision, golden.logits[precision])},
@@ -160,8 +160,8 @@ def _make(
     tables: dict[str, list[Row]] = {}
     if not plan.chooses:
         chosen = calibration_clips(store, count=plan.count, seed=plan.seed)
-        points = plain_batch(store, chosen, spec, features)
-        return prepare(graph, points, plan.options).rounded(), chosen, {}, plan.options
+        inputs = plain_batch(store, chosen, spec, features)
+        return prepare(graph, inputs, plan.options).rounded(), chosen, {}, plan.options
     parts = parts_of(store, count=plan.count, seed=plan.seed, run=plan.run)
     prepared = prepare(graph, plain_batch(store, parts.calibration, spec, features), plan.options)
     judge = judge_of(bundle, store, parts, threads=threads)
@@ -180,13 +180,13 @@ def _make(
 
 def judge_of(bundle: Bundle, store: ClipStore, parts: Parts, *, threads: int = 1) -> Judge:
     """The judging clips of a bundle's store, and what its FP32 graph says to them."""
-    points = plain_batch(store, parts.judging, bundle.manifest.input, bundle.manifest.features)
-    return Judge(checked_graph(bundle, "fp32"), points, store.index.label[parts.judging], threads=threads)
+    inputs = plain_batch(store, parts.judging, bundle.manifest.input, bundle.manifest.features)
+    return Judge(checked_graph(bundle, "fp32"), inputs, store.index.label[parts.judging], threads=threads)
 
 
 def _searched(prepared: Prepared, judge: Judge, budget: float) -> tuple[Prepared, dict[str, list[Row]]]:
     table = sensitivities(prepared, judge)
-    kept, trials = search_float(prepared, judge, table, judge.points[:1], budget=budget)
+    kept, trials = search_float(prepared, judge, table, judge.inputs, budget=budget)
     options = dataclasses.replace(prepared.options, keep_float=kept)
     return dataclasses.replace(prepared, options=options), {
         "sensitivity": [one.row() for one in table],
@@ -215,7 +215,7 @@ def _candidate(
     *,
     threads: int,
 ) -> Candidate:
-    spent = milliseconds(graphs, bundle.golden.points, threads=threads)
+    spent = milliseconds(graphs, bundle.golden.inputs, threads=threads)
     return Candidate(
         reference=logits["fp32"],
         logits=logits[precision],

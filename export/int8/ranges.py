@@ -9,7 +9,6 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
@@ -18,7 +17,7 @@ from onnxruntime.quantization.calibrate import CalibraterBase, TensorsData, crea
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.errors import InputError
 from last_edge.export.onnx.session import open_session
-from last_edge.inputs.features import inputs_of
+from last_edge.inputs.features import Inputs, batches, count_of
 
 Feed = dict[str, NDArray[Any]]
 Method = Literal["minmax", "percentile", "entropy"]
@@ -53,12 +52,12 @@ def front_outputs(proto: onnx.ModelProto) -> list[str]:
     return list(dict.fromkeys(name for node in nodes if node not in front for name in node.input if name in inside))
 
 
-def calibrate(graph: bytes, points: NDArray[np.float32], *, method: Method, percentile: float) -> TensorsData:
+def calibrate(graph: bytes, inputs: Inputs, *, method: Method, percentile: float) -> TensorsData:
     """Range of every activation behind the front over the calibration windows; batch by batch, so memory stays small.
 
     The front is run apart, because its NaN have no range. `InputError` without clips.
     """
-    if not len(points):
+    if not count_of(inputs):
         raise InputError("no calibration clips")
     proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))
     names, parts = front_outputs(proto), onnx.utils.Extractor(proto)
@@ -67,8 +66,7 @@ def calibrate(graph: bytes, points: NDArray[np.float32], *, method: Method, perc
     body = parts.extract_model([*names, *others], [OUTPUT_NAME])
 
     def feeds() -> Iterator[Feed]:
-        for start in range(0, len(points), CALIBRATION_BATCH):
-            given = inputs_of(points[start : start + CALIBRATION_BATCH])
+        for given in batches(inputs, CALIBRATION_BATCH):
             values = front.run(names, {INPUT_NAME: given.pop(INPUT_NAME)})
             yield dict(zip(names, values, strict=True)) | given
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import Figure
 from last_edge.export.int8.qdq import float_nodes
 from last_edge.export.int8.quantize import Prepared
 from last_edge.export.int8.speed import milliseconds
 from last_edge.export.proof.judge import Judge
+from last_edge.inputs.features import Inputs
 
 WEIGHED = ("Conv", "MatMul", "Add")
 
@@ -50,7 +49,7 @@ def sensitivities(prepared: Prepared, judge: Judge) -> list[Sensitivity]:
 
 
 def search_float(
-    prepared: Prepared, judge: Judge, table: list[Sensitivity], clip: NDArray[np.float32], *, budget: float
+    prepared: Prepared, judge: Judge, table: list[Sensitivity], inputs: Inputs, *, budget: float
 ) -> tuple[tuple[str, ...], list[dict[str, Figure]]]:
     """Nodes to keep in float: taken in the order of the table while the graph stays within `budget` times its latency.
 
@@ -63,7 +62,7 @@ def search_float(
     for one in table:
         tried = (*taken, one.name)
         graph = prepared.rounded(keep_float=tried)
-        spent = milliseconds({"int8": whole, "tried": graph}, clip)
+        spent = milliseconds({"int8": whole, "tried": graph}, inputs)
         times, verdict = spent["tried"] / spent["int8"], judge(graph)
         within = times <= budget
         rows.append({"node": one.name, **verdict.row(), "times_as_slow": round(times, 3), "within": within})

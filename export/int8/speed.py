@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import OUTPUT_NAME
 from last_edge.export.onnx.session import open_session
-from last_edge.inputs.features import inputs_of
+from last_edge.inputs.features import Inputs, pick
 
 ROUNDS, CALLS, WARM_UP = 9, 20, 10
 
 
 def milliseconds(
-    graphs: dict[str, bytes], points: NDArray[np.float32], *, threads: int = 1, rounds: int = ROUNDS, calls: int = CALLS
+    graphs: dict[str, bytes], inputs: Inputs, *, threads: int = 1, rounds: int = ROUNDS, calls: int = CALLS
 ) -> dict[str, float]:
     """Median of the rounds' median times of one clip (1, T, V, C), by graph; each round visits every one.
 
@@ -24,7 +24,7 @@ def milliseconds(
     """
     clock = clock_for(threads)
     sessions = {name: open_session(graph, threads=threads) for name, graph in graphs.items()}
-    feed = inputs_of(points[:1])
+    feed = pick(inputs, slice(1))
     times: dict[str, list[float]] = {name: [] for name in graphs}
     for session in sessions.values():
         for _ in range(WARM_UP):

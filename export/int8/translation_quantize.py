@@ -79,7 +79,7 @@ def quantize_translation(
         require_gates(chosen.gates, where=path, hint="--keep-float encoder/NODE, or other limits with --set quantize.…")
     golden = bundle.golden
     logits = chosen.translator.first_logits(golden.points)
-    golden = Golden(golden.points, {**golden.logits, INT8: logits})
+    golden = Golden(golden.inputs, {**golden.logits, INT8: logits})
     manifest = dataclasses.replace(
         bundle.manifest,
         tolerances={**bundle.manifest.tolerances, INT8: RELATIVE_TOLERANCE[INT8]},

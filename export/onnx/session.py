@@ -7,6 +7,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from last_edge.errors import InputError
+from last_edge.inputs.features import Inputs, batches
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.recognise.settings import Settings, open_backend
 
@@ -30,8 +31,8 @@ def metadata_of(graph: bytes) -> dict[str, str]:
 
 
 def logits_of(
-    graph: bytes, points: NDArray[np.float32], *, threads: int = 1, settings: Settings | None = None
+    graph: bytes, inputs: Inputs, *, threads: int = 1, settings: Settings | None = None
 ) -> NDArray[np.float32]:
-    """(n, T, V, C) or (n, M, T, V, C) points -> (n, K) logits of the file. settings: win over threads."""
+    """Logits (n, K) of the file for n clips' inputs. settings: win over threads."""
     model = open_backend(OnnxRuntimeCpu.name, graph, settings or Settings(threads))
-    return np.concatenate([model(points[start : start + BATCH]) for start in range(0, len(points), BATCH)])
+    return np.concatenate([model.run(batch) for batch in batches(inputs, BATCH)])

@@ -39,8 +39,8 @@ def evaluate_bundle(
     clips = labelled_clips(store, split)
     graph = checked_graph(bundle, precision)
     settings = settings_of(bundle.manifest, precision, threads=threads)
-    points = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
-    logits = logits_of(graph, points, settings=settings)
+    inputs = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
+    logits = logits_of(graph, inputs, settings=settings)
     return metrics_of(logits, store, clips, merge_at=merge_at)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.inputs.features import FeatureInput, packed
+from last_edge.inputs.features import LANDMARKS, FeatureInput
 from last_edge.inputs.spec import InputSpec
 from last_edge.skeleton.layout import Layout
 
@@ -54,14 +53,14 @@ def golden_points(spec: InputSpec, *, size: Size | None = None, seed: int = 0) -
 
 def golden_inputs(
     spec: InputSpec, features: FeatureInput | None, *, size: Size | None = None, seed: int = 0
-) -> NDArray[Any]:
-    """`golden_points`, for a model with a second input packed with random rows; the third clip has none."""
-    points = golden_points(spec, size=size, seed=seed)
-    if features is None:
-        return points
-    rows = np.random.default_rng(seed).normal(size=(len(points), *features.shape)).astype(np.float32)
-    rows[2] = np.nan
-    return packed(points, rows, features)
+) -> dict[str, NDArray[np.float32]]:
+    """`golden_points` and, for a model with a second input, random rows, of which the third clip has none."""
+    inputs = {LANDMARKS: golden_points(spec, size=size, seed=seed)}
+    if features is not None:
+        rows = np.random.default_rng(seed).normal(size=(GOLDEN_CLIPS, *features.shape)).astype(np.float32)
+        rows[2] = np.nan
+        inputs[features.name] = rows
+    return inputs
 
 
 def _chains(layout: Layout) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import Figure
 from last_edge.export.onnx.session import logits_of
+from last_edge.inputs.features import Inputs
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,14 @@ class Verdict:
 class Judge:
     """Clips that judge, and what the float graph says to them."""
 
-    def __init__(self, graph: bytes, points: NDArray[np.float32], labels: NDArray[np.int64], *, threads: int = 1):
-        self.points, self.labels, self.threads = points, labels, threads
-        self.reference = logits_of(graph, points, threads=threads)
+    def __init__(self, graph: bytes, inputs: Inputs, labels: NDArray[np.int64], *, threads: int = 1):
+        self.inputs, self.labels, self.threads = inputs, labels, threads
+        self.reference = logits_of(graph, inputs, threads=threads)
         self.spread = float(np.sqrt(np.square(_centred(self.reference)).mean()))
 
     def __call__(self, graph: bytes) -> Verdict:
         """The verdict on a graph."""
-        return self.of_logits(logits_of(graph, self.points, threads=self.threads))
+        return self.of_logits(logits_of(graph, self.inputs, threads=self.threads))
 
     def of_logits(self, logits: NDArray[np.float32]) -> Verdict:
         """The verdict on logits (n, K) of the judging clips."""

@@ -14,6 +14,7 @@ from last_edge.bundle.manifest import OUTPUT_NAME
 from last_edge.errors import GateError, InputError, UsageError
 from last_edge.export.proof.node_pairs import is_quantiser, pair_nodes
 from last_edge.export.proof.taps import RUNNERS, door_shape, tapped
+from last_edge.inputs.features import LANDMARKS, Inputs
 from last_edge.names import did_you_mean
 from last_edge.runtime.backends import BACKENDS, OnnxRuntimeCpu
 
@@ -87,30 +88,28 @@ def _read_side(text: str, graph: str, bundle: Bundle | None) -> Side:
     return Side(text, bundle.graph(graph), backend)
 
 
-def compare_layers(
-    first: Side, second: Side, points: NDArray[np.float32] | None = None, *, most: float | None = None
-) -> Comparison:
-    """Run both sides on the same points (n, T, V, C) and compare node by node.
+def compare_layers(first: Side, second: Side, inputs: Inputs | None = None, *, most: float | None = None) -> Comparison:
+    """Run both sides on the same clips and compare node by node.
 
-    points: made ones when None. most: relative difference that is allowed: 0.001, and 0.25 where a side has 8 bits.
+    inputs: made ones when None. most: relative difference that is allowed: 0.001, and 0.25 where a side has 8 bits.
     Quantisers are looked through: a node is compared with the node it was made of.
     """
     one, other = onnx.load_from_string(first.graph), onnx.load_from_string(second.graph)
     if _quantised(one) and not _quantised(other):  # what quantisers absorb can only be looked for in the second
         first, second, one, other = second, first, other, one
-    if points is None:
-        points = made_points(one)
+    if inputs is None:
+        inputs = {LANDMARKS: made_points(one)}
     if most is None:
         most = EIGHT_BITS if _quantised(one) or _quantised(other) else FLOAT
     pairs, unpaired = pair_nodes(one, other)
-    ours = tapped(one, [node.output[0] for node, _ in pairs], first.backend, points)
-    theirs = tapped(other, [value for _, value in pairs], second.backend, points)
+    ours = tapped(one, [node.output[0] for node, _ in pairs], first.backend, inputs)
+    theirs = tapped(other, [value for _, value in pairs], second.backend, inputs)
     gaps = [
         gap(node.name, node.op_type, node.output[0], ours[node.output[0]], theirs[value], most)
         for node, value in pairs
         if node.output[0] in ours and value in theirs
     ]
-    mine, its = (BACKENDS[side.backend](side.graph)(points).astype(np.float64) for side in (first, second))
+    mine, its = (BACKENDS[side.backend](side.graph).run(inputs).astype(np.float64) for side in (first, second))
     gaps.append(gap(WHOLE, "", OUTPUT_NAME, mine, its, most))
     return Comparison(first.named, second.named, tuple(gaps), tuple(node.name for node in unpaired))
 

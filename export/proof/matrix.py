@@ -15,6 +15,7 @@ from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.errors import GateError, InputError, LastEdgeError, MissingError, UsageError
 from last_edge.export.proof.evaluate import check_store, checked_graph
 from last_edge.export.proof.parity import LEAST_AGREEMENT, Logits, compare, same_model, torch_logits
+from last_edge.inputs.features import Inputs, batches
 from last_edge.names import did_you_mean
 from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
 from last_edge.runtime.recognise.artefacts import artefact_of, how_to_make
@@ -54,12 +55,12 @@ class ParityCell:
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """Points (n, T, V, C) that every backend gets, and what is known of them: reference logits, classes."""
+class Reference:
+    """Clips that every backend gets, and what is known of them: reference logits, classes."""
 
     on: str
-    points: NDArray[np.float32]
-    reference: Logits
+    inputs: Inputs
+    logits: Logits
     named: str
     labels: NDArray[np.int64] | None = None
     golden: dict[str, Logits] | None = None
@@ -82,8 +83,8 @@ def parity_matrix(
     bundle, chosen = Bundle.open(path).recogniser(), choose_backends(backends)
     here = [backend for backend in chosen if backend.is_available()]
     cells = [
-        _cell(bundle, backend, precision, inputs, threads)
-        for inputs in _inputs(bundle, store, run, split, threads)
+        _cell(bundle, backend, precision, reference, threads)
+        for reference in _references(bundle, store, run, split, threads)
         for backend in here
         for precision in bundle.precisions
     ]
@@ -110,38 +111,40 @@ def check_cells(cells: Sequence[ParityCell], *, where: object) -> None:
         raise MissingError("no backend could run", where=where, got="; ".join(sorted({cell.note for cell in cells})))
 
 
-def _inputs(bundle: Bundle, store: ClipStore | None, run: Path | None, split: str, threads: int) -> Iterator[Inputs]:
+def _references(
+    bundle: Bundle, store: ClipStore | None, run: Path | None, split: str, threads: int
+) -> Iterator[Reference]:
     golden = bundle.golden
     named = "torch" if "torch" in golden.logits else "recorded fp32"
     reference = golden.logits.get("torch", golden.logits.get("fp32"))
     if reference is None:
         raise InputError("the bundle has no golden logits to compare with", where=bundle.path)
-    yield Inputs(GOLDEN, golden.points, reference, named, golden=golden.logits)
+    yield Reference(GOLDEN, golden.inputs, reference, named, golden=golden.logits)
     if store is None:
         return
     check_store(bundle, store)
     clips = labelled_clips(store, split)
-    points = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
+    inputs = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
     if run is None:
-        logits, named = _run(OnnxRuntimeCpu, checked_graph(bundle, "fp32"), points, threads), OnnxRuntimeCpu.name
+        logits, named = _run(OnnxRuntimeCpu, checked_graph(bundle, "fp32"), inputs, threads), OnnxRuntimeCpu.name
     else:
-        logits, named = torch_logits(same_model(bundle, run), points), "torch"
-    yield Inputs(split, points, logits, named, labels=store.index.label[clips])
+        logits, named = torch_logits(same_model(bundle, run), inputs), "torch"
+    yield Reference(split, inputs, logits, named, labels=store.index.label[clips])
 
 
-def _cell(bundle: Bundle, backend: type[Backend], precision: str, inputs: Inputs, threads: int) -> ParityCell:
-    cell = ParityCell(backend.name, backend.version(), precision, inputs.on, inputs.named, None)
+def _cell(bundle: Bundle, backend: type[Backend], precision: str, reference: Reference, threads: int) -> ParityCell:
+    cell = ParityCell(backend.name, backend.version(), precision, reference.on, reference.named, None)
     try:
         graph = artefact_of(bundle, backend, precision)
         if graph is None:
             return replace(cell, note=f"not in the bundle: {how_to_make(backend)}")
-        logits = _run(backend, graph, inputs.points, threads)
+        logits = _run(backend, graph, reference.inputs, threads)
     except LastEdgeError as error:
         return replace(cell, holds=False, note=error.what)
-    if logits.shape != inputs.reference.shape:
-        return replace(cell, holds=False, note=f"logits {logits.shape}, not {inputs.reference.shape}")
-    rows = compare(inputs.reference, logits)
-    wrong = fault(precision, logits, inputs)
+    if logits.shape != reference.logits.shape:
+        return replace(cell, holds=False, note=f"logits {logits.shape}, not {reference.logits.shape}")
+    rows = compare(reference.logits, logits)
+    wrong = fault(precision, logits, reference)
     return replace(
         cell,
         holds=not wrong,
@@ -150,27 +153,27 @@ def _cell(bundle: Bundle, backend: type[Backend], precision: str, inputs: Inputs
         max_abs=float(rows["max_abs"]),
         mean_abs=float(rows["mean_abs"]),
         agreement=float(rows["agreement"]),
-        top1=None if inputs.labels is None else top_k(logits, inputs.labels, 1),
+        top1=None if reference.labels is None else top_k(logits, reference.labels, 1),
     )
 
 
-def _run(backend: type[Backend], graph: bytes, points: NDArray[np.float32], threads: int) -> Logits:
+def _run(backend: type[Backend], graph: bytes, inputs: Inputs, threads: int) -> Logits:
     model = backend(graph, threads=threads)
-    return np.concatenate([model(points[start : start + BATCH]) for start in range(0, len(points), BATCH)])
+    return np.concatenate([model.run(batch) for batch in batches(inputs, BATCH)])
 
 
-def fault(precision: str, logits: Logits, inputs: Inputs) -> str:
+def fault(precision: str, logits: Logits, reference: Reference) -> str:
     """Why these logits (n, K) must not pass; empty when they may."""
     if not np.isfinite(logits).all():
         return "logits are not finite"
-    if len(logits) > 1 and np.ptp(inputs.reference, axis=0).max() > MOST_FP32 >= np.ptp(logits, axis=0).max():
+    if len(logits) > 1 and np.ptp(reference.logits, axis=0).max() > MOST_FP32 >= np.ptp(logits, axis=0).max():
         return "gives every input the same logits"
-    gap = float(np.abs(logits - inputs.reference).max())
+    gap = float(np.abs(logits - reference.logits).max())
     if precision == "fp32":
         return "" if gap <= MOST_FP32 else f"max |Δ| {gap:.3g}, allowed {MOST_FP32:g}"
-    if inputs.golden is not None:
-        return _golden_fault(logits, inputs.golden.get(precision))
-    agreement, needed = float(compare(inputs.reference, logits)["agreement"]), LEAST_AGREEMENT["fp32:int8"]
+    if reference.golden is not None:
+        return _golden_fault(logits, reference.golden.get(precision))
+    agreement, needed = float(compare(reference.logits, logits)["agreement"]), LEAST_AGREEMENT["fp32:int8"]
     enough = len(logits) * (100.0 - agreement) <= max(100.0, len(logits) * (100.0 - needed))
     return "" if enough else f"{agreement:g}% of {len(logits)} answers agree, needed {needed:g}%"
 

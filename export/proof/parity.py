@@ -17,7 +17,7 @@ from last_edge.errors import GateError, InputError
 from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.evaluate import check_store, checked_graph
 from last_edge.files import sha256_of
-from last_edge.inputs.features import inputs_of
+from last_edge.inputs.features import Inputs, batches
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,13 +53,13 @@ def parity_rows(logits: dict[str, Logits], *, on: str) -> tuple[dict[str, Figure
     return tuple({"pair": f"{one}:{other}", "on": on, **compare(logits[one], logits[other])} for one, other in pairs)
 
 
-def torch_logits(model: nn.Module, points: NDArray[np.float32]) -> Logits:
-    """(n, K) logits of a torch model for the same points as a graph takes."""
+def torch_logits(model: nn.Module, inputs: Inputs) -> Logits:
+    """(n, K) logits of a torch model for the same inputs as a graph takes."""
     import torch
 
-    batches = (points[start : start + BATCH] for start in range(0, len(points), BATCH))
     with torch.inference_mode():
-        return np.concatenate([model(*map(torch.from_numpy, inputs_of(batch).values())).numpy() for batch in batches])
+        parts = [model(*map(torch.from_numpy, batch.values())).numpy() for batch in batches(inputs, BATCH)]
+    return np.concatenate(parts)
 
 
 def family(name: str) -> str:
@@ -90,17 +90,17 @@ def bundle_parity(
     bundle = Bundle.open(path).recogniser()
     graphs = {precision: checked_graph(bundle, precision) for precision in bundle.precisions}
     model = None if run is None else same_model(bundle, run)
-    points = bundle.golden.points
-    golden = {name: logits_of(graph, points) for name, graph in graphs.items()}
-    golden["torch"] = bundle.golden.logits["torch"] if model is None else torch_logits(model, points)
+    inputs = bundle.golden.inputs
+    golden = {name: logits_of(graph, inputs) for name, graph in graphs.items()}
+    golden["torch"] = bundle.golden.logits["torch"] if model is None else torch_logits(model, inputs)
     rows = parity_rows(golden, on="golden")
     if store is None:
         return rows
     check_store(bundle, store)
-    points = plain_batch(store, labelled_clips(store, split), bundle.manifest.input, bundle.manifest.features)
-    logits = {name: logits_of(graph, points, threads=threads) for name, graph in graphs.items()}
+    inputs = plain_batch(store, labelled_clips(store, split), bundle.manifest.input, bundle.manifest.features)
+    logits = {name: logits_of(graph, inputs, threads=threads) for name, graph in graphs.items()}
     if model is not None:
-        logits["torch"] = torch_logits(model, points)
+        logits["torch"] = torch_logits(model, inputs)
     return (*rows, *parity_rows(logits, on=split))
 
 

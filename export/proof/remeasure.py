@@ -65,8 +65,8 @@ def _split_checks(
 ) -> Iterator[Check]:
     check_store(bundle, store)
     clips = labelled_clips(store, split)
-    points = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
-    logits = {name: logits_of(checked_graph(bundle, name), points, threads=threads) for name in bundle.precisions}
+    inputs = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
+    logits = {name: logits_of(checked_graph(bundle, name), inputs, threads=threads) for name in bundle.precisions}
     allowed = _allowed(store.index.label[clips])
     for precision, figures in recorded.items():
         now = summarise(logits[precision], store, clips, split=split)

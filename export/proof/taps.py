@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import INPUT_NAME
 from last_edge.errors import InputError
-from last_edge.inputs.features import inputs_of
+from last_edge.inputs.features import Inputs
 
-Points = NDArray[np.float32]
 Values = dict[str, NDArray[np.float64]]
 NUMBERS = (onnx.TensorProto.FLOAT, onnx.TensorProto.BOOL, onnx.TensorProto.INT64)
 
 
-def tapped(proto: onnx.ModelProto, names: Sequence[str], backend: str, points: Points) -> Values:
-    """Values by name for points (n, T, V, C), as the backend computes them; those of no known type are left out.
+def tapped(proto: onnx.ModelProto, names: Sequence[str], backend: str, inputs: Inputs) -> Values:
+    """Values by name for some clips, as the backend computes them; those of no known type are left out.
 
     Making a value an output keeps a backend from fusing across it: what is seen is each node's own arithmetic.
     """
@@ -30,7 +29,7 @@ def tapped(proto: onnx.ModelProto, names: Sequence[str], backend: str, points: P
     model.CopyFrom(proto)
     del model.graph.output[:]
     model.graph.output.extend(known[name] for name in wanted)
-    outputs = RUNNERS[backend](model.SerializeToString(), wanted, points)
+    outputs = RUNNERS[backend](model.SerializeToString(), wanted, inputs)
     return {name: np.asarray(value, np.float64) for name, value in zip(wanted, outputs, strict=True)}
 
 
@@ -42,18 +41,18 @@ def door_shape(proto: onnx.ModelProto) -> tuple[int, ...]:
     raise InputError(f"the graph has no input {INPUT_NAME!r}", got=[value.name for value in proto.graph.input])
 
 
-def _in_onnxruntime(graph: bytes, names: Sequence[str], points: Points) -> list[NDArray[np.float32]]:
+def _in_onnxruntime(graph: bytes, names: Sequence[str], inputs: Inputs) -> list[NDArray[np.float32]]:
     from last_edge.export.onnx.session import open_session
 
-    return list(open_session(graph).run(list(names), inputs_of(points)))
+    return list(open_session(graph).run(list(names), dict(inputs)))
 
 
-def _in_openvino(graph: bytes, names: Sequence[str], points: Points) -> list[NDArray[np.float32]]:
+def _in_openvino(graph: bytes, names: Sequence[str], inputs: Inputs) -> list[NDArray[np.float32]]:
     from last_edge.runtime.backends.openvino_cpu import compile_model
 
-    answer = compile_model(graph, threads=1, where="model in memory")({INPUT_NAME: points})
+    answer = compile_model(graph, threads=1, where="model in memory")(dict(inputs))
     return [np.array(answer[name]) for name in names]
 
 
-Runner = Callable[[bytes, Sequence[str], Points], list[NDArray[np.float32]]]
+Runner = Callable[[bytes, Sequence[str], Inputs], list[NDArray[np.float32]]]
 RUNNERS: dict[str, Runner] = {"onnxruntime-cpu": _in_onnxruntime, "openvino": _in_openvino}

@@ -70,7 +70,7 @@ def _golden(bundle: Bundle) -> Iterator[Check]:
     logits: dict[str, Logits] = {}
     for precision in bundle.precisions:
         try:
-            logits[precision] = logits_of(checked_graph(bundle, precision), bundle.golden.points)
+            logits[precision] = logits_of(checked_graph(bundle, precision), bundle.golden.inputs)
         except LastEdgeError as error:
             yield Check(f"{precision} golden", False, error.what)
             continue
@@ -133,7 +133,7 @@ def _weights(bundle: Bundle) -> Check:
 
     expected = bundle.golden.logits.get("torch")
     try:
-        got = torch_logits(read_model(bundle.path), bundle.golden.points)
+        got = torch_logits(read_model(bundle.path), bundle.golden.inputs)
     except LastEdgeError as error:
         return Check("torch golden", False, error.what)
     if expected is None or expected.shape != got.shape:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.damage import DAMAGE
 from last_edge.errors import InputError
-from last_edge.inputs.features import LANDMARKS, FeatureInput, inputs_of, packed
+from last_edge.inputs.features import LANDMARKS, FeatureInput, Inputs
 
 POINTS = "points"
 INPUT = "input."
@@ -21,20 +20,23 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Golden:
-    """points: float32 (n, T, V, C) or (n, M, T, V, C), NaN where missing. logits: float32 (n, K) by precision.
+    """inputs: float32, `landmarks` (n, T, V, C) or (n, M, T, V, C), NaN where missing, and what else the model reads.
 
-    Of a model with a second input `points` are records of both (see `last_edge.inputs.features.packed`); in the file
-    they are `points` and `input.NAME`.
+    logits: float32 (n, K) by precision. In the file landmarks are called `points`, other inputs `input.NAME`.
     """
 
-    points: NDArray[Any]
+    inputs: Inputs
     logits: dict[str, NDArray[np.float32]]
+
+    @property
+    def points(self) -> NDArray[np.float32]:
+        """The landmarks."""
+        return self.inputs[LANDMARKS]
 
     def to_bytes(self) -> bytes:
         """An uncompressed `.npz`; equal tensors give equal bytes."""
-        inputs = inputs_of(self.points)
-        arrays = {POINTS: inputs.pop(LANDMARKS)} | {f"{INPUT}{name}": array for name, array in inputs.items()}
-        arrays |= {name: self.logits[name] for name in sorted(self.logits)}
+        others = {f"{INPUT}{name}": array for name, array in self.inputs.items() if name != LANDMARKS}
+        arrays = {POINTS: self.points, **others, **{name: self.logits[name] for name in sorted(self.logits)}}
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
             for name, array in arrays.items():
@@ -59,19 +61,13 @@ class Golden:
                 raise InputError(
                     f"golden tensor {name!r} does not fit", where=where, got=f"{array.dtype} {array.shape}"
                 )
-        return cls(_with_features(points, arrays, where=where), arrays)
+        others = [name for name in arrays if name.startswith(INPUT)]
+        if len(others) > 1 or any(arrays[name].ndim != 3 for name in others):
+            raise InputError("golden tensors of no second input", where=where, got=others)
+        read = [FeatureInput(name.removeprefix(INPUT), *arrays[name].shape[1:]).name for name in others]
+        features = dict(zip(read, map(arrays.pop, others), strict=True))
+        return cls({LANDMARKS: points, **features}, arrays)
 
 
 def _is_logits(name: str) -> bool:
     return name != POINTS and not name.startswith(INPUT)
-
-
-def _with_features(points: NDArray[np.float32], arrays: dict[str, NDArray[Any]], *, where: object) -> NDArray[Any]:
-    """The points, packed with what else the model reads, which leaves `arrays`."""
-    named = [name for name in arrays if name.startswith(INPUT)]
-    if not named:
-        return points
-    rows = arrays.pop(named[0])
-    if len(named) > 1 or rows.ndim != 3:
-        raise InputError("golden tensors of no second input", where=where, got=named)
-    return packed(points, rows, FeatureInput(named[0].removeprefix(INPUT), *rows.shape[1:]))

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.features import features_for
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
-from last_edge.inputs.features import FeatureInput, packed
+from last_edge.inputs.features import LANDMARKS, FeatureInput
 from last_edge.inputs.spec import InputSpec
 from last_edge.inputs.transforms import Points, fit_window, seen_span
 
 
 def plain_batch(
     store: ClipStore, clips: NDArray[np.int64], spec: InputSpec, features: FeatureInput | None = None
-) -> NDArray[Any]:
-    """(N, *spec.shape) windows of some clips, not augmented; with features (N,) records of both (see `packed`)."""
+) -> dict[str, NDArray[np.float32]]:
+    """What a model reads of some clips, by input name: windows (N, *spec.shape), not augmented, and features."""
     windows = np.stack([fit_window(store.points(int(clip))[: spec.bodies], spec.frames) for clip in clips])
-    points = windows[:, 0] if spec.bodies == 1 else windows
-    if features is None:
-        return points
-    return packed(points, features_for(store, features).windows(clips, features.frames), features)
+    inputs = {LANDMARKS: windows[:, 0] if spec.bodies == 1 else windows}
+    if features is not None:
+        inputs[features.name] = features_for(store, features).windows(clips, features.frames)
+    return inputs
 
 
 def sentence_points(store: ClipStore, clip: int, frames: int) -> Points:

@@ -1,8 +1,8 @@
-"""A model's second input: per-frame features of a clip that were made beforehand, such as a vision model's. numpy."""
+"""What a model reads of clips: landmarks and, of some models, per-frame features made beforehand by a vision model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from last_edge.errors import InputError
 
 Features = NDArray[np.float32]
 LANDMARKS = "landmarks"
+Inputs = Mapping[str, NDArray[np.float32]]
+"""What a graph reads of some clips, by its inputs' names, `landmarks` first; clips are every array's first axis."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +59,16 @@ def feature_window(rows: Features, frames: int) -> Features:
     return np.asarray(rows[np.floor(places + 0.5).astype(np.int64)], np.float32)
 
 
-def packed(points: NDArray[np.float32], features: Features, wanted: FeatureInput) -> NDArray[Any]:
-    """Clips of a two-input model as one array (N,) of records with the fields `landmarks` and the features' name."""
-    kind = np.dtype([(LANDMARKS, np.float32, points.shape[1:]), (wanted.name, np.float32, wanted.shape)])
-    batch = np.empty(len(points), kind)
-    batch[LANDMARKS], batch[wanted.name] = points, features
-    return batch
+def count_of(inputs: Inputs) -> int:
+    """How many clips these are."""
+    return len(inputs[LANDMARKS])
 
 
-def inputs_of(batch: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-    """A batch by the graph's input names: points alone, or the fields of `packed` records."""
-    if batch.dtype.names is None:
-        return {LANDMARKS: batch}
-    return {name: np.ascontiguousarray(batch[name]) for name in batch.dtype.names}
+def pick(inputs: Inputs, clips: slice) -> dict[str, NDArray[np.float32]]:
+    """Some of the clips."""
+    return {name: array[clips] for name, array in inputs.items()}
 
 
-def landmarks_of(batch: NDArray[Any]) -> NDArray[np.float32]:
-    """The points of a batch, whether other inputs are packed with them or not."""
-    return inputs_of(batch)[LANDMARKS]
+def batches(inputs: Inputs, size: int) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """All clips in order, `size` at a time."""
+    return (pick(inputs, slice(start, start + size)) for start in range(0, count_of(inputs), size))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import InputError, MissingError
+from last_edge.inputs.features import LANDMARKS, Inputs
 
 Shape = tuple[int | None, ...]
 
@@ -35,6 +36,12 @@ class Backend(ABC):
     @abstractmethod
     def __call__(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, T, V, C) or (N, M, T, V, C) raw landmarks, NaN where missing -> (N, K) logits."""
+
+    def run(self, inputs: Inputs) -> NDArray[np.float32]:
+        """As a call, of every input by its name; `InputError` when the model does not read just these."""
+        if list(inputs) != [LANDMARKS]:
+            raise InputError("the model reads landmarks alone", where=self.name, got=" and ".join(inputs))
+        return self(inputs[LANDMARKS])
 
     @property
     def metadata(self) -> dict[str, str]:

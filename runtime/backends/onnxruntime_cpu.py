@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import OUTPUT_NAME
 from last_edge.errors import InputError
-from last_edge.inputs.features import LANDMARKS, inputs_of
+from last_edge.inputs.features import LANDMARKS, Inputs
 from last_edge.runtime.backends.base import Backend, check_shape, told
 from last_edge.runtime.backends.onnxruntime_session import OrtOptions, caller, create_session, doors
 
@@ -35,21 +34,22 @@ class OnnxRuntimeCpu(Backend):
         self.input_shape = self.input_shapes[LANDMARKS]
         self._call = caller(self._session, options.buffers)
 
-    def __call__(self, points: NDArray[Any]) -> NDArray[np.float32]:
+    def __call__(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
         if len(self.input_shapes) > 1:
-            return self._of_records(points)
+            return self.run({LANDMARKS: points})
         check_shape(points.shape, self.input_shape, where=self._where)
         return self._call(np.ascontiguousarray(points, np.float32))
 
-    def _of_records(self, points: NDArray[Any]) -> NDArray[np.float32]:
-        """Of a graph with a second input, whose batches are records of both."""
-        given = inputs_of(points)
-        if list(given) != list(self.input_shapes):
+    def run(self, inputs: Inputs) -> NDArray[np.float32]:
+        if len(self.input_shapes) == 1:
+            return super().run(inputs)
+        if list(inputs) != list(self.input_shapes):
             expected, hint = " and ".join(self.input_shapes), "a clip store with these features beside it"
             raise InputError("the model reads more than landmarks", where=self._where, expected=expected, hint=hint)
         for name, shape in self.input_shapes.items():
-            check_shape(given[name].shape, shape, where=f"{self._where} › {name}")
-        return np.asarray(self._session.run([OUTPUT_NAME], given)[0], np.float32)
+            check_shape(inputs[name].shape, shape, where=f"{self._where} › {name}")
+        feed = {name: np.ascontiguousarray(array, np.float32) for name, array in inputs.items()}
+        return np.asarray(self._session.run([OUTPUT_NAME], feed)[0], np.float32)
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -29,7 +29,7 @@ from last_edge.skeleton import get_layout
 def golden() -> Golden:
     points = np.random.default_rng(0).normal(size=(2, 8, 22, 3)).astype(np.float32)
     points[0, 1, 2] = np.nan
-    return Golden(points, {"fp32": np.zeros((2, 3), np.float32)})
+    return Golden({"landmarks": points}, {"fp32": np.zeros((2, 3), np.float32)})
 
 
 def manifest() -> Manifest:
@@ -235,7 +235,7 @@ def test_a_pickle_is_refused(tmp_path: Path) -> None:
 
 
 def test_golden_logits_have_a_column_a_label(tmp_path: Path) -> None:
-    wide = Golden(golden().points, {"fp32": np.zeros((2, 4), np.float32)}).to_bytes()
+    wide = Golden(golden().inputs, {"fp32": np.zeros((2, 4), np.float32)}).to_bytes()
     write_bundle(tmp_path / "b", manifest(), files={**FILES, GOLDEN: wide})
     with pytest.raises(InputError, match=r"do not fit the labels(.|\n)*golden\.npz(.|\n)*3 columns"):
         Bundle.open(tmp_path / "b")

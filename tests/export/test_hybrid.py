@@ -23,7 +23,7 @@ from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.golden_points import golden_inputs
 from last_edge.export.proof.parity import torch_logits
 from last_edge.inputs import InputSpec
-from last_edge.inputs.features import FeatureInput, inputs_of
+from last_edge.inputs.features import FeatureInput, pick
 from last_edge.models import create_model
 from last_edge.skeleton import get_layout
 from last_edge.tools.cli import main
@@ -74,12 +74,12 @@ def test_every_fusion_computes_the_same_as_onnx(fusion: str) -> None:
     ).eval()
     torch.nn.init.normal_(model.body.head.fc.weight)  # type: ignore[union-attr, arg-type]
     batch = golden_inputs(spec, model.features)
-    assert np.isnan(inputs_of(batch)["visual"][2]).all() and np.isnan(inputs_of(batch)["landmarks"][3]).all()
+    assert np.isnan(batch["visual"][2]).all() and np.isnan(batch["landmarks"][3]).all()
     expected = torch_logits(model, batch)
     graph = to_onnx(fold(model), spec=spec, labels=tuple("abcde"), name="hybrid_nslt", features=model.features)
     allowed = 1e-5 * np.abs(expected).max()
     np.testing.assert_allclose(logits_of(graph, batch), expected, rtol=0, atol=allowed)
-    np.testing.assert_allclose(logits_of(graph, batch[:1]), expected[:1], rtol=0, atol=allowed)
+    np.testing.assert_allclose(logits_of(graph, pick(batch, slice(1))), expected[:1], rtol=0, atol=allowed)
     int8 = logits_of(quantize_graph(graph, batch), batch)
     assert np.isfinite(int8).all() and np.abs(int8 - expected).max() < 0.2 * np.abs(expected).max()
 
@@ -93,7 +93,7 @@ def test_the_graph_has_two_named_inputs(bundle: Path) -> None:
     assert shapes == {"landmarks": ["batch", 8, 5, 3], "visual": ["batch", 4, WIDTH]}
     opened = Bundle.open(bundle)
     assert opened.manifest.features == FeatureInput("visual", 4, WIDTH)
-    assert set(inputs_of(opened.golden.points)) == {"landmarks", "visual"}
+    assert set(opened.golden.inputs) == {"landmarks", "visual"}
 
 
 def test_run_and_bundle_measure_the_same(bundle: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,7 +123,7 @@ def test_live_frames_have_no_features(bundle: Path, capsys: pytest.CaptureFixtur
 def test_landmarks_alone_are_refused(bundle: Path) -> None:
     graph = Bundle.open(bundle).graph("fp32")
     with pytest.raises(InputError, match="more than landmarks"):
-        logits_of(graph, np.zeros((1, 8, 5, 3), np.float32))
+        logits_of(graph, {"landmarks": np.zeros((1, 8, 5, 3), np.float32)})
 
 
 def test_what_a_second_input_does_not_take_is_said(bundle: Path, store: Path, tmp_path: Path) -> None:

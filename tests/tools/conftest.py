@@ -62,7 +62,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
             **fields,
         )
         graphs = {f"model.{key}.onnx": mean_graph(spec, gain=gain) for key, gain in (("fp32", 1.0), ("int8", 1.5))}
-        files = {**graphs, "golden.npz": Golden(points, logits).to_bytes(), "card.md": b"tiny\n"}
+        files = {**graphs, "golden.npz": Golden({"landmarks": points}, logits).to_bytes(), "card.md": b"tiny\n"}
         write_bundle(tmp_path / name, manifest, files=files)
         return tmp_path / name
 

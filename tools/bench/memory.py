@@ -8,19 +8,19 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from last_edge.inputs.features import Inputs
 from last_edge.runtime.backends import BACKENDS
 
 CALLS = 3
 STATUS = Path("/proc/self/status")
 
 
-def peak_memory(graph: bytes, points: NDArray[np.float32], *, backend: str, threads: int) -> float | None:
-    """MB a process needs to import the runtime, load `graph` and run `points` (1, T, V, C); None where unknown."""
+def peak_memory(graph: bytes, inputs: Inputs, *, backend: str, threads: int) -> float | None:
+    """MB a process needs to import the runtime, load `graph` and run one clip's inputs; None where unknown."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "model.onnx").write_bytes(graph)
-        np.save(Path(folder, "points.npy"), points)
+        np.savez(Path(folder, "inputs.npz"), allow_pickle=False, **inputs)
         command = [sys.executable, "-m", "last_edge.tools.bench.memory", folder, backend, str(threads)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     return float(done.stdout) if done.returncode == 0 and done.stdout.strip() else None
@@ -37,9 +37,10 @@ def own_peak() -> float | None:
 def main(folder: str, backend: str, threads: str) -> None:
     """Load, run, and write the peak to stdout."""
     model = BACKENDS[backend](Path(folder, "model.onnx"), threads=int(threads))
-    points = np.load(Path(folder, "points.npy"), allow_pickle=False)
+    with np.load(Path(folder, "inputs.npz"), allow_pickle=False) as stored:
+        inputs = dict(stored)
     for _ in range(CALLS):
-        model(points)
+        model.run(inputs)
     peak = own_peak()
     sys.stdout.write("" if peak is None else f"{peak}\n")
 

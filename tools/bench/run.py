@@ -11,6 +11,7 @@ from typing import Any
 
 from last_edge.bundle.manifest import Figure
 from last_edge.errors import UsageError
+from last_edge.inputs.features import LANDMARKS
 from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
 from last_edge.runtime.recognise.settings import Settings, open_backend
 from last_edge.tools.bench.loaded import Loaded
@@ -77,10 +78,10 @@ def load_all(path: Path, options: BenchOptions, *, kind: Kind = "file") -> list[
 
 
 def load_one(subject: Subject, backend: type[Backend], settings: Settings) -> Loaded:
-    """A file in a backend, its load timed; the points it is fed are read before."""
+    """A file in a backend, its load timed; the inputs it is fed are read before."""
     model, load_ms = time_loading(lambda: open_backend(backend.name, subject.content, settings))
     subject.check(model)
-    return Loaded(subject, backend, settings, load_ms, lambda index: model(subject.one(index)))
+    return Loaded(subject, backend, settings, load_ms, lambda index: model.run(subject.one(index)))
 
 
 def _settings(subject: Subject, options: BenchOptions) -> list[Settings]:
@@ -104,7 +105,7 @@ def _record(graph: Loaded, latency: Latency, options: BenchOptions) -> BenchReco
         precision=subject.precision,
         threads=graph.settings.threads,
         settings=graph.settings.describe() if backend is OnnxRuntimeCpu else "",
-        input_shape=tuple(subject.one(0).shape),
+        input_shape=tuple(subject.one(0)[LANDMARKS].shape),
         calls=latency.calls,
         rounds=options.schedule.rounds,
         p50_ms=latency.p50,

@@ -1,4 +1,4 @@
-"""What a benchmark times: files of bundles and bare ONNX files, each with the points it is fed."""
+"""What a benchmark times: files of bundles and bare ONNX files, each with the inputs it is fed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from last_edge.bundle import Bundle
 from last_edge.bundle.manifest import Figure
 from last_edge.errors import InputError, UsageError
-from last_edge.inputs.features import FeatureInput, packed
+from last_edge.inputs.features import Inputs, count_of, pick
 from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
 from last_edge.runtime.recognise.artefacts import artefact_name, artefact_of, how_to_make
 from last_edge.runtime.recognise.model import check_graph
@@ -29,7 +28,7 @@ class Subject:
     """One file to time.
 
     artefact: as it was named. kind: of a bundle; a `plain` export of the same model, to compare with; or a bare file.
-    points: (n, T, V, C) clips, fed one at a time. settings: how a bundle runs its file. metrics: as measured of it.
+    inputs: of some clips, fed one at a time. settings: how a bundle runs its file. metrics: as measured of it.
     """
 
     artefact: str
@@ -38,7 +37,7 @@ class Subject:
     file: str
     content: bytes
     precision: str
-    points: NDArray[np.float32]
+    inputs: Inputs
     settings: Settings = field(default_factory=Settings)
     metrics: dict[str, Figure] = field(default_factory=dict)
     bundle: Bundle | None = None
@@ -48,10 +47,10 @@ class Subject:
         """Of the file's bytes."""
         return hashlib.sha256(self.content).hexdigest()
 
-    def one(self, index: int) -> NDArray[np.float32]:
+    def one(self, index: int) -> Inputs:
         """A batch of one clip."""
-        start = index % len(self.points)
-        return self.points[start : start + 1]
+        start = index % count_of(self.inputs)
+        return pick(self.inputs, slice(start, start + 1))
 
     def check(self, model: Backend) -> None:
         """`InputError` when the loaded file was made for other input than its bundle's."""
@@ -101,7 +100,7 @@ def _in_bundle(bundle: Bundle, backend: type[Backend], precision: str, *, asked:
         file=artefact_name(backend, precision),
         content=content,
         precision=precision,
-        points=bundle.golden.points,
+        inputs=bundle.golden.inputs,
         settings=settings_of(manifest, precision),
         metrics=metrics,
         bundle=bundle,
@@ -109,23 +108,19 @@ def _in_bundle(bundle: Bundle, backend: type[Backend], precision: str, *, asked:
 
 
 def _bare(path: Path, kind: Kind) -> Subject:
-    """A file that no manifest describes: its precision is in its name (`x.int8.onnx`), its points are made."""
+    """A file that no manifest describes: its precision is in its name (`x.int8.onnx`), its inputs are made."""
     if not path.is_file():
         raise UsageError("no such file", where=path)
     precision = next((part for part in path.name.split(".") if part in ("fp32", "fp16", "int8")), "fp32")
     content = path.read_bytes()
-    points = _made(OnnxRuntimeCpu(content).input_shapes)
-    return Subject(str(path), path.stem, kind, path.name, content, precision, points)
+    inputs = _made(OnnxRuntimeCpu(content).input_shapes)
+    return Subject(str(path), path.stem, kind, path.name, content, precision, inputs)
 
 
-def _made(shapes: dict[str, tuple[int | None, ...]]) -> NDArray[Any]:
-    """Random inputs of these shapes, records of both where there are two."""
+def _made(shapes: dict[str, tuple[int | None, ...]]) -> Inputs:
+    """Random inputs of these shapes."""
     random = np.random.default_rng(0)
-    made = {
+    return {
         name: random.normal(size=(CLIPS, *(size or 1 for size in shape[1:]))).astype(np.float32)
         for name, shape in shapes.items()
     }
-    points, *others = made.values()
-    if not others:
-        return points
-    return packed(points, others[0], FeatureInput(list(made)[1], *others[0].shape[1:]))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from last_edge.bundle import Bundle, is_bundle
 from last_edge.bundle.manifest import decoder_file, decoder_of, encoder_file, encoder_precisions, translates
 from last_edge.errors import UsageError
+from last_edge.inputs.features import LANDMARKS
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.recognise.settings import Settings
 from last_edge.runtime.recognise.translate import DeployedTranslator, HeardSession, OnnxDecoder, translator_of
@@ -71,7 +72,7 @@ def _subject(
 ) -> Subject:
     return Subject(
         artefact=str(bundle.path), name=bundle.manifest.name, kind="bundle", file=name, content=content,
-        precision=precision, points=points, settings=settings, bundle=bundle,
+        precision=precision, inputs={LANDMARKS: points}, settings=settings, bundle=bundle,
     )  # fmt: skip
 
 

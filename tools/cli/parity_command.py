@@ -106,8 +106,8 @@ def _layers(bundle: Path | None, sides: tuple[str, str], most: float | None, out
 
     opened = None if bundle is None else Bundle.open(bundle)
     first, second = read_sides(sides, opened)
-    points = None if opened is None else opened.golden.points
-    found = compare_layers(first, second, points, most=most)
+    inputs = None if opened is None else opened.golden.inputs
+    found = compare_layers(first, second, inputs, most=most)
     _show(_gap_rows(found), title=f"{found.first} and {found.second}", out=out, json=json)
     require_equal(found)
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
+from last_edge.inputs.features import LANDMARKS
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.train.evaluate import BATCH
 
@@ -22,7 +23,7 @@ def mean_features(model: LandmarkModel, store: ClipStore, clips: NDArray[np.int6
     model = model.to(device).eval()
     rows = []
     for start in range(0, len(clips), BATCH):
-        points = torch.from_numpy(plain_batch(store, clips[start : start + BATCH], model.spec)).to(device)
+        points = torch.from_numpy(plain_batch(store, clips[start : start + BATCH], model.spec)[LANDMARKS]).to(device)
         rows.append(model.features_and_logits(model.front(points))[0][-1].float().mean(dim=(2, 3)).cpu())
     return torch.cat(rows)
 

@@ -11,6 +11,7 @@ import torch
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, plain_batch
 from last_edge.errors import InputError
+from last_edge.inputs.features import LANDMARKS
 from last_edge.models import create_model
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.objective import Objective
@@ -94,7 +95,7 @@ class PretrainRun(Run):
     def _losses(self, model: Any, clips: Any) -> dict[str, float]:
         """The loss and its terms of a batch, times its clips."""
         objective: Objective = self.trainer.objective
-        points = torch.from_numpy(plain_batch(self.store, clips, self.plan.spec)).to(self.request.device)
+        points = torch.from_numpy(plain_batch(self.store, clips, self.plan.spec)[LANDMARKS]).to(self.request.device)
         loss, _ = objective(model, points, torch.zeros(0))
         parts = getattr(objective, "parts", {})
         return {name: float(value) * len(clips) for name, value in {"loss": loss, **parts}.items()}

@@ -30,11 +30,11 @@ from last_edge.export.onnx.onnx_graph import to_onnx
 from last_edge.export.onnx.session import logits_of, open_session
 from last_edge.export.proof.judge import Judge
 from last_edge.export.targets.targets import TARGETS
+from last_edge.inputs.features import Inputs
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
 
 MINMAX = QuantizeOptions(method="minmax")
-Points = NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def graph(exported: Path) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def points(exported: Path, store: ClipStore) -> Points:
+def points(exported: Path, store: ClipStore) -> Inputs:
     return plain_batch(store, store.select(split="train"), Bundle.open(exported).manifest.input)
 
 
@@ -75,7 +75,7 @@ def near(one: NDArray[np.float32], other: NDArray[np.float32], share: float) -> 
 
 
 @pytest.mark.parametrize("name", ["graph", "gated"])
-def test_the_8_bit_form_computes_the_same(name: str, points: Points, request: pytest.FixtureRequest) -> None:
+def test_the_8_bit_form_computes_the_same(name: str, points: Inputs, request: pytest.FixtureRequest) -> None:
     graph = request.getfixturevalue(name)
     made, ranges = int8_form(graph)
     assert near(logits_of(graph, points), logits_of(made, points), 1e-5)
@@ -92,7 +92,7 @@ def dims_of(graph: bytes, node: onnx.NodeProto) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_each_target_has_its_format(gated: bytes, points: Points, target: str) -> None:
+def test_each_target_has_its_format(gated: bytes, points: Inputs, target: str) -> None:
     made = quantize_graph(gated, points, QuantizeOptions(method="minmax", target=target))
     assert near(logits_of(gated, points), logits_of(made, points), 0.1)
     proto, wanted = onnx.load_from_string(made), TARGETS[target]
@@ -110,7 +110,7 @@ def test_each_target_has_its_format(gated: bytes, points: Points, target: str) -
 
 @pytest.mark.parametrize("name", ["gated", "gated_relu"])
 def test_gates_keep_float_arithmetic_and_8_bit_weights(
-    name: str, points: Points, request: pytest.FixtureRequest
+    name: str, points: Inputs, request: pytest.FixtureRequest
 ) -> None:
     made = quantize_graph(request.getfixturevalue(name), points, MINMAX)
     stored = {item.name: numpy_helper.to_array(item) for item in onnx.load_from_string(made).graph.initializer}
@@ -130,7 +130,7 @@ def narrow(makers: dict[str, onnx.NodeProto], node: onnx.NodeProto) -> bool:
     return weight is not None and weight.op_type == "Mul" and makers[weight.input[0]].op_type == "Cast"
 
 
-def test_a_gate_unpacks_its_map_once_and_reads_it_channels_last(gated: bytes, points: Points) -> None:
+def test_a_gate_unpacks_its_map_once_and_reads_it_channels_last(gated: bytes, points: Inputs) -> None:
     made = onnx.load_from_string(quantize_graph(gated, points, MINMAX)).graph
     makers = {output: node for node in made.node for output in node.output}
     readers = {name: [node for node in made.node if name in node.input] for name in makers}
@@ -145,7 +145,7 @@ def test_a_gate_unpacks_its_map_once_and_reads_it_channels_last(gated: bytes, po
         assert sorted(reader.op_type for reader in readers[node.output[0]]) == ["MatMul", "Mul", "Reshape"]
 
 
-def test_equalising_keeps_the_function_and_evens_the_channels(graph: bytes, points: Points) -> None:
+def test_equalising_keeps_the_function_and_evens_the_channels(graph: bytes, points: Inputs) -> None:
     made = equalise(graph, points)
     assert near(logits_of(graph, points), logits_of(made, points), 1e-4) and made != graph
     proto = onnx.load_from_string(graph)
@@ -157,7 +157,7 @@ def test_equalising_keeps_the_function_and_evens_the_channels(graph: bytes, poin
         assert np.ptp(np.log(after[used])) < 0.5 * np.ptp(np.log(before[used]))
 
 
-def test_corrected_biases_bring_the_mean_output_back(graph: bytes, points: Points) -> None:
+def test_corrected_biases_bring_the_mean_output_back(graph: bytes, points: Inputs) -> None:
     expected = logits_of(graph, points).mean(0)
     coarse = QuantizeOptions(method="percentile", percentile=99.0, target="web")
     shifts = []
@@ -168,7 +168,7 @@ def test_corrected_biases_bring_the_mean_output_back(graph: bytes, points: Point
 
 
 @pytest.mark.slow
-def test_adaround_moves_weights_by_one_step_at_most_to_its_layers_gain(graph: bytes, points: Points) -> None:
+def test_adaround_moves_weights_by_one_step_at_most_to_its_layers_gain(graph: bytes, points: Inputs) -> None:
     made = adaround(graph, points)
     before, after = (onnx.load_from_string(item).graph.initializer for item in (graph, made))
     changed = 0
@@ -199,21 +199,21 @@ def test_those_who_judge_had_no_part_in_calibrating(store: ClipStore) -> None:
     assert set(store.index.split[everyone]) == {"train"}
 
 
-def test_the_search_keeps_what_helps_within_the_budget(graph: bytes, points: Points, judge: Judge) -> None:
+def test_the_search_keeps_what_helps_within_the_budget(graph: bytes, points: Inputs, judge: Judge) -> None:
     prepared = prepare(graph, points, MINMAX)
     table = sensitivities(prepared, judge)
     assert [one.error for one in table] == sorted((one.error for one in table), reverse=True) and len(table) == 26
-    kept, trials = search_float(prepared, judge, table[:12], judge.points[:1], budget=1e9)
+    kept, trials = search_float(prepared, judge, table[:12], judge.inputs, budget=1e9)
     assert kept and [row["node"] for row in trials] == [one.name for one in table[:12]]
     assert judge(prepared.rounded(keep_float=kept)).error < judge(prepared.rounded()).error
-    assert search_float(prepared, judge, table[:3], judge.points[:1], budget=0.0)[0] == ()
+    assert search_float(prepared, judge, table[:3], judge.inputs, budget=0.0)[0] == ()
 
 
 @pytest.mark.parametrize("name", ["graph", "gated"])
-def test_the_trained_module_is_the_file(name: str, points: Points, request: pytest.FixtureRequest) -> None:
+def test_the_trained_module_is_the_file(name: str, points: Inputs, request: pytest.FixtureRequest) -> None:
     made = quantize_graph(request.getfixturevalue(name), points, MINMAX)
     module = QdqModule(made)
-    got = module(torch.from_numpy(points))
+    got = module(torch.from_numpy(points["landmarks"]))
     assert np.median(np.abs(logits_of(made, points) - got.detach().numpy())) < 1e-5, "but where a tie rounds otherwise"
     assert near(logits_of(made, points), got.detach().numpy(), 0.05)
     assert np.array_equal(logits_of(module.to_bytes(), points), logits_of(made, points))
@@ -222,7 +222,7 @@ def test_the_trained_module_is_the_file(name: str, points: Points, request: pyte
 
 
 def test_training_brings_rounded_answers_nearer_to_float(
-    graph: bytes, points: Points, judge: Judge, exported: Path, store: ClipStore
+    graph: bytes, points: Inputs, judge: Judge, exported: Path, store: ClipStore
 ) -> None:
     made = quantize_graph(graph, points, QuantizeOptions(method="percentile", percentile=99.5))
     clips, spec = store.select(split="train"), Bundle.open(exported).manifest.input

@@ -109,7 +109,7 @@ def test_calibration_clips_come_evenly_from_train(store: ClipStore) -> None:
 
 def test_no_calibration_clips_is_an_error(graph: bytes) -> None:
     with pytest.raises(InputError, match="no calibration clips"):
-        quantize_graph(graph, np.zeros((0, 16, 22, 3), np.float32))
+        quantize_graph(graph, {"landmarks": np.zeros((0, 16, 22, 3), np.float32)})
 
 
 def test_what_was_built_from_the_former_graph_goes(quantized: Path, store: ClipStore, tmp_path: Path) -> None:

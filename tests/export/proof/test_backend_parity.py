@@ -17,7 +17,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError, InputError, MissingError, UsageError
 from last_edge.export.proof.evaluate import evaluate_bundle
 from last_edge.export.proof.layers import Side, compare_layers, read_sides, require_equal
-from last_edge.export.proof.matrix import Inputs, check_cells, fault, parity_matrix
+from last_edge.export.proof.matrix import Reference, check_cells, fault, parity_matrix
 from last_edge.runtime.backends import BACKENDS, OpenVinoCpu
 from last_edge.tools.cli import main
 
@@ -62,7 +62,7 @@ def broken(path: Path, how: Break, *, precision: str = "fp32", golden: bool = Fa
     files[model_file(precision)] = graph
     if golden:
         wrong = BACKENDS["onnxruntime-cpu"](graph)(bundle.golden.points)
-        files[GOLDEN] = Golden(bundle.golden.points, {**bundle.golden.logits, precision: wrong}).to_bytes()
+        files[GOLDEN] = Golden(bundle.golden.inputs, {**bundle.golden.logits, precision: wrong}).to_bytes()
     write_bundle(path, bundle.manifest, files=files)
     return path
 
@@ -139,7 +139,7 @@ def test_layers_name_the_node_that_was_broken(
 def test_int8_nodes_are_paired_with_the_float_ones_they_were_made_of() -> None:
     bundle = Bundle.open(ZOO)
     sides = read_sides(("int8", "fp32"), bundle)
-    found = compare_layers(*sides, bundle.golden.points)
+    found = compare_layers(*sides, bundle.golden.inputs)
     float_nodes = onnx.load_from_string(bundle.graph("fp32")).graph.node
     assert (found.first, found.second) == ("fp32", "int8") and not found.unpaired
     assert [gap.node for gap in found.gaps[:-1]] == [node.name for node in float_nodes]
@@ -150,7 +150,7 @@ def test_int8_nodes_are_paired_with_the_float_ones_they_were_made_of() -> None:
 @needs_openvino
 def test_two_backends_are_compared_node_by_node() -> None:
     bundle = Bundle.open(ZOO)
-    found = compare_layers(*read_sides(("fp32", "openvino"), bundle), bundle.golden.points)
+    found = compare_layers(*read_sides(("fp32", "openvino"), bundle), bundle.golden.inputs)
     assert found.culprit is None and len(found.gaps) > 60
     require_equal(found)
 
@@ -182,7 +182,7 @@ def test_too_few_equal_answers_fail() -> None:
     logits = np.eye(3, dtype=np.float32)[np.arange(100) % 3]
     wrong = logits.copy()
     wrong[:5] = np.roll(wrong[:5], 1, axis=1)
-    inputs = Inputs("test", np.zeros(0, np.float32), logits, "torch")
-    assert "95% of 100 answers agree" in fault("int8", wrong, inputs)
-    assert fault("int8", np.concatenate([logits[:3] * 1.1, logits[3:]]), inputs) == ""
-    assert fault("fp32", logits * np.nan, inputs) == "logits are not finite"
+    reference = Reference("test", {}, logits, "torch")
+    assert "95% of 100 answers agree" in fault("int8", wrong, reference)
+    assert fault("int8", np.concatenate([logits[:3] * 1.1, logits[3:]]), reference) == ""
+    assert fault("fp32", logits * np.nan, reference) == "logits are not finite"

@@ -79,7 +79,7 @@ def test_golden_inputs_are_nobodys_recording(quantized: Path, store: ClipStore) 
     """Of the clips they take the size alone."""
     bundle = Bundle.open(quantized)
     spec = bundle.manifest.input
-    windows = plain_batch(store, np.arange(len(store)), spec)
+    windows = plain_batch(store, np.arange(len(store)), spec)["landmarks"]
     seen = set(windows[np.isfinite(windows)].tolist())
     made = bundle.golden.points[np.isfinite(bundle.golden.points)].tolist()
     assert len(seen & set(made)) < 0.01 * len(made)
@@ -207,7 +207,7 @@ def test_a_store_with_changed_points_is_refused(
 
 def test_another_models_graph_is_found(quantized: Path, tmp_path: Path) -> None:
     bundle = Bundle.open(quantized)
-    golden = Golden(bundle.golden.points, {**bundle.golden.logits, "fp32": bundle.golden.logits["fp32"] + 0.01})
+    golden = Golden(bundle.golden.inputs, {**bundle.golden.logits, "fp32": bundle.golden.logits["fp32"] + 0.01})
     files = {name: bundle.read(name) for name in bundle.manifest.files}
     write_bundle(tmp_path / "b", bundle.manifest, files={**files, GOLDEN: golden.to_bytes()})
     assert failed(tmp_path / "b") == ["fp32 golden"]

@@ -219,7 +219,9 @@ def gated() -> bytes:
     """LAST-E's graph, whose gates' weights are stored in 8 bits, in TensorRT's format."""
     bundle = Bundle.open(GATED)
     points = np.random.default_rng(0).normal(size=(4, *bundle.manifest.input.shape)).astype(np.float32)
-    return quantize_graph(bundle.graph("fp32"), points, QuantizeOptions(method="minmax", target="tensorrt"))
+    return quantize_graph(
+        bundle.graph("fp32"), {"landmarks": points}, QuantizeOptions(method="minmax", target="tensorrt")
+    )
 
 
 def test_what_gates_keep_in_8_bits_breaks_no_rule_of_tensorrt() -> None:

@@ -37,7 +37,7 @@ def base(tmp_path_factory: pytest.TempPathFactory, toy_layout: Layout) -> Path:
     spec = InputSpec(toy_layout, 16, scale="limb", streams=("joint", "bone"))
     torch.manual_seed(5)
     model = create_model("last_lite_nano", spec=spec, classes=2, **OPTIONS)
-    golden = Golden(np.zeros((1, *spec.shape), np.float32), {"fp32": np.zeros((1, 2), np.float32)})
+    golden = Golden({"landmarks": np.zeros((1, *spec.shape), np.float32)}, {"fp32": np.zeros((1, 2), np.float32)})
     manifest = Manifest("base", ModelInfo("last_lite_nano", OPTIONS, 1), {}, spec, "metres", "y up", ("here", "there"),
                         licence="research use")  # fmt: skip
     files = {"model.fp32.onnx": b"never run", "golden.npz": golden.to_bytes(), "card.md": b"base\n"}
