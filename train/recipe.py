@@ -14,46 +14,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from last_edge.errors import InputError, UsageError
 from last_edge.names import did_you_mean
-from last_edge.tasks.config import (
-    AUGMENT_ON,
-    CLASS_WEIGHTS,
-    LOSSES,
-    SOFT_LOSSES,
-    STAGE_LOSSES,
-    DistillConfig,
-    ModelConfig,
-    PretrainConfig,
-    Recipe,
-    StageLoss,
-    TranslateConfig,
-)
-from last_edge.train.schedule import SCHEDULERS
+from last_edge.tasks.config import ModelConfig, Recipe, StageLoss
 
 SHIPPED = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "distill" / "recipes")
 BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float"))
-LATER_KEYS = (
-    "gradient_accumulation_steps", "restart_period", "restart_mult", "milestones", "gamma", "ib_loss_weight",
-    "swa_start", "patience", "fused", "compile", "label_share", "warmup_start_share", "loss", "focal_gamma",
-    "class_weights", "class_weights_from", "augment_on",
-)  # fmt: skip
-FIRST_DISTILL_KEYS = ("a", "b", "tau")
-CHOICES: dict[str, tuple[str, ...]] = {
-    "training.optimizer": ("sgd", "adamw"),
-    "training.scheduler": SCHEDULERS,
-    "training.loss": LOSSES,
-    "training.class_weights": CLASS_WEIGHTS,
-    "training.augment_on": AUGMENT_ON,
-    "training.fused": ("on", "off", "auto"),
-    "training.amp": ("off", "bf16", "fp16", "auto"),
-    "validation.select": ("best", "last"),
-    "input.centre": ("first", "frame", "none"),
-    "input.scale": ("limb", "frame", "none"),
-    "pretrain.guide": ("random", "attention", "norm", "gradient"),
-    "pretrain.decoder": ("pose", "points"),
-    "distill.soft": SOFT_LOSSES,
-    "distill.cache": ("off", "on"),
-    "quantize.method": ("minmax", "percentile", "entropy"),
-}
 
 
 class RecipeLoader(yaml.SafeLoader):
@@ -101,27 +65,11 @@ def dump_recipe(recipe: Recipe) -> str:
 def identity_of(recipe: Recipe) -> str:
     """The recipe as the text that two runs must share for one to continue the other.
 
-    Keys that came later are left out while they have their default, so that an older run can be continued; logging
-    decides nothing. Where the weights came from is told apart by their content, not by their place.
+    Logging decides nothing, nor does what is made of a run's weights later; where the weights came from is told apart
+    by their content, not by their place.
     """
-    values, defaults = dataclasses.asdict(recipe), dataclasses.asdict(Recipe())
-    del values["quantize"]  # what is made of a run's weights later
-    group, default = values["training"], defaults["training"]
-    values["training"] = {
-        key: value
-        for key, value in group.items()
-        if key not in ("tensorboard", "init") and not (key in LATER_KEYS and value == default[key])
-    }
-    values["distill"] = {
-        key: value
-        for key, value in values["distill"].items()
-        if key in FIRST_DISTILL_KEYS or value != defaults["distill"][key]
-    }
-    if not values["augment"]["bones"]:
-        del values["augment"]["bones"]
-    for name in ("pretrain", "translate"):
-        if values[name] == defaults[name]:
-            del values[name]
+    values = dataclasses.asdict(recipe)
+    del values["quantize"], values["training"]["tensorboard"], values["training"]["init"]
     return yaml.safe_dump(values, sort_keys=False)
 
 
@@ -214,99 +162,31 @@ def _check_loss_map(entries: Any, where: str) -> None:
 
 
 def _check_values(recipe: Recipe) -> None:
-    for key, allowed in CHOICES.items():
-        group, name = key.split(".")
-        got = getattr(getattr(recipe, group), name)
-        if got not in allowed:
-            raise UsageError(f"{key} has an unknown value", expected=did_you_mean(str(got), allowed), got=got)
-    t, v, a = recipe.training, recipe.validation, recipe.augment
-    _positive({"training.epochs": t.epochs, "training.batch_size": t.batch_size, "training.lr": t.lr})
-    _positive({"training.restart_period": t.restart_period, "training.restart_mult": t.restart_mult})
-    _positive({"training.gradient_accumulation_steps": t.gradient_accumulation_steps})
-    if t.warmup_epochs < -1:
-        raise UsageError("training.warmup_epochs must be 0 or more, or -1 for a tenth of the run", got=t.warmup_epochs)
-    _not_below_zero({"training.patience": t.patience, "training.focal_gamma": t.focal_gamma})
-    _share({"training.warmup_start_share": t.warmup_start_share})
-    _not_below_zero({"seed": recipe.seed, "training.gradient_clip": t.gradient_clip, "training.mixup": t.mixup})
-    _positive({"input.frames": recipe.input.frames, "input.bodies": recipe.input.bodies})
-    _not_below_zero({"training.workers": t.workers, "training.save_interval": t.save_interval})
-    _share(
-        {
-            "validation.fraction": v.fraction,
-            "augment.mirror": a.mirror,
-            "augment.mask": a.mask,
-            "augment.bones": a.bones,
-        }
-    )
-    _share({"training.ema_decay": t.ema_decay, "training.label_smoothing": t.label_smoothing, "augment.crop": a.crop})
-    if not 50 < recipe.quantize.percentile <= 100:
-        raise UsageError("quantize.percentile must be above 50 and at most 100", got=recipe.quantize.percentile)
-    _share({"training.swa_start": t.swa_start, "training.class_weights_from": t.class_weights_from})
-    _positive({"training.label_share": t.label_share})
-    _share({"training.label_share": t.label_share})
-    _check_dropout(recipe.model)
-    _check_pretrain(recipe.pretrain)
-    _check_distill(recipe.distill)
-    _check_translate(recipe.translate)
-    if t.ema_decay and t.swa_start:
+    _check_group(recipe)
+    for name in ("dropout", "drop_path_rate"):
+        chance = recipe.model.options.get(name, 0.0)
+        if not isinstance(chance, int | float) or not 0 <= chance <= 1:
+            raise UsageError(f"model.{name} must be a number within 0..1", got=chance)
+    if recipe.training.ema_decay and recipe.training.swa_start:
         raise UsageError("training.ema_decay and training.swa_start exclude each other", hint="set one of them to 0")
 
 
-def _check_dropout(m: ModelConfig) -> None:
-    for name in ("dropout", "drop_path_rate"):
-        chance = m.options.get(name, 0.0)
-        if not isinstance(chance, int | float):
-            raise UsageError(f"model.{name} is a number", expected="0..1", got=chance)
-        _share({f"model.{name}": chance})
-
-
-def _check_pretrain(p: PretrainConfig) -> None:
-    _positive({"pretrain.ratio": p.ratio, "pretrain.blocks": p.blocks, "pretrain.width": p.width})
-    _positive({"pretrain.temperature": p.temperature})
-    _share({"pretrain.scale": p.scale})
-    if p.ratio >= 1:
-        raise UsageError("pretrain.ratio must be below 1", got=p.ratio)
-    _not_below_zero({"pretrain.contrast": p.contrast, "pretrain.rotation_deg": p.rotation_deg})
-
-
-def _check_distill(d: DistillConfig) -> None:
-    _positive({"distill.tau": d.tau})
-    _positive({"distill.teacher_weights": min(d.teacher_weights, default=1.0)})
-    weights = {name: getattr(d, name) for name in ("a", "b", "g", "dkd_alpha", "dkd_beta", "dist_beta", "dist_gamma")}
-    weights |= {name: getattr(d, name) for name in ("cache_views", "cache_seed")}
-    _not_below_zero({f"distill.{name}": value for name, value in weights.items()})
-    for entry in d.losses:
-        if entry.loss not in STAGE_LOSSES:
-            raise UsageError("unknown stage loss", expected=did_you_mean(entry.loss, STAGE_LOSSES), got=entry.loss)
-        _positive({f"{name} of distill.losses": getattr(entry, name) for name in ("student", "teacher", "of")})
-        _not_below_zero({"weight of distill.losses": entry.weight})
-
-
-def _check_translate(t: TranslateConfig) -> None:
-    _positive({"translate.vocabulary": t.vocabulary, "translate.beam": t.beam})
-    _not_below_zero({f"translate.{name}": getattr(t, name) for name in ("length_penalty", "no_repeat", "jitter")})
-    _not_below_zero({"translate.subset": t.subset})
-    _share({"translate.speed": t.speed})
-    if t.repetition_penalty < 1:
-        raise UsageError("translate.repetition_penalty must be 1 or more", got=t.repetition_penalty)
-
-
-def _positive(values: dict[str, float]) -> None:
-    for key, value in values.items():
-        if value <= 0:
-            raise UsageError(f"{key} must be above 0", got=value)
-
-
-def _not_below_zero(values: dict[str, float]) -> None:
-    for key, value in values.items():
-        if value < 0:
-            raise UsageError(f"{key} must not be below 0", got=value)
-
-
-def _share(values: dict[str, float]) -> None:
-    for key, value in values.items():
-        if not 0 <= value <= 1:
-            raise UsageError(f"{key} must be within 0..1", got=value)
+def _check_group(group: Any, name: str = "{}") -> None:
+    """`UsageError` for the first setting whose value its schema does not allow. name: how a message calls a setting."""
+    for part in dataclasses.fields(group):
+        key, value = name.format(part.name), getattr(group, part.name)
+        for item in value if isinstance(value, list) else [value]:
+            if dataclasses.is_dataclass(item):
+                _check_group(item, f"{{}} of {key}" if isinstance(value, list) else f"{key}.{{}}")
+                continue
+            known = part.metadata.get("setting")
+            if known is None or known.allows(item):
+                continue
+            if known.choices:
+                raise UsageError(
+                    f"{key} has an unknown value", expected=did_you_mean(str(item), known.choices), got=item
+                )
+            raise UsageError(f"{key} must be {known.bounds}", got=item, hint=f"{part.name}: {known.help}")
 
 
 def set_values(pairs: Iterable[tuple[str, object]]) -> list[str]:

@@ -66,7 +66,6 @@ AFTER_WARMUP: dict[str, Callable[[float, TrainingConfig], float]] = {
     "cosine_warmup_restart": cosine_with_restarts,
     "multistep_warmup": steps_down,
 }
-SCHEDULERS = (*AFTER_WARMUP, "constant")
 
 
 def _cosine(progress: float, training: TrainingConfig) -> float:

@@ -204,7 +204,7 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a saved `state`."""
         self.model.load_state_dict(state["model"])
-        self.helpers.load_state_dict(state.get("helpers", {}))
+        self.helpers.load_state_dict(state["helpers"])
         load_optimizer(self.optimizer, state["optimizer"])
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(state["scaler"])

@@ -1,272 +1,312 @@
-"""The schema of a recipe: dataclasses are the truth, YAML gives values, `--set` wins over both."""
+"""The schema of a recipe: every setting with its default, its meaning and what it may be.
+
+YAML gives values and `--set` wins over it (see `last_edge.train.recipe`); the command line takes its help from here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import dataclasses
+from dataclasses import MISSING, dataclass, field
+from typing import Any, TypeVar, get_type_hints
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of a setting. choices: what a text may be. low, high: bounds that are allowed; above, below: bounds
+    that are not. Of a list they hold for every item. default, kind: as the field of the dataclass says.
+    """
+
+    help: str
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+    default: Any = None
+    kind: Any = None
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value of the right type is one of the choices or within the bounds."""
+        if self.choices:
+            return value in self.choices
+        return not (
+            (self.low is not None and value < self.low)
+            or (self.high is not None and value > self.high)
+            or (self.above is not None and value <= self.above)
+            or (self.below is not None and value >= self.below)
+        )
+
+    @property
+    def bounds(self) -> str:
+        """What `low` to `below` allow, in words."""
+        limits = {"above": self.above, "at least": self.low, "below": self.below, "at most": self.high}
+        return " and ".join(f"{word} {limit:g}" for word, limit in limits.items() if limit is not None)
+
+
+def setting(default: Value, help: str, **limits: Any) -> Value:
+    """A dataclass field with a `Setting`; `MISSING` as default for one that must be given."""
+    metadata = {"setting": Setting(help, **limits)}
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata=metadata)  # type: ignore[return-value]
+    return field(default=default, metadata=metadata)
 
 
 @dataclass
 class ModelConfig:
-    """Which model. name: registered name. options: changes to the variant, such as `dropout` or `use_st_att`."""
+    """Which model."""
 
-    name: str = "last_e_nano"
+    name: str = setting("last_e_nano", "registered name of a model")
     options: dict[str, Any] = field(default_factory=dict)
+    """Changes to the variant, such as `dropout` or `use_st_att`."""
 
 
 @dataclass
 class InputConfig:
-    """How clips become input; see `InputSpec` for each field. The layout and axes come from the store."""
+    """How clips become input; see `InputSpec` for each. The layout and axes come from the store."""
 
-    frames: int = 64
-    centre: str = "first"
-    scale: str = "none"
-    streams: list[str] = field(default_factory=lambda: ["joint", "velocity", "bone"])
-    bodies: int = 1
+    frames: int = setting(64, "frames of a window", above=0)
+    centre: str = setting("first", "where the origin is put", choices=("first", "frame", "none"))
+    scale: str = setting("none", "what becomes length 1", choices=("limb", "frame", "none"))
+    streams: list[str] = setting(["joint", "velocity", "bone"], "what the model reads of the points")
+    bodies: int = setting(1, "bodies of a clip that are read", above=0)
 
 
 @dataclass
 class TrainingConfig:
-    """How the weights are found.
+    """How the weights are found."""
 
-    optimizer: `sgd` (momentum, nesterov) or `adamw` (betas .9, .999). scheduler: all but `constant` rise linearly from
-    `warmup_start_lr` to `lr` over `warmup_epochs`; then `cosine_warmup` falls as one cosine to `min_lr`,
-    `cosine_warmup_restart` falls so in cycles of `restart_period` epochs, each `restart_mult` times as long as the one
-    before, and `multistep_warmup` multiplies by `gamma` at each of `milestones`, counted from the run's first epoch.
-    `cosine_warmup_epochs` is `cosine_warmup` whose cosine moves once an epoch. warmup_epochs: -1 for a tenth of the
-    run, at least ten. warmup_start_share: begin the warm-up at this share of `lr` instead, 0 for `warmup_start_lr`.
-    loss: `cross_entropy`, or `focal` with `focal_gamma`. class_weights: `balanced` counts classes with few training
-    clips more, `none` all alike; before `class_weights_from`, a share of the run, all count alike.
-    gradient_accumulation_steps: batches that share one optimiser step. gradient_clip: largest gradient norm, 0 for no
-    limit. ib_loss_weight: of the information-bottleneck term, in models that have one.
-    init: a run or checkpoint whose trunk the model starts from, nothing for a start from scratch. label_share: part of
-    the labelled training clips that is used, drawn by class and `seed`.
-    ema_decay: exponential average of the weights, 0 for none. swa_start: share of the run after which the weights at
-    the end of each epoch are averaged alike, 0 for none. patience: epochs without a better validation score before the
-    run ends early, 0 for never.
-    amp: `off`, `bf16`, `fp16` (GPU, with a gradient scaler), or `auto`: fp16 on a GPU, off on a CPU.
-    fused: one call moves all weights: `on`, `off`, or `auto`, which is on for processors and CUDA. compile: translate
-    the model's body by torch.compile, which takes a minute or more in the first step and needs a C++ compiler, on a GPU
-    triton too; validation goes without. Both change rounding.
-    augment_on: `processor` augments clip by clip in `workers` processes; `device` keeps all training clips in the
-    device's memory and augments whole batches there, with other draws: for a GPU, which else waits for its clips.
-    input_clamp: largest absolute value of a stream, 0 for no limit; guards against tracking glitches. save_interval:
-    epochs between checkpoints that are kept for good, 0 for only best and last. tensorboard: write RUN/tensorboard
-    beside metrics.jsonl.
-    """
-
-    epochs: int = 90
-    batch_size: int = 32
-    gradient_accumulation_steps: int = 1
-    optimizer: str = "sgd"
-    lr: float = 0.1
-    momentum: float = 0.9
-    nesterov: bool = True
-    weight_decay: float = 0.0004
-    scheduler: str = "cosine_warmup"
-    warmup_epochs: int = 5
-    warmup_start_lr: float = 0.01
-    warmup_start_share: float = 0.0
-    min_lr: float = 0.0001
-    restart_period: int = 30
-    restart_mult: int = 1
-    milestones: list[int] = field(default_factory=lambda: [50, 65])
-    gamma: float = 0.1
-    label_smoothing: float = 0.1
-    loss: str = "cross_entropy"
-    focal_gamma: float = 2.0
-    class_weights: str = "none"
-    class_weights_from: float = 0.0
-    ib_loss_weight: float = 0.01
-    gradient_clip: float = 1.0
-    mixup: float = 0.0
-    ema_decay: float = 0.0
-    swa_start: float = 0.0
-    patience: int = 0
-    amp: str = "auto"
-    fused: str = "auto"
-    compile: bool = False
-    augment_on: str = "processor"
-    input_clamp: float = 30.0
-    save_interval: int = 0
-    tensorboard: bool = False
-    workers: int = 0
-    init: str = ""
-    label_share: float = 1.0
+    epochs: int = setting(90, "times that every clip is seen", above=0)
+    batch_size: int = setting(32, "clips of a batch, in each process", above=0)
+    gradient_accumulation_steps: int = setting(1, "batches that share one optimiser step", above=0)
+    optimizer: str = setting("sgd", "sgd (momentum, nesterov) or adamw (betas .9, .999)", choices=("sgd", "adamw"))
+    lr: float = setting(0.1, "highest learning rate", above=0)
+    momentum: float = setting(0.9, "of sgd")
+    nesterov: bool = setting(True, "of sgd")
+    weight_decay: float = setting(0.0004, "of convolutions and linear layers")
+    scheduler: str = setting(
+        "cosine_warmup",
+        "all but constant rise linearly from warmup_start_lr to lr over warmup_epochs; then cosine_warmup falls as one "
+        "cosine to min_lr, cosine_warmup_epochs the same with a step each epoch, cosine_warmup_restart falls so in "
+        "cycles, and multistep_warmup multiplies by gamma at each of milestones",
+        choices=("cosine_warmup", "cosine_warmup_epochs", "cosine_warmup_restart", "multistep_warmup", "constant"),
+    )
+    warmup_epochs: int = setting(5, "epochs of warm-up, -1 for a tenth of the run, at least ten", low=-1)
+    warmup_start_lr: float = setting(0.01, "rate at the first step")
+    warmup_start_share: float = setting(
+        0.0, "begin the warm-up at this share of lr instead, 0 for warmup_start_lr", low=0, high=1
+    )
+    min_lr: float = setting(0.0001, "lowest rate of a cosine")
+    restart_period: int = setting(30, "epochs of the first cycle of cosine_warmup_restart", above=0)
+    restart_mult: int = setting(1, "how many times as long each cycle is as the one before", above=0)
+    milestones: list[int] = setting([50, 65], "epochs of multistep_warmup, counted from the run's first")
+    gamma: float = setting(0.1, "factor at each milestone")
+    label_smoothing: float = setting(0.1, "share of the target that goes to all classes alike", low=0, high=1)
+    loss: str = setting("cross_entropy", "focal counts clips less that are easy", choices=("cross_entropy", "focal"))
+    focal_gamma: float = setting(2.0, "exponent of the focal loss", low=0)
+    class_weights: str = setting(
+        "none", "balanced counts classes with few training clips more", choices=("none", "balanced")
+    )
+    class_weights_from: float = setting(0.0, "share of the run before which all classes count alike", low=0, high=1)
+    ib_loss_weight: float = setting(0.01, "of the information-bottleneck term, in models that have one")
+    gradient_clip: float = setting(1.0, "largest gradient norm, 0 for no limit", low=0)
+    mixup: float = setting(0.0, "parameter of mixup's beta distribution, 0 for none", low=0)
+    ema_decay: float = setting(0.0, "exponential average of the weights, 0 for none", low=0, high=1)
+    swa_start: float = setting(
+        0.0, "share of the run after which each epoch's weights are averaged alike, 0 for none", low=0, high=1
+    )
+    patience: int = setting(0, "epochs without a better validation score before the run ends early, 0 for never", low=0)
+    amp: str = setting(
+        "auto",
+        "number format: bf16, fp16 (GPU, with a gradient scaler), off, or auto: fp16 on a GPU, off on a CPU",
+        choices=("off", "bf16", "fp16", "auto"),
+    )
+    fused: str = setting(
+        "auto",
+        "one call moves all weights; auto: on processors and CUDA; changes rounding",
+        choices=("on", "off", "auto"),
+    )
+    compile: bool = setting(
+        False,
+        "translate the model's body by torch.compile: a minute or more in the first step, needs a C++ compiler, on a "
+        "GPU triton too; changes rounding",
+    )
+    augment_on: str = setting(
+        "processor",
+        "processor augments clip by clip in workers; device keeps all training clips in the device's memory and "
+        "augments whole batches there, with other draws: for a GPU, which else waits for its clips",
+        choices=("processor", "device"),
+    )
+    input_clamp: float = setting(30.0, "largest absolute value of a stream, 0 for no limit: against tracking glitches")
+    save_interval: int = setting(
+        0, "epochs between checkpoints that are kept for good, 0 for only best and last", low=0
+    )
+    tensorboard: bool = setting(False, "write RUN/tensorboard beside metrics.jsonl")
+    workers: int = setting(0, "processes that load clips", low=0)
+    init: str = setting("", "a run, checkpoint or bundle whose trunk the model starts from")
+    label_share: float = setting(
+        1.0, "part of the labelled training clips that is used, drawn by class and seed", above=0, high=1
+    )
 
 
 @dataclass
 class AugmentConfig:
-    """Random changes to a training clip; one draw serves all streams. Nothing here touches validation or test.
+    """Random changes to a training clip; one draw serves all streams. Nothing here touches validation or test."""
 
-    rotation_deg: about the vertical axis, uniform in +-; tilt_deg: about the other two. scale: factor in 1 +- scale.
-    shear: off-diagonal entries in +-. crop: shortest share of the clip that is kept. warp: strength of time warping.
-    noise_joint / _velocity / _bone: standard deviation added to each stream, in the model's units.
-    mirror: probability of exchanging left and right, joints and all. mask: share of joints hidden, up to; those that
-    centre and scale the window always stay. bones: each bone's length, all through a clip, by its own factor in
-    1 +- bones: another person's hand.
-    """
-
-    rotation_deg: float = 15.0
-    tilt_deg: float = 0.0
-    scale: float = 0.1
-    shear: float = 0.1
-    crop: float = 1.0
-    warp: float = 0.0
-    noise_joint: float = 0.01
-    noise_velocity: float = 0.002
-    noise_bone: float = 0.005
-    mirror: float = 0.0
-    mask: float = 0.0
-    bones: float = 0.0
+    rotation_deg: float = setting(15.0, "about the vertical axis, uniform in +-")
+    tilt_deg: float = setting(0.0, "about the other two axes")
+    scale: float = setting(0.1, "factor in 1 +- scale")
+    shear: float = setting(0.1, "off-diagonal entries in +-")
+    crop: float = setting(1.0, "shortest share of the clip that is kept", low=0, high=1)
+    warp: float = setting(0.0, "strength of time warping")
+    noise_joint: float = setting(0.01, "standard deviation added to the joint stream, in the model's units")
+    noise_velocity: float = setting(0.002, "the same of the velocity stream")
+    noise_bone: float = setting(0.005, "the same of the bone stream")
+    mirror: float = setting(0.0, "probability of exchanging left and right, joints and all", low=0, high=1)
+    mask: float = setting(
+        0.0, "largest share of joints hidden; those that centre and scale the window always stay", low=0, high=1
+    )
+    bones: float = setting(
+        0.0, "each bone's length, all through a clip, by its own factor in 1 +- bones: another person", low=0, high=1
+    )
 
 
 @dataclass
 class ValidationConfig:
-    """What guides choices: a part of the *training* subjects, never the test split.
+    """What guides choices: a part of the *training* subjects, never the test split."""
 
-    subjects: who is held out; empty draws `fraction` of them by seed (at least one). fraction 0 with no subjects
-    trains on everybody and keeps the last weights. select: `best` by validation top-1, or `last`.
-    """
-
-    subjects: list[str] = field(default_factory=list)
-    fraction: float = 0.1
-    select: str = "best"
-
-
-LOSSES = ("cross_entropy", "focal")
-AUGMENT_ON = ("processor", "device")
-CLASS_WEIGHTS = ("none", "balanced")
-SOFT_LOSSES = ("kl", "dkd", "dist")
-STAGE_LOSSES = ("feature_mse", "attention_transfer", "rkd_distance", "rkd_angle")
+    subjects: list[str] = setting([], "who is held out; empty draws `fraction` of them by seed, at least one")
+    fraction: float = setting(
+        0.1,
+        "share of subjects held out; 0 with no subjects trains on everybody and keeps the last weights",
+        low=0,
+        high=1,
+    )
+    select: str = setting("best", "by validation top-1, or the last", choices=("best", "last"))
 
 
 @dataclass
 class StageLoss:
-    """One line of the loss map: a student's stage learns from a teacher's. Stages are counted from 1.
+    """One line of the loss map: a student's stage learns from a teacher's. Stages are counted from 1."""
 
-    loss: `feature_mse` through a 1x1 projection, `attention_transfer`, `rkd_distance` or `rkd_angle`.
-    of: which teacher, counted from 1 in the order given.
-    """
-
-    student: int
-    teacher: int
-    loss: str
-    weight: float = 1.0
-    of: int = 1
+    student: int = setting(MISSING, "the student's stage", above=0)  # type: ignore[assignment]
+    teacher: int = setting(MISSING, "the teacher's stage", above=0)  # type: ignore[assignment]
+    loss: str = setting(
+        MISSING,  # type: ignore[assignment]
+        "feature_mse goes through a 1x1 projection",
+        choices=("feature_mse", "attention_transfer", "rkd_distance", "rkd_angle"),
+    )
+    weight: float = setting(1.0, "of this line", low=0)
+    of: int = setting(1, "which teacher, counted from 1 in the order given", above=0)
 
 
 @dataclass
 class DistillConfig:
-    """The distillation loss a * CE + b * soft + g * sum over `losses` of weight * stage loss.
+    """The distillation loss a * CE + b * soft + g * sum over `losses` of weight * stage loss."""
 
-    soft: what the student's logits owe to the teacher's: `kl` (Hinton et al. 2015), `dkd` with `dkd_alpha` for the
-    target and `dkd_beta` for the other classes (Zhao et al. 2022), `dist` with `dist_beta` for the relations within a
-    clip and `dist_gamma` for those within a class (Huang et al. 2022). tau: temperature.
-    teacher_weights: of several teachers' probabilities, in the order given; empty counts all alike.
-    cache: `on` computes the teachers' answers once and keeps them on disk. That takes `cache_views`, how many
-    augmentations of each clip the epochs cycle through; 0 draws new ones every epoch. cache_seed draws them, whatever
-    the run's `seed`, so that runs can share them. cache_features: keep the feature maps that `losses` ask for, too.
-    """
-
-    a: float = 0.3
-    b: float = 0.7
-    tau: float = 4.0
-    g: float = 1.0
-    soft: str = "kl"
-    losses: list[StageLoss] = field(default_factory=list)
-    dkd_alpha: float = 1.0
-    dkd_beta: float = 8.0
-    dist_beta: float = 1.0
-    dist_gamma: float = 1.0
-    teacher_weights: list[float] = field(default_factory=list)
-    cache: str = "off"
-    cache_views: int = 0
-    cache_seed: int = 0
-    cache_features: bool = False
+    a: float = setting(0.3, "weight of the labels", low=0)
+    b: float = setting(0.7, "weight of the teachers' answers", low=0)
+    tau: float = setting(4.0, "temperature", above=0)
+    g: float = setting(1.0, "weight of the loss map", low=0)
+    soft: str = setting(
+        "kl",
+        "kl (Hinton et al. 2015), dkd: target and other classes apart (Zhao et al. 2022), dist: relations within a "
+        "clip and within a class (Huang et al. 2022)",
+        choices=("kl", "dkd", "dist"),
+    )
+    losses: list[StageLoss] = setting([], "the loss map: which stage learns from which")
+    dkd_alpha: float = setting(1.0, "weight of the target in dkd", low=0)
+    dkd_beta: float = setting(8.0, "weight of the other classes in dkd", low=0)
+    dist_beta: float = setting(1.0, "weight of the relations within a clip in dist", low=0)
+    dist_gamma: float = setting(1.0, "weight of the relations within a class in dist", low=0)
+    teacher_weights: list[float] = setting(
+        [], "of several teachers' probabilities, in the order given; empty counts all alike", above=0
+    )
+    cache: str = setting("off", "on: compute the teachers' answers once and keep them on disk", choices=("off", "on"))
+    cache_views: int = setting(
+        0, "augmentations of each clip that the epochs cycle through, 0 for new ones every epoch", low=0
+    )
+    cache_seed: int = setting(0, "draws the views, whatever the run's seed, so that runs can share them", low=0)
+    cache_features: bool = setting(False, "keep the feature maps that `losses` ask for, too")
 
 
 @dataclass
 class PretrainConfig:
-    """How a trunk learns without labels: hidden points are told from the rest, two views of a clip are told apart.
+    """How a trunk learns without labels: hidden points are told from the rest, two views of a clip are told apart."""
 
-    ratio: share of a clip's points that is hidden, whole body regions for whole blocks of frames at a time. blocks:
-    frame blocks a clip. guide: which regions and blocks are hidden: `random`, or rather those that the model looks at,
-    by its joint `attention`, by the `norm` of its features or by the `gradient` of its answer.
-    decoder: `pose`, one pose a clip from the mean feature, or `points`, every hidden point from the feature at its
-    place. contrast: weight of NT-Xent beside the reconstruction; temperature, width: its own, and its projector's.
-    rotation_deg, scale: of each view, about the vertical axis and in 1 +- scale, after the input's normalisation.
-    """
-
-    ratio: float = 0.6
-    blocks: int = 8
-    guide: str = "random"
-    decoder: str = "pose"
-    contrast: float = 0.5
-    temperature: float = 0.07
-    width: int = 128
-    rotation_deg: float = 15.0
-    scale: float = 0.1
+    ratio: float = setting(
+        0.6, "share of points hidden, whole body regions for whole blocks of frames at a time", above=0, below=1
+    )
+    blocks: int = setting(8, "frame blocks of a clip", above=0)
+    guide: str = setting(
+        "random",
+        "which regions and blocks are hidden: random, or rather those that the model looks at, by its joint attention, "
+        "by the norm of its features or by the gradient of its answer",
+        choices=("random", "attention", "norm", "gradient"),
+    )
+    decoder: str = setting(
+        "pose",
+        "pose: one pose a clip from the mean feature; points: every hidden point from the feature at its place",
+        choices=("pose", "points"),
+    )
+    contrast: float = setting(0.5, "weight of NT-Xent beside the reconstruction", low=0)
+    temperature: float = setting(0.07, "of NT-Xent", above=0)
+    width: int = setting(128, "of NT-Xent's projector", above=0)
+    rotation_deg: float = setting(15.0, "of each view, about the vertical axis, after normalisation", low=0)
+    scale: float = setting(0.1, "of each view, factor in 1 +- scale, after normalisation", low=0, high=1)
 
 
 @dataclass
 class TranslateConfig:
-    """What only a translator needs.
+    """What only a translator needs."""
 
-    vocabulary: most sub-words, learnt from the training sentences. beam, length_penalty, no_repeat,
-    repetition_penalty: of the search, see `last_edge.text.SearchOptions`. validate_bleu: translate the validation
-    sentences after every epoch and choose by BLEU-4; else by the validation loss, which takes less time.
-    speed: a training clip is played 1 +- speed times as fast. jitter: frames that a frame may come early or late.
-    subset: train on so many sentences alone, 0 for all. freeze_encoder: what comes from the run that `training.init`
-    names stays as it is: of a translator all but the decoder, of a recogniser (`last_e_*`, `last_lite_*`) its trunk.
-    """
-
-    vocabulary: int = 4000
-    beam: int = 4
-    length_penalty: float = 1.0
-    no_repeat: int = 0
-    repetition_penalty: float = 1.0
-    validate_bleu: bool = False
-    speed: float = 0.0
-    jitter: float = 0.0
-    subset: int = 0
-    freeze_encoder: bool = False
+    vocabulary: int = setting(4000, "most sub-words, learnt from the training sentences", above=0)
+    beam: int = setting(4, "sentences that the search follows", above=0)
+    length_penalty: float = setting(1.0, "of the search, see `last_edge.text.SearchOptions`", low=0)
+    no_repeat: int = setting(0, "sub-words in a row that no sentence says twice, 0 for any", low=0)
+    repetition_penalty: float = setting(1.0, "of sub-words that were said before", low=1)
+    validate_bleu: bool = setting(
+        False, "translate the validation sentences after every epoch and choose by BLEU-4, else by the faster loss"
+    )
+    speed: float = setting(0.0, "a training clip is played 1 +- speed times as fast", low=0, high=1)
+    jitter: float = setting(0.0, "frames that a frame may come early or late", low=0)
+    subset: int = setting(0, "train on so many sentences alone, 0 for all", low=0)
+    freeze_encoder: bool = setting(
+        False, "what comes from training.init stays: of a translator all but the decoder, of a recogniser its trunk"
+    )
 
 
 @dataclass
 class QuantizeConfig:
     """How the INT8 file is made, and what it must hold to be shipped; one clip may always go wrong.
 
-    method, percentile: how ranges are found, see `QuantizeOptions`. clips: most calibration clips. equalise,
-    correct_biases, adaround: what is done to the weights before they are rounded.
-    max_drop: points of top-1 below FP32. min_agreement: percent of clips with FP32's answer. max_class_drop: points in
-    the class that loses most. max_bytes_per_param, max_bytes_fixed: size of the file. min_speedup: times as fast as
-    FP32, 0 for any.
-    Of a translator method, percentile, clips, size and speed count, and instead of the classes' limits max_bleu_drop:
-    points of BLEU-4 below FP32, and min_equal_sentences: percent of sentences that are FP32's.
+    Of a translator method, percentile, clips, size and speed count, and the sentences' limits instead of the classes'.
     """
 
-    method: str = "entropy"
-    percentile: float = 99.99
-    clips: int = 1000
-    equalise: bool = True
-    correct_biases: bool = False
-    adaround: bool = False
-    max_drop: float = 0.3
-    min_agreement: float = 99.0
-    max_class_drop: float = 3.0
-    max_bytes_per_param: float = 1.5
-    max_bytes_fixed: int = 25_000
-    min_speedup: float = 0.8
-    max_bleu_drop: float = 0.5
-    min_equal_sentences: float = 95.0
+    method: str = setting(
+        "entropy", "how ranges are found, see `QuantizeOptions`", choices=("minmax", "percentile", "entropy")
+    )
+    percentile: float = setting(99.99, "of the percentile method", above=50, high=100)
+    clips: int = setting(1000, "most calibration clips")
+    equalise: bool = setting(True, "equalise the weights of neighbouring layers before they are rounded")
+    correct_biases: bool = setting(False, "correct biases for what rounding shifts")
+    adaround: bool = setting(False, "learn which way to round")
+    max_drop: float = setting(0.3, "points of top-1 below FP32")
+    min_agreement: float = setting(99.0, "percent of clips with FP32's answer")
+    max_class_drop: float = setting(3.0, "points in the class that loses most")
+    max_bytes_per_param: float = setting(1.5, "size of the file, per parameter")
+    max_bytes_fixed: int = setting(25_000, "size of the file, beside the parameters")
+    min_speedup: float = setting(0.8, "times as fast as FP32, 0 for any")
+    max_bleu_drop: float = setting(0.5, "points of BLEU-4 below FP32")
+    min_equal_sentences: float = setting(95.0, "percent of sentences that are FP32's")
 
 
 @dataclass
 class Recipe:
-    """Everything that decides a run, with `seed`; written into each checkpoint as resolved."""
+    """Everything that decides a run; written into each checkpoint as resolved."""
 
-    seed: int = 42
+    seed: int = setting(42, "of weights, order of clips and augmentation", low=0)
     model: ModelConfig = field(default_factory=ModelConfig)
     input: InputConfig = field(default_factory=InputConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -276,3 +316,16 @@ class Recipe:
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     translate: TranslateConfig = field(default_factory=TranslateConfig)
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
+
+
+def settings(group: type = Recipe, prefix: str = "") -> dict[str, Setting]:
+    """Every setting of a recipe by its dotted key, `training.lr`; of `distill.losses` the list as one."""
+    found: dict[str, Setting] = {}
+    for name, kind in get_type_hints(group).items():
+        part = next(part for part in dataclasses.fields(group) if part.name == name)
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            found |= settings(kind, f"{prefix}{name}.")
+        elif "setting" in part.metadata:
+            default = part.default if part.default_factory is MISSING else part.default_factory()
+            found[prefix + name] = dataclasses.replace(part.metadata["setting"], kind=kind, default=default)
+    return found

@@ -191,15 +191,6 @@ def test_teachers_that_do_not_fit_are_refused(
         run_distillation(request(toy_store, tmp_path / "run", "distill.teacher_weights=[1, 2]"), [teacher])
 
 
-def test_an_older_run_keeps_its_identity() -> None:
-    from last_edge.train.recipe import identity_of
-
-    recipe = load_recipe("shrec17_kd")
-    assert "cache" not in identity_of(recipe) and "losses" not in identity_of(recipe)
-    changed = load_recipe("shrec17_kd", overrides=["distill.soft=dkd"])
-    assert identity_of(recipe) != identity_of(changed)
-
-
 @pytest.mark.parametrize(
     ("name", "model", "weights", "dropout"),
     [("kd_nano", "last_lite_nano", (0.3, 0.7), 0.1), ("kd_small", "last_lite_small", (0.5, 0.5), 0.15)],

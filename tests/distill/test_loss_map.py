@@ -25,7 +25,7 @@ def answers(maps: list[Tensor], teacher: int = 0) -> dict[StageOf, Tensor]:
 
 
 def test_the_names_of_the_schema_are_those_of_the_losses() -> None:
-    assert tuple(STAGE_LOSSES) == config.STAGE_LOSSES
+    assert tuple(STAGE_LOSSES) == config.settings(StageLoss)["loss"].choices
 
 
 def test_every_entry_adds_its_weighed_loss() -> None:

@@ -11,8 +11,10 @@ from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model, model_names, resolve_name
 from last_edge.skeleton import Layout
+from last_edge.tasks.config import settings
 from last_edge.train.optimizer import NORMS, build_optimizer, decay_groups
 from last_edge.train.recipe import dump_recipe, load_recipe, recipe_files
+from last_edge.train.schedule import AFTER_WARMUP
 
 
 @pytest.mark.parametrize("name", recipe_files())
@@ -66,12 +68,30 @@ def test_a_dumped_recipe_loads_to_the_same(tmp_path: Path) -> None:
         ("training.lr", "KEY=VALUE"),
         ("model.dropout=2", "model.dropout"),
         ("model.drop_path_rate=much", "model.drop_path_rate"),
+        ("training.label_share=0", "above 0 and at most 1"),
+        ("quantize.percentile=50", "above 50 and at most 100"),
+        ("input.centre=middle", "one of first, frame, none"),
+        ("distill.cache=yes", "off"),
     ],
 )
 def test_faults_are_named(override: str, named: str) -> None:
     with pytest.raises(UsageError) as error:
         load_recipe(None, overrides=[override])
     assert named.split(".")[-1] in error.value.render()
+
+
+def test_the_schema_says_of_every_setting_what_it_is() -> None:
+    known = settings()
+    assert {key.partition(".")[0] for key in known} >= {"seed", "model", "training", "distill", "quantize"}
+    assert all(setting.help and setting.allows(setting.default) for setting in known.values() if setting.default != [])
+    rate, optimizer, share = known["training.lr"], known["training.optimizer"], known["training.label_share"]
+    assert (rate.kind, rate.default, rate.bounds) == (float, 0.1, "above 0")
+    assert optimizer.choices == ("sgd", "adamw") and share.bounds == "above 0 and at most 1"
+    assert known["training.milestones"].default == [50, 65] and known["distill.losses"].default == []
+
+
+def test_every_scheduler_of_the_schema_has_a_curve() -> None:
+    assert {*AFTER_WARMUP, "constant"} == {*settings()["training.scheduler"].choices}
 
 
 def test_one_value_is_a_list_of_one() -> None:

@@ -15,7 +15,7 @@ from last_edge.errors import UsageError
 from last_edge.tasks.losses import class_weights, label_loss, smoothed_cross_entropy
 from last_edge.tasks.plan import make_plan
 from last_edge.train.hyperparameters import hyperparameters
-from last_edge.train.recipe import identity_of, load_recipe
+from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request, cross_entropy
 from last_edge.train.run import run_training
 from last_edge.train.schedule import epoch_rates, learning_rate
@@ -92,11 +92,6 @@ def test_weights_that_come_later_leave_the_first_epochs_alone(
     )
     assert too_late == never
     assert late[0] == never[0] != always[0] and late[1] != never[1]
-
-
-def test_an_older_run_without_these_keys_goes_on() -> None:
-    assert "focal" not in identity_of(load_recipe(None)) and "warmup_start_share" not in identity_of(load_recipe(None))
-    assert "balanced" in identity_of(load_recipe(None, overrides=["training.class_weights=balanced"]))
 
 
 @pytest.mark.parametrize(("epochs", "warmup"), [(1500, 150), (60, 10), (6, 6)])

@@ -366,12 +366,12 @@ def test_the_bottleneck_term_is_weighed_in(toy_layout: Layout) -> None:
     torch.testing.assert_close((losses[1] - losses[0]).detach(), 0.01 * extra.detach(), rtol=1e-3, atol=1e-6)
 
 
-def test_an_older_run_keeps_its_identity() -> None:
-    """Keys that came later change nothing while they have their default, and everything once they have not."""
+def test_identity_is_what_decides_a_run() -> None:
     plain = identity_of(load_recipe("shrec17"))
-    assert "swa_start" not in plain and "restart_period" not in plain
-    assert identity_of(load_recipe("shrec17", overrides=["training.tensorboard=true"])) == plain
-    assert identity_of(load_recipe("shrec17", overrides=["training.patience=3"])) != plain
+    for same in ("training.tensorboard=true", "training.init=elsewhere", "quantize.clips=10"):
+        assert identity_of(load_recipe("shrec17", overrides=[same])) == plain
+    for other in ("training.patience=3", "training.fused=off", "distill.soft=dkd", "augment.bones=0.1", "seed=1"):
+        assert identity_of(load_recipe("shrec17", overrides=[other])) != plain
 
 
 def test_feature_maps_and_their_gradients_lie_channels_last(toy_layout: Layout) -> None:
