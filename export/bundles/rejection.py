@@ -17,7 +17,7 @@ from last_edge.export.onnx.session import logits_of
 from last_edge.inputs import InputSpec
 from last_edge.inputs.features import LANDMARKS
 from last_edge.inputs.transforms import Points, fit_window
-from last_edge.runtime.recognise.rejection import energy, softmax
+from last_edge.runtime.recognise.decoding import energy, softmax
 
 # Percent of right answers that the energy threshold must keep.
 KEPT = 95.0

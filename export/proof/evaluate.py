@@ -14,7 +14,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_fits, labelled_clips, plain_batch
 from last_edge.errors import InputError
 from last_edge.export.onnx.session import logits_of, metadata_of
-from last_edge.runtime.recognise.settings import settings_of
+from last_edge.runtime.recognise.model import settings_of
 from last_edge.tasks.metrics import metrics_of
 
 SUMMARY = ("top1", "top3", "top5", "mean_class", "ece", "n")

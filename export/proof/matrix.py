@@ -18,7 +18,7 @@ from last_edge.export.proof.parity import LEAST_AGREEMENT, Logits, compare, same
 from last_edge.inputs.features import Inputs, batches
 from last_edge.names import did_you_mean
 from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
-from last_edge.runtime.recognise.artefacts import artefact_of, how_to_make
+from last_edge.runtime.recognise.model import artefact_of, how_to_make
 from last_edge.tasks.metrics import top_k
 
 BATCH = 64

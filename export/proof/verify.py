@@ -19,7 +19,7 @@ from last_edge.export.proof.check import Check
 from last_edge.export.proof.evaluate import checked_graph
 from last_edge.export.proof.parity import LEAST_AGREEMENT, Logits, family, tolerance
 from last_edge.export.proof.remeasure import parity_checks, store_checks
-from last_edge.runtime.recognise.artefacts import stale
+from last_edge.runtime.recognise.model import stale
 
 
 def verify_bundle(path: Path, store: ClipStore | None = None, *, threads: int = 1) -> list[Check]:

@@ -19,7 +19,7 @@ from last_edge.files import writing
 from last_edge.runtime.backends.base import has_module
 from last_edge.runtime.backends.tensorrt_engine import ANY_RTX, TensorRT, TensorRTForRTX, gpu_name
 from last_edge.runtime.cache import cache_folder
-from last_edge.runtime.recognise.artefacts import artefact_name
+from last_edge.runtime.recognise.model import artefact_name
 
 FLAVOURS: dict[str, type[TensorRT]] = {backend.flavour: backend for backend in (TensorRT, TensorRTForRTX)}
 INT8 = "int8-tensorrt"

@@ -18,7 +18,7 @@ from last_edge.export.proof.parity import compare, same_checkpoint
 from last_edge.inputs.spec import InputSpec
 from last_edge.runtime.backends.base import has_module
 from last_edge.runtime.backends.litert import LiteRT
-from last_edge.runtime.recognise.artefacts import artefact_name
+from last_edge.runtime.recognise.model import artefact_name
 
 CONVERTER = "litert_torch"
 NAME = artefact_name(LiteRT, "fp32")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from last_edge.errors import UsageError
-from last_edge.runtime.landmarks.common import LandmarkSource
+from last_edge.runtime.landmarks.mediapipe import HandLandmarks, HolisticLandmarks, LandmarkSource, PoseLandmarks
 from last_edge.skeleton import Layout, get_layout
 from last_edge.skeleton.convert import conversions
 
@@ -35,13 +35,7 @@ def detector_for(layout: Layout) -> Detector:
 def create_landmarks(detector: Detector, *, hand: str = "first", layout: str = "") -> LandmarkSource:
     """A ready detector. hand: which hand a hand detector follows. layout: of the bundle; decides about face points."""
     if detector in ("hand", "hand_lite"):
-        from last_edge.runtime.landmarks.hand import HandLandmarks
-
         return HandLandmarks(model=detector, hand=hand)
     if detector == "pose":
-        from last_edge.runtime.landmarks.pose import PoseLandmarks
-
         return PoseLandmarks()
-    from last_edge.runtime.landmarks.holistic import HolisticLandmarks
-
     return HolisticLandmarks(layout=layout if layout == "mediapipe_holistic83" else "mediapipe_holistic75")

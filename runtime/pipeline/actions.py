@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from last_edge.errors import LastEdgeError
-from last_edge.runtime.pipeline.controls import Action
 from last_edge.runtime.recognise.model import DeployedModel
 from last_edge.runtime.recognise.recognise import Recogniser
+from last_edge.runtime.view.window import Action
 
 STEP = 0.05
 

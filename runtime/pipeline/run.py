@@ -9,12 +9,12 @@ from pathlib import Path
 from last_edge.files import check_free
 from last_edge.runtime.actions.event_log import event_log
 from last_edge.runtime.landmarks import create_landmarks, detector_for
-from last_edge.runtime.landmarks.common import LandmarkSource
+from last_edge.runtime.landmarks.mediapipe import LandmarkSource
+from last_edge.runtime.pipeline.options import RunSummary
 from last_edge.runtime.pipeline.session import OnEvent, OnNotice, RunOptions, Session
-from last_edge.runtime.pipeline.summary import RunSummary
 from last_edge.runtime.recognise.model import DeployedModel, load_model
 from last_edge.runtime.sources import Source, open_source
-from last_edge.runtime.sources.loop import LoopedSource
+from last_edge.runtime.sources.base import LoopedSource
 from last_edge.skeleton import Layout
 
 

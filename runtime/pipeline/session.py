@@ -13,20 +13,20 @@ from last_edge.errors import InputError
 from last_edge.runtime.actions.event_log import EventLog
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.landmarks import Detector
-from last_edge.runtime.landmarks.common import LandmarkSource
+from last_edge.runtime.landmarks.mediapipe import LandmarkSource
 from last_edge.runtime.pipeline.actions import Actions
 from last_edge.runtime.pipeline.clip_collector import ClipCollector
+from last_edge.runtime.pipeline.options import RunSummary
 from last_edge.runtime.pipeline.pipeline import STAGES, Item, Pipeline
-from last_edge.runtime.pipeline.summary import RunSummary
 from last_edge.runtime.pipeline.timings import Timings
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.finder import Finder
 from last_edge.runtime.recognise.model import DeployedModel, Precision
 from last_edge.runtime.recognise.recognise import RecogniseOptions, Recogniser
 from last_edge.runtime.recognise.results import ClipResult, Event
-from last_edge.runtime.record.clip_keeper import ClipKeeper
 from last_edge.runtime.sources import Source
 from last_edge.runtime.view.presenter import Presenter
+from last_edge.runtime.view.saving import ClipKeeper
 from last_edge.skeleton import Layout
 
 Pace = Literal["fast", "real"]

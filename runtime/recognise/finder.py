@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from last_edge.errors import MissingError
-from last_edge.runtime.landmarks.common import LandmarkSource
+from last_edge.runtime.landmarks.mediapipe import LandmarkSource
 from last_edge.runtime.recognise.window import Points
 from last_edge.runtime.sources import Frame
 

@@ -2,22 +2,126 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from last_edge.bundle import Bundle
-from last_edge.bundle.manifest import model_file
-from last_edge.errors import InputError
+from last_edge.bundle.manifest import Figure, Manifest, model_file
+from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.inputs import InputSpec
-from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
-from last_edge.runtime.recognise.artefacts import artefact_name, artefact_of, how_to_make
-from last_edge.runtime.recognise.rejection import Rejection
-from last_edge.runtime.recognise.settings import backend_named, open_backend, settings_of
+from last_edge.names import did_you_mean
+from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
+from last_edge.runtime.backends.onnxruntime_session import Buffers, OrtOptions
+from last_edge.runtime.recognise.decoding import Rejection
 from last_edge.skeleton.clip import Units
 
+# What makes a file that is not there, by the kind of file.
+MAKES = {
+    "onnx": "last-edge quantize BUNDLE --store STORE",
+    "tflite": "last-edge export RUN --out BUNDLE --target litert",
+    "engine": "last-edge engine BUNDLE --flavour {name}",
+}
 Precision = Literal["fp32", "int8"]
 ACCEPT = "accept"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """threads: of the model. options: of ONNX Runtime on the processor; other backends have none."""
+
+    threads: int = 1
+    options: OrtOptions = field(default_factory=OrtOptions)
+
+    def to_figures(self) -> dict[str, Figure]:
+        """As a manifest holds them."""
+        options = self.options
+        return {"threads": self.threads, "spin": int(options.spin), "arena": int(options.arena),
+                "buffers": options.buffers}  # fmt: skip
+
+    def describe(self) -> str:
+        """What is not as usual, in words; empty when all is."""
+        options, usual = self.options, OrtOptions()
+        said = {
+            "spin": options.spin != usual.spin,
+            "no arena": options.arena != usual.arena,
+            f"{options.buffers} buffers": options.buffers != usual.buffers,
+        }
+        return ", ".join(words for words, unusual in said.items() if unusual)
+
+
+def settings_of(manifest: Manifest, precision: str, *, threads: int | None = None) -> Settings:
+    """The bundle's own settings for a precision, else the usual; its threads are never more than there are cores.
+
+    threads: wins over the bundle's. `InputError` when the manifest's are none that this version knows.
+    """
+    tuned = manifest.tuned.get(precision)
+    if tuned is None:
+        return Settings(1 if threads is None else threads)
+    buffers, most = tuned.get("buffers"), tuned.get("threads")
+    if buffers not in get_args(Buffers) or not isinstance(most, int) or most < 1:
+        raise InputError("unknown settings in the manifest", where=f"{manifest.name} › tuned › {precision}", got=tuned,
+                         hint="last-edge bench tune BUNDLE")  # fmt: skip
+    options = OrtOptions(bool(tuned.get("spin")), bool(tuned.get("arena", 1)), cast(Buffers, buffers))
+    return Settings(min(most, os.cpu_count() or 1) if threads is None else threads, options)
+
+
+def backend_named(name: str) -> type[Backend]:
+    """A backend of the table; `UsageError` with the nearest names when there is none."""
+    if name not in BACKENDS:
+        raise UsageError(f"unknown backend {name!r}", expected=did_you_mean(name, BACKENDS))
+    return BACKENDS[name]
+
+
+def open_backend(name: str, model: Path | bytes, settings: Settings | None = None) -> Backend:
+    """A model loaded in a backend. Raises `UsageError`, `MissingError` and `InputError` as they do."""
+    kind, settings = backend_named(name), settings or Settings()
+    if kind is OnnxRuntimeCpu:
+        return OnnxRuntimeCpu(model, threads=settings.threads, options=settings.options)
+    return kind(model, threads=settings.threads)
+
+
+def artefact_name(backend: type[Backend], precision: str) -> str:
+    """The file that a backend runs for a precision."""
+    if backend.kind == "onnx":
+        return model_file(precision)
+    return f"{backend.name}.{precision}.{backend.kind}"
+
+
+def artefact_of(bundle: Bundle, backend: type[Backend], precision: str) -> bytes | None:
+    """Its bytes; None when the bundle has no such file.
+
+    `MissingError` with the command that builds it anew when it is an engine of another version or GPU, or of a graph
+    that the bundle no longer holds.
+    """
+    name = artefact_name(backend, precision)
+    if backend.kind == "engine" and name in bundle.contents:
+        _check_engine(bundle, backend, name)
+    return bundle.contents.get(name)
+
+
+def stale(bundle: Bundle, name: str) -> bool:
+    """Whether an engine was built from another graph than the bundle's."""
+    built = bundle.manifest.engines.get(name, {})
+    return built.get("source_sha256") != bundle.manifest.files.get(str(built.get("source")), "")
+
+
+def _check_engine(bundle: Bundle, backend: type[Backend], name: str) -> None:
+    built, hint = bundle.manifest.engines.get(name, {}), f"{how_to_make(backend)} --force"
+    here, made = backend.version(), str(built.get("version"))
+    if stale(bundle, name):
+        raise MissingError("the engine was built from another graph", where=bundle.path / name, hint=hint)
+    if made != here:
+        raise MissingError("the engine is of another version", where=bundle.path / name, expected=here, got=made,
+                           hint=hint)  # fmt: skip
+    if not backend.runs_on(str(built.get("gpu"))):
+        raise MissingError("the engine is of another GPU", where=bundle.path / name, got=built.get("gpu"), hint=hint)
+
+
+def how_to_make(backend: type[Backend]) -> str:
+    """The command that brings what a backend runs into a bundle."""
+    return MAKES[backend.kind].format(name=backend.name)
 
 
 @dataclass(frozen=True)

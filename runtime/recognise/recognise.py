@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from last_edge.errors import UsageError
 from last_edge.runtime.backends import Backend
 from last_edge.runtime.recognise.adapt import Adapter
-from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions
-from last_edge.runtime.recognise.rejection import Probabilities, Rejection
+from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Probabilities, Rejection
 from last_edge.runtime.recognise.results import Event, Guess, Prediction
 from last_edge.runtime.recognise.segmenter import MotionSegmenter, SegmentOptions
 from last_edge.runtime.recognise.window import Points, SlidingWindow, Times, fit_times

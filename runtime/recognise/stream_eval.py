@@ -1,15 +1,17 @@
-"""Playing composed streams through the recogniser as `run` would, frame by frame, and scoring its events."""
+"""Composed streams played through the recogniser as `run` would, frame by frame, and its events against what was done:
+how many gestures were found, how many events are false, how late.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.clips.compose import Stream
+from last_edge.clips.compose import Span, Stream
 from last_edge.errors import InputError
 from last_edge.runtime.backends import Backend
 from last_edge.runtime.pipeline.session import with_threshold
@@ -17,11 +19,77 @@ from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.model import DeployedModel
 from last_edge.runtime.recognise.recognise import RecogniseOptions, Recogniser
 from last_edge.runtime.recognise.results import Event
-from last_edge.runtime.recognise.stream_score import StreamScore
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 
+TOLERANCE_S = 2.0
 NEVER = np.float32(-1e4)
+
+
+@dataclass
+class StreamScore:
+    """Counts over any number of streams.
+
+    gestures, unknown: spans of known classes, and of none. found: gestures with an event of their class that comes
+    after they begin and at most two seconds after they end, before the next span begins. delays_s: of those, from the
+    gesture's end; negative while it still lasts.
+    False events: wrong (in a gesture's time, of another class), repeated (of one already found), in_unknown, in_idle.
+    """
+
+    seconds: float = 0.0
+    gestures: int = 0
+    unknown: int = 0
+    found: int = 0
+    wrong: int = 0
+    repeated: int = 0
+    in_unknown: int = 0
+    in_idle: int = 0
+    delays_s: list[float] = field(default_factory=list)
+
+    def add(self, events: Sequence[Event], spans: Sequence[Span], *, seconds: float) -> None:
+        """Count one stream's events, by the moment of each decision."""
+        self.seconds += seconds
+        self.gestures += sum(bool(span.label) for span in spans)
+        self.unknown += sum(not span.label for span in spans)
+        found: set[Span] = set()
+        for event in events:
+            self._count(event, answered(event.end_s, spans), found)
+
+    def _count(self, event: Event, span: Span | None, found: set[Span]) -> None:
+        if span is None:
+            self.in_idle += 1
+        elif not span.label:
+            self.in_unknown += 1
+        elif span.label != event.label:
+            self.wrong += 1
+        elif span in found:
+            self.repeated += 1
+        else:
+            found.add(span)
+            self.found += 1
+            self.delays_s.append(event.end_s - span.end_s)
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """Shares in percent, false events a minute, delays in seconds; None where there is nothing to say it of."""
+        false = {name: getattr(self, name) for name in ("wrong", "repeated", "in_unknown", "in_idle")}
+        p50, p95 = np.percentile(self.delays_s, [50, 95]).tolist() if self.delays_s else (None, None)
+        return {
+            "minutes": round(self.seconds / 60, 2),
+            "gestures": self.gestures,
+            "unknown": self.unknown,
+            "found": self.found,
+            "detection_rate": round(100 * self.found / self.gestures, 2) if self.gestures else None,
+            "false_per_minute": round(60 * sum(false.values()) / self.seconds, 2) if self.seconds else None,
+            **false,
+            "delay_p50_s": None if p50 is None else round(p50, 2),
+            "delay_p95_s": None if p95 is None else round(p95, 2),
+        }
+
+
+def answered(moment_s: float, spans: Sequence[Span]) -> Span | None:
+    """The span that an event of a moment speaks of: the last one begun, unless it ended too long ago."""
+    begun = [span for span in spans if span.start_s <= moment_s]
+    return begun[-1] if begun and moment_s <= begun[-1].end_s + TOLERANCE_S else None
 
 
 class Silenced:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from last_edge import records
+from last_edge.clips import ClipStore
+from last_edge.clips.store import HEADER
+from last_edge.clips.writer import append_clips
 from last_edge.damage import DAMAGE
 from last_edge.errors import InputError
-from last_edge.files import writing
+from last_edge.files import recover, writing
+from last_edge.runtime.record.target import AXES
 from last_edge.skeleton import Layout, SkeletonClip
 
 ABOUT = ("label", "subject", "source_id", "split", "camera", "setup", "units")
@@ -63,3 +68,27 @@ def _read(path: Path) -> SkeletonClip:
         return SkeletonClip(coords, confidence, layout, fps, **about)
     except DAMAGE as error:
         raise InputError("a take is damaged", where=path, got=error, hint=f"rm {path}") from error
+
+
+def about(units: str) -> dict[str, str]:
+    """What a store of recorded clips says of itself."""
+    return {"dataset": "recorded", "title": "recorded with last-edge record", "licence": "of who recorded it",
+            "source": "last-edge record", "axes": AXES[units]}  # fmt: skip
+
+
+def rescue(store: Path, *, on_notice: Callable[[str], None] = lambda text: None) -> ClipStore | None:
+    """The store with the takes of a session that was cut off, if there are any; None where there is no store.
+
+    Raises `InputError` when one of them is damaged.
+    """
+    recover(store)
+    journal = Journal(store)
+    opened = ClipStore.open(store) if (store / HEADER).is_file() else None
+    if not len(journal):
+        return opened
+    known = set() if opened is None else set(opened.index.source_id.tolist())
+    if clips := [clip for clip in journal.clips() if clip.source_id not in known]:
+        opened = append_clips(store, clips, about=about(clips[0].units))
+        on_notice(f"{len(clips)} takes of a session that was cut off are in the store now")
+    journal.clear()
+    return opened

@@ -1,30 +1,67 @@
-"""The state of one recording session: what is asked for, which takes are kept, what the user is told."""
+"""`last-edge record`: one pass over a source, what is asked for meanwhile, and what it leaves in the store."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from last_edge.clips import ClipStore
+from last_edge.clips.store import HEADER
 from last_edge.clips.writer import append_clips
 from last_edge.errors import InputError, UsageError
-from last_edge.runtime.landmarks.common import LandmarkSource
+from last_edge.files import check_free
+from last_edge.runtime.landmarks import create_landmarks, detector_for
+from last_edge.runtime.landmarks.mediapipe import LandmarkSource
 from last_edge.runtime.pipeline.pipeline import STAGES, Item, Pipeline
 from last_edge.runtime.pipeline.timings import Timings
 from last_edge.runtime.recognise.finder import Finder
-from last_edge.runtime.record.counts import counts_of, last_of
-from last_edge.runtime.record.journal import Journal
-from last_edge.runtime.record.options import RecordOptions, RecordSummary
-from last_edge.runtime.record.rescue import about
+from last_edge.runtime.record.journal import Journal, about, rescue
+from last_edge.runtime.record.options import RecordOptions, RecordSummary, counts_of, last_of
 from last_edge.runtime.record.takes import Take, TakeCutter
 from last_edge.runtime.record.target import Target, Wanted, check_same
 from last_edge.runtime.record.view import RecordView
-from last_edge.runtime.sources import Source
+from last_edge.runtime.sources import Source, open_source
+from last_edge.skeleton import Layout, get_layout
 
 OnNotice = Callable[[str], None]
 LIVE_SECONDS, LIVE_COUNTDOWN_S, LIVE_COUNT = 2.5, 3.0, 10
 LEAST_FRAMES = 5
+
+
+def record(
+    store: Path, source: str, *, options: RecordOptions, on_notice: OnNotice = lambda text: None
+) -> RecordSummary:
+    """Record takes into a new or an older store. Ctrl-C or q ends early and keeps what was taken.
+
+    Raises `UsageError` when the store holds other points or a file is to give several labels, `InputError` when no
+    take is worth keeping, `MissingError` without the camera or the landmark model.
+    """
+    older = rescue(store, on_notice=on_notice)
+    if older is None:
+        check_free(store, force=False, marker=HEADER)
+    wanted = None if options.bundle is None else Wanted.of(options.bundle)
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_source(source, layout=_generated(wanted)))
+        detector = _detector(opened, wanted, options)
+        if detector is not None:
+            stack.callback(detector.close)
+        session = RecordSession(store, older, opened, detector, wanted=wanted, options=options, on_notice=on_notice)
+        stack.callback(session.view.close)
+        session.play()
+        return session.finish()
+
+
+def _generated(wanted: Wanted | None) -> Layout:
+    return get_layout("mediapipe_hand21") if wanted is None else wanted.spec.layout
+
+
+def _detector(source: Source, wanted: Wanted | None, options: RecordOptions) -> LandmarkSource | None:
+    """The landmark detector of a source of images; None for a source of points."""
+    if source.layout is not None:
+        return None
+    kind = options.detector or ("hand" if wanted is None else detector_for(wanted.spec.layout))
+    return create_landmarks(kind, hand=options.hand, layout="" if wanted is None else wanted.spec.layout.name)
 
 
 class RecordSession:

@@ -7,14 +7,12 @@ import math
 import numpy as np
 
 from last_edge.errors import MissingError
-from last_edge.runtime.pipeline.controls import Action, Controls
 from last_edge.runtime.recognise.window import Points
 from last_edge.runtime.sources import Frame
-from last_edge.runtime.view.display import Display, has_screen
-from last_edge.runtime.view.drawing import ACCENT, bar, darken, text
+from last_edge.runtime.view.drawing import ACCENT, SkeletonView, bar, darken, text
 from last_edge.runtime.view.drawing import Image as Canvas
 from last_edge.runtime.view.presenter import PAUSE_MS
-from last_edge.runtime.view.skeleton_view import SkeletonView
+from last_edge.runtime.view.window import Action, Controls, Display, has_screen
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from last_edge.errors import UsageError
 from last_edge.runtime.sources.base import Frame, Source
+from last_edge.runtime.sources.live import SCHEMES, CameraSource, NetworkSource
+from last_edge.runtime.sources.points import PoseFileSource, StoreSource, SyntheticSource
+from last_edge.runtime.sources.video import ImageFolderSource, VideoSource
 from last_edge.skeleton import Layout
 
 FORMS = (
@@ -24,24 +27,14 @@ def open_source(text: str, *, layout: Layout) -> Source:
     """
     kind, _, rest = text.partition(":")
     if text == "synthetic":
-        from last_edge.runtime.sources.synthetic import SyntheticSource
-
         return SyntheticSource(layout)
     if kind == "cam":
-        from last_edge.runtime.sources.camera import CameraSource
-
         return CameraSource(rest)
     if kind == "replay":
-        from last_edge.runtime.sources.pose_file import PoseFileSource
-
         return PoseFileSource(Path(rest))
     if kind == "store":
-        from last_edge.runtime.sources.store import StoreSource
-
         return StoreSource(rest)
     if rest.startswith("//"):
-        from last_edge.runtime.sources.network import SCHEMES, NetworkSource
-
         if kind not in SCHEMES:
             raise UsageError("unknown kind of address", got=text, expected=", ".join(f"{name}://" for name in SCHEMES))
         return NetworkSource(text)
@@ -52,13 +45,7 @@ def open_source(text: str, *, layout: Layout) -> Source:
 
 def _open_path(path: Path) -> Source:
     if path.suffix == ".pose":
-        from last_edge.runtime.sources.pose_file import PoseFileSource
-
         return PoseFileSource(path)
     if path.is_dir():
-        from last_edge.runtime.sources.images import ImageFolderSource
-
         return ImageFolderSource(path)
-    from last_edge.runtime.sources.video import VideoSource
-
     return VideoSource(path)

@@ -1,4 +1,4 @@
-"""A video file, decoded by OpenCV; the time of each frame is the file's own."""
+"""Video files and folders of images, decoded by OpenCV without its warnings; a frame's time is the file's own."""
 
 from __future__ import annotations
 
@@ -9,12 +9,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.errors import InputError
+from last_edge.errors import InputError, MissingError
 from last_edge.runtime.sources.base import Frame, Source
-from last_edge.runtime.sources.capture import open_capture
 
+NETWORK_TIMEOUT_MS = 5000
 FASTEST_FPS, USUAL_FPS = 240.0, 30.0
 PROBED_FRAMES, MOST_BROKEN = 60, 30
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+def open_capture(target: str | int) -> Any | None:
+    """An open `cv2.VideoCapture` of a file, an address or a camera number; None when it does not open.
+
+    An address that does not answer within five seconds does not open, or ends.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        hint = "pip install 'last-edge[runtime]'; a slim system also needs libgl1 and libglib2.0-0"
+        raise MissingError("OpenCV cannot be loaded", got=error, hint=hint) from error
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    if isinstance(target, str) and "://" in target:
+        waits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
+        capture = cv2.VideoCapture(
+            target, cv2.CAP_FFMPEG, [part for name in waits for part in (name, NETWORK_TIMEOUT_MS)]
+        )
+    else:
+        capture = cv2.VideoCapture(target)
+    return capture if capture.isOpened() else None
 
 
 class VideoSource(Source):
@@ -112,3 +134,28 @@ def _frame_count(capture: Any) -> int | None:
         return None
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     return count if count > 0 else None
+
+
+class ImageFolderSource(Source):
+    """Every image that can be read; `notice` names those that cannot. `InputError` for a folder without images."""
+
+    fps = USUAL_FPS
+
+    def __init__(self, folder: Path) -> None:
+        self.name = folder.name
+        self._paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        self.announced_frames = len(self._paths)
+        if not self._paths:
+            hint = f"--source store:{folder}" if (folder / "store.json").is_file() else None
+            raise InputError("no images in this folder", where=folder, expected=", ".join(SUFFIXES), hint=hint)
+
+    def __iter__(self) -> Iterator[Frame]:
+        import cv2
+
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        for index, path in enumerate(self._paths):
+            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            if image is None:
+                self.notice(f"{path.name} is not an image that can be read; left out")
+                continue
+            yield Frame(index, index / self.fps, image=image, clip=self.name)

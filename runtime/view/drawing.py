@@ -1,9 +1,13 @@
-"""Boxes, bars and texts on a frame, placed in shares of its width and height so that any size looks the same."""
+"""Boxes, bars, texts and skeletons on a frame; boxes and texts are placed in shares of its width and height."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from last_edge.runtime.recognise.window import Points
+from last_edge.skeleton import Layout
+from last_edge.skeleton.clip import Units
 
 Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -11,6 +15,9 @@ Colour = tuple[int, int, int]
 INK: Colour = (245, 245, 245)
 ACCENT: Colour = (60, 200, 255)
 PANEL_SHARE, PANEL_OPACITY = 0.34, 0.7
+BLANK = (720, 1280, 3)
+BONE: Colour = (90, 200, 90)
+JOINT: Colour = (40, 120, 250)
 
 
 def darken(canvas: Image, start: tuple[float, float], end: tuple[float, float]) -> None:
@@ -56,3 +63,53 @@ def text_size(words: str, height: int, *, size: float) -> tuple[int, float, int]
     scale, thick = size * height / 720, max(1, round(height / 500))
     (length, _), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
     return length, scale, thick
+
+
+class SkeletonView:
+    """Draws on the frames of one run. Points in metres have no image: the first that are seen set the view."""
+
+    def __init__(self, layout: Layout, units: Units) -> None:
+        self._edges, self._units = layout.edges, units
+        self._view: tuple[NDArray[np.float64], float] | None = None
+
+    def on(self, image: Image | None, points: Points) -> Image:
+        """A new (H, W, 3) image: `image`, or a dark canvas, with (M, V, C) points on it."""
+        canvas = np.full(BLANK, 24, np.uint8) if image is None else image.copy()
+        for body in points:
+            self._draw(canvas, self._pixels(body, canvas.shape[0]))
+        return canvas
+
+    def _pixels(self, body: Points, height: int) -> NDArray[np.float64]:
+        """(V, 2) pixels, NaN where missing."""
+        flat = body[:, :2].astype(np.float64)
+        if self._units == "image01":
+            return flat * height
+        upright = flat * (1, -1)
+        if self._view is None:
+            if np.isnan(upright).all():
+                return upright
+            self._view = _fit_view(upright)
+        centre, length = self._view
+        return (upright - centre) / length * height + np.array(BLANK[1::-1]) / 2
+
+    def _draw(self, canvas: Image, pixels: NDArray[np.float64]) -> None:
+        import cv2
+
+        size = max(1, canvas.shape[0] // 360)
+        seen: NDArray[np.bool_] = np.asarray(np.isfinite(pixels).all(axis=-1))
+        whole = np.nan_to_num(np.clip(pixels, -1e4, 1e4)).round().astype(int)
+        for one, other in self._edges:
+            if seen[one] and seen[other]:
+                cv2.line(canvas, _pair(whole[one]), _pair(whole[other]), BONE, size, cv2.LINE_AA)
+        for joint in np.flatnonzero(seen):
+            cv2.circle(canvas, _pair(whole[joint]), size + 1, JOINT, -1, cv2.LINE_AA)
+
+
+def _fit_view(upright: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Centre and height of a view that holds the seen points of (V, 2) four times over."""
+    seen = upright[~np.isnan(upright).any(axis=-1)]
+    return (seen.min(0) + seen.max(0)) / 2, max(float(np.ptp(seen, axis=0).max()) * 4, 1e-3)
+
+
+def _pair(pixel: NDArray[np.int_]) -> tuple[int, int]:
+    return int(pixel[0]), int(pixel[1])

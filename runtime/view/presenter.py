@@ -11,17 +11,13 @@ from typing import Self
 
 from last_edge.errors import MissingError
 from last_edge.files import writing
-from last_edge.runtime.pipeline.controls import Action, Controls
 from last_edge.runtime.recognise.results import Event, Prediction
 from last_edge.runtime.recognise.window import Points
-from last_edge.runtime.record.clip_keeper import free_name
 from last_edge.runtime.sources import Frame
-from last_edge.runtime.view.display import Display, has_screen
 from last_edge.runtime.view.drawing import Image
-from last_edge.runtime.view.hud import WORDS_SHOWN, Hud
-from last_edge.runtime.view.overlay import Overlay
-from last_edge.runtime.view.snapshot import Snapshot
-from last_edge.runtime.view.video_writer import VideoWriter
+from last_edge.runtime.view.overlay import WORDS_SHOWN, Hud, Overlay
+from last_edge.runtime.view.saving import Snapshot, VideoWriter, free_name
+from last_edge.runtime.view.window import Action, Controls, Display, has_screen
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import cast
 
 from last_edge.bundle import Bundle
+from last_edge.files import writing_folder
 from last_edge.runtime.landmarks import Detector
 from last_edge.runtime.landmarks.models import get_model, model_path
 from last_edge.runtime.web.clips import Clip, golden_clips
@@ -116,3 +118,12 @@ def notice(bundle: Bundle, packages: tuple[NpmPackage, ...]) -> str:
         lines.append("landmark models of MediaPipe: Apache-2.0, (c) Google LLC")
     lines.append(f"the recognition model {manifest.name}: {manifest.licence or 'terms unknown'}")
     return "\n".join(lines) + "\n"
+
+
+def export_site(site: Site, path: Path, *, force: bool = False) -> None:
+    """Write every file below `path`; nothing stands there until all do. `UsageError` as `check_free` raises."""
+    with writing_folder(path, marker=SITE, force=force) as folder:
+        for name, content in site.files.items():
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)

@@ -15,8 +15,8 @@ from last_edge.clips import ClipStore, writing_store
 from last_edge.clips.windows import padded, sentence_points
 from last_edge.errors import InputError
 from last_edge.inputs import InputSpec
+from last_edge.runtime.recognise.translate import clips_of
 from last_edge.runtime.recognise.translate import load_translator as load_deployed
-from last_edge.runtime.recognise.translate_sources import clips_of
 from last_edge.skeleton import Layout, SkeletonClip
 from last_edge.tasks.translator import search_options
 from last_edge.tools.cli import main

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 
 from last_edge.runtime.recognise.adapt import Adapter
-from last_edge.runtime.recognise.decoding import DecodingOptions
+from last_edge.runtime.recognise.decoding import DecodingOptions, Rejection
 from last_edge.runtime.recognise.model import DeployedModel, load_model
 from last_edge.runtime.recognise.recognise import RecogniseOptions, Recogniser
-from last_edge.runtime.recognise.rejection import Rejection
 from last_edge.runtime.recognise.window import fit_times
 from last_edge.runtime.web.packages import MEDIAPIPE, is_cached, read_package
 from last_edge.skeleton import get_layout

@@ -16,8 +16,7 @@ import pytest
 
 from last_edge.data.find import VARIABLE, find_data
 from last_edge.runtime.landmarks import create_landmarks
-from last_edge.runtime.web.export import export_site
-from last_edge.runtime.web.site import Site
+from last_edge.runtime.web.site import Site, export_site
 from tests.conftest import MakeBundle
 from tests.web.conftest import listening, opened, real_site
 

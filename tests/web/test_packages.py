@@ -12,8 +12,7 @@ import pytest
 
 from last_edge.errors import InputError, MissingError
 from last_edge.runtime.web import packages
-from last_edge.runtime.web.packages import NpmPackage, check_integrity, fetch, is_cached, read_package
-from last_edge.runtime.web.tarball import read_members
+from last_edge.runtime.web.packages import NpmPackage, check_integrity, fetch, is_cached, read_members, read_package
 
 FILES = {"package/package.json": b"{}", "package/dist/run.mjs": b"export {};", "package/dist/other.js": b"1"}
 
@@ -115,7 +114,7 @@ def test_links_and_doubles_are_refused() -> None:
 
 
 def test_too_much_in_an_archive_is_refused_before_it_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("last_edge.runtime.web.tarball.LARGEST_TOTAL", 1000)
+    monkeypatch.setattr("last_edge.runtime.web.packages.LARGEST_TOTAL", 1000)
     with pytest.raises(InputError, match="too large"):
         read_members(archive({"package/zeros": bytes(2000)}), {"package/zeros"}, where="a.tgz")
 

@@ -17,9 +17,8 @@ from last_edge.inputs import InputSpec
 from last_edge.runtime.recognise.decoding import DecodingOptions
 from last_edge.runtime.recognise.recognise import RecogniseOptions
 from last_edge.runtime.web.clips import store_clips
-from last_edge.runtime.web.export import export_site
-from last_edge.runtime.web.headers import policy_of
-from last_edge.runtime.web.site import INDEX, Site, make_site, static_files
+from last_edge.runtime.web.server import policy_of
+from last_edge.runtime.web.site import INDEX, Site, export_site, make_site, static_files
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tools.cli.web_clips import made_signs
 from tests.conftest import TINY_LABELS, MakeBundle

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from last_edge.runtime.backends import Backend
-from last_edge.runtime.recognise.settings import Settings
+from last_edge.runtime.recognise.model import Settings
 from last_edge.tools.bench.subjects import Subject
 
 

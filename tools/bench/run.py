@@ -13,7 +13,7 @@ from last_edge.bundle.manifest import Figure
 from last_edge.errors import UsageError
 from last_edge.inputs.features import LANDMARKS
 from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
-from last_edge.runtime.recognise.settings import Settings, open_backend
+from last_edge.runtime.recognise.model import Settings, open_backend
 from last_edge.tools.bench.loaded import Loaded
 from last_edge.tools.bench.measure import Latency, Schedule, time_in_turns, time_loading
 from last_edge.tools.bench.memory import peak_memory

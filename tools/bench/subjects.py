@@ -15,9 +15,15 @@ from last_edge.bundle.manifest import Figure
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs.features import Inputs, count_of, pick
 from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
-from last_edge.runtime.recognise.artefacts import artefact_name, artefact_of, how_to_make
-from last_edge.runtime.recognise.model import check_graph
-from last_edge.runtime.recognise.settings import Settings, backend_named, settings_of
+from last_edge.runtime.recognise.model import (
+    Settings,
+    artefact_name,
+    artefact_of,
+    backend_named,
+    check_graph,
+    how_to_make,
+    settings_of,
+)
 
 Kind = Literal["bundle", "plain", "file"]
 CLIPS = 4

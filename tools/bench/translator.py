@@ -15,7 +15,7 @@ from last_edge.bundle.manifest import decoder_file, decoder_of, encoder_file, en
 from last_edge.errors import UsageError
 from last_edge.inputs.features import LANDMARKS
 from last_edge.runtime.backends import OnnxRuntimeCpu
-from last_edge.runtime.recognise.settings import Settings
+from last_edge.runtime.recognise.model import Settings
 from last_edge.runtime.recognise.translate import DeployedTranslator, HeardSession, OnnxDecoder, translator_of
 from last_edge.text import EOS, search
 from last_edge.tools.bench.loaded import Loaded

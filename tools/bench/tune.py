@@ -15,7 +15,7 @@ from last_edge.bundle.manifest import CARD, Figure
 from last_edge.export.bundles.card import render_card
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.backends.onnxruntime_session import Buffers, OrtOptions
-from last_edge.runtime.recognise.settings import Settings
+from last_edge.runtime.recognise.model import Settings
 from last_edge.tools.bench.measure import Latency, Schedule, time_in_turns
 from last_edge.tools.bench.run import load_one
 from last_edge.tools.bench.subjects import Subject, subjects_of

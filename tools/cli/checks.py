@@ -92,7 +92,7 @@ def _packages() -> Iterator[Check]:
 def _mediapipe() -> str:
     """What brings MediaPipe, or what does without it where it has no wheel."""
     try:
-        from last_edge.runtime.landmarks.common import how_to_get_it
+        from last_edge.runtime.landmarks.mediapipe import how_to_get_it
     except ImportError:
         return "pip install 'last-edge[runtime]'"
     return how_to_get_it()

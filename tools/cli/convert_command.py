@@ -28,6 +28,6 @@ def convert(
     Example: last-edge data convert runs/words/store --bundle zoo/last_lite_nano_shrec14 --out runs/words/hands
     """
     from last_edge import records
-    from last_edge.runtime.record.convert import convert_store
+    from last_edge.runtime.record.target import convert_store
 
     emit(records.to_dict(convert_store(store, out, bundle=bundle, hand=hand, force=force)), as_json=json)

@@ -82,8 +82,8 @@ def record(
         return
     from last_edge import records
     from last_edge.runtime.record.options import RecordOptions
-    from last_edge.runtime.record.run import record as record_source
-    from last_edge.runtime.view.display import has_screen
+    from last_edge.runtime.record.session import record as record_source
+    from last_edge.runtime.view.window import has_screen
 
     chosen = RecordOptions(
         labels=tuple(label),
@@ -108,8 +108,8 @@ def record(
 
 def _count(store: Path, on_notice: Any) -> dict[str, Any]:
     """What a store holds, the takes of a session that was cut off included."""
-    from last_edge.runtime.record.counts import counts_of
-    from last_edge.runtime.record.rescue import rescue
+    from last_edge.runtime.record.journal import rescue
+    from last_edge.runtime.record.options import counts_of
 
     opened = rescue(store, on_notice=on_notice)
     if opened is None:

@@ -13,7 +13,7 @@ from last_edge.tools.cli.options import Force, Json, Quiet, Verbose
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from last_edge.runtime.pipeline.summary import RunSummary
+    from last_edge.runtime.pipeline.options import RunSummary
     from last_edge.runtime.recognise.results import Event
 
 Precision = Literal["fp32", "int8"]
@@ -121,7 +121,7 @@ def run(
     from last_edge.runtime.recognise.decoding import DecodingOptions
     from last_edge.runtime.recognise.recognise import RecogniseOptions
     from last_edge.runtime.recognise.segmenter import SegmentOptions
-    from last_edge.runtime.view.display import has_screen
+    from last_edge.runtime.view.window import has_screen
     from last_edge.tools.cli.output import emit
 
     options = RunOptions(

@@ -126,8 +126,7 @@ def translate(
 
     Example: last-edge translate runs/sentences/bundle --source store:runs/sentences/store --split test --limit 5
     """
-    from last_edge.runtime.recognise.translate import load_translator
-    from last_edge.runtime.recognise.translate_sources import clips_of
+    from last_edge.runtime.recognise.translate import clips_of, load_translator
 
     translator = load_translator(bundle, precision=precision, threads=1 if threads is None else threads)
     found = clips_of(source, translator.spec, units=translator.units, split=split, limit=limit)

@@ -52,8 +52,7 @@ def web(
     """
     from last_edge.bundle import Bundle as Opened
     from last_edge.files import check_free
-    from last_edge.runtime.web.export import export_site
-    from last_edge.runtime.web.site import SITE, make_site, missing_packages
+    from last_edge.runtime.web.site import SITE, export_site, make_site, missing_packages
     from last_edge.tools.cli.output import emit
 
     detector = None if landmarks == "auto" else landmarks

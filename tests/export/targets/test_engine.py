@@ -25,7 +25,7 @@ from last_edge.export.targets.engine import build_engine, plan_engine, trtexec
 from last_edge.export.targets.tensorrt_rules import parser_faults, require_fit, violations
 from last_edge.runtime.backends import BACKENDS, tensorrt_engine
 from last_edge.runtime.backends.tensorrt_engine import TensorRT, TensorRTForRTX
-from last_edge.runtime.recognise.artefacts import artefact_of
+from last_edge.runtime.recognise.model import artefact_of
 from last_edge.tools.cli import main
 
 ZOO = Path(__file__).parents[3] / "zoo" / "last_lite_nano_shrec14"

@@ -18,8 +18,8 @@ from last_edge.runtime.pipeline import run as running
 from last_edge.runtime.pipeline.pipeline import LIVE_QUEUE, STAGES
 from last_edge.runtime.pipeline.run import run
 from last_edge.runtime.pipeline.session import RunOptions
-from last_edge.runtime.sources import camera, live, video
-from last_edge.runtime.sources.synthetic import SyntheticSource
+from last_edge.runtime.sources import live, video
+from last_edge.runtime.sources.points import SyntheticSource
 from last_edge.runtime.view.presenter import Presenter
 from last_edge.skeleton import get_layout
 from last_edge.tools import cli
@@ -94,7 +94,7 @@ def test_a_camera_that_is_unplugged_leaves_whole_files_and_exit_code_5(
         return left[0] >= 0, image
 
     plugged: list[Any] = [SimpleNamespace(read=read, get=lambda name: 30.0, release=lambda: None)]
-    monkeypatch.setattr(camera, "open_capture", lambda number: plugged.pop() if plugged else None)
+    monkeypatch.setattr(live, "open_capture", lambda number: plugged.pop() if plugged else None)
     monkeypatch.setattr(live, "BACK_OFF_S", (0.0,))
     detect_with(monkeypatch, Detector())
     words = ["run", str(make_bundle()), "--source", "cam:0", "--no-window", "--json"]

@@ -11,9 +11,8 @@ from last_edge.errors import UsageError
 from last_edge.inputs import InputSpec
 from last_edge.runtime.backends import Backend
 from last_edge.runtime.recognise.adapt import Adapter
-from last_edge.runtime.recognise.decoding import DecodingOptions
+from last_edge.runtime.recognise.decoding import DecodingOptions, Rejection, softmax
 from last_edge.runtime.recognise.recognise import RecogniseOptions, Recogniser
-from last_edge.runtime.recognise.rejection import Rejection, softmax
 from last_edge.runtime.recognise.results import Event
 from last_edge.skeleton import get_layout
 

@@ -15,8 +15,7 @@ from last_edge.errors import InputError, UsageError
 from last_edge.runtime.backends import BACKENDS, OnnxRuntimeCpu
 from last_edge.runtime.backends.onnxruntime_session import OrtOptions
 from last_edge.runtime.recognise import model as model_module
-from last_edge.runtime.recognise.model import load_model
-from last_edge.runtime.recognise.settings import Settings, open_backend, settings_of
+from last_edge.runtime.recognise.model import Settings, load_model, open_backend, settings_of
 
 MakeBundle = Callable[..., Path]
 TUNED = Settings(2, OrtOptions(spin=True, arena=False, buffers="reused"))

@@ -16,14 +16,12 @@ from last_edge.data.find import find_data
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.runtime.pipeline.pipeline import Pipeline
 from last_edge.runtime.recognise.adapt import Adapter
-from last_edge.runtime.record import run as recording
 from last_edge.runtime.record import session as sessions
-from last_edge.runtime.record.convert import convert_store
-from last_edge.runtime.record.journal import Journal
+from last_edge.runtime.record.journal import Journal, rescue
 from last_edge.runtime.record.options import RecordOptions
-from last_edge.runtime.record.rescue import rescue
-from last_edge.runtime.record.run import record
+from last_edge.runtime.record.session import record
 from last_edge.runtime.record.takes import LONGEST, Take, TakeCutter
+from last_edge.runtime.record.target import convert_store
 from last_edge.runtime.sources import Frame, Source
 from last_edge.skeleton import SkeletonClip, get_layout
 
@@ -50,7 +48,7 @@ def plugged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """`plugged(frames, live=True, ...)`: the next session finds these hands, and drops none of their frames."""
 
     def plug(frames: int, *, live: bool = True, **how: Any) -> None:
-        monkeypatch.setattr(recording, "open_source", lambda text, layout: Hands(frames, live=live, **how))
+        monkeypatch.setattr(sessions, "open_source", lambda text, layout: Hands(frames, live=live, **how))
         monkeypatch.setattr(sessions, "Pipeline", lambda *given, **named: Pipeline(*given, **{**named, "live": False}))
 
     return plug

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from last_edge.errors import InputError, MissingError, UsageError
-from last_edge.runtime.sources import Source, camera, live, open_source
-from last_edge.runtime.sources.network import without_password
+from last_edge.runtime.sources import Source, live, open_source
+from last_edge.runtime.sources.live import without_password
 from last_edge.runtime.sources.video import USUAL_FPS, measured_fps
 from last_edge.skeleton import get_layout
 from last_edge.tools.cli.checks import camera_name
@@ -47,7 +47,7 @@ class Capture:
 def plug(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Capture | None]]:
     """What each opening of the camera finds, in order; nothing once the list is empty. No back-off waits."""
     found: list[Capture | None] = []
-    monkeypatch.setattr(camera, "open_capture", lambda number: found.pop(0) if found else None)
+    monkeypatch.setattr(live, "open_capture", lambda number: found.pop(0) if found else None)
     monkeypatch.setattr(live, "BACK_OFF_S", (0.0, 0.001, 0.002))
     yield found
 

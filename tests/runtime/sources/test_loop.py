@@ -15,8 +15,8 @@ from last_edge.errors import UsageError
 from last_edge.runtime.pipeline.run import run
 from last_edge.runtime.pipeline.session import RunOptions
 from last_edge.runtime.pipeline.timings import MOST_KEPT, Ring
-from last_edge.runtime.sources.loop import LoopedSource
-from last_edge.runtime.sources.synthetic import SyntheticSource
+from last_edge.runtime.sources.base import LoopedSource
+from last_edge.runtime.sources.points import SyntheticSource
 from last_edge.skeleton import get_layout
 
 HAND = get_layout("mediapipe_hand21")

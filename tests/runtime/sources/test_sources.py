@@ -10,7 +10,7 @@ import pytest
 from last_edge.clips import writing_store
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.runtime.sources import Source, open_source
-from last_edge.runtime.sources.synthetic import SyntheticSource
+from last_edge.runtime.sources.points import SyntheticSource
 from last_edge.runtime.sources.video import VideoSource, forward
 from last_edge.skeleton import SkeletonClip, get_layout
 

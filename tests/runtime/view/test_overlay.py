@@ -9,10 +9,9 @@ import pytest
 
 from last_edge.errors import UsageError
 from last_edge.runtime.recognise.results import Event, Guess, Prediction
+from last_edge.runtime.view.drawing import BLANK, JOINT
 from last_edge.runtime.view.overlay import Overlay
-from last_edge.runtime.view.skeleton_view import BLANK, JOINT
-from last_edge.runtime.view.snapshot import Snapshot
-from last_edge.runtime.view.video_writer import VideoWriter
+from last_edge.runtime.view.saving import Snapshot, VideoWriter
 from last_edge.skeleton import get_layout
 from last_edge.skeleton.clip import Units
 

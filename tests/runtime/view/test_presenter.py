@@ -12,16 +12,15 @@ from last_edge.bundle import Bundle
 from last_edge.bundle.bundle import rewrite_bundle
 from last_edge.bundle.manifest import MANIFEST
 from last_edge.data.readers.npz import read_npz
-from last_edge.runtime.pipeline.controls import ESCAPE, Controls
 from last_edge.runtime.pipeline.run import run
 from last_edge.runtime.pipeline.session import RunOptions
 from last_edge.runtime.recognise.results import Event
 from last_edge.runtime.sources import Frame
 from last_edge.runtime.view import presenter as presenting
-from last_edge.runtime.view.hud import KEYS, Hud, draw_hud
-from last_edge.runtime.view.overlay import Overlay
+from last_edge.runtime.view.drawing import JOINT
+from last_edge.runtime.view.overlay import KEYS, Hud, Overlay, draw_hud
 from last_edge.runtime.view.presenter import HINT, Presenter
-from last_edge.runtime.view.skeleton_view import JOINT
+from last_edge.runtime.view.window import ESCAPE, Controls
 from last_edge.skeleton import get_layout
 
 HAND = get_layout("mediapipe_hand21")

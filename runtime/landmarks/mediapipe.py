@@ -1,4 +1,4 @@
-"""What the MediaPipe detectors share: the task in VIDEO mode, its clock, its units, its silence."""
+"""Points of hands, of a body, and of both with a face, by MediaPipe's landmarkers in VIDEO mode."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.errors import MissingError
+from last_edge.clips.pose_file import FACE_POINTS
+from last_edge.errors import MissingError, UsageError
 from last_edge.runtime.landmarks.models import model_path
 from last_edge.skeleton import Layout, get_layout
 
 Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
-
 SYSTEM_LIBRARIES = "apt-get install libgl1 libegl1 libgles2 libglib2.0-0, on a slim system"
+HANDS = ("first", "left", "right")
+POSE, HAND, MESH = 33, 21, 468
+LAYOUTS = ("mediapipe_holistic75", "mediapipe_holistic83")
 
 
 class LandmarkSource(ABC):
@@ -122,3 +125,71 @@ def _as_rgb(image: Image) -> Any:
     import mediapipe
 
     return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+
+
+class HandLandmarks(LandmarkSource):
+    """Follows one hand.
+
+    `first` takes the hand that is found first and stays with it until it is lost: one hand is tracked, which is the
+    fastest. `left` and `right` are the person's own; both hands are tracked and the surer one of that side is taken.
+    Model `hand` is the full model, `hand_lite` the small one.
+    """
+
+    def __init__(self, *, model: str = "hand", hand: str = "first") -> None:
+        if hand not in HANDS:
+            raise UsageError(f"unknown hand {hand!r}", expected=" or ".join(HANDS))
+        self.hand = hand
+        super().__init__(model=model, layout="mediapipe_hand21")
+
+    def _create(self, vision: Any, base_options: Any) -> Any:
+        options = vision.HandLandmarkerOptions(
+            base_options=base_options,
+            running_mode=vision.RunningMode.VIDEO,
+            num_hands=1 if self.hand == "first" else 2,
+        )
+        return vision.HandLandmarker.create_from_options(options)
+
+    def _points(self, result: Any, aspect: float) -> Points:
+        sides = [classes[0] for classes in result.handedness]
+        # MediaPipe names the person's own side when the image is not mirrored.
+        fitting = [index for index, side in enumerate(sides) if self.hand in ("first", side.category_name.lower())]
+        if not fitting:
+            return np.full((HAND, 3), np.nan, np.float32)
+        surest = max(fitting, key=lambda index: float(sides[index].score))
+        return to_points(result.hand_landmarks[surest], HAND, aspect)
+
+
+class PoseLandmarks(LandmarkSource):
+    """The most prominent person's body."""
+
+    def __init__(self) -> None:
+        super().__init__(model="pose", layout="mediapipe_pose33")
+
+    def _create(self, vision: Any, base_options: Any) -> Any:
+        options = vision.PoseLandmarkerOptions(base_options=base_options, running_mode=vision.RunningMode.VIDEO)
+        return vision.PoseLandmarker.create_from_options(options)
+
+    def _points(self, result: Any, aspect: float) -> Points:
+        return to_points(result.pose_landmarks[0] if result.pose_landmarks else [], POSE, aspect)
+
+
+class HolisticLandmarks(LandmarkSource):
+    """Points in the order pose 0–32, left hand 33–53, right hand 54–74, face 75–82."""
+
+    def __init__(self, *, layout: str = "mediapipe_holistic75") -> None:
+        if layout not in LAYOUTS:
+            raise UsageError(f"holistic landmarks cannot give {layout!r}", expected=" or ".join(LAYOUTS))
+        super().__init__(model="holistic", layout=layout)
+
+    def _create(self, vision: Any, base_options: Any) -> Any:
+        options = vision.HolisticLandmarkerOptions(base_options=base_options, running_mode=vision.RunningMode.VIDEO)
+        return vision.HolisticLandmarker.create_from_options(options)
+
+    def _points(self, result: Any, aspect: float) -> Points:
+        parts = [
+            to_points(result.pose_landmarks, POSE, aspect),
+            to_points(result.left_hand_landmarks, HAND, aspect),
+            to_points(result.right_hand_landmarks, HAND, aspect),
+            to_points(result.face_landmarks, MESH, aspect)[list(FACE_POINTS)],
+        ]
+        return np.concatenate(parts)[: self.layout.joints]

@@ -1,17 +1,67 @@
-"""A generated motion for any layout: the joints swing on their tree, and now and then nothing is seen."""
+"""Sources of points, no images: a `.pose` replay, the clips of a store, a generated motion."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.clips import ClipStore
+from last_edge.clips.pose_file import read_pose
+from last_edge.errors import InputError
 from last_edge.runtime.sources.base import Frame, Source
 from last_edge.skeleton import Layout
 
 BONE, CENTRE = 0.06, (0.5, 0.6, 0.0)
 HIDDEN_EVERY, HIDDEN_FOR = 90, 12
+
+
+class PoseFileSource(Source):
+    """Every person of the file as a body, in `image01`; `InputError` when the file is unreadable or of other points."""
+
+    def __init__(self, path: Path) -> None:
+        self._clip = read_pose(path)
+        self.name, self.fps = path.name, self._clip.fps
+        self.layout, self.units = self._clip.layout, self._clip.units
+        self.announced_frames = self._clip.frames
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(self._clip.frames):
+            yield Frame(index, index / self.fps, points=self._clip.coords[:, index], clip=self.name)
+
+
+class StoreSource(Source):
+    """`FOLDER` plays every clip, `FOLDER#7` the clip of that number; time runs on, one second between two clips."""
+
+    pause_s = 1.0
+
+    def __init__(self, text: str) -> None:
+        folder, _, number = text.partition("#")
+        self._store = ClipStore.open(Path(folder))
+        self._clips = self._chosen(number)
+        self.name, self.layout, self.units = f"store:{text}", self._store.layout, self._store.units
+        self.fps = float(self._store.index.fps[self._clips[0]]) or self._store.fps
+        self.announced_frames = int(self._store.index.length[self._clips].sum())
+
+    def __iter__(self) -> Iterator[Frame]:
+        index, began = 0, 0.0
+        for number in self._clips:
+            clip = self._store.clip(int(number))
+            name = clip.source_id or str(number)
+            for row in range(clip.frames):
+                yield Frame(index, began + row / clip.fps, points=clip.coords[:, row], clip=name, label=clip.label)
+                index += 1
+            began += clip.frames / clip.fps + self.pause_s
+
+    def _chosen(self, number: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        count = len(self._store)
+        if not number:
+            return np.arange(count, dtype=np.int64)
+        if not number.isdecimal() or int(number) >= count:
+            raise InputError("no such clip", where=self._store.path, expected=f"0 to {count - 1}", got=number)
+        return np.array([int(number)], np.int64)
 
 
 class SyntheticSource(Source):
