@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from last_edge.bundle.archive import SUFFIX
 from last_edge.bundle.bundle import write_bundle
 from last_edge.bundle.golden import Golden
-from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, WEIGHTS, Manifest, ModelInfo, model_file
+from last_edge.bundle.manifest import GOLDEN, MANIFEST, WEIGHTS, Manifest, ModelInfo, model_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_fits, labelled_clips, plain_batch
 from last_edge.export.bundles.accept import accept_threshold, validation_clips
-from last_edge.export.bundles.card import render_card
 from last_edge.export.bundles.origin import provenance_of
 from last_edge.export.bundles.rejection import rejection_thresholds
 from last_edge.export.onnx.fold import fold
@@ -91,7 +90,7 @@ def export_run(
         manifest = _with_figures(manifest, checkpoint, graph, measured, threads=threads)
         manifest = dataclasses.replace(manifest, thresholds=_thresholds(checkpoint, graph, measured.store, threads))
     extras = {WEIGHTS: (checkpoint.path / TRAINED).read_bytes()} if weights else {}
-    files = _files(manifest, {"fp32": graph}, golden, extras)
+    files = {model_file("fp32"): graph, **extras, GOLDEN: golden.to_bytes()}
     return write_bundle(out, manifest, files=files, force=force)
 
 
@@ -129,13 +128,6 @@ def _with_figures(
     figures = summarise(logits["fp32"], measured.store, measured.clips, split=measured.split)
     rows = parity_rows(logits, on=measured.split)
     return dataclasses.replace(manifest, metrics={"fp32": figures}, parity=(*manifest.parity, *rows))
-
-
-def _files(manifest: Manifest, graphs: dict[str, bytes], golden: Golden, extras: dict[str, bytes]) -> dict[str, bytes]:
-    named = {model_file(precision): graph for precision, graph in graphs.items()} | extras
-    listed = dataclasses.replace(manifest, files=dict.fromkeys(named, ""))
-    card = render_card(listed, sizes={precision: len(graph) for precision, graph in graphs.items()})
-    return {**named, GOLDEN: golden.to_bytes(), CARD: card.encode()}
 
 
 def _describe(checkpoint: Checkpoint, name: str, store: ClipStore | None) -> Manifest:

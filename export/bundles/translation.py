@@ -17,7 +17,6 @@ from last_edge.bundle.archive import SUFFIX
 from last_edge.bundle.bundle import Bundle, with_hashes, write_bundle
 from last_edge.bundle.golden import Golden
 from last_edge.bundle.manifest import (
-    CARD,
     GOLDEN,
     INPUT_NAME,
     KEPT,
@@ -39,7 +38,6 @@ from last_edge.clips.windows import check_points
 from last_edge.errors import GateError
 from last_edge.export.bundles.bundle_writer import USUAL_AXES
 from last_edge.export.bundles.origin import provenance_of
-from last_edge.export.bundles.translation_card import render
 from last_edge.export.onnx.onnx_graph import OPSET, tidy
 from last_edge.export.onnx.quiet import quiet_export
 from last_edge.export.onnx.translation_trunk import with_edge_trunk
@@ -111,8 +109,7 @@ def export_translation(
     worst = float(np.abs(golden.logits["fp32"] - golden.logits["torch"]).max())
     row: dict[str, Any] = {"pair": "torch/fp32", "on": "golden", "n": len(golden.points), "max_abs": worst}
     manifest = dataclasses.replace(manifest, metrics=figures, parity=(row,), tolerances={"fp32": TOLERANCE})
-    card = render(with_hashes(manifest, files), sizes={name: len(content) for name, content in files.items()})
-    return write_bundle(out, manifest, files={**files, GOLDEN: golden.to_bytes(), CARD: card.encode()}, force=force)
+    return write_bundle(out, manifest, files={**files, GOLDEN: golden.to_bytes()}, force=force)
 
 
 def graphs_of(loaded: LoadedTranslator) -> dict[str, bytes]:

@@ -17,7 +17,6 @@ from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, Figure, Manifest, 
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.errors import InputError, UsageError
-from last_edge.export.bundles.card import render_card
 from last_edge.export.int8.calibration import calibration_clips, clip_ids
 from last_edge.export.int8.gates import Candidate, Gate, gates_of, require_gates
 from last_edge.export.int8.parts import Parts, parts_of
@@ -120,7 +119,7 @@ def quantize_bundle(
         ids = clip_ids(store, chosen)
         manifest = dataclasses.replace(manifest, calibration=calibration, calibration_ids=ids)
     manifest = _without_what_was_of(manifest, precision)
-    written = rewrite_bundle(path, manifest, files=_files(bundle, manifest, precision, graph, golden))
+    written = rewrite_bundle(bundle, manifest, files={model_file(precision): graph, GOLDEN: golden.to_bytes()})
     return Quantised(written, gates, tables)
 
 
@@ -248,14 +247,6 @@ def _without_what_was_of(manifest: Manifest, precision: str) -> Manifest:
         engines={name: built for name, built in manifest.engines.items() if name not in stale},
         tuned={name: found for name, found in manifest.tuned.items() if name != precision},
     )
-
-
-def _files(bundle: Bundle, manifest: Manifest, precision: str, graph: bytes, golden: Golden) -> dict[str, bytes]:
-    """Every file of the bundle with this precision's graph among them."""
-    files = {name: bundle.read(name) for name in manifest.files} | {model_file(precision): graph}
-    listed = dataclasses.replace(manifest, files=dict.fromkeys(files, ""))
-    sizes = {name: len(files[model_file(name)]) for name in listed.precisions}
-    return {**files, GOLDEN: golden.to_bytes(), CARD: render_card(listed, sizes=sizes).encode()}
 
 
 def told(options: QuantizeOptions, plan: Plan) -> Row:

@@ -17,7 +17,6 @@ from last_edge.bundle.manifest import CARD, GOLDEN, Figure, Manifest, decoder_fi
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, sentence_points, translated_clips
 from last_edge.errors import InputError, UsageError
-from last_edge.export.bundles.translation_card import render
 from last_edge.export.int8.calibration import clip_ids
 from last_edge.export.int8.gates import Gate, require_gates
 from last_edge.export.int8.quantize import QuantizeOptions
@@ -87,8 +86,9 @@ def quantize_translation(
         calibration_ids=clip_ids(store, parts.calibration),
         **_measured(bundle.manifest, golden, {"fp32": float_one, INT8: chosen.translator}, store, clips, split),
     )
-    files = _files(bundle, chosen.files) | {GOLDEN: golden.to_bytes()}
-    written = rewrite_bundle(path, manifest, files=_with_card(manifest, files))
+    listed = {name: digest for name, digest in manifest.files.items() if name not in (ENCODER, DECODER)}
+    manifest = dataclasses.replace(manifest, files=listed)
+    written = rewrite_bundle(bundle, manifest, files={**chosen.files, GOLDEN: golden.to_bytes()})
     return Quantised(written, chosen.gates, {"candidates": [trial.row() for trial in trials]})
 
 
@@ -233,9 +233,3 @@ def _draft(bundle: Bundle, made: Made) -> Bundle:
 def _files(bundle: Bundle, made: Made) -> dict[str, bytes]:
     """Every file of the bundle, with these 8-bit files instead of those it had."""
     return {name: bundle.read(name) for name in bundle.manifest.files if name not in (ENCODER, DECODER)} | made
-
-
-def _with_card(manifest: Manifest, files: dict[str, bytes]) -> dict[str, bytes]:
-    listed = dataclasses.replace(manifest, files=dict.fromkeys(files, ""))
-    sizes = {name: len(content) for name, content in files.items() if name not in (CARD, GOLDEN)}
-    return {**files, CARD: render(listed, sizes=sizes).encode()}

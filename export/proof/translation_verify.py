@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from last_edge.bundle.bundle import Bundle, faults
+from last_edge.bundle.card import render_card
 from last_edge.bundle.manifest import CARD, MANIFEST, encoder_precisions, to_bytes
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import translated_clips
-from last_edge.export.bundles.translation_card import render
 from last_edge.export.proof.check import Check
 from last_edge.export.proof.translation_figures import equal_share, figures_of, kept_figures, sentences_of, texts_of
 from last_edge.runtime.recognise.translate import translator_of
@@ -46,9 +46,7 @@ def _golden(bundle: Bundle, threads: int) -> Iterator[Check]:
 
 
 def _card(bundle: Bundle) -> Check:
-    names = set(bundle.manifest.files) - {CARD, "golden.npz"}
-    card = render(bundle.manifest, sizes={name: len(bundle.contents[name]) for name in names})
-    current = card.encode() == bundle.contents.get(CARD)
+    current = render_card(bundle.manifest, bundle.contents).encode() == bundle.contents.get(CARD)
     return Check("card", current, "as the manifest says" if current else "is not what the manifest says")
 
 

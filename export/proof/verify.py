@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from last_edge.bundle.bundle import Bundle, faults
+from last_edge.bundle.card import render_card
 from last_edge.bundle.manifest import CARD, MANIFEST, WEIGHTS, Manifest, to_bytes
 from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError, InputError, LastEdgeError
-from last_edge.export.bundles.card import render_card
 from last_edge.export.onnx.session import logits_of, metadata_of
 from last_edge.export.proof.check import Check
 from last_edge.export.proof.evaluate import checked_graph
@@ -105,8 +105,7 @@ def _description(bundle: Bundle) -> Iterator[Check]:
         yield Check("weights", same, "those that were exported" if same else "of another checkpoint")
     if util.find_spec("torch") is not None:
         yield _parameters(manifest)
-    sizes = {precision: len(bundle.graph(precision)) for precision in bundle.precisions}
-    current = bundle.contents.get(CARD) == render_card(manifest, sizes=sizes).encode()
+    current = bundle.contents.get(CARD) == render_card(manifest, bundle.contents).encode()
     yield Check("card", current, "as the manifest says" if current else "is not what the manifest says")
     places = {"golden", *(figures.get("split") for figures in manifest.metrics.values())}
     odd = [

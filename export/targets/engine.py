@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from last_edge.bundle.bundle import Bundle, rewrite_bundle
-from last_edge.bundle.manifest import CARD, INPUT_NAME, Figure, Manifest, model_file
+from last_edge.bundle.manifest import INPUT_NAME, Figure, Manifest, model_file
 from last_edge.errors import InputError, MissingError, UsageError
-from last_edge.export.bundles.card import render_card
 from last_edge.export.targets.tensorrt_rules import parsed, require_fit
 from last_edge.files import writing
 from last_edge.runtime.backends.base import has_module
@@ -95,10 +94,7 @@ def build_engine(plan: Plan) -> Manifest:
         "source_sha256": hashlib.sha256(plan.graph).hexdigest(),
     }
     manifest = dataclasses.replace(manifest, engines={**manifest.engines, plan.target: built})
-    sizes = {precision: len(bundle.graph(precision)) for precision in bundle.precisions}
-    files = {name: bundle.read(name) for name in manifest.files} | {plan.target: content}
-    files[CARD] = render_card(manifest, sizes=sizes).encode()
-    return rewrite_bundle(bundle.path, manifest, files=files)
+    return rewrite_bundle(bundle, manifest, files={plan.target: content})
 
 
 def why_not(backend: type[TensorRT]) -> str:

@@ -66,8 +66,7 @@ def add_litert(path: Path, run: Path, *, force: bool = False) -> str:
         raise UsageError("no LiteRT file of a model with a second input", where=run, hint="without --target litert")
     content = to_litert(edge, checkpoint.spec)
     check_litert(bundle, content)
-    files = {name: bundle.read(name) for name in bundle.manifest.files} | {NAME: content}
-    rewrite_bundle(path, bundle.manifest, files=files)
+    rewrite_bundle(bundle, bundle.manifest, files={NAME: content})
     return NAME
 
 

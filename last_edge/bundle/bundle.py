@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from last_edge.bundle.archive import SUFFIX, read_archive, safe_name, write_archive
+from last_edge.bundle.card import render_card
 from last_edge.bundle.golden import Golden
-from last_edge.bundle.manifest import GOLDEN, MANIFEST, Manifest, from_bytes, model_file, to_bytes, translates
+from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, Manifest, from_bytes, model_file, to_bytes, translates
 from last_edge.errors import InputError
 from last_edge.files import check_free, recover, writing_folder
 from last_edge.names import did_you_mean
@@ -141,32 +142,38 @@ def with_hashes(manifest: Manifest, files: dict[str, bytes]) -> Manifest:
 
 
 def write_bundle(path: Path, manifest: Manifest, *, files: dict[str, bytes], force: bool = False) -> Manifest:
-    """Write `files` and their manifest to `path`: an archive when it ends in `.last`, else a folder.
+    """Write `files`, their card and their manifest to `path`: an archive when it ends in `.last`, else a folder.
 
-    Nothing stands at `path` until it is whole. `UsageError` when something does already and not `force`.
-    Returns the manifest as written, with hashes and seal.
+    Nothing stands at `path` until it is whole. `UsageError` when something does already and not `force`. The card is
+    made from the manifest unless `files` has one. Returns the manifest as written, with hashes and seal.
     """
-    whole = with_hashes(manifest, files)
-    _write(path, {**files, MANIFEST: to_bytes(whole)}, force=force, extras=())
-    return whole
+    return _write(path, manifest, files, force=force)
 
 
-def rewrite_bundle(path: Path, manifest: Manifest, *, files: dict[str, bytes]) -> Manifest:
-    """Replace a bundle in one step, like `write_bundle`; files in its folder that are not the bundle's own stay."""
+def rewrite_bundle(bundle: Bundle, manifest: Manifest, *, files: Mapping[str, bytes] | None = None) -> Manifest:
+    """Replace a bundle in one step: the files that `manifest` lists, these new ones and a card that fits them.
+
+    Files in its folder that are not the bundle's own stay. Returns the manifest as written.
+    """
+    path = bundle.path
+    kept = {name: bundle.read(name) for name in manifest.files if name != CARD} | dict(files or {})
+    return _write(path, manifest, kept, force=True, keep_others=True)
+
+
+def _write(
+    path: Path, manifest: Manifest, files: dict[str, bytes], *, force: bool, keep_others: bool = False
+) -> Manifest:
+    files = {CARD: render_card(manifest, files).encode(), **files}
     whole = with_hashes(manifest, files)
     contents = {**files, MANIFEST: to_bytes(whole)}
-    others = [item for item in path.iterdir() if item.name not in contents] if path.is_dir() else []
-    _write(path, contents, force=True, extras=others)
-    return whole
-
-
-def _write(path: Path, contents: dict[str, bytes], *, force: bool, extras: Iterable[Path]) -> None:
     if path.suffix == SUFFIX:
         check_free(path, force=force)
         write_archive(path, contents)
-        return
+        return whole
+    others = [item for item in path.iterdir() if item.name not in contents] if keep_others and path.is_dir() else []
     with writing_folder(path, marker=MANIFEST, force=force) as folder:
         for name, content in contents.items():
             (folder / name).write_bytes(content)
-        for item in extras:
+        for item in others:
             (shutil.copytree if item.is_dir() else shutil.copy2)(item, folder / item.name)
+    return whole

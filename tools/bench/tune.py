@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 from last_edge.bundle import Bundle, Manifest, rewrite_bundle
-from last_edge.bundle.manifest import CARD, Figure
-from last_edge.export.bundles.card import render_card
+from last_edge.bundle.manifest import Figure
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.backends.onnxruntime_session import Buffers, OrtOptions
 from last_edge.runtime.recognise.model import Settings
@@ -85,9 +84,7 @@ def keep(path: Path, results: Sequence[Tuned]) -> Manifest:
         if result.chosen != USUAL:
             tuned[result.precision] = result.to_figures()
     manifest = dataclasses.replace(bundle.manifest, tuned=tuned)
-    sizes = {precision: len(bundle.graph(precision)) for precision in bundle.precisions}
-    files = {name: bundle.read(name) for name in manifest.files}
-    return rewrite_bundle(path, manifest, files={**files, CARD: render_card(manifest, sizes=sizes).encode()})
+    return rewrite_bundle(bundle, manifest)
 
 
 def _tune(subject: Subject, options: TuneOptions) -> Tuned:

@@ -61,12 +61,7 @@ def _options(limits: QuantizeConfig) -> Any:
 def _with_licence(path: Path, base: Manifest, own: str) -> Manifest:
     """The bundle's manifest with both licences: of the clips, and of the weights that it started from."""
     from last_edge.bundle import Bundle, rewrite_bundle
-    from last_edge.bundle.manifest import CARD, model_file
-    from last_edge.export.bundles.card import render_card
 
     bundle = Bundle.open(path)
     licence = f"clips: {own or 'unknown'}; weights started from {base.name}: {base.licence or 'unknown'}"
-    manifest = dataclasses.replace(bundle.manifest, licence=licence)
-    sizes = {name: len(bundle.contents[model_file(name)]) for name in manifest.precisions}
-    files = {name: bundle.read(name) for name in manifest.files} | {CARD: render_card(manifest, sizes=sizes).encode()}
-    return rewrite_bundle(path, manifest, files=files)
+    return rewrite_bundle(bundle, dataclasses.replace(bundle.manifest, licence=licence))

@@ -56,10 +56,9 @@ def test_a_changed_byte_and_other_weights_are_found(whole: Path, tmp_path: Path)
     with pytest.raises(InputError, match="bytes have changed"):
         read_model(tmp_path / "damaged")
     bundle = Bundle.open(whole)
-    files = {name: bundle.read(name) for name in bundle.manifest.files}
-    last = np.frombuffer(files[WEIGHTS], np.uint8).copy()
+    last = np.frombuffer(bundle.read(WEIGHTS), np.uint8).copy()
     last[-256:] = 0
-    rewrite_bundle(whole, bundle.manifest, files={**files, WEIGHTS: last.tobytes()})
+    rewrite_bundle(bundle, bundle.manifest, files={WEIGHTS: last.tobytes()})
     failed = {check.name for check in verify_bundle(whole) if not check.holds}
     assert "weights" in failed
 

@@ -16,7 +16,6 @@ from last_edge.clips.windows import plain_batch
 from last_edge.errors import GateError, InputError, UsageError
 from last_edge.export.bundles import bundle_writer
 from last_edge.export.bundles.bundle_writer import export_run
-from last_edge.export.bundles.card import render_card
 from last_edge.export.int8.quantize_bundle import Plan, quantize_bundle
 from last_edge.export.proof.check import number, one_clip
 from last_edge.export.proof.evaluate import evaluate_bundle
@@ -37,9 +36,8 @@ def rewritten(path: Path, to: Path, **changes: object) -> Path:
     """The bundle with changed manifest fields, card, hashes and seal in order: a lie that only measuring can find."""
     bundle = Bundle.open(path)
     changed: Manifest = dataclasses.replace(bundle.manifest, **changes)  # type: ignore[arg-type]
-    sizes = {precision: len(bundle.graph(precision)) for precision in bundle.precisions}
-    files = {name: bundle.read(name) for name in bundle.manifest.files}
-    write_bundle(to, changed, files={**files, CARD: render_card(changed, sizes=sizes).encode()})
+    files = {name: bundle.read(name) for name in bundle.manifest.files if name != CARD}
+    write_bundle(to, changed, files=files)
     return to
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from last_edge.bundle import Bundle
 from last_edge.bundle.bundle import rewrite_bundle
-from last_edge.bundle.manifest import MANIFEST
 from last_edge.data.readers.npz import read_npz
 from last_edge.runtime.pipeline.run import run
 from last_edge.runtime.pipeline.session import RunOptions
@@ -167,8 +166,7 @@ def test_every_part_of_the_hud_is_drawn_in_its_place() -> None:
 def with_int8(bundle: Path) -> Path:
     """The bundle with its graph once more as its INT8 file."""
     opened = Bundle.open(bundle)
-    files = {name: content for name, content in opened.contents.items() if name != MANIFEST}
-    rewrite_bundle(bundle, opened.manifest, files={**files, "model.int8.onnx": files["model.fp32.onnx"]})
+    rewrite_bundle(opened, opened.manifest, files={"model.int8.onnx": opened.graph("fp32")})
     return bundle
 
 

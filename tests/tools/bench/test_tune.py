@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from last_edge.bundle import Bundle
-from last_edge.export.bundles.card import render_card
+from last_edge.bundle.card import render_card
 from last_edge.runtime.backends.onnxruntime_session import OrtOptions
 from last_edge.runtime.recognise.model import Settings, settings_of
 from last_edge.tools.bench import tune
@@ -58,7 +58,7 @@ def test_the_fastest_is_kept_where_it_wins_again(make_bundle: Any, monkeypatch: 
     assert settings_of(bundle.manifest, "int8") == REUSED
     assert bundle.manifest.tuned["int8"]["usual_p50_ms"] == 1.0
     assert bundle.graph("int8") == before.graph("int8")
-    card = render_card(bundle.manifest, sizes={name: len(bundle.graph(name)) for name in bundle.precisions})
+    card = render_card(bundle.manifest, bundle.contents)
     assert bundle.read("card.md").decode() == card and "| int8 | 1 | 0 | 1 | reused | 0.6 | 1.0 |" in card
 
 

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME, WEIGHTS, Figure, Manifest
+import dataclasses
+from collections.abc import Mapping
+
+from last_edge.bundle.manifest import (
+    CARD,
+    GOLDEN,
+    INPUT_NAME,
+    MANIFEST,
+    OUTPUT_NAME,
+    SEARCH,
+    TOKENIZER,
+    WEIGHTS,
+    Figure,
+    Manifest,
+    decoder_of,
+    encoder_precisions,
+    model_file,
+    translates,
+)
 
 PARITY = ("pair", "on", "n", "max_abs", "mean_abs", "agreement")
+SENTENCE_METRICS = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "repetition", "n", "split")
 METRICS = ("top1", "top3", "top5", "mean_class", "ece", "n", "split")
 TUNED = ("threads", "spin", "arena", "buffers", "p50_ms", "usual_p50_ms", "backend", "backend_version", "device")
 ENGINE = ("flavour", "version", "precision", "gpu", "source", "source_sha256")
 CALIBRATION = ("method", "float_head", "percentile", "steps", "keep_float", "qat_epochs", "seed")
 
 
-def render_card(manifest: Manifest, *, sizes: dict[str, int]) -> str:
-    """Markdown of a bundle; `sizes` are the bytes of each graph by precision. One manifest has one card."""
+def render_card(manifest: Manifest, files: Mapping[str, bytes]) -> str:
+    """Markdown of a bundle with these files. One manifest has one card."""
+    listed = dataclasses.replace(manifest, files=dict.fromkeys(files, ""))
+    sizes = {name: len(content) for name, content in files.items() if name not in (CARD, GOLDEN, MANIFEST)}
+    return (_translator if translates(listed) else _recogniser)(listed, sizes)
+
+
+def _recogniser(manifest: Manifest, sizes: dict[str, int]) -> str:
     sections = [
         _head(manifest),
         _table("Measured on the exported files", _metric_rows(manifest, sizes)),
@@ -41,7 +66,7 @@ def _metric_rows(manifest: Manifest, sizes: dict[str, int]) -> list[dict[str, st
     rows = []
     for precision in manifest.precisions:
         figures = _cells(_in_order(manifest.metrics.get(precision, {}), METRICS))
-        rows.append({"precision": precision, "bytes": f"{sizes[precision]:,}", **figures})
+        rows.append({"precision": precision, "bytes": f"{sizes[model_file(precision)]:,}", **figures})
     return rows
 
 
@@ -118,3 +143,48 @@ def _table(title: str, rows: list[dict[str, str]]) -> str:
     columns = list(dict.fromkeys(name for row in rows for name in row))
     lines = [columns, ["---"] * len(columns), *([row.get(name, "") for name in columns] for row in rows)]
     return f"## {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _translator(manifest: Manifest, sizes: dict[str, int]) -> str:
+    spec, model = manifest.input, manifest.model
+    decoders = " or ".join(dict.fromkeys(f"`{decoder_of(manifest, name)}`" for name in encoder_precisions(manifest)))
+    head = (
+        f"# {manifest.name}\n\n`{model.name}`, {model.params:,} parameters, {len(manifest.labels)} sub-words, at most "
+        f"{spec.frames} frames of {spec.layout.joints} points (`{spec.layout.name}`).\n"
+    )
+    door = (
+        f"## Input\n\n- The encoder takes `landmarks` float32 (N, T, {spec.layout.joints}, {spec.channels}), NaN where "
+        f"a point is missing and behind the end of a clip; T up to {spec.frames}.\n- Units: `{manifest.units}`. Axes: "
+        f"{manifest.axes}.\n- {decoders} gives one sub-word after the other and keeps what it has read; `{SEARCH}` "
+        f"says how sentences are searched, `{TOKENIZER}` spells them.\n"
+    )
+    files = "".join(f"| `{name}` | {size:,} |\n" for name, size in sorted(sizes.items()))
+    return "\n".join(
+        [
+            head,
+            _translator_figures(manifest),
+            door,
+            f"## Files\n\n| file | bytes |\n|---|---|\n{files}",
+            _translator_origin(manifest),
+        ]
+    )
+
+
+def _translator_figures(manifest: Manifest) -> str:
+    """Measured figures, a row for each encoder."""
+    rows = [(name, manifest.metrics[name]) for name in encoder_precisions(manifest) if name in manifest.metrics]
+    if not rows:
+        return "Not measured: export with `--store`.\n"
+    heading = f"| encoder | {' | '.join(SENTENCE_METRICS)} |\n|{'---|' * (len(SENTENCE_METRICS) + 1)}\n"
+    lines = "".join(
+        f"| {name} | {' | '.join(str(row.get(key, '')) for key in SENTENCE_METRICS)} |\n" for name, row in rows
+    )
+    return f"## Measured on the exported files (percent)\n\n{heading}{lines}"
+
+
+def _translator_origin(manifest: Manifest) -> str:
+    origin = manifest.provenance
+    return (
+        f"## Origin\n\nTrained on the store {origin.data_sha256}, commit {origin.trained_commit or 'unknown'}; "
+        f"exported by commit {origin.commit or 'unknown'}.\n\nTerms of the data: {manifest.licence}.\n"
+    )
