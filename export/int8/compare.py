@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
+
 from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import Figure
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
+from last_edge.export.int8.equalise import relu_pairs
 from last_edge.export.int8.parts import parts_of
 from last_edge.export.int8.quantize import QuantizeOptions, quantize_graph
 from last_edge.export.int8.quantize_bundle import Plan, judge_of
@@ -24,37 +27,20 @@ METHODS: tuple[dict[str, object], ...] = (
     {"method": "percentile", "percentile": 99.99},
     {"method": "entropy"},
 )
-NO_STEPS = {"equalise": False, "correct_biases": False, "adaround": False}
-STEPS: tuple[tuple[str, ...], ...] = (
-    ("equalise",),
-    ("correct_biases",),
-    ("adaround",),
-    ("equalise", "correct_biases"),
-    ("equalise", "adaround", "correct_biases"),
-)
-
-
-def methods(base: QuantizeOptions) -> list[QuantizeOptions]:
-    """Every method of finding ranges, with no further step."""
-    return [dataclasses.replace(base, **method, **NO_STEPS) for method in METHODS]  # type: ignore[arg-type]
-
-
-def with_steps(best: QuantizeOptions) -> list[QuantizeOptions]:
-    """Every further step, and the usual ones together, on top of a method."""
-    return [dataclasses.replace(best, **dict.fromkeys(steps, True)) for steps in STEPS]  # type: ignore[arg-type]
 
 
 def compare_variants(
     graph: bytes, calibration: Inputs, judge: Judge, base: QuantizeOptions
 ) -> Iterator[dict[str, Figure]]:
-    """A row a variant: each method, then each step on top of the method that the judge found nearest to float."""
-    best: tuple[tuple[float, float], QuantizeOptions] | None = None
-    for options in methods(base):
+    """A row a method of finding ranges; then equalisation before the one that the judge found nearest to float."""
+    ranks: dict[QuantizeOptions, tuple[float, float]] = {}
+    for method in METHODS:
+        options = dataclasses.replace(base, **method, equalise=False)  # type: ignore[arg-type]
         verdict = judge(quantize_graph(graph, calibration, options))
+        ranks[options] = verdict.rank
         yield {**told(options), **verdict.row()}
-        if best is None or verdict.rank < best[0]:
-            best = (verdict.rank, options)
-    for options in with_steps(best[1] if best else base):
+    if base.equalise is not False and relu_pairs(onnx.load_from_string(graph)):
+        options = dataclasses.replace(min(ranks, key=ranks.__getitem__), equalise=True)
         yield {**told(options), **judge(quantize_graph(graph, calibration, options)).row()}
 
 
@@ -101,6 +87,5 @@ def markdown(compared: Compared) -> str:
 
 def told(options: QuantizeOptions) -> dict[str, Figure]:
     """A variant in words."""
-    steps = [name for name in ("equalise", "adaround", "correct_biases") if getattr(options, name)]
     method = f"percentile {options.percentile:g}" if options.method == "percentile" else options.method
-    return {"method": method, "steps": " + ".join(steps) or "none"}
+    return {"method": method, "steps": "equalise" if options.equalise else "none"}

@@ -28,9 +28,8 @@ def with_qdq(
     *,
     keep_float: Collection[str] = (),
     float_head: bool = True,
-    names: bool = False,
 ) -> bytes:
-    """The 8-bit graph of an FP32 one. keep_float: nodes that stay float; see `float_nodes`. names: keep the nodes'."""
+    """The 8-bit graph of an FP32 one. keep_float: nodes that stay float; see `float_nodes`."""
     excluded = float_nodes(onnx.load_from_string(graph), keep_float=keep_float, float_head=float_head)
     named = set(keep_float)
     same: dict[str, str] = {}
@@ -64,8 +63,7 @@ def with_qdq(
         hardswish_in_8_bits(quantizer.model.model.graph, signed=target.signed)
     weights_in_8_bits(quantizer.model.model.graph, excluded - named, explicit=target.explicit)
     quantizer.model.topological_sort()
-    made = quantizer.model.model
-    return bytes((made if names else compact(made)).SerializeToString(deterministic=True))
+    return bytes(compact(quantizer.model.model).SerializeToString(deterministic=True))
 
 
 def float_nodes(proto: onnx.ModelProto, *, keep_float: Collection[str] = (), float_head: bool = True) -> set[str]:

@@ -159,8 +159,8 @@ def _make(
     tables: dict[str, list[Row]] = {}
     if not plan.chooses:
         chosen = calibration_clips(store, count=plan.count, seed=plan.seed)
-        inputs = plain_batch(store, chosen, spec, features)
-        return prepare(graph, inputs, plan.options).rounded(), chosen, {}, plan.options
+        prepared = prepare(graph, plain_batch(store, chosen, spec, features), plan.options)
+        return prepared.rounded(), chosen, {}, prepared.options
     parts = parts_of(store, count=plan.count, seed=plan.seed, run=plan.run)
     prepared = prepare(graph, plain_batch(store, parts.calibration, spec, features), plan.options)
     judge = judge_of(bundle, store, parts, threads=threads)
@@ -252,11 +252,10 @@ def _without_what_was_of(manifest: Manifest, precision: str) -> Manifest:
 def told(options: QuantizeOptions, plan: Plan) -> Row:
     """Options as the manifest's figures; those that had no say are left out."""
     said: Row = {"method": options.method, "float_head": str(options.float_head).lower()}
-    steps = [name for name in ("equalise", "adaround", "correct_biases") if getattr(options, name)]
     if options.method == "percentile":
         said["percentile"] = options.percentile
-    if steps:
-        said["steps"] = " ".join(steps)
+    if options.equalise:
+        said["steps"] = "equalise"
     if options.keep_float:
         said["keep_float"] = " ".join(options.keep_float)
     if plan.qat is not None:

@@ -82,7 +82,7 @@ def quantize_translation(
     manifest = dataclasses.replace(
         bundle.manifest,
         tolerances={**bundle.manifest.tolerances, INT8: RELATIVE_TOLERANCE[INT8]},
-        calibration={**told(_said(plan.options), plan), "seed": plan.seed, "store_sha256": store.sha256},
+        calibration={**told(plan.options, plan), "seed": plan.seed, "store_sha256": store.sha256},
         calibration_ids=clip_ids(store, parts.calibration),
         **_measured(bundle.manifest, golden, {"fp32": float_one, INT8: chosen.translator}, store, clips, split),
     )
@@ -113,6 +113,7 @@ def _open(path: Path, store: ClipStore, plan: Plan, *, force: bool) -> Bundle:
         "--qat": plan.qat is not None,
         "--keep-float auto": plan.search_budget is not None,
         "--target": plan.options.target != USUAL_TARGET,
+        "quantize.equalise": plan.options.equalise is True,
     }
     for flag, given in asked.items():
         if given:
@@ -217,11 +218,6 @@ def _parity(
         {"pair": PAIR, "on": "golden", "n": len(golden.points), "max_abs": worst},
         {"pair": PAIR, "on": split, "n": len(said[INT8]), "agreement": equal_share(said["fp32"], said[INT8])},
     )
-
-
-def _said(options: QuantizeOptions) -> QuantizeOptions:
-    """The options without the steps that a translator's graphs do not go through."""
-    return dataclasses.replace(options, equalise=False, adaround=False, correct_biases=False)
 
 
 def _draft(bundle: Bundle, made: Made) -> Bundle:

@@ -289,9 +289,9 @@ class QuantizeConfig:
     )
     percentile: float = setting(99.99, "of the percentile method", above=50, high=100)
     clips: int = setting(1000, "most calibration clips")
-    equalise: bool = setting(True, "equalise the weights of neighbouring layers before they are rounded")
-    correct_biases: bool = setting(False, "correct biases for what rounding shifts")
-    adaround: bool = setting(False, "learn which way to round")
+    equalise: bool | None = setting(
+        None, "equalise neighbouring layers first; none: where a model has such, true: refuse a model without"
+    )
     max_drop: float = setting(0.3, "points of top-1 below FP32")
     min_agreement: float = setting(99.0, "percent of clips with FP32's answer")
     max_class_drop: float = setting(3.0, "points in the class that loses most")

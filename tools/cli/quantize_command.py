@@ -110,15 +110,7 @@ def _plan(
     from last_edge.export.int8.quantize_bundle import Plan
 
     named = tuple(name for name in keep_float or () if name != AUTO)
-    chosen = QuantizeOptions(
-        method=limits.method,  # type: ignore[arg-type]
-        percentile=limits.percentile,
-        equalise=limits.equalise,
-        correct_biases=limits.correct_biases,
-        adaround=limits.adaround,
-        keep_float=named,
-        target=target,
-    )
+    chosen = QuantizeOptions.from_recipe(limits, keep_float=named, target=target)
     searched = budget if AUTO in (keep_float or ()) else None
     return Plan(chosen, count=limits.clips, seed=seed, run=run, search_budget=searched, gates=limits)
 
@@ -151,9 +143,9 @@ def _compare(
     if out is not None:
         check_free(out, force=force)
     if dry_run:
-        from last_edge.export.int8.compare import METHODS, STEPS
+        from last_edge.export.int8.compare import METHODS
 
-        emit({"variants": len(METHODS) + len(STEPS), "would_write": str(out or "nothing")}, as_json=json)
+        emit({"variants": f"{len(METHODS)} or {len(METHODS) + 1}", "would_write": str(out or "nothing")}, as_json=json)
         return
     compared = compare_bundle(bundle, store, plan, threads=threads, report=lambda row: stderr().print(row))
     if out is not None:

@@ -24,6 +24,7 @@ def finish_bundle(run: Path, store: Path, *, base: Path, limits: QuantizeConfig)
     from last_edge.bundle import Bundle
     from last_edge.clips.store import ClipStore
     from last_edge.export.bundles.bundle_writer import export_run
+    from last_edge.export.int8.quantize import QuantizeOptions
     from last_edge.export.int8.quantize_bundle import Plan, quantize_bundle
 
     opened, path = ClipStore.open(store), run / BUNDLE
@@ -33,7 +34,10 @@ def finish_bundle(run: Path, store: Path, *, base: Path, limits: QuantizeConfig)
     said: dict[str, Any] = {"bundle": str(path), "licence": manifest.licence, "measured_on": split}
     try:
         made = quantize_bundle(
-            path, opened, Plan(options=_options(limits), count=limits.clips, gates=limits), split=split
+            path,
+            opened,
+            Plan(options=QuantizeOptions.from_recipe(limits), count=limits.clips, gates=limits),
+            split=split,
         )
     except GateError as error:
         return {**said, "int8": f"none: {error.got or error.what}", **said_of(manifest)}
@@ -44,18 +48,6 @@ def said_of(manifest: Manifest) -> dict[str, Any]:
     """Top-1 by precision, where it was measured."""
     return {precision: f"top-1 {figures['top1']}% of {figures['n']} clips"
             for precision, figures in manifest.metrics.items()}  # fmt: skip
-
-
-def _options(limits: QuantizeConfig) -> Any:
-    from last_edge.export.int8.quantize import QuantizeOptions
-
-    return QuantizeOptions(
-        method=limits.method,  # type: ignore[arg-type]
-        percentile=limits.percentile,
-        equalise=limits.equalise,
-        correct_biases=limits.correct_biases,
-        adaround=limits.adaround,
-    )
 
 
 def _with_licence(path: Path, base: Manifest, own: str) -> Manifest:

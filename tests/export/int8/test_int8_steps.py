@@ -1,4 +1,4 @@
-"""What surrounds rounding: targets, the 8-bit form, equalisation, corrected biases, AdaRound, search, training."""
+"""What surrounds rounding: targets, the 8-bit form, equalisation, search, training."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from onnx import helper, numpy_helper
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
+from last_edge.errors import UsageError
 from last_edge.export.int8.activations import channel_statistics
-from last_edge.export.int8.adaround import adaround
 from last_edge.export.int8.equalise import equalise, relu_pairs
 from last_edge.export.int8.int8_form import int8_form
 from last_edge.export.int8.parts import parts_of
@@ -157,30 +157,13 @@ def test_equalising_keeps_the_function_and_evens_the_channels(graph: bytes, poin
         assert np.ptp(np.log(after[used])) < 0.5 * np.ptp(np.log(before[used]))
 
 
-def test_corrected_biases_bring_the_mean_output_back(graph: bytes, points: Inputs) -> None:
-    expected = logits_of(graph, points).mean(0)
-    coarse = QuantizeOptions(method="percentile", percentile=99.0, target="web")
-    shifts = []
-    for correct in (False, True):
-        options = QuantizeOptions(coarse.method, coarse.percentile, correct_biases=correct, target=coarse.target)
-        shifts.append(float(np.abs(logits_of(quantize_graph(graph, points, options), points).mean(0) - expected).max()))
-    assert shifts[1] < shifts[0]
-
-
-@pytest.mark.slow
-def test_adaround_moves_weights_by_one_step_at_most_to_its_layers_gain(graph: bytes, points: Inputs) -> None:
-    made = adaround(graph, points)
-    before, after = (onnx.load_from_string(item).graph.initializer for item in (graph, made))
-    changed = 0
-    for one, other in zip(before, after, strict=True):
-        weight, rounded = numpy_helper.to_array(one), numpy_helper.to_array(other)
-        if weight.ndim != 4 or np.array_equal(weight, rounded):
-            continue
-        step = np.abs(weight).reshape(len(weight), -1).max(1).reshape(-1, 1, 1, 1) / 127
-        assert np.abs(weight - rounded).max() <= 1.0001 * step.max()
-        assert np.allclose(rounded / step, np.rint(rounded / step), atol=1e-2)
-        changed += int((np.rint(weight / step) != np.rint(rounded / step)).sum())
-    assert changed > 0
+def test_equalising_is_left_out_or_refused_where_it_would_do_nothing(
+    graph: bytes, gated: bytes, points: Inputs
+) -> None:
+    made = [prepare(each, points, QuantizeOptions("minmax", equalise=None)) for each in (graph, gated)]
+    assert [each.options.equalise for each in made] == [True, False]
+    with pytest.raises(UsageError, match=r"nothing to equalise"):
+        prepare(gated, points, QuantizeOptions("minmax", equalise=True))
 
 
 @pytest.fixture(scope="module")
