@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from last_edge import records
-from last_edge.damage import DAMAGE
+from last_edge.arrays import map_npy
 from last_edge.distill.loss_map import StageOf
 from last_edge.distill.teachers import Answers
 from last_edge.errors import InputError
@@ -111,13 +111,7 @@ def _same_points(found: Array, probe: Points) -> bool:
 def load_array(path: Path) -> Array:
     """A memory-mapped float32 array; `InputError` when it is absent or damaged."""
     hint = "remove this folder; the same command computes it anew"
-    try:
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except DAMAGE as error:
-        raise InputError("teacher cache: damaged or missing file", where=path, got=error, hint=hint) from error
-    if array.dtype != np.float32:
-        raise InputError("teacher cache: not a float32 array", where=path, got=array.dtype, hint=hint)
-    return array
+    return map_npy(path, np.float32, of="teacher cache", hint=hint)
 
 
 class TeacherCache:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import shutil
+import struct
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from last_edge.errors import UsageError
+
+DAMAGED_ARCHIVE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError,
+                   ValueError, OverflowError, RuntimeError)  # fmt: skip
+"""What `zipfile` and `tarfile` raise on damaged archives; RuntimeError on encrypted and unknown kinds of members."""
 
 
 def sha256_of(path: Path) -> str:

@@ -7,14 +7,13 @@ import stat
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from last_edge.damage import DAMAGE
+from last_edge.arrays import EPOCH
 from last_edge.errors import InputError
-from last_edge.files import writing
+from last_edge.files import DAMAGED_ARCHIVE, writing
 
 SUFFIX = ".last"
 MOST_MEMBERS = 64
 LARGEST_TOTAL = 512 * 2**20
-EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def safe_name(name: str) -> str | None:
@@ -35,7 +34,7 @@ def read_archive(path: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as archive:
             members = _checked(archive, path)
             return {member.filename: _content(archive, member, path) for member in members}
-    except DAMAGE as error:
+    except DAMAGED_ARCHIVE as error:
         raise InputError("not a bundle archive", where=path, expected="a zip written by export", got=error) from error
 
 

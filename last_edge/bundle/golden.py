@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.damage import DAMAGE
+from last_edge.arrays import npz_bytes, read_npz
 from last_edge.errors import InputError
 from last_edge.inputs.features import LANDMARKS, FeatureInput, Inputs
 
 POINTS = "points"
 INPUT = "input."
-EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -37,22 +34,12 @@ class Golden:
         """An uncompressed `.npz`; equal tensors give equal bytes."""
         others = {f"{INPUT}{name}": array for name, array in self.inputs.items() if name != LANDMARKS}
         arrays = {POINTS: self.points, **others, **{name: self.logits[name] for name in sorted(self.logits)}}
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-            for name, array in arrays.items():
-                member = io.BytesIO()
-                np.lib.format.write_array(member, np.ascontiguousarray(array, np.float32), allow_pickle=False)
-                archive.writestr(zipfile.ZipInfo(f"{name}.npy", EPOCH), member.getvalue())
-        return buffer.getvalue()
+        return npz_bytes({name: np.asarray(array, np.float32) for name, array in arrays.items()})
 
     @classmethod
     def from_bytes(cls, content: bytes, *, where: object) -> Golden:
         """Read without pickle; `InputError` when it is not plain float32 tensors that fit each other."""
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-        except DAMAGE as error:
-            raise InputError("golden tensors cannot be read", where=where, got=error) from error
+        arrays = read_npz(content, where=where, what="golden tensors cannot be read")
         points = arrays.pop(POINTS, None)
         if points is None or points.ndim not in (4, 5):
             raise InputError("golden tensors need `points` (n, T, V, C)", where=where, got=sorted(arrays))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tokenize
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge import records
-from last_edge.arrays import GrowingArray
+from last_edge.arrays import GrowingArray, map_npy
 from last_edge.clips.store import FRAMES, ClipStore, StoredFile
 from last_edge.errors import InputError
 from last_edge.files import recover, writing_folder
@@ -104,9 +103,10 @@ def open_features(store: ClipStore, name: str) -> ClipFeatures:
     header = records.load(FeatureHeader, path / HEADER)
     if (header.frames_sha256, header.clips) != (store.header.files[FRAMES].sha256, len(store)):
         raise InputError("features of other clips", where=path, expected=store.sha256[:12])
-    rows, lengths = _mapped(path / ROWS, np.float32), _mapped(path / LENGTHS, np.int64)
-    if rows.shape != (header.rows, header.width) or lengths.shape != (header.clips,) or lengths.sum() != header.rows:
-        raise InputError("features: damaged arrays", where=path, expected=(header.rows, header.width), got=rows.shape)
+    rows = map_npy(path / ROWS, np.float32, of="features", shape=(header.rows, header.width))
+    lengths = map_npy(path / LENGTHS, np.int64, of="features", shape=(header.clips,))
+    if lengths.sum() != header.rows:
+        raise InputError("features: damaged arrays", where=path, expected=header.rows, got=int(lengths.sum()))
     return ClipFeatures(path, header, rows, lengths, np.cumsum(lengths))
 
 
@@ -131,13 +131,3 @@ def _checked(array: NDArray[Any], width: int, where: str) -> int:
     if not np.isfinite(array).all():
         raise InputError("NaN or infinite feature", where=where)
     return int(array.shape[1])
-
-
-def _mapped(path: Path, kind: type[np.generic]) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError) as error:
-        raise InputError("features: damaged array", where=path, got=error) from error
-    if array.dtype != kind:
-        raise InputError("features: damaged array", where=path, expected=kind.__name__, got=array.dtype)
-    return array

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tokenize
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge import records
+from last_edge.arrays import map_npy
 from last_edge.errors import InputError, MissingError
 from last_edge.files import recover, sha256_of, writing
 from last_edge.skeleton.clip import SkeletonClip, Units
@@ -190,8 +190,8 @@ class ClipStore:
             _check_size(path / name, header)
         index = read_index(path / INDEX)
         _check_index(index, header, path / INDEX)
-        frames = _mapped(path / FRAMES, header.shape, np.float32)
-        confidence = _mapped(path / CONFIDENCE, header.shape[:-1], np.float16)
+        frames = map_npy(path / FRAMES, np.float32, of="clip store", shape=header.shape)
+        confidence = map_npy(path / CONFIDENCE, np.float16, of="clip store", shape=header.shape[:-1])
         return cls(path, header, index, frames, confidence)
 
     def __len__(self) -> int:
@@ -299,14 +299,3 @@ def _check_index(index: ClipIndex, header: StoreHeader, path: Path) -> None:
         raise InputError("clip store: index does not fit the frames", where=path)
     if index.label.min() < -1 or index.label.max() >= len(header.labels):
         raise InputError("clip store: label outside the class names", where=path)
-
-
-def _mapped(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError, tokenize.TokenError) as error:
-        raise InputError("clip store: damaged array", where=path, got=error) from error
-    if array.shape != shape or array.dtype != dtype:
-        got = f"{array.dtype} {array.shape}"
-        raise InputError("clip store: array does not fit the header", where=path, expected=shape, got=got)
-    return array

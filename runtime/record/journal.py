@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from last_edge import records
+from last_edge.arrays import read_npz
 from last_edge.clips import ClipStore
 from last_edge.clips.store import HEADER
 from last_edge.clips.writer import append_clips
-from last_edge.damage import DAMAGE
 from last_edge.errors import InputError
 from last_edge.files import recover, writing
 from last_edge.runtime.record.target import AXES
@@ -60,14 +60,14 @@ class Journal:
 
 
 def _read(path: Path) -> SkeletonClip:
+    what, hint = "a take is damaged", f"rm {path}"
+    arrays = read_npz(path, where=path, what=what, hint=hint)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            about: dict[str, Any] = json.loads(str(arrays["about"]))
-            layout = records.from_dict(Layout, about.pop("layout"), where=path)
-            coords, confidence, fps = arrays["coords"], arrays["confidence"], float(arrays["fps"])
-        return SkeletonClip(coords, confidence, layout, fps, **about)
-    except DAMAGE as error:
-        raise InputError("a take is damaged", where=path, got=error, hint=f"rm {path}") from error
+        about: dict[str, Any] = json.loads(str(arrays["about"]))
+        layout = records.from_dict(Layout, about.pop("layout"), where=path)
+        return SkeletonClip(arrays["coords"], arrays["confidence"], layout, float(arrays["fps"]), **about)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(what, where=path, got=error, hint=hint) from error
 
 
 def about(units: str) -> dict[str, str]:

@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from last_edge.bundle.archive import safe_name
-from last_edge.damage import DAMAGE
 from last_edge.errors import InputError, MissingError
-from last_edge.files import sha256_of, writing_folder
+from last_edge.files import DAMAGED_ARCHIVE, sha256_of, writing_folder
 from last_edge.runtime.cache import cache_folder
 
 REGISTRY = "https://registry.npmjs.org"
@@ -169,7 +168,7 @@ def read_members(content: bytes, wanted: AbstractSet[str], *, where: object) -> 
                 for member in _checked(archive, where)
                 if member.isfile() and member.name in wanted
             }
-    except (*DAMAGE, tarfile.TarError) as error:
+    except DAMAGED_ARCHIVE as error:
         raise InputError("not a package archive", where=where, expected="a gzipped tar", got=error) from error
     if absent := sorted(wanted - set(found)):
         raise InputError("the package lacks a file", where=where, expected=", ".join(absent))

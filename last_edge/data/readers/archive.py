@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import lzma
 import re
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.damage import DAMAGE
+from last_edge.arrays import read_npz
 from last_edge.errors import InputError
+from last_edge.files import DAMAGED_ARCHIVE
 
 LARGEST_MEMBER = 256 * 2**20
 """Bytes one member may unpack to; more is taken for a decompression bomb."""
@@ -111,43 +109,19 @@ def _check(source: Path, name: str, size: int) -> None:
 
 def _guarded(found: Iterator[Member], source: Path) -> Iterator[Member]:
     """Name the archive when it turns out to be damaged."""
-    damage = (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        lzma.LZMAError,
-        zlib.error,
-        EOFError,
-        OSError,
-        RuntimeError,
-        ValueError,
-    )
     try:
         yield from found
-    except (NotImplementedError, *damage) as error:
+    except DAMAGED_ARCHIVE as error:
         raise InputError("not an archive, or a damaged one", where=source, got=error) from error
 
 
 def load_arrays(content: bytes, where: str) -> dict[str, NDArray[Any]]:
     """Every array of a `.npz`; `InputError` names a damaged file, a pickle, and a member that would need one."""
+    hint = "numpy.savez(file, frames=..., lengths=..., labels=...) of plain numbers and strings"
     if not content.startswith(b"PK"):
         what = "a pickle is never read" if content[:1] == b"\x80" else "not a .npz file"
-        raise InputError(what, where=where, hint="numpy.savez(file, frames=..., lengths=..., labels=...)")
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {name: _member(archive, name, where) for name in archive.files}
-    except DAMAGE as error:
-        raise InputError("damaged .npz file", where=where, got=error) from error
-
-
-def _member(archive: Any, name: str, where: str) -> NDArray[Any]:
-    try:
-        array = archive[name]
-    except ValueError as error:
-        what = "a pickle is never read" if "allow_pickle" in str(error) else "damaged array"
-        raise InputError(what, where=f"{where} › {name}", hint="store plain numbers and strings") from error
-    if not isinstance(array, np.ndarray):
-        raise InputError("not an array", where=f"{where} › {name}")
-    return array
+        raise InputError(what, where=where, hint=hint)
+    return read_npz(content, where=where, what="damaged .npz file", hint=hint)
 
 
 def need(arrays: dict[str, NDArray[Any]], name: str, where: str) -> NDArray[Any]:
