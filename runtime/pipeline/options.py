@@ -1,10 +1,46 @@
-"""What a run did, as its last word."""
+"""What a run is asked for, and what it did."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from last_edge.runtime.backends import OnnxRuntimeCpu
+from last_edge.runtime.landmarks import Detector
 from last_edge.runtime.pipeline.timings import StageTiming
+from last_edge.runtime.pipeline.watch import Pace
+from last_edge.runtime.recognise.model import Precision
+from last_edge.runtime.recognise.stream import RecogniseOptions
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run does besides recognising.
+
+    events: file for one JSON object a line. save: annotated video. snapshot: picture of the surest frame.
+    window: show the frames. keep: folder of what its keys s and c save. limit: stop after that many of the source.
+    pace: `fast` works on every frame of a file; `real` plays it at its own rate and drops what comes too fast, as a
+    live source always does. loop: play what has an end again and again.
+    precision: None takes INT8 where the bundle has it. detector: None takes the one that feeds the bundle's layout.
+    hand: which hand a hand detector follows. threads: of the model; None for what `bench tune` found fastest, else 1.
+    backend: what runs the model. force: replace existing files.
+    """
+
+    events: Path | None = None
+    save: Path | None = None
+    snapshot: Path | None = None
+    window: bool = False
+    keep: Path = Path()
+    limit: int | None = None
+    pace: Pace = "fast"
+    loop: bool = False
+    precision: Precision | None = None
+    detector: Detector | None = None
+    hand: str = "first"
+    threads: int | None = None
+    backend: str = OnnxRuntimeCpu.name
+    force: bool = False
+    recognise: RecogniseOptions = field(default_factory=RecogniseOptions)
 
 
 @dataclass(frozen=True)

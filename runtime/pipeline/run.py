@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from functools import partial
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import cast
 
+from last_edge.errors import LastEdgeError
 from last_edge.files import check_free
-from last_edge.runtime.actions.event_log import event_log
-from last_edge.runtime.landmarks import create_landmarks, detector_for
-from last_edge.runtime.landmarks.mediapipe import LandmarkSource
-from last_edge.runtime.pipeline.options import RunSummary
-from last_edge.runtime.pipeline.session import OnEvent, OnNotice, RunOptions, Session
-from last_edge.runtime.recognise.model import DeployedModel, load_model
-from last_edge.runtime.sources import Source, open_source
-from last_edge.runtime.sources.base import LoopedSource
-from last_edge.skeleton import Layout
+from last_edge.runtime.actions.event_log import EventLog, event_log
+from last_edge.runtime.pipeline.feed import Feed, open_feed
+from last_edge.runtime.pipeline.options import RunOptions, RunSummary
+from last_edge.runtime.pipeline.pipeline import Item
+from last_edge.runtime.pipeline.watch import Watch
+from last_edge.runtime.recognise.model import Precision
+from last_edge.runtime.recognise.results import ClipResult, Event
+from last_edge.runtime.recogniser import Recogniser
+from last_edge.runtime.view.presenter import Presenter
+from last_edge.runtime.view.saving import ClipKeeper
+
+OnEvent = Callable[[Event], None]
+OnNotice = Callable[[str], None]
+THRESHOLD_STEP = 0.05
 
 
 def run(
@@ -37,16 +45,12 @@ def run(
         if path.is_file() or path.is_dir():
             check_free(path, force=options.force)
     with ExitStack() as stack:
-        model = load_model(bundle, precision=options.precision, threads=options.threads, backend=options.backend)
-        opened = stack.enter_context(_opened(source, model.spec.layout, loop=options.loop))
-        detector = _detector(opened, model, options)
-        if detector is not None:
-            stack.callback(detector.close)
-        log = stack.enter_context(event_log(options.events))
-        swap = partial(load_model, bundle, threads=options.threads, backend=options.backend)
-        session = Session(
-            model, opened, detector, swap=swap, log=log, options=options, on_event=on_event, on_notice=on_notice
+        model = Recogniser.open(bundle, precision=options.precision, threads=options.threads, backend=options.backend)
+        feed = stack.enter_context(
+            open_feed(source, layout=model.layout, detector=options.detector, hand=options.hand, loop=options.loop)
         )
+        log = stack.enter_context(event_log(options.events))
+        session = Session(model, feed, log=log, options=options, on_event=on_event, on_notice=on_notice)
         stack.enter_context(session.presenter)
         session.play()
         summary = session.summary(bundle)
@@ -54,13 +58,137 @@ def run(
     return summary
 
 
-def _opened(text: str, layout: Layout, *, loop: bool) -> Source:
-    return LoopedSource(partial(open_source, text, layout=layout)) if loop else open_source(text, layout=layout)
+class Session:
+    """One model watching one feed: counts, draws, writes, and does what the window's keys ask for."""
 
+    def __init__(
+        self,
+        model: Recogniser,
+        feed: Feed,
+        *,
+        log: EventLog,
+        options: RunOptions,
+        on_event: OnEvent | None,
+        on_notice: OnNotice | None,
+    ) -> None:
+        self._model, self._feed, self._log = model, feed, log
+        self._on_event, self._on_notice = on_event or (lambda event: None), on_notice or (lambda text: None)
+        self._stream = model.stream(layout=feed.layout, units=feed.units, hand=options.hand, options=options.recognise)
+        self._watch = Watch(feed, self._stream, pace=options.pace, limit=options.limit)
+        self._keeper = ClipKeeper(options.keep, units=feed.units)
+        self._models = {model.precision: model}
+        self.presenter = Presenter(
+            feed.layout,
+            feed.units,
+            save=options.save,
+            snapshot=options.snapshot,
+            window=options.window,
+            fps=feed.source.fps,
+            keep=options.keep,
+            mirrored=feed.source.live,
+            actions={
+                "p": self._swap_precision,
+                "+": lambda: self._move_threshold(THRESHOLD_STEP),
+                "-": lambda: self._move_threshold(-THRESHOLD_STEP),
+                "c": self._keeper.save,
+            },
+        )
+        self._frames = self._seen = self._events = self._told = 0
+        self._stopped, self._seconds = False, 0.0
 
-def _detector(source: Source, model: DeployedModel, options: RunOptions) -> LandmarkSource | None:
-    """The landmark detector of a source of images; None for a source of points."""
-    if source.layout is not None:
-        return None
-    kind = options.detector or detector_for(model.spec.layout)
-    return create_landmarks(kind, hand=options.hand, layout=model.spec.layout.name)
+    def play(self) -> None:
+        """Every frame through every stage, until the source ends or the user stops."""
+        began = time.perf_counter()
+        try:
+            with closing(iter(self._watch)) as items:
+                self._stopped = not all(map(self._present, items))
+        except KeyboardInterrupt:
+            self._stopped = True
+        self._tell()
+        self._log_clips(self._watch.clips.finish())
+        self._seconds = time.perf_counter() - began
+
+    def _present(self, item: Item) -> bool:
+        """The stage `present`: draw, count, write; False when the user stops."""
+        self._keeper.take(item.points, item.frame.timestamp_s)
+        seen = self._stream.adapter.sees(item.points)
+        model, threshold = self._model, self._stream.decoder.threshold
+        with self._watch.timings.measure("present", into=item.milliseconds):
+            more = self.presenter.show(
+                item.frame,
+                item.points,
+                prediction=item.prediction,
+                event=item.events[-1][1] if item.events else None,
+                milliseconds=item.milliseconds,
+                seen=seen,
+                badge=f"{model.backend.name}  {model.precision}  from {threshold:.0%}",
+            )
+        self._frames += 1
+        self._seen += seen
+        self._tell()
+        self._log_clips(item.clips)
+        self._log.frame(item, dropped=sum(self._watch.pipeline.dropped.values()))
+        for frame, event in item.events:
+            self._events += 1
+            self._log.event(event, frame=frame)
+            self._on_event(event)
+        return more
+
+    def _swap_precision(self) -> str:
+        """The key p: go on with the bundle's other precision; each is loaded once."""
+        other = "fp32" if self._model.precision == "int8" else "int8"
+        try:
+            model = self._models.get(other) or self._model.with_precision(cast(Precision, other))
+        except LastEdgeError as error:
+            return error.what
+        self._feed.notices.append(f"precision {self._model.precision} → {other}")
+        self._model = self._models[other] = model
+        self._stream.use(model.backend, model.rejection)
+        return f"now {other}"
+
+    def _move_threshold(self, step: float) -> str:
+        """The keys + and -: change the least probability of an event."""
+        decoder = self._stream.decoder
+        decoder.threshold = round(min(max(decoder.threshold + step, THRESHOLD_STEP), 1.0), 2)
+        return f"events from {decoder.threshold:.0%}"
+
+    def _log_clips(self, clips: list[ClipResult]) -> None:
+        for clip in clips:
+            self._log.clip(clip)
+
+    def _tell(self) -> None:
+        """Pass on what other threads had to say since."""
+        for text in self._feed.notices[self._told :]:
+            self._told += 1
+            self._log.notice(text)
+            self._on_notice(text)
+
+    def summary(self, bundle: Path) -> RunSummary:
+        """What was done so far."""
+        model, feed, watch = self._model, self._feed, self._watch
+        return RunSummary(
+            bundle=str(bundle),
+            model=model.name,
+            precision=model.precision,
+            backend=model.backend.name,
+            source=feed.source.name,
+            pace=watch.pace,
+            detector=feed.detector.model if feed.detector else "",
+            layout=feed.layout.name,
+            units=feed.units,
+            frames=self._frames,
+            captured=watch.pipeline.captured,
+            dropped=watch.pipeline.dropped,
+            queues=watch.pipeline.longest,
+            announced_frames=feed.source.announced_frames,
+            frames_with_points=self._seen,
+            predictions=watch.predictions,
+            events=self._events,
+            clips=watch.clips.predicted,
+            clips_right=watch.clips.right if watch.clips.known else None,
+            seconds=round(self._seconds, 3),
+            timings_ms=watch.timings.summary(),
+            notices=list(feed.notices),
+            lost=feed.source.lost,
+            stopped=self._stopped,
+        )

@@ -43,7 +43,7 @@ class Adapter:
         self.spec, self._same = spec, layout.names == spec.layout.names
         self._sides = SIDES.get(hand, ("right", "left"))
         self._used = list(range(layout.joints)) if self._same else self._used_joints(layout)
-        self._layout, self._units, self._target_units = layout, units, target_units
+        self.layout, self._units, self._target_units = layout, units, target_units
 
     def sees(self, points: Points) -> bool:
         """Whether (M, V, C) source points of one frame show anything the bundle uses."""
@@ -64,7 +64,7 @@ class Adapter:
     def _joints(self, points: Points) -> Points:
         if self._same:
             return points
-        source, target = self._layout.name, self.spec.layout.name
+        source, target = self.layout.name, self.spec.layout.name
         converted = [convert(points, source=source, target=target, side=side) for side in self._sides]
         return max(converted, key=lambda body: int((~np.isnan(body)).sum()))
 

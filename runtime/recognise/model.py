@@ -10,12 +10,9 @@ from typing import Literal, cast, get_args
 from last_edge.bundle import Bundle
 from last_edge.bundle.manifest import Figure, Manifest, model_file
 from last_edge.errors import InputError, MissingError, UsageError
-from last_edge.inputs import InputSpec
 from last_edge.names import did_you_mean
 from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
 from last_edge.runtime.backends.onnxruntime_session import Buffers, OrtOptions
-from last_edge.runtime.recognise.decoding import Rejection
-from last_edge.skeleton.clip import Units
 
 # What makes a file that is not there, by the kind of file.
 MAKES = {
@@ -122,56 +119,6 @@ def _check_engine(bundle: Bundle, backend: type[Backend], name: str) -> None:
 def how_to_make(backend: type[Backend]) -> str:
     """The command that brings what a backend runs into a bundle."""
     return MAKES[backend.kind].format(name=backend.name)
-
-
-@dataclass(frozen=True)
-class DeployedModel:
-    """backend: raw landmarks to logits. labels: in logit order. accept: least probability of an event, if it is set.
-    rejection: what its answers are worth.
-    """
-
-    name: str
-    backend: Backend
-    spec: InputSpec
-    units: Units
-    labels: tuple[str, ...]
-    precision: str
-    accept: float | None
-    rejection: Rejection
-
-
-def load_model(
-    path: Path,
-    *,
-    precision: Precision | None = None,
-    threads: int | None = None,
-    backend: str = OnnxRuntimeCpu.name,
-) -> DeployedModel:
-    """Open a bundle, check every hash and load one of its graphs: INT8 when it has one and none is asked for.
-
-    It runs as `bench tune` found it fastest; threads: wins over that. Raises `InputError` when the bundle is damaged or
-    has no such file or one made for other input, `MissingError` without the backend.
-    """
-    bundle = Bundle.open(path)
-    manifest = bundle.manifest
-    if manifest.units not in ("image01", "metres"):
-        raise InputError("bundle in unknown units", where=path, expected="image01 or metres", got=manifest.units)
-    if manifest.features is not None:
-        expected, got = "a model of landmarks alone", f"one that reads {manifest.features.name!r} features as well"
-        hint = "last-edge eval BUNDLE --store STORE, with features beside the store"
-        raise InputError("frames have no such features", where=path, expected=expected, got=got, hint=hint)
-    chosen = precision or ("int8" if "int8" in bundle.precisions else "fp32")
-    loaded = load_graph(bundle, chosen, backend=backend, threads=threads)
-    return DeployedModel(
-        name=manifest.name,
-        backend=loaded,
-        spec=manifest.input,
-        units=cast(Units, manifest.units),
-        labels=manifest.labels,
-        precision=chosen,
-        accept=manifest.thresholds.get(ACCEPT),
-        rejection=Rejection.of(manifest.thresholds),
-    )
 
 
 def load_graph(bundle: Bundle, precision: str, *, backend: str, threads: int | None = None) -> Backend:

@@ -5,20 +5,19 @@ how many gestures were found, how many events are false, how late.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.clips.compose import Span, Stream
+from last_edge.clips.compose import Span
+from last_edge.clips.compose import Stream as ComposedStream
 from last_edge.errors import InputError
 from last_edge.runtime.backends import Backend
-from last_edge.runtime.pipeline.session import with_threshold
-from last_edge.runtime.recognise.adapt import Adapter
-from last_edge.runtime.recognise.model import DeployedModel
-from last_edge.runtime.recognise.recognise import RecogniseOptions, Recogniser
 from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.stream import RecogniseOptions
+from last_edge.runtime.recogniser import Recogniser
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 
@@ -106,8 +105,8 @@ class Silenced:
 
 
 def evaluate_streams(
-    model: DeployedModel,
-    streams: Sequence[Stream],
+    model: Recogniser,
+    streams: Sequence[ComposedStream],
     *,
     layout: Layout,
     units: Units,
@@ -121,28 +120,16 @@ def evaluate_streams(
     """
     if strange := set(unknown) - set(model.labels):
         raise InputError("the bundle has no such class", got=", ".join(sorted(strange)), expected=list(model.labels))
-    silent = [model.labels.index(label) for label in unknown]
-    spoken = replace(model, backend=cast(Backend, Silenced(model.backend, silent))) if silent else model
-    adapter = Adapter(layout, units, spec=model.spec, target_units=model.units)
+    backend: Any = Silenced(model.backend, [model.labels.index(label) for label in unknown])
     whole, by_subject = StreamScore(), {}
-    for stream in streams:
+    for composed in streams:
         one = StreamScore()
-        events = play(spoken, stream, adapter=adapter, options=options)
+        stream = model.stream(layout=layout, units=units, options=options)
+        if unknown:
+            stream.use(backend, model.rejection)
+        moments = enumerate(composed.times.tolist())
+        events = [event for frame, moment in moments for event in stream.push(composed.points[:, frame], moment)]
         for score in (whole, one):
-            score.add(events, stream.spans, seconds=float(stream.times[-1]))
-        by_subject[stream.subject] = one.to_dict()
+            score.add(events, composed.spans, seconds=float(composed.times[-1]))
+        by_subject[composed.subject] = one.to_dict()
     return {**whole.to_dict(), "by_subject": by_subject}
-
-
-def play(model: DeployedModel, stream: Stream, *, adapter: Adapter, options: RecogniseOptions) -> list[Event]:
-    """Every event of a stream, by a recogniser made for it."""
-    recogniser = Recogniser(
-        model.backend,
-        adapter=adapter,
-        labels=model.labels,
-        options=with_threshold(options, model),
-        rejection=model.rejection,
-    )
-    moments = enumerate(stream.times.tolist())
-    events = (recogniser.push(stream.points[:, frame], moment) for frame, moment in moments)
-    return [event for event in events if event is not None]

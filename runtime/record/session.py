@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 
 from last_edge.clips import ClipStore
@@ -11,18 +11,15 @@ from last_edge.clips.store import HEADER
 from last_edge.clips.writer import append_clips
 from last_edge.errors import InputError, UsageError
 from last_edge.files import check_free
-from last_edge.runtime.landmarks import create_landmarks, detector_for
-from last_edge.runtime.landmarks.mediapipe import LandmarkSource
+from last_edge.runtime.pipeline.feed import Feed, open_feed
 from last_edge.runtime.pipeline.pipeline import STAGES, Item, Pipeline
 from last_edge.runtime.pipeline.timings import Timings
-from last_edge.runtime.recognise.finder import Finder
 from last_edge.runtime.record.journal import Journal, about, rescue
 from last_edge.runtime.record.options import RecordOptions, RecordSummary, counts_of, last_of
 from last_edge.runtime.record.takes import Take, TakeCutter
 from last_edge.runtime.record.target import Target, Wanted, check_same
 from last_edge.runtime.record.view import RecordView
-from last_edge.runtime.sources import Source, open_source
-from last_edge.skeleton import Layout, get_layout
+from last_edge.skeleton import get_layout
 
 OnNotice = Callable[[str], None]
 LIVE_SECONDS, LIVE_COUNTDOWN_S, LIVE_COUNT = 2.5, 3.0, 10
@@ -41,27 +38,12 @@ def record(
     if older is None:
         check_free(store, force=False, marker=HEADER)
     wanted = None if options.bundle is None else Wanted.of(options.bundle)
-    with ExitStack() as stack:
-        opened = stack.enter_context(open_source(source, layout=_generated(wanted)))
-        detector = _detector(opened, wanted, options)
-        if detector is not None:
-            stack.callback(detector.close)
-        session = RecordSession(store, older, opened, detector, wanted=wanted, options=options, on_notice=on_notice)
-        stack.callback(session.view.close)
-        session.play()
+    layout = get_layout("mediapipe_hand21") if wanted is None else wanted.spec.layout
+    with open_feed(source, layout=layout, detector=options.detector, hand=options.hand) as feed:
+        session = RecordSession(store, older, feed, wanted=wanted, options=options, on_notice=on_notice)
+        with closing(session.view):
+            session.play()
         return session.finish()
-
-
-def _generated(wanted: Wanted | None) -> Layout:
-    return get_layout("mediapipe_hand21") if wanted is None else wanted.spec.layout
-
-
-def _detector(source: Source, wanted: Wanted | None, options: RecordOptions) -> LandmarkSource | None:
-    """The landmark detector of a source of images; None for a source of points."""
-    if source.layout is not None:
-        return None
-    kind = options.detector or ("hand" if wanted is None else detector_for(wanted.spec.layout))
-    return create_landmarks(kind, hand=options.hand, layout="" if wanted is None else wanted.spec.layout.name)
 
 
 class RecordSession:
@@ -71,26 +53,21 @@ class RecordSession:
         self,
         store: Path,
         older: ClipStore | None,
-        source: Source,
-        detector: LandmarkSource | None,
+        feed: Feed,
         *,
         wanted: Wanted | None,
         options: RecordOptions,
         on_notice: OnNotice,
     ) -> None:
-        layout = detector.layout if detector else source.layout
-        if layout is None:
-            raise InputError("a source with neither images nor points", where=source.name)
-        self._target = Target(layout, source.units, wanted=wanted, hand=options.hand)
+        source = feed.source
+        self._target = Target(feed.layout, feed.units, wanted=wanted, hand=options.hand)
         if older is not None:
             check_same(store, layout=older.layout, units=older.units, target=self._target)
         if not source.live and len(options.labels) > 1:
             raise UsageError("a file is of one label", where=source.name, got=", ".join(options.labels))
-        self._store, self._older, self._source, self._options = store, older, source, options
-        self._setup = detector.model if detector else ""
-        self._notices: list[str] = []
+        self._store, self._older, self._feed, self._options = store, older, feed, options
+        self._source, self._notices = source, feed.notices
         self._told, self._on_notice = 0, on_notice
-        self._finder = Finder(detector, self._notices.append) if detector else None
         self._count = options.count or (LIVE_COUNT if source.live else None)
         countdown_s = LIVE_COUNTDOWN_S if source.live else 0.0
         self._cutter = TakeCutter(
@@ -102,8 +79,7 @@ class RecordSession:
         self.kept = dict.fromkeys(options.labels, 0)
         self.refused, self.stopped = 0, False
         self._announced = ""
-        self.view = RecordView(layout, source.units, window=options.window, mirrored=source.live, retake=self.retake)
-        source.notice = self._notices.append
+        self.view = RecordView(feed.layout, feed.units, window=options.window, mirrored=source.live, retake=self.retake)
 
     @property
     def label(self) -> str | None:
@@ -160,11 +136,7 @@ class RecordSession:
         return [] if self._older is None else last_of(self._older, label, self._options.subject, count=retake)
 
     def _find_points(self, item: Item) -> None:
-        if item.frame.points is not None:
-            item.points = item.frame.points
-        else:
-            assert self._finder is not None
-            item.points = self._finder(item.frame)
+        item.points = self._feed.points(item.frame)
 
     def _take(self, item: Item) -> None:
         frame, cutter = item.frame, self._cutter
@@ -190,8 +162,8 @@ class RecordSession:
             self._notices.append(f"{label}: not kept, {take.seen:.0%} of {take.frames} frames show anything of use")
             return
         whose = {"label": label, "subject": self._options.subject, "split": self._options.split}
-        name = self._free_id(label)
-        clip = self._target.clip(take, **whose, source_id=name, camera=self._source.name, setup=self._setup)
+        name, setup = self._free_id(label), self._feed.detector.model if self._feed.detector else ""
+        clip = self._target.clip(take, **whose, source_id=name, camera=self._source.name, setup=setup)
         self._journal.add(clip)
         self._ids.add(name)
         self.kept[label] += 1

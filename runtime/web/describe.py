@@ -16,7 +16,7 @@ from last_edge.runtime.landmarks.models import get_model
 from last_edge.runtime.recognise.adapt import LIMB_METRES, SIDES
 from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD
 from last_edge.runtime.recognise.model import ACCEPT
-from last_edge.runtime.recognise.recognise import TOP, RecogniseOptions
+from last_edge.runtime.recognise.stream import TOP, RecogniseOptions
 from last_edge.runtime.web.clips import Clip, pack
 from last_edge.skeleton import Layout, get_layout
 from last_edge.skeleton.clip import Units

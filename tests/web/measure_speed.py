@@ -20,7 +20,7 @@ from typing import Any
 from playwright.sync_api import sync_playwright
 
 from last_edge.bundle import Bundle
-from last_edge.runtime.recognise.model import load_model
+from last_edge.runtime.recogniser import Recogniser
 from tests.web.conftest import CHROMIUM, listening, opened, real_site
 
 TURNS, WARM, WEB_CALLS, NATIVE_CALLS = 8, 2, 20, 300
@@ -55,7 +55,7 @@ def main(path: Path) -> dict[str, Any]:
             page.evaluate(OPEN)
             for turn in range(TURNS + WARM):
                 for name in site.precisions:
-                    native = load_model(path, precision=name, threads=1).backend  # type: ignore[arg-type]
+                    native = Recogniser.open(path, precision=name, threads=1).backend  # type: ignore[arg-type]
                     rows = {f"web {name}": (web(page, name), in_chromium),
                             f"native {name}": (calls(native, golden), time.process_time)}  # fmt: skip
                     for place, (work, clock) in rows.items():

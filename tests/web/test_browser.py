@@ -14,9 +14,9 @@ import pytest
 
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.decoding import DecodingOptions, Rejection
-from last_edge.runtime.recognise.model import DeployedModel, load_model
-from last_edge.runtime.recognise.recognise import RecogniseOptions, Recogniser
+from last_edge.runtime.recognise.stream import RecogniseOptions, Stream
 from last_edge.runtime.recognise.window import fit_times
+from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.web.packages import MEDIAPIPE, is_cached, read_package
 from last_edge.skeleton import get_layout
 from tests.web.conftest import listening, opened, real_site
@@ -97,8 +97,8 @@ def sent(points: np.ndarray, times: np.ndarray) -> dict[str, Any]:
     return {"points": points.ravel().tolist(), "shape": list(points.shape), "times": times.tolist()}
 
 
-def python_side(precision: Any) -> tuple[DeployedModel, Adapter]:
-    model = load_model(BUNDLE, precision=precision)
+def python_side(precision: Any) -> tuple[Recogniser, Adapter]:
+    model = Recogniser.open(BUNDLE, precision=precision)
     return model, Adapter(HAND, "image01", spec=model.spec, target_units=model.units)
 
 
@@ -134,11 +134,10 @@ def python_events(
     """Events, and the likeliest class after each frame, of the Python runtime."""
     model, adapter = python_side("fp32")
     options = replace(RecogniseOptions(), decoding=DecodingOptions(threshold=threshold))
-    recogniser = Recogniser(model.backend, adapter=adapter, labels=model.labels, options=options, rejection=rejection)
+    recogniser = Stream(model.backend, adapter=adapter, labels=model.labels, options=options, rejection=rejection)
     events, tops = [], []
     for number, time_s in enumerate(times):
-        event = recogniser.push(points[:, number], float(time_s))
-        events += [event] if event else []
+        events += recogniser.push(points[:, number], float(time_s))
         tops.append(recogniser.current.best.label if recogniser.current else None)
     return events, tops
 

@@ -15,7 +15,7 @@ from last_edge.data.synth import SynthOptions, gloss_names
 from last_edge.errors import UsageError
 from last_edge.inputs import InputSpec
 from last_edge.runtime.recognise.decoding import DecodingOptions
-from last_edge.runtime.recognise.recognise import RecogniseOptions
+from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.web.clips import store_clips
 from last_edge.runtime.web.server import policy_of
 from last_edge.runtime.web.site import INDEX, Site, export_site, make_site, static_files

@@ -13,9 +13,8 @@ from typing import Any
 from last_edge import records
 from last_edge.errors import InputError, LastEdgeError, UsageError
 from last_edge.files import write_text
-from last_edge.runtime.pipeline.options import RunSummary
+from last_edge.runtime.pipeline.options import RunOptions, RunSummary
 from last_edge.runtime.pipeline.run import run
-from last_edge.runtime.pipeline.session import RunOptions
 from last_edge.runtime.pipeline.timings import StageTiming
 from last_edge.train.environment import commit, processor
 

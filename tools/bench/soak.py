@@ -13,9 +13,9 @@ import numpy as np
 
 from last_edge import records
 from last_edge.errors import MissingError
+from last_edge.runtime.pipeline.options import RunOptions
 from last_edge.runtime.pipeline.run import run
-from last_edge.runtime.pipeline.session import RunOptions
-from last_edge.runtime.recognise.model import load_model
+from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.sources import open_source
 
 STATM = Path("/proc/self/statm")
@@ -71,7 +71,7 @@ def soak(bundle: Path, source: str, *, minutes: float, options: RunOptions) -> S
     """Play a source that has an end again and again in real time, for some minutes. Raises as `run` does."""
     if not STATM.exists():
         raise MissingError("this system does not tell what a process holds", where=STATM, expected="Linux")
-    model = load_model(bundle, precision=options.precision)
+    model = Recogniser.open(bundle, precision=options.precision)
     with open_source(source, layout=model.spec.layout) as opened:
         frames = max(1, round(minutes * 60 * opened.fps))
     del model

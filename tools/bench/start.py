@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from last_edge.errors import InputError
-from last_edge.runtime.recognise.model import Precision, load_model
+from last_edge.runtime.recognise.model import Precision
+from last_edge.runtime.recogniser import Recogniser
 
 IMPORT = (
     "import time; began = time.perf_counter(); import last_edge.runtime.pipeline.run; "
@@ -44,7 +45,7 @@ class StartRecord:
 
 def bench_start(bundle: Path, *, precision: Precision | None = None, rounds: int = 5) -> StartRecord:
     """Start fresh processes in turns; raises what `run` raises for a bundle that it cannot load."""
-    model = load_model(bundle, precision=precision)
+    model = Recogniser.open(bundle, precision=precision)
     before = os.getloadavg()[0]
     imports, labels, said = [], [], ""
     for _ in range(rounds):

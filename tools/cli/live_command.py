@@ -49,7 +49,7 @@ def live(
     Example: last-edge bench live zoo/last_lite_nano_shrec14 --source clips --out live.json --out live.md
     """
     from last_edge import records
-    from last_edge.runtime.pipeline.session import RunOptions
+    from last_edge.runtime.pipeline.options import RunOptions
     from last_edge.tools.bench.live import bench_live, live_sources, load_live_records
 
     _check(bundle, source, join, out or [], force=force)

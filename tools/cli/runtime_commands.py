@@ -116,11 +116,11 @@ def run(
     Example: last-edge run BUNDLE --source clip.mp4 --no-window --events events.jsonl --save out.mp4
     """
     from last_edge import records
+    from last_edge.runtime.pipeline.options import RunOptions
     from last_edge.runtime.pipeline.run import run as run_source
-    from last_edge.runtime.pipeline.session import RunOptions
     from last_edge.runtime.recognise.decoding import DecodingOptions
-    from last_edge.runtime.recognise.recognise import RecogniseOptions
     from last_edge.runtime.recognise.segmenter import SegmentOptions
+    from last_edge.runtime.recognise.stream import RecogniseOptions
     from last_edge.runtime.view.window import has_screen
     from last_edge.tools.cli.output import emit
 

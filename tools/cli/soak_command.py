@@ -43,7 +43,7 @@ def soak(
     """
     from last_edge import records
     from last_edge.files import check_free, write_text
-    from last_edge.runtime.pipeline.session import RunOptions
+    from last_edge.runtime.pipeline.options import RunOptions
     from last_edge.tools.bench.soak import soak as soak_bundle
 
     if out is not None:

@@ -63,12 +63,12 @@ def evaluate(
     """The streams' score, and how it was taken."""
     from last_edge.clips.compose import ComposeOptions, compose
     from last_edge.clips.windows import check_points, labelled_clips
-    from last_edge.runtime.recognise.model import load_model
-    from last_edge.runtime.recognise.recognise import RecogniseOptions
     from last_edge.runtime.recognise.segmenter import SegmentOptions
+    from last_edge.runtime.recognise.stream import RecogniseOptions
     from last_edge.runtime.recognise.stream_eval import evaluate_streams
+    from last_edge.runtime.recogniser import Recogniser
 
-    model = load_model(bundle, precision=precision or "fp32", threads=threads)
+    model = Recogniser.open(bundle, precision=precision or "fp32", threads=threads)
     check_points(store, model.spec)
     clips = _of_people(store, labelled_clips(store, split), subjects)
     streams = compose(store, clips, count=gestures, seed=seed, options=ComposeOptions(unknown=tuple(unknown)))

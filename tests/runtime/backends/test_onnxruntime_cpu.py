@@ -11,7 +11,7 @@ import pytest
 from last_edge.bundle import Bundle, write_bundle
 from last_edge.errors import InputError
 from last_edge.runtime.backends import BACKENDS, OnnxRuntimeCpu
-from last_edge.runtime.recognise.model import load_model
+from last_edge.runtime.recogniser import Recogniser
 
 MakeBundle = Callable[..., Path]
 
@@ -76,7 +76,7 @@ def test_a_graph_made_for_other_input_than_the_manifests_is_refused(make_bundle:
     files.pop("manifest.json")
     write_bundle(path, bundle.manifest, files=files, force=True)
     if fits:
-        assert load_model(path).precision == "fp32"
+        assert Recogniser.open(path).precision == "fp32"
     else:
         with pytest.raises(InputError, match=r"made for other input(.|\n)*model\.fp32\.onnx"):
-            load_model(path)
+            Recogniser.open(path)

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from last_edge.errors import EXIT_INPUT, EXIT_MISSING, MissingError
-from last_edge.runtime.pipeline import run as running
+from last_edge.runtime.pipeline import feed
+from last_edge.runtime.pipeline.options import RunOptions
 from last_edge.runtime.pipeline.pipeline import LIVE_QUEUE, STAGES
 from last_edge.runtime.pipeline.run import run
-from last_edge.runtime.pipeline.session import RunOptions
 from last_edge.runtime.sources import live, video
 from last_edge.runtime.sources.points import SyntheticSource
 from last_edge.runtime.view.presenter import Presenter
@@ -59,7 +59,7 @@ def frames(tmp_path: Path) -> Path:
 
 
 def detect_with(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:
-    monkeypatch.setattr(running, "create_landmarks", lambda kind, **options: detector)
+    monkeypatch.setattr(feed, "create_landmarks", lambda kind, **options: detector)
 
 
 def test_a_landmarker_that_throws_now_and_then_costs_those_frames_their_points(

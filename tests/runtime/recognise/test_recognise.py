@@ -12,8 +12,8 @@ from last_edge.inputs import InputSpec
 from last_edge.runtime.backends import Backend
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.decoding import DecodingOptions, Rejection, softmax
-from last_edge.runtime.recognise.recognise import RecogniseOptions, Recogniser
 from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.stream import RecogniseOptions, Stream
 from last_edge.skeleton import get_layout
 
 HAND = get_layout("mediapipe_hand21")
@@ -41,19 +41,18 @@ class Direction(Backend):
         return "1"
 
 
-def recogniser(backend: Direction, **options: float) -> Recogniser:
+def recogniser(backend: Direction, **options: float) -> Stream:
     adapter = Adapter(HAND, "image01", spec=InputSpec(HAND, frames=8), target_units="image01")
     decoding = DecodingOptions(smoothing=1.0, threshold=0.8, confirm=1)
     settings = RecogniseOptions(window_s=1.0, decoding=decoding, **options)  # type: ignore[arg-type]
-    return Recogniser(backend, adapter=adapter, labels=("still", "moved"), options=settings)
+    return Stream(backend, adapter=adapter, labels=("still", "moved"), options=settings)
 
 
-def play(one: Recogniser, wrist_x: Sequence[float | None], *, fps: float = 10) -> list[Event]:
+def play(one: Stream, wrist_x: Sequence[float | None], *, fps: float = 10) -> list[Event]:
     events = []
     for frame, x in enumerate(wrist_x):
         points = np.full((1, 21, 3), np.nan if x is None else x, np.float32)
-        event = one.push(points, frame / fps)
-        events += [event] if event else []
+        events += one.push(points, frame / fps)
     return events
 
 

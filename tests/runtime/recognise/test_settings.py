@@ -15,7 +15,8 @@ from last_edge.errors import InputError, UsageError
 from last_edge.runtime.backends import BACKENDS, OnnxRuntimeCpu
 from last_edge.runtime.backends.onnxruntime_session import OrtOptions
 from last_edge.runtime.recognise import model as model_module
-from last_edge.runtime.recognise.model import Settings, load_model, open_backend, settings_of
+from last_edge.runtime.recognise.model import Settings, open_backend, settings_of
+from last_edge.runtime.recogniser import Recogniser
 
 MakeBundle = Callable[..., Path]
 TUNED = Settings(2, OrtOptions(spin=True, arena=False, buffers="reused"))
@@ -46,20 +47,20 @@ def test_what_loads_a_bundle_uses_them(tuned: Path, monkeypatch: pytest.MonkeyPa
     used: list[Settings] = []
     monkeypatch.setattr(model_module, "open_backend", lambda n, g, s: (used.append(s), open_backend(n, g, s))[1])
     points = np.zeros((1, 4, 21, 3), np.float32)
-    assert load_model(tuned).backend(points).shape == (1, 3)
-    load_model(tuned, threads=1)
+    assert Recogniser.open(tuned).backend(points).shape == (1, 3)
+    Recogniser.open(tuned, threads=1)
     assert [settings.threads for settings in used] == [min(2, os.cpu_count() or 1), 1]
     assert {settings.options for settings in used} == {TUNED.options}
 
 
 def test_any_backend_can_be_named(tuned: Path) -> None:
-    assert isinstance(load_model(tuned, backend="onnxruntime-cpu").backend, OnnxRuntimeCpu)
+    assert isinstance(Recogniser.open(tuned, backend="onnxruntime-cpu").backend, OnnxRuntimeCpu)
     with pytest.raises(UsageError, match="unknown backend"):
-        load_model(tuned, backend="openvin")
+        Recogniser.open(tuned, backend="openvin")
     if BACKENDS["openvino"].is_available():
-        assert load_model(tuned, backend="openvino").backend.name == "openvino"
+        assert Recogniser.open(tuned, backend="openvino").backend.name == "openvino"
     with pytest.raises(InputError, match="nothing for litert") as caught:
-        load_model(tuned, backend="litert")
+        Recogniser.open(tuned, backend="litert")
     assert "litert.fp32.tflite" in str(caught.value.where) and "--target litert" in str(caught.value.hint)
 
 

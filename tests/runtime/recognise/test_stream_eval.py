@@ -15,9 +15,9 @@ from last_edge.clips import ClipStore, writing_store
 from last_edge.clips.compose import ComposeOptions, compose
 from last_edge.clips.windows import labelled_clips
 from last_edge.errors import InputError, UsageError
-from last_edge.runtime.recognise.model import load_model
-from last_edge.runtime.recognise.recognise import RecogniseOptions
+from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.recognise.stream_eval import evaluate_streams
+from last_edge.runtime.recogniser import Recogniser
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tools.cli import train_commands
 
@@ -50,7 +50,7 @@ def call(*arguments: str) -> Result:
 
 
 def test_a_model_that_sees_every_gesture_finds_all_of_them(make_bundle: MakeBundle, store: Path) -> None:
-    opened, model = ClipStore.open(store), load_model(make_bundle())
+    opened, model = ClipStore.open(store), Recogniser.open(make_bundle())
     streams = compose(opened, labelled_clips(opened, "test"), options=ComposeOptions(made=0.0, idle_s=(5.0, 6.0)))
     score = evaluate_streams(model, streams, layout=HAND, units="image01", options=RecogniseOptions(window_s=1.0))
     assert score["gestures"] == score["found"] == 12 and score["detection_rate"] == 100.0
@@ -59,7 +59,7 @@ def test_a_model_that_sees_every_gesture_finds_all_of_them(make_bundle: MakeBund
 
 
 def test_a_silenced_class_is_never_answered(make_bundle: MakeBundle, store: Path) -> None:
-    opened, model = ClipStore.open(store), load_model(make_bundle())
+    opened, model = ClipStore.open(store), Recogniser.open(make_bundle())
     options = ComposeOptions(made=0.0, idle_s=(5.0, 6.0), unknown=("right",))
     streams = compose(opened, labelled_clips(opened, "test"), options=options)
     how = {"layout": HAND, "units": "image01", "options": RecogniseOptions(window_s=1.0)}

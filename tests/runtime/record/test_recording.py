@@ -14,6 +14,7 @@ from last_edge.clips import ClipStore
 from last_edge.clips.writer import append_clips
 from last_edge.data.find import find_data
 from last_edge.errors import InputError, MissingError, UsageError
+from last_edge.runtime.pipeline import feed
 from last_edge.runtime.pipeline.pipeline import Pipeline
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.record import session as sessions
@@ -48,7 +49,7 @@ def plugged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """`plugged(frames, live=True, ...)`: the next session finds these hands, and drops none of their frames."""
 
     def plug(frames: int, *, live: bool = True, **how: Any) -> None:
-        monkeypatch.setattr(sessions, "open_source", lambda text, layout: Hands(frames, live=live, **how))
+        monkeypatch.setattr(feed, "open_source", lambda text, layout: Hands(frames, live=live, **how))
         monkeypatch.setattr(sessions, "Pipeline", lambda *given, **named: Pipeline(*given, **{**named, "live": False}))
 
     return plug

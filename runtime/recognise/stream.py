@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Literal
+from types import TracebackType
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.errors import UsageError
+from last_edge.errors import InputError, UsageError
 from last_edge.runtime.backends import Backend
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Probabilities, Rejection
@@ -53,11 +54,13 @@ class RecogniseOptions:
             raise UsageError("window options do not fit together", expected="0 < least_s <= window_s", got=self)
 
 
-class Recogniser:
-    """Turns points into predictions and events.
+class Stream:
+    """Turns one source's points, frame by frame, into predictions and events; `Recogniser.stream` makes it.
 
     backend: raw landmarks to logits. adapter: source points to the model's. labels: class names in logit order.
     rejection: temperature and least energy of the file that the backend runs.
+    current: the newest prediction, smoothed over windows, or of the last motion; None while there is nothing to
+    predict. decoder: its `threshold` may be changed at any time.
     """
 
     def __init__(
@@ -69,40 +72,63 @@ class Recogniser:
         options: RecogniseOptions,
         rejection: Rejection | None = None,
     ) -> None:
-        self._adapter, self._labels, self._options = adapter, labels, options
+        self.adapter, self._labels, self._options = adapter, labels, options
         self.use(backend, rejection or Rejection())
         self._window = SlidingWindow(seconds=options.window_s, gap_s=options.gap_s)
         self._segmenter = MotionSegmenter(adapter.spec.layout, options.segments)
         self.decoder = Decoder(labels, options.decoding)
-        self._next_s = -np.inf
+        self._next_s = self._newest_s = -np.inf
         self.current: Prediction | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def use(self, backend: Backend, rejection: Rejection) -> None:
         """Go on with another file of the same bundle; may be called from another thread."""
         self._file = backend, rejection
 
-    def push(self, points: Points, time_s: float) -> Event | None:
-        """Take one frame's points (M, V, C) at `time_s`; the event it completes, if any. `current` is the newest
-        prediction: smoothed over windows, or of the last motion; None while there is nothing to predict.
+    def push(self, points: Points, time_s: float) -> list[Event]:
+        """Take one frame's points, (V, C) or (M, V, C) with NaN where missing, at `time_s`; the events it completes.
+
+        Raises `InputError` for points of another shape than the source's layout, or infinite ones, and `UsageError`
+        for a time before the last frame's.
         """
+        points = checked_points(points, self.adapter, frames=False)
+        if not time_s >= self._newest_s:
+            raise UsageError("frames must come in the order of time", expected=f">= {self._newest_s} s", got=time_s)
+        self._newest_s = time_s
         push = self._push_segment if self._options.decode == "segments" else self._push_window
-        return push(points, time_s)
+        event = push(points, time_s)
+        return [] if event is None else [event]
 
     def start_clip(self) -> None:
-        """Forget the recording before."""
+        """Forget the recording before: the next frame begins another, at any time."""
         self._window.clear()
         self._segmenter.clear()
         self.decoder.reset()
-        self._next_s, self.current = -np.inf, None
+        self._next_s = self._newest_s = -np.inf
+        self.current = None
 
-    def predict(self, points: Points, times: Times) -> Prediction:
-        """The smoothed-by-nothing prediction for a whole clip: (M, T', V, C) points at (T',) seconds."""
+    def close(self) -> None:
+        """Forget every frame; the recogniser that made the stream stays open."""
+        self.start_clip()
+
+    def predict(self, points: Points, times: Times, *, top: int = TOP) -> Prediction:
+        """The smoothed-by-nothing prediction for a whole clip: (T', V, C) or (M, T', V, C) points at (T',) seconds.
+
+        `InputError` for points of another shape than the source's layout, infinite ones, or none at all.
+        """
         began = time.perf_counter()
-        probabilities, _ = self._answer(points, times)
-        return self._as_prediction(probabilities, float(times[0]), float(times[-1]), began)
+        probabilities, _ = self._answer(checked_points(points, self.adapter, frames=True), times)
+        return self._as_prediction(probabilities, float(times[0]), float(times[-1]), began, top=top)
 
     def _push_window(self, points: Points, time_s: float) -> Event | None:
-        self._window.push(points, time_s, seen=self._adapter.sees(points))
+        self._window.push(points, time_s, seen=self.adapter.sees(points))
         if not self._shows_enough():
             self.current = None
             self.decoder.reset()
@@ -113,7 +139,7 @@ class Recogniser:
         return self._predict_window(time_s)
 
     def _push_segment(self, points: Points, time_s: float) -> Event | None:
-        motion = self._segmenter.push(points, self._adapter(points[:, None])[:, 0], time_s)
+        motion = self._segmenter.push(points, self.adapter(points[:, None])[:, 0], time_s)
         if motion is None:
             return None
         began = time.perf_counter()
@@ -138,11 +164,30 @@ class Recogniser:
     def _answer(self, points: Points, times: Times) -> tuple[Probabilities, bool]:
         """The probability of each class, and whether the motion is one that the model was taught."""
         backend, rejection = self._file
-        fitted = fit_times(self._adapter(points), times, self._adapter.spec.frames)
-        logits: NDArray[np.float32] = backend(fitted[None] if self._adapter.spec.bodies > 1 else fitted)[0]
+        fitted = fit_times(self.adapter(points), times, self.adapter.spec.frames)
+        logits: NDArray[np.float32] = backend(fitted[None] if self.adapter.spec.bodies > 1 else fitted)[0]
         return rejection.probabilities(logits), not self._options.reject or rejection.knows(logits)
 
-    def _as_prediction(self, probabilities: Probabilities, start_s: float, end_s: float, began: float) -> Prediction:
-        best = np.argsort(-probabilities, kind="stable")[:TOP]
-        top = tuple(Guess(self._labels[index], float(probabilities[index])) for index in best)
-        return Prediction(start_s, end_s, top, {"recognise": (time.perf_counter() - began) * 1000})
+    def _as_prediction(
+        self, probabilities: Probabilities, start_s: float, end_s: float, began: float, *, top: int = TOP
+    ) -> Prediction:
+        best = np.argsort(-probabilities, kind="stable")[:top]
+        guesses = tuple(Guess(self._labels[index], float(probabilities[index])) for index in best)
+        return Prediction(start_s, end_s, guesses, {"recognise": (time.perf_counter() - began) * 1000})
+
+
+def checked_points(points: Points, adapter: Adapter, *, frames: bool) -> Points:
+    """A caller's points as float32 (M, V, C), with `frames` (M, T, V, C); those of one body need no axis for it.
+
+    `InputError` when they do not fit the layout that the adapter takes, hold infinite numbers or no frame.
+    """
+    given = np.asarray(points, np.float32)
+    rank = 4 if frames else 3
+    whole = given[None] if given.ndim == rank - 1 else given
+    if whole.ndim != rank or 0 in whole.shape or whole.shape[-2] != adapter.layout.joints:
+        shape = f"{'T, ' if frames else ''}{adapter.layout.joints}, C"
+        expected = f"({shape}) or (M, {shape}), the joints of {adapter.layout.name}"
+        raise InputError("points do not fit the layout", expected=expected, got=given.shape)
+    if np.isinf(whole).any():
+        raise InputError("infinite points", expected="finite numbers, NaN where a point is missing")
+    return whole

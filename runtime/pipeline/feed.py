@@ -1,0 +1,91 @@
+"""Frames of a source and the points on them: given by the source, or found in its images by a landmark detector."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from last_edge.errors import MissingError
+from last_edge.runtime.landmarks import Detector, create_landmarks, detector_for
+from last_edge.runtime.landmarks.mediapipe import LandmarkSource
+from last_edge.runtime.recognise.window import Points
+from last_edge.runtime.sources import Frame, Source, open_source
+from last_edge.runtime.sources.base import LoopedSource
+from last_edge.skeleton import Layout
+
+MOST_FAILURES = 10
+
+
+class Feed:
+    """A source with the detector that its images need, closed together.
+
+    layout, units: of the points. notices: what source and detector had to say, in order; any thread may add.
+    """
+
+    def __init__(self, source: Source, detector: LandmarkSource | None) -> None:
+        layout = source.layout if detector is None else detector.layout
+        assert layout is not None, "a source without points has a detector"
+        self.source, self.detector = source, detector
+        self.layout, self.units = layout, source.units
+        self.notices: list[str] = []
+        self._failures = 0
+        source.notice = self.notices.append
+        if said := source.describe():
+            self.notices.append(said)
+
+    def points(self, frame: Frame) -> Points:
+        """(M, V, C) points of a frame, NaN where missing.
+
+        Frames on which the detector fails have no points and are noted; `MissingError` at the tenth in a row.
+        """
+        if frame.points is not None:
+            return frame.points
+        assert self.detector is not None and frame.image is not None
+        try:
+            points = self.detector(frame.image, frame.timestamp_s)[None]
+        except (RuntimeError, ValueError) as error:
+            self._failures += 1
+            self.notices.append(f"no landmarks of frame {frame.index}: {error}")
+            if self._failures >= MOST_FAILURES:
+                raise MissingError("the landmark detector fails on every frame", where=self.detector.model, got=error,
+                                   hint="last-edge doctor") from error  # fmt: skip
+            return np.full((1, self.layout.joints, 3), np.nan, np.float32)
+        self._failures = 0
+        return points
+
+    def close(self) -> None:
+        """Give device, file and detector back."""
+        if self.detector is not None:
+            self.detector.close()
+        self.source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_feed(
+    text: str, *, layout: Layout, detector: Detector | None = None, hand: str = "first", loop: bool = False
+) -> Feed:
+    """The source a user named, with a detector where it gives images.
+
+    layout: what a bundle takes, which decides about the detector (None takes the one that feeds it) and about what a
+    generated motion shows. hand: which hand a hand detector follows. loop: played again and again.
+    Raises as `open_source` and `create_landmarks` do, `UsageError` when no detector feeds the layout.
+    """
+    opened = partial(open_source, text, layout=layout)
+    source = LoopedSource(opened) if loop else opened()
+    if source.layout is not None:
+        return Feed(source, None)
+    try:
+        return Feed(source, create_landmarks(detector or detector_for(layout), hand=hand, layout=layout.name))
+    except BaseException:
+        source.close()
+        raise

@@ -1,0 +1,214 @@
+"""A bundle at work, for programs: whole clips, a camera or a recording, or frames as the caller has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, cast, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.bundle import Bundle
+from last_edge.errors import InputError, UsageError
+from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
+from last_edge.runtime.landmarks import Detector
+from last_edge.runtime.pipeline.feed import open_feed
+from last_edge.runtime.pipeline.pipeline import Item
+from last_edge.runtime.pipeline.watch import Pace, Watch
+from last_edge.runtime.recognise.adapt import Adapter
+from last_edge.runtime.recognise.decoding import Rejection
+from last_edge.runtime.recognise.model import ACCEPT, Precision, load_graph
+from last_edge.runtime.recognise.results import Event, Prediction
+from last_edge.runtime.recognise.stream import TOP, RecogniseOptions, Stream
+from last_edge.skeleton import Layout
+from last_edge.skeleton.clip import Units
+
+
+class Recogniser:
+    """A recogniser's bundle with one of its graphs loaded; `last_edge.load` makes it. Usable in a `with`.
+
+    name, precision: of what is loaded. labels: in the order of the logits. layout, units: of the points it takes.
+    spec: everything about its input. backend: raw landmarks to logits. rejection: what its answers are worth.
+    accept: least probability of an event, None where the bundle sets none. path: of the bundle.
+
+    One object may be used by one thread at a time.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        precision: Precision | None = None,
+        threads: int | None = None,
+        backend: str = OnnxRuntimeCpu.name,
+    ) -> None:
+        """Load one graph of an opened bundle: INT8 when it has one and none is asked for.
+
+        It runs as `bench tune` found it fastest; threads: wins over that. Raises `InputError` when the bundle has no
+        such file, one made for other input, or one that reads more than landmarks; `MissingError` without the backend.
+        """
+        manifest = bundle.manifest
+        if manifest.units not in ("image01", "metres"):
+            expected = "image01 or metres"
+            raise InputError("bundle in unknown units", where=bundle.path, expected=expected, got=manifest.units)
+        if manifest.features is not None:
+            expected, got = "a model of landmarks alone", f"one that reads {manifest.features.name!r} features as well"
+            hint = "last-edge eval BUNDLE --store STORE, with features beside the store"
+            raise InputError("frames have no such features", where=bundle.path, expected=expected, got=got, hint=hint)
+        self.precision: str = precision or ("int8" if "int8" in bundle.precisions else "fp32")
+        self._backend: Backend | None = load_graph(bundle, self.precision, backend=backend, threads=threads)
+        self._options: dict[str, Any] = {"threads": threads, "backend": backend}
+        self.path, self.name, self.labels = bundle.path, manifest.name, manifest.labels
+        self.spec, self.layout, self.units = manifest.input, manifest.input.layout, cast(Units, manifest.units)
+        self.accept: float | None = manifest.thresholds.get(ACCEPT)
+        self.rejection = Rejection.of(manifest.thresholds)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        precision: Precision | None = None,
+        threads: int | None = None,
+        backend: str = OnnxRuntimeCpu.name,
+    ) -> Self:
+        """As the constructor, of the bundle at `path`, every hash checked; `InputError` when it is damaged."""
+        return cls(Bundle.open(path), precision=precision, threads=threads, backend=backend)
+
+    def with_precision(self, precision: Precision) -> Self:
+        """The same bundle in another precision, opened anew with the same threads and backend."""
+        return type(self).open(self.path, precision=precision, **self._options)
+
+    @property
+    def backend(self) -> Backend:
+        """Raw landmarks to logits; `UsageError` once closed."""
+        if self._backend is None:
+            raise UsageError("the recogniser is closed", where=self.name, hint=f"load({str(self.path)!r})")
+        return self._backend
+
+    def predict(
+        self,
+        points: NDArray[np.floating[Any]],
+        *,
+        fps: float = 30.0,
+        layout: Layout | None = None,
+        units: Units | None = None,
+        hand: str = "first",
+        top: int = TOP,
+    ) -> Prediction:
+        """The `top` most likely classes of one whole clip.
+
+        points: (T, V, C) or (M, T, V, C), any number of frames, NaN where a point is missing. fps: frames a second.
+        layout, units: of the points where they are not the bundle's own; they are converted as `run` does. hand: which
+        hand counts where the points show two and the bundle takes one.
+        Raises `InputError` for another shape, no frame, infinite points or too few axes, `UsageError` where the layout
+        cannot be converted or the rate is none.
+        """
+        if not 0 < fps < np.inf:
+            raise UsageError("a clip needs a frame rate", expected="frames a second, above 0", got=fps)
+        frames = np.shape(points)[-3] if np.ndim(points) >= 3 else 0
+        times = np.arange(frames, dtype=np.float64) / fps
+        return self.stream(layout=layout, units=units, hand=hand).predict(points, times, top=top)
+
+    def stream(
+        self,
+        *,
+        layout: Layout | None = None,
+        units: Units | None = None,
+        hand: str = "first",
+        options: RecogniseOptions | None = None,
+    ) -> Stream:
+        """Recognition of frames that the caller pushes, one source at a time.
+
+        layout, units, hand: as for `predict`. options: windows and decoding; a threshold they leave open is the
+        bundle's own.
+        """
+        options = options or RecogniseOptions()
+        if options.decoding.threshold is None and self.accept is not None:
+            options = replace(options, decoding=replace(options.decoding, threshold=self.accept))
+        adapter = Adapter(
+            layout or self.layout, units or self.units, spec=self.spec, target_units=self.units, hand=hand
+        )
+        return Stream(self.backend, adapter=adapter, labels=self.labels, options=options, rejection=self.rejection)
+
+    @overload
+    def watch(
+        self,
+        source: str = ...,
+        *,
+        frames: Literal[False] = ...,
+        pace: Pace = ...,
+        loop: bool = ...,
+        limit: int | None = ...,
+        detector: Detector | None = ...,
+        hand: str = ...,
+        options: RecogniseOptions | None = ...,
+        notice: Callable[[str], None] = ...,
+    ) -> Iterator[Event]: ...
+
+    @overload
+    def watch(
+        self,
+        source: str = ...,
+        *,
+        frames: Literal[True],
+        pace: Pace = ...,
+        loop: bool = ...,
+        limit: int | None = ...,
+        detector: Detector | None = ...,
+        hand: str = ...,
+        options: RecogniseOptions | None = ...,
+        notice: Callable[[str], None] = ...,
+    ) -> Iterator[Item]: ...
+
+    def watch(
+        self,
+        source: str = "cam:0",
+        *,
+        frames: bool = False,
+        pace: Pace = "fast",
+        loop: bool = False,
+        limit: int | None = None,
+        detector: Detector | None = None,
+        hand: str = "first",
+        options: RecogniseOptions | None = None,
+        notice: Callable[[str], None] = lambda text: None,
+    ) -> Iterator[Event] | Iterator[Item]:
+        """Events of a camera, an address, a video, a replay or a clip store, as they happen.
+
+        source: as `last-edge run --source` takes it. frames: give every frame instead, an `Item` with its image or
+        points, the newest prediction and its events. pace, limit: as for `Watch`. loop: play what has an end again and
+        again. detector: None takes the one that feeds the bundle's layout. notice: called with what the source has to
+        say. Leaving the loop closes the source.
+        Raises as `open_feed` does, at the first step.
+        """
+        with open_feed(source, layout=self.layout, detector=detector, hand=hand, loop=loop) as feed:
+            stream = self.stream(layout=feed.layout, units=feed.units, hand=hand, options=options)
+            told = 0
+            with closing(iter(Watch(feed, stream, pace=pace, limit=limit))) as items:
+                for item in items:
+                    for text in feed.notices[told:]:
+                        told += 1
+                        notice(text)
+                    if frames:
+                        yield item
+                    else:
+                        yield from (event for _, event in item.events)
+            for text in feed.notices[told:]:
+                notice(text)
+
+    def close(self) -> None:
+        """Let go of the graph's memory; nothing can be recognised afterwards."""
+        self._backend = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
