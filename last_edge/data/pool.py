@@ -25,7 +25,7 @@ from last_edge.errors import InputError, UsageError
 from last_edge.inputs.transforms import Points, sample_at
 from last_edge.names import did_you_mean
 from last_edge.skeleton.clip import SkeletonClip
-from last_edge.skeleton.geometry import mirror
+from last_edge.skeleton.geometry import limb_length, mirror
 from last_edge.skeleton.layout import Layout
 
 Change = Callable[[Points, Layout, Random], Points]
@@ -143,13 +143,8 @@ KINDS: dict[str, Change] = {
 
 def unit_of(packed: Points, layout: Layout) -> float:
     """Mean length of the scale limb of body 0 where it is seen; else, or where there is none, the clip's spread."""
-    body = packed[0, ..., :-1]
-    if layout.scale is not None:
-        one, other = (body[:, list(ends)].mean(axis=1) for ends in layout.scale)
-        lengths = np.linalg.norm(one - other, axis=-1)
-        if np.isfinite(lengths).any() and np.nanmean(lengths) > 0:
-            return float(np.nanmean(lengths))
-    return float(np.nanstd(packed[..., :-1])) or 1.0
+    length = limb_length(packed[0, ..., :-1], layout)
+    return length if length > 0 else float(np.nanstd(packed[..., :-1])) or 1.0
 
 
 def _moved(packed: Points, step: NDArray[np.floating]) -> Points:

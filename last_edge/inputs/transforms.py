@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.inputs.spec import InputSpec
+from last_edge.skeleton.geometry import limb_lengths
 
 Points = NDArray[np.float32]
 SMALLEST_SCALE = 1e-6
@@ -81,10 +82,9 @@ def _unit(body: Points, spec: InputSpec) -> Points:
 
     A frame without it takes the mean; the mean is 1 where it is never seen or has no length.
     """
-    if spec.scale == "none" or spec.layout.scale is None:
+    if spec.scale == "none":
         return np.ones((1, 1, 1), np.float32)
-    one, other = (body[:, list(ends)].mean(axis=1) for ends in spec.layout.scale)
-    lengths = np.sqrt(((one - other) ** 2).sum(-1))
+    lengths = limb_lengths(body, spec.layout)
     seen = ~np.isnan(lengths)
     mean = np.nan_to_num(lengths, nan=0.0).sum() / max(int(seen.sum()), 1)
     unit = np.full(1, mean if mean > SMALLEST_SCALE else 1.0)

@@ -1,4 +1,4 @@
-"""Geometry of a body that its layout decides."""
+"""Geometry of a body that its layout decides: its mirror image and its unit of length."""
 
 from __future__ import annotations
 
@@ -17,3 +17,18 @@ def mirror(points: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
     mirrored = np.array(points[..., list(layout.mirror), :], np.float32)
     mirrored[..., 0] *= -1
     return mirrored
+
+
+def limb_lengths(body: NDArray[np.floating], layout: Layout) -> NDArray[np.floating]:
+    """(T, V, C) points -> (T,) lengths of the layout's `scale` limb; NaN where it is not seen or there is none."""
+    if layout.scale is None:
+        return np.full(len(body), np.nan, body.dtype)
+    one, other = (body[:, list(ends)].mean(axis=1) for ends in layout.scale)
+    return np.asarray(np.sqrt(((one - other) ** 2).sum(-1)))
+
+
+def limb_length(body: NDArray[np.floating], layout: Layout) -> float:
+    """Mean length of the limb over the frames of (T, V, C) that show it; NaN where none does or it has no length."""
+    lengths = limb_lengths(body, layout)
+    seen = lengths[~np.isnan(lengths)]
+    return float(seen.mean()) if len(seen) and seen.mean() > 0 else float("nan")

@@ -23,6 +23,7 @@ from last_edge.runtime.recognise.window import Points, shows_any
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 from last_edge.skeleton.convert import Side, convert, find_recipe
+from last_edge.skeleton.geometry import limb_length
 
 # Medians of SHREC'17 (wrist to middle knuckle) and UTD-MHAD (shoulders to hips); NTU's is assumed.
 LIMB_METRES = {"shrec22": 0.10, "kinect20": 0.40, "ntu25": 0.50}
@@ -73,7 +74,7 @@ class Adapter:
         turned = points * np.array(HALF_TURN[: points.shape[-1]], np.float32)
         if self.spec.scale != "none" or self._target_units != "metres":
             return turned
-        length = limb_length(turned[0], self.spec.layout)
+        length = np.nan_to_num(limb_length(turned[0], self.spec.layout), nan=1.0)
         return np.asarray(turned * np.float32(LIMB_METRES.get(self.spec.layout.name, length) / length), np.float32)
 
     def _fit_axes(self, points: Points) -> Points:
@@ -86,13 +87,3 @@ class Adapter:
         bodies = points[: self.spec.bodies]
         absent = np.full((self.spec.bodies - len(bodies), *points.shape[1:]), np.nan, np.float32)
         return np.concatenate([bodies, absent])
-
-
-def limb_length(body: Points, layout: Layout) -> float:
-    """Mean length of the layout's scale limb over the frames of (T, V, C) that show it; 1 where none does."""
-    if layout.scale is None:
-        return 1.0
-    one, other = (body[:, list(ends)].mean(axis=1) for ends in layout.scale)
-    lengths = np.sqrt(((one - other) ** 2).sum(-1))
-    seen = lengths[~np.isnan(lengths)]
-    return float(seen.mean()) if len(seen) and seen.mean() > 0 else 1.0

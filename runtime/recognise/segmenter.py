@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from last_edge.errors import UsageError
-from last_edge.runtime.recognise.adapt import limb_length
 from last_edge.runtime.recognise.window import Points, Times
 from last_edge.skeleton import Layout
+from last_edge.skeleton.geometry import limb_length
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class MotionSegmenter:
         if now_s <= then[0]:
             return 0.0
         paths = np.sqrt(((now - then[2])[:, self._watched] ** 2).sum(-1))
-        lengths = np.array([limb_length(body[None], self._layout) for body in now])
+        lengths = np.nan_to_num([limb_length(body[None], self._layout) for body in now], nan=1.0)
         seen = ~np.isnan(paths)
         means = np.where(seen, paths, 0).sum(1) / np.maximum(seen.sum(1), 1) / lengths
         return float(means.max() / (now_s - then[0]))

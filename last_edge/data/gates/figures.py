@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips import ClipStore
+from last_edge.skeleton.geometry import limb_length, limb_lengths
 from last_edge.skeleton.layout import Layout
 
 Points = NDArray[np.float32]
@@ -53,7 +54,8 @@ def _figures(points: Points, layout: Layout, step: float) -> dict[str, object]:
     here = np.asarray(~np.isnan(points).any(-1))
     steps = np.linalg.norm(np.diff(points, axis=1), axis=-1)
     steps = steps[~np.isnan(steps)]
-    limb, spread = _limb(points[0], layout)
+    lengths, limb = limb_lengths(points[0], layout), limb_length(points[0], layout)
+    deviation = float(lengths[~np.isnan(lengths)].std()) if limb > 0 else np.nan
     origin, tilt = _first_pose(points[0])
     shown = np.abs(points[here])
     return {
@@ -64,23 +66,12 @@ def _figures(points: Points, layout: Layout, step: float) -> dict[str, object]:
         "steps": steps.size,
         "fast": int((steps > step).sum()),
         "limb": limb,
-        "spread": spread,
+        "spread": deviation / limb,
         "extent": _extent(points[0][here[0].any(-1)]),
         "origin": origin,
         "tilt": tilt,
         "digest": hashlib.blake2b(np.ascontiguousarray(points).tobytes(), digest_size=16).digest(),
     }
-
-
-def _limb(body: Points, layout: Layout) -> tuple[float, float]:
-    """Mean length of the unit limb and its deviation by the mean over the frames that show it."""
-    if layout.scale is None:
-        return np.nan, np.nan
-    one, other = (body[:, list(ends)].mean(axis=1) for ends in layout.scale)
-    lengths = np.linalg.norm(one - other, axis=-1)
-    lengths = lengths[~np.isnan(lengths)]
-    mean = float(lengths.mean()) if len(lengths) else np.nan
-    return mean, float(lengths.std()) / mean if mean > 0 else np.nan
 
 
 def _extent(frames: Points) -> float:

@@ -7,8 +7,9 @@ import pytest
 
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec, model_input
-from last_edge.runtime.recognise.adapt import LIMB_METRES, Adapter, limb_length
+from last_edge.runtime.recognise.adapt import LIMB_METRES, Adapter
 from last_edge.skeleton import get_layout
+from last_edge.skeleton.geometry import limb_length
 
 HAND = get_layout("mediapipe_hand21")
 SHREC = get_layout("shrec22")
