@@ -1,4 +1,7 @@
-"""Checkpoints: whole folders of data files, written aside and renamed, read without running any pickle."""
+"""Checkpoints: whole folders of data files, written aside and renamed, read without running any pickle.
+
+A bundle that takes float weights along (`last-edge export --weights`) is read back as one too.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 from torch import Tensor, nn
 
 from last_edge import records
+from last_edge.bundle.bundle import Bundle
+from last_edge.bundle.manifest import WEIGHTS as BUNDLED
 from last_edge.errors import InputError
 from last_edge.files import write_text, writing_folder
 from last_edge.inputs.spec import InputSpec
@@ -188,3 +193,39 @@ def prune(run: Path, *, keep: set[str]) -> None:
 def as_json(value: Any) -> str:
     """Plain values as JSON text."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_bundled(path: Path) -> Checkpoint:
+    """The checkpoint in a bundle, its model in eval mode on the CPU; `path` of the checkpoint is the bundle's.
+
+    `InputError` for a bundle with a changed byte, without float weights, or whose weights fit another model.
+    """
+    bundle = Bundle.open(path)
+    manifest, info = bundle.manifest, bundle.manifest.model
+    tensors = _tensors(bundle)
+    model = create_model(info.name, spec=manifest.input, classes=len(manifest.labels), **info.kwargs)
+    fit_weights(model, tensors, where=bundle.path / BUNDLED)
+    card = ModelCard(
+        name=info.name,
+        options=info.kwargs,
+        classes=len(manifest.labels),
+        input_sha256=manifest.input.sha256,
+        store_sha256=manifest.provenance.data_sha256,
+        units=manifest.units,
+    )
+    return Checkpoint(bundle.path, model.eval(), card, manifest.input, manifest.labels)
+
+
+def read_model(path: Path) -> LandmarkModel:
+    """The model in a bundle with float weights, in eval mode on the CPU; raises as `read_bundled`."""
+    return read_bundled(path).model
+
+
+def _tensors(bundle: Bundle) -> dict[str, Tensor]:
+    if BUNDLED not in bundle.contents:
+        hint = "last-edge export RUN --out BUNDLE --weights"
+        raise InputError("the bundle holds no float weights", where=bundle.path, expected=BUNDLED, hint=hint)
+    try:
+        return load(bundle.read(BUNDLED))
+    except SafetensorError as error:
+        raise InputError("weights cannot be read", where=bundle.path / BUNDLED, got=error) from error

@@ -1,12 +1,22 @@
-"""Where a result was obtained: versions, device, threads."""
+"""Where a training runs: versions and processor of the machine, and profiles of known ones.
+
+A profile says where data lies on a machine and what its GPU wants, as YAML beside the recipes.
+"""
 
 from __future__ import annotations
 
 import platform
 import subprocess
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import yaml
+
+from last_edge import records
+from last_edge.errors import UsageError
+from last_edge.names import did_you_mean
 
 PACKAGES = ("last-edge", "torch", "numpy", "onnx", "onnxruntime", "onnxscript", "mediapipe")
 
@@ -46,3 +56,46 @@ def commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip() or None
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+FOLDER = Path(__file__).parent / "environments"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One environment.
+
+    data_root: folder of clip stores. batch_guidance: the largest batch that is known to fit, by model family; advice,
+    not applied. amp: what `--amp` means. training: values above the recipe's. sgd: further ones where SGD trains.
+    """
+
+    about: str
+    data_root: str
+    batch_guidance: dict[str, int]
+    amp: str
+    training: dict[str, Any] = field(default_factory=dict)
+    sgd: dict[str, Any] = field(default_factory=dict)
+
+    def overrides(self, optimizer: str) -> list[str]:
+        """The profile's training values as `--set` texts."""
+        values = self.training | (self.sgd if optimizer == "sgd" else {})
+        return [f"training.{name}={value}" for name, value in values.items()]
+
+
+def profile_names() -> tuple[str, ...]:
+    """All shipped profiles, sorted."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+
+
+def load_profile(name: str) -> Profile:
+    """The profile called `name`; `UsageError` with the nearest names when unknown."""
+    if name not in profile_names():
+        expected = did_you_mean(name, profile_names())
+        raise UsageError(f"unknown environment {name!r}", expected=expected, hint="--env local")
+    path = FOLDER / f"{name}.yaml"
+    return records.from_dict(Profile, yaml.safe_load(path.read_text(encoding="utf-8")), where=path)
+
+
+def detect(root: Path = Path("/")) -> str:
+    """`kaggle` where /kaggle exists, else `local`; the others have no mark to know them by and need `--env`."""
+    return "kaggle" if (root / "kaggle").exists() else "local"

@@ -1,4 +1,4 @@
-"""What a training run is asked for: recipe, store, place; its clips and its plain objective."""
+"""What a training run is asked for: recipe, store, place; its clips, how they fall into steps, its plain objective."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from last_edge.data.augment import Augment
-from last_edge.data.dataset import ClipDataset
+from last_edge.data.dataset import ClipDataset, epoch_order
 from last_edge.data.device_clips import DeviceClips
 from last_edge.errors import UsageError
 from last_edge.tasks.config import AugmentConfig, Recipe
@@ -18,8 +18,9 @@ from last_edge.tasks.losses import class_weights
 from last_edge.tasks.objective import CrossEntropy, Objective
 from last_edge.tasks.plan import Plan
 from last_edge.tasks.second_input import FeatureCrossEntropy, open_second_input, reads_features
-from last_edge.train.progress import Row
+from last_edge.train.processes import Processes
 
+Row = dict[str, float]
 Report = Callable[[Row, int], None]
 MakeObjective = Callable[[Recipe, Plan, str], Objective]
 
@@ -92,3 +93,30 @@ def ranges(config: AugmentConfig) -> Augment:
     """The part of the augmentation that changes points; noise is added to the streams."""
     names = ("rotation_deg", "tilt_deg", "scale", "shear", "crop", "warp", "mirror", "mask", "bones")
     return Augment(**{name: getattr(config, name) for name in names})
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Batches of `size` clips out of `clips`, dealt to the processes in turn; `per_epoch` for each process."""
+
+    clips: int
+    size: int
+    per_epoch: int
+    seed: int
+    processes: Processes
+
+    @classmethod
+    def plan(cls, clips: int, recipe: Recipe, processes: Processes) -> Steps:
+        """Steps of a recipe; `UsageError` where there are fewer clips than the processes take in one step."""
+        size = recipe.training.batch_size
+        together = size * processes.count
+        if processes.count > 1 and clips < together:
+            raise UsageError("too few training clips for this many processes", expected=f">= {together}", got=clips)
+        return cls(clips, size, max(clips // together, 1), recipe.seed, processes)
+
+    def left(self, step: int) -> list[list[int]]:
+        """This process's batches of the epoch in which `step` falls, from it on; without the last, incomplete one."""
+        epoch, done = divmod(step, self.per_epoch)
+        order, count = epoch_order(self.clips, seed=self.seed, epoch=epoch), self.processes.count
+        places = range(done * count + self.processes.rank, self.per_epoch * count, count)
+        return [order[place * self.size : (place + 1) * self.size].tolist() for place in places]

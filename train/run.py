@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,17 +29,12 @@ from last_edge.train import run_folder
 from last_edge.train.checkpoint import ModelCard, as_json, load_checkpoint, read_trainer
 from last_edge.train.environment import describe_environment
 from last_edge.train.evaluate import metrics_of, predict
-from last_edge.train.interrupt import StopRequest
 from last_edge.train.processes import Processes
-from last_edge.train.progress import Row, epochs_since_best, validation_score
 from last_edge.train.recipe import dump_recipe, identity_of
-from last_edge.train.request import MakeObjective, Report, Request, cross_entropy, silent, training_clips
-from last_edge.train.steps import Steps
-from last_edge.train.sums import NAMES
-from last_edge.train.tensorboard import TensorBoardLog
-from last_edge.train.trainer import Trainer
+from last_edge.train.request import MakeObjective, Report, Request, Row, Steps, cross_entropy, silent, training_clips
+from last_edge.train.run_folder import TensorBoardLog
+from last_edge.train.trainer import SUMS, Trainer
 from last_edge.train.trunk import Trunk, TrunkReport, read_trunk
-from last_edge.train.waiting import LoopClock
 
 log = logging.getLogger(__name__)
 
@@ -252,7 +250,7 @@ class Run:
     def learned(self, totals: dict[str, float]) -> Row:
         """Means over the epoch's clips: the loss, its terms where the objective tells them, training top-1."""
         seen = max(totals["seen"], 1.0)
-        means = {name: totals[name] / seen for name in ("loss", *(name for name in totals if name not in NAMES))}
+        means = {name: totals[name] / seen for name in ("loss", *(name for name in totals if name not in SUMS))}
         return means | {"train_top1": 100.0 * totals["hits"] / seen}
 
     def validate(self) -> Row:
@@ -298,3 +296,76 @@ class Run:
     def _raise_stopped(self) -> None:
         hint = "the same command to resume"
         raise InterruptedRun("stopped; a checkpoint is saved", where=self.request.out, hint=hint)
+
+
+class StopRequest:
+    """Notes SIGINT and SIGTERM; the loop looks at `wanted` between steps. A second signal stops at once."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> StopRequest:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.wanted:
+            raise KeyboardInterrupt
+        self.wanted = True
+
+
+Batch = TypeVar("Batch")
+Clock = Callable[[], float]
+
+
+class LoopClock:
+    """Seconds since `read` of a loop over batches: waited for the next batch, and worked with it.
+
+    On a GPU the loop runs ahead of the device, but meets it once a window (see `Trainer`); an epoch's sums are right.
+    """
+
+    def __init__(self, clock: Clock = time.perf_counter) -> None:
+        self.clock = clock
+        self.waited = self.worked = 0.0
+        self.batches = 0
+
+    def timed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The same batches, timed."""
+        source, before = iter(batches), self.clock()
+        for batch in source:
+            came = self.clock()
+            self.waited += came - before
+            yield batch
+            before = self.clock()
+            self.worked += before - came
+            self.batches += 1
+        self.waited += self.clock() - before
+
+    def read(self, batch_size: int) -> dict[str, float]:
+        """Clips a second and the percentage of time spent waiting, since the last reading."""
+        clips, seconds = self.batches * batch_size, self.waited + self.worked
+        row = {
+            "seconds": round(seconds, 3),
+            "clips_per_s": round(clips / seconds, 2) if seconds else 0.0,
+            "waiting": round(100.0 * self.waited / seconds, 2) if seconds else 0.0,
+        }
+        self.waited = self.worked = 0.0
+        self.batches = 0
+        return row
+
+
+def validation_score(row: Row) -> list[float]:
+    """The epoch with the greater score is better: validation top-1, or BLEU-4, where there is one; the smaller loss."""
+    return [row.get("val_top1", row.get("val_bleu4", 0.0)), -row["val_loss"]]
+
+
+def epochs_since_best(history: list[Row]) -> int:
+    """Epochs since the validation score was last as good as it ever was; 0 without validation."""
+    scores = [validation_score(row) for row in history if "val_loss" in row]
+    return scores[::-1].index(max(scores)) if scores else 0

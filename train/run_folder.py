@@ -1,4 +1,4 @@
-"""A run's folder on disk: claiming it, saving checkpoints into it, finding where to resume."""
+"""A run's folder on disk: claiming it, saving checkpoints and curves into it, finding where to resume."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from last_edge.train.checkpoint import (
     read_trainer,
     write_checkpoint,
 )
+from last_edge.train.request import Row
 from last_edge.train.trainer import Trainer
 from last_edge.train.trunk import trunk_of
 
@@ -168,3 +169,32 @@ def log_timing(out: Path, row: dict[str, float]) -> None:
     """Add an epoch's speed to timing.jsonl; kept apart from metrics.jsonl, which a repeated run gives again."""
     with room_on_disk(out), (out / TIMING).open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(row) + "\n")
+
+
+class TensorBoardLog:
+    """Writes RUN/tensorboard; a resumed run adds a file to the folder, and TensorBoard joins them.
+
+    The file is opened with the first row, so that a run that never got so far leaves nothing behind.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.folder, self._open = out / "tensorboard", _writer_class()
+        self._writer: Any = None
+
+    def add(self, row: Row) -> None:
+        """Write one epoch."""
+        self._writer = self._writer or self._open(str(self.folder))
+        for name, value in row.items():
+            if name != "epoch":
+                self._writer.add_scalar(name, value, int(row["epoch"]))
+        self._writer.flush()
+
+
+def _writer_class() -> Any:
+    """torch's writer; `MissingError` where its package is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        hint = "pip install 'last-edge[tensorboard]', or --set training.tensorboard=false"
+        raise MissingError("TensorBoard is not installed", got=error, hint=hint) from error
+    return SummaryWriter

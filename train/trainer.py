@@ -3,30 +3,74 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from last_edge.errors import UsageError
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.tasks.config import TrainingConfig
 from last_edge.tasks.objective import Objective, TimedObjective, helpers_of, parts_of
-from last_edge.train.averages import EqualAverage, WeightAverage
-from last_edge.train.compiled import compile_body, uncompiled
-from last_edge.train.optimizer import build_optimizer, load_optimizer
+from last_edge.train.device import compile_body, resolve_amp, uncompiled
+from last_edge.train.optimizer import EqualAverage, WeightAverage, build_optimizer, load_optimizer
 from last_edge.train.processes import Processes
-from last_edge.train.progress import Progress
+from last_edge.train.request import Row
 from last_edge.train.schedule import learning_rate
-from last_edge.train.sums import EpochSums
 
 FIRST_LOSS_SCALE = 4096.0
 SEED_STRIDE = 1_000_003
 RANK_STRIDE = 2**40
+SUMS = ("loss", "hits", "seen", "skipped", "overflow")
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class Progress:
+    """step: batches taken in since the start. totals: this epoch's sums so far. history: one row an epoch."""
+
+    step: int = 0
+    totals: dict[str, float] = field(default_factory=dict)
+    history: list[Row] = field(default_factory=list)
+    best: str = ""
+    best_score: list[float] = field(default_factory=list)
+
+
+class EpochSums:
+    """Double-precision sums by name. Adding never waits for the device; reading does, once for all of them."""
+
+    def __init__(self, device: str) -> None:
+        self.names: tuple[str, ...] = SUMS
+        self.values = torch.zeros(len(SUMS), dtype=torch.float64, device=device)
+
+    def add(self, **parts: Tensor | float) -> None:
+        """Add to some of the sums; a name never met before starts at 0."""
+        self._know(parts)
+        for name, part in parts.items():
+            self.values[self.names.index(name)] += part
+
+    def add_all(self, other: EpochSums) -> None:
+        """Add another set of sums to this one."""
+        self._know(other.names)
+        self.values[[self.names.index(name) for name in other.names]] += other.values
+
+    def total(self, processes: Processes) -> dict[str, float]:
+        """All sums, over all processes, as plain numbers."""
+        return dict(zip(self.names, processes.sum(self.values).tolist(), strict=True))
+
+    def write(self, totals: dict[str, float]) -> None:
+        """Set the sums to saved ones; those not named become 0."""
+        self._know(totals)
+        self.values.copy_(torch.tensor([totals.get(name, 0.0) for name in self.names], dtype=torch.float64))
+
+    def _know(self, names: Iterable[str]) -> None:
+        """Make room for names that are not there yet."""
+        new = tuple(name for name in names if name not in self.names)
+        self.names += new
+        self.values = torch.cat([self.values, self.values.new_zeros(len(new))]) if new else self.values
 
 
 class Trainer:
@@ -214,12 +258,3 @@ class Trainer:
             self.swa.load(state["swa"]["state"], state["swa"]["count"])
         self.progress = Progress(**state["progress"])
         self.sums.write(self.progress.totals if self.processes.first else {})
-
-
-def resolve_amp(amp: str, device: str) -> torch.dtype:
-    """The number format of the forward pass; `auto` is fp16 on a GPU and float32 on a CPU."""
-    on_gpu = device.startswith("cuda")
-    if amp == "fp16" and not on_gpu:
-        raise UsageError("training.amp=fp16 needs a GPU", got=device, hint="--set training.amp=bf16")
-    named = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    return named.get(amp, torch.float16 if on_gpu else torch.float32)

@@ -16,8 +16,7 @@ from last_edge.errors import InputError
 from last_edge.files import sha256_of
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.train.bundled import read_bundled
-from last_edge.train.checkpoint import WEIGHTS, checkpoint_folder, read_card, read_pointer, read_tensors
+from last_edge.train.checkpoint import WEIGHTS, checkpoint_folder, read_bundled, read_card, read_pointer, read_tensors
 
 HEAD = "body.head."
 ALIKE = ("layout", "channels", "streams", "centre", "scale")

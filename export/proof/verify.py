@@ -128,7 +128,7 @@ def _engines(bundle: Bundle) -> Iterator[Check]:
 def _weights(bundle: Bundle) -> Check:
     """The float weights' own logits on the golden inputs, against the recorded ones of torch."""
     from last_edge.export.proof.parity import torch_logits
-    from last_edge.train.bundled import read_model
+    from last_edge.train.checkpoint import read_model
 
     expected = bundle.golden.logits.get("torch")
     try:

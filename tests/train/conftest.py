@@ -7,8 +7,7 @@ from collections.abc import Callable
 import pytest
 from torch import Tensor
 
-from last_edge.train.interrupt import StopRequest
-from last_edge.train.run import Run
+from last_edge.train.run import Run, StopRequest
 
 StopAfter = Callable[[Run, int], StopRequest]
 

@@ -20,11 +20,10 @@ from last_edge.skeleton import Layout, SkeletonClip
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import make_plan
 from last_edge.train.checkpoint import checkpoint_folder, load_checkpoint, read_pointer
-from last_edge.train.interrupt import StopRequest
 from last_edge.train.pretrain.run import PretrainRun, maskclr, pretrain_plan, run_pretraining
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request, cross_entropy, silent
-from last_edge.train.run import Run, run_training
+from last_edge.train.run import Run, StopRequest, run_training
 
 SMALL = [
     "model.name=last_lite_nano",

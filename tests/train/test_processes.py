@@ -18,11 +18,10 @@ import torch.distributed as dist
 from last_edge.errors import UsageError
 from last_edge.tasks.plan import make_plan
 from last_edge.train.checkpoint import load_checkpoint, read_pointer
-from last_edge.train.processes import Processes
+from last_edge.train.processes import Processes, SharedBatchNorm, share_statistics
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request, cross_entropy, silent
 from last_edge.train.run import Run, run_training
-from last_edge.train.shared_norm import SharedBatchNorm, share_statistics
 
 ROOT = Path(__file__).parents[2]
 # Dropout, stream noise and mixup draw apart in each process, so they are off where weights are compared.

@@ -18,10 +18,9 @@ from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.tasks.plan import make_plan
 from last_edge.train.checkpoint import checkpoint_folder, load_checkpoint, read_pointer
-from last_edge.train.interrupt import StopRequest
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request, cross_entropy, silent
-from last_edge.train.run import Run, run_training
+from last_edge.train.run import Run, StopRequest, run_training
 
 SMALL = [
     "input.frames=16",

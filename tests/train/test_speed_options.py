@@ -15,15 +15,13 @@ from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.skeleton import Layout
 from last_edge.tasks.config import TrainingConfig
-from last_edge.train import compiled
+from last_edge.train import device as compiling
 from last_edge.train.checkpoint import load_checkpoint, read_trainer
-from last_edge.train.interrupt import StopRequest
 from last_edge.train.optimizer import build_optimizer, load_optimizer, resolve_fused
 from last_edge.train.processes import Processes
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request, cross_entropy, silent
-from last_edge.train.run import Run, run_training
-from last_edge.train.waiting import LoopClock
+from last_edge.train.run import LoopClock, Run, StopRequest, run_training
 
 SMALL = ["input.frames=16", "training.batch_size=8", "training.lr=0.01", "validation.subjects=[1]"]
 
@@ -117,8 +115,8 @@ def eager_backend(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(function.__name__)
         return compile(function, **options)
 
-    monkeypatch.setattr(compiled, "BACKEND", "eager")
-    monkeypatch.setattr(compiled, "what_lacks", lambda device: None)
+    monkeypatch.setattr(compiling, "BACKEND", "eager")
+    monkeypatch.setattr(compiling, "what_lacks", lambda device: None)
     monkeypatch.setattr(torch, "compile", noted)
     return names
 
@@ -130,7 +128,7 @@ def test_a_compiled_run_trains_and_saves_as_any_other(
     assert eager_backend == []
     sets = ["training.epochs=2", "training.compile=true"]
     run_training(request(toy_store, tmp_path / "compiled", *sets))
-    assert eager_backend == list(compiled.PASSES)
+    assert eager_backend == list(compiling.PASSES)
     plain, fast = weights(tmp_path / "plain"), weights(tmp_path / "compiled")
     assert list(plain) == list(fast)
     for name, value in plain.items():
@@ -142,8 +140,8 @@ def test_a_compiled_run_trains_and_saves_as_any_other(
 
 @pytest.mark.slow
 def test_a_run_through_the_compiler_resumes_to_the_same_bits(toy_store: Path, tmp_path: Path) -> None:
-    if compiled.what_lacks("cpu") is not None:
-        pytest.skip(str(compiled.what_lacks("cpu")))
+    if compiling.what_lacks("cpu") is not None:
+        pytest.skip(str(compiling.what_lacks("cpu")))
     sets = ["training.epochs=2", "training.compile=true", "model.name=last_lite_nano", "training.amp=bf16"]
     run_training(request(toy_store, tmp_path / "whole", *sets))
     stopped(Run(request(toy_store, tmp_path / "parts", *sets), cross_entropy, silent), at=6)
@@ -164,7 +162,7 @@ def test_without_a_compiler_the_reason_is_told(
 def test_several_processes_do_not_compile(toy_layout: Layout, eager_backend: list[str]) -> None:
     model = create_model("last_lite_nano", spec=InputSpec(toy_layout, frames=16), classes=3)
     with pytest.raises(UsageError, match="one process"):
-        compiled.compile_body(model, device="cpu", processes=Processes(count=2))
+        compiling.compile_body(model, device="cpu", processes=Processes(count=2))
     assert eager_backend == []
 
 

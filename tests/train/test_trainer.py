@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from last_edge.train.progress import epochs_since_best
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -27,11 +28,9 @@ from last_edge.tasks.config import AugmentConfig, TrainingConfig
 from last_edge.tasks.objective import CrossEntropy, Objective
 from last_edge.train import checkpoint as checkpoint_module
 from last_edge.train.checkpoint import checkpoint_folder, load_checkpoint, read_pointer
-from last_edge.train.interrupt import StopRequest
-from last_edge.train.progress import epochs_since_best
 from last_edge.train.recipe import identity_of, load_recipe
 from last_edge.train.request import Request, cross_entropy, silent
-from last_edge.train.run import Run, run_training
+from last_edge.train.run import Run, StopRequest, run_training
 from last_edge.train.trainer import Trainer
 
 QUIET = AugmentConfig(noise_joint=0, noise_velocity=0, noise_bone=0)

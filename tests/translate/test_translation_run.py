@@ -16,9 +16,8 @@ from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.text import SPECIAL
 from last_edge.tools.cli import main
 from last_edge.train.checkpoint import read_tensors
-from last_edge.train.progress import Row
 from last_edge.train.recipe import load_recipe
-from last_edge.train.request import Request
+from last_edge.train.request import Request, Row
 from last_edge.train.translate.evaluate import is_translation, load_translator
 from last_edge.train.translate.plan import translation_plan
 from last_edge.train.translate.run import TranslationRun, next_sub_word, run_translation

@@ -21,9 +21,8 @@ from last_edge.skeleton import Layout
 from last_edge.text import SOS
 from last_edge.tools.cli import main
 from last_edge.train.checkpoint import ModelCard, read_tensors, write_checkpoint
-from last_edge.train.progress import Row
 from last_edge.train.recipe import load_recipe
-from last_edge.train.request import Request
+from last_edge.train.request import Request, Row
 from last_edge.train.translate.evaluate import load_translator
 from last_edge.train.translate.run import run_translation
 

@@ -12,7 +12,7 @@ from last_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from last_edge.tasks.config import Recipe
-    from last_edge.train.profiles import Profile
+    from last_edge.train.environment import Profile
 
 CLASS_WEIGHTS = {None: None, True: "balanced", False: "none"}
 PROTOCOLS = {"ntu60": ("xsub", "xview"), "ntu120": ("xsub", "xset")}
@@ -117,7 +117,7 @@ class Choice:
 
 def choose(flags: Flags) -> Choice:
     """Resolve flags; raises `UsageError` where they contradict each other or name what is not there."""
-    from last_edge.train.profiles import detect, load_profile
+    from last_edge.train.environment import detect, load_profile
 
     env = flags.env or detect()
     profile = load_profile(env)

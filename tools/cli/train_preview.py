@@ -69,9 +69,8 @@ def preview(request: Request) -> dict[str, Any]:
 def foresee(recipe: Recipe, plan: Plan, *, classes: int) -> dict[str, Any]:
     """A run's clip counts, validation subjects, start, learning rate at each epoch, and the recipe as resolved."""
     from last_edge.models import create_model, resolve_name
-    from last_edge.train.hyperparameters import hyperparameters
     from last_edge.train.recipe import dump_recipe
-    from last_edge.train.schedule import epoch_rates, final_rate, restarts
+    from last_edge.train.schedule import epoch_rates, final_rate, hyperparameters, restarts
     from last_edge.train.trunk import read_trunk
 
     training = recipe.training

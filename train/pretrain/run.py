@@ -19,8 +19,7 @@ from last_edge.tasks.plan import Plan, held_out, input_spec
 from last_edge.tasks.pretraining import MaskCLR
 from last_edge.train.checkpoint import ModelCard
 from last_edge.train.evaluate import BATCH
-from last_edge.train.progress import Row
-from last_edge.train.request import Report, Request, silent
+from last_edge.train.request import Report, Request, Row, silent
 from last_edge.train.run import Run, run_training
 from last_edge.train.trunk import trunk_of
 

@@ -8,9 +8,8 @@ from last_edge.clips.store import ClipStore
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.sign2text import create_translator
 from last_edge.tasks.config import Recipe
-from last_edge.train.hyperparameters import hyperparameters
 from last_edge.train.recipe import dump_recipe
-from last_edge.train.schedule import epoch_rates, final_rate, restarts
+from last_edge.train.schedule import epoch_rates, final_rate, hyperparameters, restarts
 from last_edge.train.translate.plan import translation_plan
 from last_edge.train.translate.run import check_translation, vocabulary_of
 from last_edge.train.translate.start import model_options, read_start

@@ -26,8 +26,7 @@ from last_edge.tasks.translator import Translator, search_options
 from last_edge.text import PAD
 from last_edge.train import run_folder
 from last_edge.train.checkpoint import ModelCard, checkpoint_folder
-from last_edge.train.progress import Row
-from last_edge.train.request import Report, Request, ranges, silent
+from last_edge.train.request import Report, Request, Row, ranges, silent
 from last_edge.train.run import Run, run_training
 from last_edge.train.trainer import Trainer
 from last_edge.train.translate.evaluate import evaluate_split, load_translator

@@ -16,8 +16,7 @@ from last_edge.errors import InputError
 from last_edge.export.bundles import bundle_writer
 from last_edge.export.proof.verify import verify_bundle
 from last_edge.tools.cli import main
-from last_edge.train.bundled import read_bundled, read_model
-from last_edge.train.checkpoint import load_checkpoint
+from last_edge.train.checkpoint import load_checkpoint, read_bundled, read_model
 
 
 @pytest.fixture
