@@ -6,9 +6,13 @@ were drawn, and `view-0000`, `view-0001`, … hold the answers to one augmentati
 
 from __future__ import annotations
 
+import io
+import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -17,13 +21,14 @@ from torch import Tensor
 
 from last_edge import records
 from last_edge.arrays import map_npy
-from last_edge.distill.loss_map import StageOf
-from last_edge.distill.teachers import Answers
+from last_edge.distill.teachers import Answers, StageOf
 from last_edge.errors import InputError
 from last_edge.inputs.transforms import Points
 
 HEADER = "cache.json"
 PROBE = "probe.npy"
+LOGITS = "logits.npy"
+STALE = "another --cache folder, or remove this one and run the same command"
 PROBED_CLIPS = 4
 SAME_POINTS = {"rtol": 1e-4, "atol": 1e-4, "equal_nan": True}
 Array = NDArray[np.float32]
@@ -35,6 +40,7 @@ class CacheHeader:
 
     teachers: sha256 of weights, model and input of each. points: shape of a clip as the student gets it. augment, seed:
     how its views are drawn. maps: the stages whose feature maps are kept, as `teacher.stage`, both counted from 1.
+    tau: temperature at which several teachers were merged into one, 0 where each has its own answers.
     """
 
     store_sha256: str
@@ -43,6 +49,7 @@ class CacheHeader:
     augment: dict[str, float]
     seed: int
     maps: tuple[str, ...] = ()
+    tau: float = 0.0
     schema_version: int = 1
 
 
@@ -62,7 +69,7 @@ def view_folder(folder: Path, view: int) -> Path:
     return folder / f"view-{view:04d}"
 
 
-def check_current(folder: Path, wanted: CacheHeader, probe: Points) -> CacheHeader:
+def check_current(folder: Path, wanted: CacheHeader, probe: Points, *, hint: str = STALE) -> CacheHeader:
     """The cache's own header; `InputError` that names what differs, unless it answers the question `wanted` asks.
 
     probe: points of the first clips in view 0 as they are drawn today. Feature maps beyond those wanted do no harm.
@@ -82,7 +89,7 @@ def check_current(folder: Path, wanted: CacheHeader, probe: Points) -> CacheHead
             "the teacher cache is stale", where=folder,
             expected="; ".join(f"{name}: {expected}" for name, expected, _ in faults),
             got="; ".join(f"{name}: {got}" for name, _, got in faults),
-            hint="another --cache folder, or remove this one and run the same command",
+            hint=hint,
         )  # fmt: skip
     return found
 
@@ -122,7 +129,7 @@ class TeacherCache:
 
     def __init__(self, folder: Path, *, clips: NDArray[np.int64], views: int, wanted: tuple[StageOf, ...] = ()) -> None:
         self.folder, self.clips, self.wanted = folder, clips, wanted
-        self.logits = [self._array(view, "logits.npy") for view in range(views)]
+        self.logits = [self._array(view, LOGITS) for view in range(views)]
         self.maps = [
             {stage: self._array(view, f"map-{name_of(stage)}.npy") for stage in wanted} for view in range(views)
         ]
@@ -152,3 +159,75 @@ class TeacherCache:
 
 def _to(rows: Array, device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(rows)).to(device, non_blocking=True)
+
+
+Shape = tuple[int, ...]
+FLOAT_BYTES = 4
+
+
+class RowFiles:
+    """float32 arrays `NAME.npy` in a folder, by name their final shape; a context manager.
+
+    Opened again after a kill, all of them are cut back to the whole batches that every one has: `done` rows.
+    """
+
+    def __init__(self, folder: Path, shapes: dict[str, Shape], *, batch: int) -> None:
+        self.shapes = shapes
+        self.paths = {name: folder / f"{name}.npy" for name in shapes}
+        self.done = min(_whole_rows(self.paths[name], shape) for name, shape in shapes.items()) // batch * batch
+        self._streams: dict[str, IO[bytes]] = {}
+
+    def __enter__(self) -> RowFiles:
+        for name, shape in self.shapes.items():
+            self._streams[name] = _cut_back(self.paths[name], shape, self.done)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for stream in self._streams.values():
+            stream.close()
+
+    def append(self, rows: dict[str, NDArray[Any]]) -> None:
+        """Add the same number of rows to every array."""
+        for name, stream in self._streams.items():
+            stream.write(np.ascontiguousarray(rows[name], "<f4").tobytes())
+        self.done += len(next(iter(rows.values())))
+
+    def sync(self) -> None:
+        """Force what was added to disk."""
+        for stream in self._streams.values():
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def bytes_of(shape: Shape) -> int:
+    """Bytes of a float32 array."""
+    return FLOAT_BYTES * math.prod(shape)
+
+
+def _head(shape: Shape) -> bytes:
+    stream = io.BytesIO()
+    about = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, about)
+    return stream.getvalue()
+
+
+def _whole_rows(path: Path, shape: Shape) -> int:
+    """Rows that were written whole; 0 where there is no file, or one of another shape."""
+    head = _head(shape)
+    if not path.exists():
+        return 0
+    with path.open("rb") as stream:
+        if stream.read(len(head)) != head:
+            return 0
+    return min((path.stat().st_size - len(head)) // bytes_of(shape[1:]), shape[0])
+
+
+def _cut_back(path: Path, shape: Shape, rows: int) -> IO[bytes]:
+    """The file open for more, with its head and `rows` rows."""
+    head = _head(shape)
+    stream = path.open("r+b" if path.exists() else "w+b")
+    if not rows:
+        stream.write(head)
+    stream.truncate(len(head) + rows * bytes_of(shape[1:]))
+    stream.seek(0, os.SEEK_END)
+    return stream

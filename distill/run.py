@@ -11,16 +11,27 @@ import torch
 
 from last_edge import records
 from last_edge.clips.store import ClipStore
-from last_edge.distill.cache import CacheHeader
-from last_edge.distill.cached import DEFAULT_NAME, answers_on_disk, header_of, read_answers, views_of
-from last_edge.distill.fill_cache import OnView, in_silence
-from last_edge.distill.loss_map import LossMap, entries_in_use, stages_wanted
-from last_edge.distill.objective import Distillation
+from last_edge.distill.answers import (
+    DEFAULT_NAME,
+    OnView,
+    answers_on_disk,
+    cached_clips,
+    check_cacheable,
+    header_of,
+    in_silence,
+    missing_views,
+    probe_of,
+    read_answers,
+    shapes_of,
+    views_of,
+)
+from last_edge.distill.cache import HEADER, CacheHeader, bytes_of, check_current
+from last_edge.distill.objective import Distillation, LossMap, entries_in_use, stages_wanted
 from last_edge.distill.teachers import Source, Teachers
 from last_edge.errors import InputError, UsageError
 from last_edge.files import sha256_of
 from last_edge.models import create_model
-from last_edge.tasks.config import Recipe
+from last_edge.tasks.config import DistillConfig, Recipe, StageLoss
 from last_edge.tasks.objective import Objective
 from last_edge.tasks.plan import Plan, make_plan
 from last_edge.tasks.second_input import reads_features
@@ -86,7 +97,7 @@ def ask_once(
     """The cache of a request, completed where answers are missing; None for a recipe without one.
 
     cache: its folder, by default that of `default_cache`, beside the run or what `beside` names. on_view: see
-    `fill_cache.fill`.
+    `answers.fill`.
     """
     recipe = request.recipe
     if recipe.distill.cache == "off":
@@ -158,3 +169,63 @@ def check_teachers(teachers: Sequence[Checkpoint], plan: Plan) -> None:
             hint = f"--set input.bodies={teacher.spec.bodies}; the model's option `bodies` says which it reads"
             expected, got = f"at most {plan.spec.bodies} bodies", f"{teacher.spec.bodies} bodies"
             raise InputError("teacher reads more bodies", where=teacher.path, expected=expected, got=got, hint=hint)
+
+
+def describe_distillation(request: Request, teachers: Sequence[Path], cache: Path | None = None) -> dict[str, Any]:
+    """Teachers, loss, loss map and cache of a request; raises what the run itself would raise about them."""
+    checkpoints = [load_checkpoint(path) for path in teachers]
+    plan = make_plan(ClipStore.open(request.store), request.recipe)
+    check_weights(request.recipe, checkpoints)
+    check_teachers(checkpoints, plan)
+    map_ = loss_map(checkpoints, request.recipe, plan)
+    projections = 0 if map_ is None else sum(parameter.numel() for parameter in map_.parameters())
+    return {
+        "teachers": [_teacher(path, checkpoint) for path, checkpoint in zip(teachers, checkpoints, strict=True)],
+        "loss": formula(request.recipe.distill),
+        "loss_map": [_entry(entry, len(checkpoints)) for entry in entries_in_use(request.recipe.distill)],
+        "projection_params": projections,
+        "cache": _cache(request, checkpoints, plan, cache),
+    }
+
+
+def formula(config: DistillConfig) -> str:
+    """The loss with its weights."""
+    extra = {
+        "kl": "",
+        "dkd": f", alpha {config.dkd_alpha:g}, beta {config.dkd_beta:g}",
+        "dist": f", beta {config.dist_beta:g}, gamma {config.dist_gamma:g}",
+    }
+    text = f"{config.a:g} * cross entropy + {config.b:g} * {config.soft} (tau {config.tau:g}{extra[config.soft]})"
+    return text + (f" + {config.g:g} * loss map" if entries_in_use(config) else "")
+
+
+def _cache(request: Request, teachers: Sequence[Checkpoint], plan: Plan, folder: Path | None) -> dict[str, Any] | None:
+    """What the cache of a request holds and has already; None for a recipe without one."""
+    recipe = request.recipe
+    if recipe.distill.cache == "off":
+        return None
+    check_cacheable(recipe)
+    clips, header = cached_clips(plan, recipe), header_of(teachers, plan, recipe)
+    folder = folder or default_cache(request.out, header)
+    if (folder / HEADER).exists():
+        check_current(folder, header, probe_of(clips))
+    shapes = shapes_of(live(teachers, recipe, "cpu"), clips, device="cpu")
+    return {
+        "folder": str(folder),
+        "views": clips.views,
+        "views_there": clips.views - len(missing_views(folder, clips.views)),
+        "clips": len(clips),
+        "arrays": {name: list(shape) for name, shape in shapes.items()},
+        "bytes": clips.views * sum(bytes_of(shape) for shape in shapes.values()),
+    }
+
+
+def _teacher(path: Path, checkpoint: Checkpoint) -> str:
+    spec = checkpoint.spec
+    params = sum(parameter.numel() for parameter in checkpoint.model.parameters())
+    return f"{path}: {checkpoint.card.name}, {params} parameters, {spec.frames} frames, {'+'.join(spec.streams)}"
+
+
+def _entry(entry: StageLoss, teachers: int) -> str:
+    whose = f" of teacher {entry.of}" if teachers > 1 else ""
+    return f"stage {entry.student} <- stage {entry.teacher}{whose}: {entry.weight:g} * {entry.loss}"

@@ -9,9 +9,16 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from last_edge.distill.loss_map import StageOf
 from last_edge.models.front import fit_window
 from last_edge.models.landmark_model import LandmarkModel
+
+
+@dataclass(frozen=True, order=True)
+class StageOf:
+    """A stage of a teacher, both counted from 0."""
+
+    teacher: int
+    stage: int
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from last_edge.clips.store import ClipStore
-from last_edge.distill import fill_cache
-from last_edge.distill.cache import TeacherCache
-from last_edge.distill.cached import answers_on_disk, cached_clips
-from last_edge.distill.loss_map import StageOf, stages_wanted
-from last_edge.distill.rows import RowFiles
+from last_edge.distill import answers
+from last_edge.distill.answers import answers_on_disk, cached_clips
+from last_edge.distill.cache import RowFiles, TeacherCache
+from last_edge.distill.objective import stages_wanted
 from last_edge.distill.run import live, run_distillation
-from last_edge.distill.teachers import Teachers
+from last_edge.distill.teachers import StageOf, Teachers
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.tasks.plan import make_plan
 from last_edge.train.checkpoint import load_checkpoint
@@ -102,7 +101,7 @@ def test_students_of_other_seeds_share_a_cache_and_ask_no_teacher(
 def test_a_killed_cache_goes_on_to_the_same_bytes(
     toy_store: Path, tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch, rows_left: int
 ) -> None:
-    monkeypatch.setattr(fill_cache, "BATCH", 8)
+    monkeypatch.setattr(answers, "BATCH", 8)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     sets = ["distill.losses=[{student: 3, teacher: 3, loss: rkd_angle}]", "distill.cache_features=true"]
     filled(toy_store, whole, [teacher], *sets)
@@ -176,8 +175,8 @@ def test_more_views_are_added_to_those_there(
     filled(toy_store, folder, [teacher])
     before = content(folder)
     computed: list[int] = []
-    original = fill_cache._fill_view
-    monkeypatch.setattr(fill_cache, "_fill_view", lambda *a, **k: computed.append(a[3]) or original(*a, **k))
+    original = answers._fill_view
+    monkeypatch.setattr(answers, "_fill_view", lambda *a, **k: computed.append(a[3]) or original(*a, **k))
     filled(toy_store, folder, [teacher], "distill.cache_views=3")
     assert computed == [2]
     assert {name: value for name, value in content(folder).items() if name in before} == before

@@ -10,14 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from last_edge.distill.feature_losses import (
+from last_edge.distill.losses import (
     aligned,
     attention_transfer,
+    correlation_loss,
+    decoupled_loss,
+    ensemble_logits,
     feature_mse,
     relational_angle,
     relational_distance,
+    soft_target_loss,
 )
-from last_edge.distill.losses import correlation_loss, decoupled_loss, ensemble_logits, soft_target_loss
 
 Maps = Callable[[Tensor, Tensor], Tensor]
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import torch
-from last_edge.train.progress import epochs_since_best
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -30,7 +29,7 @@ from last_edge.train import checkpoint as checkpoint_module
 from last_edge.train.checkpoint import checkpoint_folder, load_checkpoint, read_pointer
 from last_edge.train.recipe import identity_of, load_recipe
 from last_edge.train.request import Request, cross_entropy, silent
-from last_edge.train.run import Run, StopRequest, run_training
+from last_edge.train.run import Run, StopRequest, epochs_since_best, run_training
 from last_edge.train.trainer import Trainer
 
 QUIET = AugmentConfig(noise_joint=0, noise_velocity=0, noise_bone=0)

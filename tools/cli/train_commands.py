@@ -135,7 +135,7 @@ def distill(
     resolved = resolve_recipe(recipe or "kd_nano", model, seed, sets, init=init)
     request = make_request(store, out, resolved, device=device, threads=threads, force=force)
     if dry_run:
-        from last_edge.distill.describe import describe_distillation
+        from last_edge.distill.run import describe_distillation
 
         emit(readable(describe_distillation(request, teacher, cache) | preview(request), json), as_json=json)
         return
