@@ -161,7 +161,7 @@ class Trainer:
 
     def _mix(self, points: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Mixup (Zhang et al. 2018) of points and one-hot labels with one weight a batch."""
-        classes = torch.arange(self.model.body.head.fc.out_features, device=labels.device)  # type: ignore[union-attr, arg-type]
+        classes = torch.arange(self.model.classes, device=labels.device)
         targets = (labels[:, None] == classes).float()
         if not self.training.mixup:
             return points, targets
