@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 import re
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.arrays import read_npz
-from last_edge.errors import InputError
+from last_edge.errors import InputError, UsageError
 from last_edge.files import DAMAGED_ARCHIVE
 
 LARGEST_MEMBER = 256 * 2**20
@@ -148,6 +151,37 @@ def decoded(content: bytes, where: str) -> str:
         raise InputError("not a UTF-8 text file", where=where, got=error) from error
 
 
-def lines_of(content: bytes, where: str) -> list[str]:
-    """Lines of a text file, without the empty ones at its end."""
-    return decoded(content, where).rstrip("\r\n").split("\n")
+def numbers(fields: Iterable[str], where: str) -> list[float]:
+    """Finite numbers; `InputError` where one is not."""
+    try:
+        values = list(map(float, fields))
+    except ValueError as error:
+        raise InputError("not a number", where=where, got=error) from error
+    if not all(map(math.isfinite, values)):
+        raise InputError("NaN or infinite point", where=where)
+    return values
+
+
+def table_rows(
+    content: bytes, where: str, *, needed: tuple[str, ...], more: tuple[str, ...] | None = (), delimiter: str = ","
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """(place, row) of each line of a table with a heading; more: columns there may be, any when None.
+
+    `InputError` names the file or the line that is not so.
+    """
+    reader = csv.DictReader(io.StringIO(decoded(content, where)), delimiter=delimiter)
+    columns, known = tuple(reader.fieldnames or ()), (*needed, *(more or ()))
+    if not set(needed) <= set(columns) or (more is not None and not set(columns) <= set(known)):
+        raise InputError("wrong columns", where=where, expected=known, got=columns)
+    for number, row in enumerate(reader, start=2):
+        if None in row or None in row.values():
+            raise InputError("a row has more or fewer fields than the heading", where=f"{where}:{number}")
+        yield f"{where}:{number}", row
+
+
+def size_of_image(text: str) -> tuple[int, int]:
+    """Width and height of recordings, as a user gives them."""
+    size = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if not size:
+        raise UsageError("image size not understood", expected="WIDTHxHEIGHT, as 640x480", got=text)
+    return int(size[1]), int(size[2])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.readers.archive import check_lengths, load_arrays, locate, members, need
+from last_edge.data.readers.archive import check_lengths, load_arrays, locate, members, need, size_of_image
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout
@@ -38,7 +38,8 @@ def read_holistic_words(
     """
     if layout not in LAYOUTS:
         raise UsageError("layout not in this data", expected=" or ".join(LAYOUTS), got=layout)
-    stretch = _stretch(image_size)
+    width, height = size_of_image(image_size)
+    stretch = np.array([width / height, 1.0, width / height], np.float32)
     found = False
     for name, content in members(source, lambda name: FILE_NAME.search(name) is not None):
         found = True
@@ -48,15 +49,6 @@ def read_holistic_words(
         yield from (clip for clip in clips if not words or clip.label in words)
     if not found:
         raise InputError("no recordings found", where=source, expected="signer_*.npz")
-
-
-def _stretch(image_size: str) -> NDArray[np.float32]:
-    """(3,) factors from MediaPipe's units to image heights."""
-    size = re.fullmatch(r"(\d+)x(\d+)", image_size)
-    if not size or "0" in size.groups():
-        raise UsageError("image size not understood", expected="WIDTHxHEIGHT, as 640x480", got=image_size)
-    aspect = int(size[1]) / int(size[2])
-    return np.array([aspect, 1.0, aspect], np.float32)
 
 
 def _signer(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterator
@@ -15,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.pose_file import OPENPOSE_PARTS
-from last_edge.data.readers.archive import decoded, locate, members
-from last_edge.errors import InputError, UsageError
+from last_edge.data.readers.archive import locate, members, size_of_image, table_rows
+from last_edge.errors import InputError
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout
 
@@ -45,7 +43,7 @@ def read_how2sign(source: Path, *, image_size: str = "1280x720", fps: float = FP
     whose height is the unit. The split is the table's. A frame in which nobody is found has no points. Raises
     `InputError` naming the file, and where not one sentence has both.
     """
-    height = _height(image_size)
+    height = size_of_image(image_size)[1]
     rows = _tables(source)
     met = False
     for name, frames in _sentences(source, rows):
@@ -59,38 +57,20 @@ def read_how2sign(source: Path, *, image_size: str = "1280x720", fps: float = FP
         raise InputError("no key points of a listed sentence", where=source, expected="SENTENCE_NAME/*_keypoints.json")
 
 
-def _height(image_size: str) -> float:
-    size = re.fullmatch(r"[1-9]\d*x([1-9]\d*)", image_size)
-    if not size:
-        raise UsageError("image size not understood", expected="WIDTHxHEIGHT, as 1280x720", got=image_size)
-    return float(size[1])
-
-
 def _tables(source: Path) -> dict[str, Row]:
     """Sentence name -> row, of every table of the source."""
     rows: dict[str, Row] = {}
     for name, content in members(source, lambda name: TABLE_NAME.search(name) is not None):
-        found = TABLE_NAME.search(name)
-        for sentence, row in _table(content, locate(source, name), found[1] if found else ""):
-            if sentence in rows:
-                raise InputError("sentence listed twice", where=locate(source, name), got=sentence)
-            rows[sentence] = row
+        found, where = TABLE_NAME.search(name), locate(source, name)
+        delimiter = "\t" if b"\t" in content.partition(b"\n")[0] else ","
+        for place, row in table_rows(content, where, needed=COLUMNS, more=None, delimiter=delimiter):
+            sentence = row["SENTENCE_NAME"]
+            if not sentence or sentence in rows:
+                raise InputError("sentence listed twice, or without a name", where=place, got=sentence)
+            rows[sentence] = Row(row["SENTENCE"].strip(), row["VIDEO_ID"], found[1] if found else "")
     if not rows:
         raise InputError("no table of sentences", where=source, expected="how2sign_realigned_train.csv, _val or _test")
     return rows
-
-
-def _table(content: bytes, where: str, split: str) -> Iterator[tuple[str, Row]]:
-    text = decoded(content, where)
-    heading = text.partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text), delimiter="\t" if "\t" in heading else ",")
-    absent = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if absent:
-        raise InputError("wrong columns", where=where, expected=COLUMNS, got=reader.fieldnames)
-    for number, row in enumerate(reader, start=2):
-        if None in row or None in row.values() or not row["SENTENCE_NAME"]:
-            raise InputError("a row has more or fewer fields than the heading", where=f"{where}:{number}")
-        yield row["SENTENCE_NAME"], Row(row["SENTENCE"].strip(), row["VIDEO_ID"], split)
 
 
 def _sentences(source: Path, rows: dict[str, Row]) -> Iterator[tuple[str, list[Frame]]]:

@@ -67,6 +67,8 @@ def _clips(
     unit = str(arrays["units"]) if "units" in arrays else units
     if unit not in UNITS:
         raise InputError("unknown units", where=where, expected=" | ".join(UNITS), got=unit)
+    if odd := sorted(set(about["split"]) - set(SPLITS)):
+        raise InputError("unknown split", where=where, expected=SPLITS, got=odd[0])
     ends = np.cumsum(lengths)
     for number, (start, end) in enumerate(zip(ends - lengths, ends, strict=True)):
         yield SkeletonClip.from_points(
@@ -75,10 +77,10 @@ def _clips(
             fps=_fps(about["fps"][number] or fps, where),
             units=cast(Units, unit),
             confidence=None if confidence is None else confidence[start:end].swapaxes(0, 1),
-            label=_label(about["labels"][number]),
+            label=None if (label := about["labels"][number]) in ("", "-1") else label,
             subject=about["subjects"][number],
             source_id=about["source_ids"][number] or f"{stem}/{number:05d}",
-            split=_split(about["split"][number], where),
+            split=about["split"][number],
             camera=about["camera"][number],
             setup=about["setup"][number],
         )
@@ -105,15 +107,10 @@ def _per_clip(arrays: dict[str, NDArray[Any]], name: str, clips: int, where: str
     if values.ndim > 1 or (values.ndim == 1 and len(values) != clips):
         raise InputError(f"{name!r} does not fit the clips", where=where, expected=f"({clips},)", got=values.shape)
     if name == "labels" and np.issubdtype(values.dtype, np.floating):
-        values = _whole(values, where)
+        if not (np.isfinite(values) & (values == np.round(values)) & (np.abs(values) < LARGEST_LABEL)).all():
+            raise InputError("'labels' are neither whole numbers nor names", where=where, got=values.dtype)
+        values = values.astype(np.int64)
     return [str(value) for value in np.broadcast_to(values, clips).tolist()]
-
-
-def _whole(labels: NDArray[Any], where: str) -> NDArray[np.int64]:
-    """Labels kept as floats, as the whole numbers they are."""
-    if not (np.isfinite(labels) & (labels == np.round(labels)) & (np.abs(labels) < LARGEST_LABEL)).all():
-        raise InputError("'labels' are neither whole numbers nor names", where=where, got=labels.dtype)
-    return labels.astype(np.int64)
 
 
 def _fps(value: float | str, where: str) -> float:
@@ -126,12 +123,6 @@ def _fps(value: float | str, where: str) -> float:
     return fps
 
 
-def _split(name: str, where: str) -> str:
-    if name not in SPLITS:
-        raise InputError("unknown split", where=where, expected=SPLITS, got=name)
-    return name
-
-
 def _confidence(arrays: dict[str, NDArray[Any]], frames: NDArray[np.float32], where: str) -> NDArray[np.float32] | None:
     if "confidence" not in arrays:
         return None
@@ -141,7 +132,3 @@ def _confidence(arrays: dict[str, NDArray[Any]], frames: NDArray[np.float32], wh
     if not ((sure >= 0) & (sure <= 1)).all():
         raise InputError("confidence outside 0..1", where=where)
     return sure.reshape(frames.shape[:-1]).astype(np.float32)
-
-
-def _label(text: str) -> str | None:
-    return None if text in ("", "-1") else text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from last_edge.data.readers.archive import locate, member_names, members
+from last_edge.data.readers.archive import decoded, locate, member_names, members
 from last_edge.data.readers.ntu_skeleton import (
     BODIES,
     JOINTS,
@@ -137,9 +136,24 @@ def read_ntu(
 
     for file_name, content in members(source, wanted):
         name = parse_name(file_name)
-        if name is not None:
-            clip = _clip(name, content, locate(source, file_name), labels=labels, split=name.split(split_type))
-            yield _placed(clip, centre=centre, rotate=rotate)
+        if name is None:
+            continue
+        where = locate(source, file_name)
+        people = select_bodies(parse_skeleton(decoded(content, where), where))
+        points = stack_bodies(people) if people else np.full((BODIES, 1, JOINTS, 3), np.nan, np.float32)
+        points = centre_bodies(points) if centre else points
+        yield SkeletonClip.from_points(
+            rotate_bodies(points) if rotate else points,
+            layout=get_layout("ntu25"),
+            fps=FPS,
+            units="metres",
+            subject=f"P{name.subject:03d}",
+            source_id=name.clip_id,
+            camera=f"C{name.camera:03d}",
+            setup=f"S{name.setup:03d}",
+            label=labels[name.action - 1],
+            split=name.split(split_type),
+        )
 
 
 def ntu_labels(source: Path, options: dict[str, Any]) -> tuple[str, ...]:
@@ -153,28 +167,3 @@ def ntu_labels(source: Path, options: dict[str, Any]) -> tuple[str, ...]:
     if classes not in CLASSES:
         raise UsageError("NTU RGB+D has no such number of classes", expected=CLASSES, got=classes)
     return tuple(f"A{action:03d}" for action in range(1, classes + 1))
-
-
-def _clip(name: NtuName, content: bytes, where: str, *, labels: tuple[str, ...], split: str) -> SkeletonClip:
-    try:
-        bodies = parse_skeleton(content.decode("ascii"), where)
-    except UnicodeDecodeError as error:
-        raise InputError("not a text file", where=where, got=error) from error
-    people = select_bodies(bodies)
-    return SkeletonClip.from_points(
-        stack_bodies(people) if people else np.full((BODIES, 1, JOINTS, 3), np.nan, np.float32),
-        layout=get_layout("ntu25"),
-        fps=FPS,
-        units="metres",
-        subject=f"P{name.subject:03d}",
-        source_id=name.clip_id,
-        camera=f"C{name.camera:03d}",
-        setup=f"S{name.setup:03d}",
-        label=labels[name.action - 1],
-        split=split,
-    )
-
-
-def _placed(clip: SkeletonClip, *, centre: bool, rotate: bool) -> SkeletonClip:
-    points = centre_bodies(clip.coords) if centre else clip.coords
-    return dataclasses.replace(clip, coords=rotate_bodies(points) if rotate else points)

@@ -9,13 +9,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.data.readers.archive import numbers
 from last_edge.errors import InputError
 
+Points = NDArray[np.float32]
+SHORTEST = 11
+"""A body seen in no more frames than this beside others is noise (rule of the CTR-GCN preparation)."""
+WIDEST = 0.8
+"""A frame whose body is wider than this share of its height is suspect ..."""
+MOST_WIDE = 0.69754
+"""... and a body with at least this share of suspect frames is no person (same source)."""
+BODIES = 2
+SPINE_BASE, SPINE_MID, LEFT_SHOULDER, RIGHT_SHOULDER = 0, 1, 4, 8
 JOINTS = 25
 BODY_FIELDS = 10
 LARGEST_COUNT = 100_000
 
-Bodies = dict[str, NDArray[np.float32]]
+Bodies = dict[str, Points]
 """Tracking id -> (T, 25, 3) metres, NaN in frames without this body; in order of appearance."""
 
 
@@ -77,32 +87,11 @@ def _read_body(lines: _Lines, bodies: Bodies, frame: int, frames: int) -> None:
         raise lines.error("wrong joint count", expected=JOINTS, got=joints)
     body = bodies.setdefault(header[0], np.full((frames, JOINTS, 3), np.nan, np.float32))
     for joint in range(JOINTS):
-        body[frame, joint] = _read_joint(lines, joint)
-
-
-def _read_joint(lines: _Lines, joint: int) -> tuple[float, ...]:
-    fields = lines.take(f"joint {joint + 1} of {JOINTS}")
-    try:
-        point = tuple(map(float, fields[:3]))
-    except ValueError as error:
-        raise lines.error("not a number", got=error) from error
-    if len(point) != 3:
-        raise lines.error("truncated joint", expected="x y z and more", got=" ".join(fields))
-    if not all(map(math.isfinite, point)):
-        raise lines.error("NaN or infinite point", got=" ".join(fields[:3]))
-    return point if any(point) else (math.nan,) * 3
-
-
-Points = NDArray[np.float32]
-
-SHORTEST = 11
-"""A body seen in no more frames than this beside others is noise (rule of the CTR-GCN preparation)."""
-WIDEST = 0.8
-"""A frame whose body is wider than this share of its height is suspect ..."""
-MOST_WIDE = 0.69754
-"""... and a body with at least this share of suspect frames is no person (same source)."""
-BODIES = 2
-SPINE_BASE, SPINE_MID, LEFT_SHOULDER, RIGHT_SHOULDER = 0, 1, 4, 8
+        fields = lines.take(f"joint {joint + 1} of {JOINTS}")
+        point = numbers(fields[:3], f"{lines.where}:{lines.at}")
+        if len(point) != 3:
+            raise lines.error("truncated joint", expected="x y z and more", got=" ".join(fields))
+        body[frame, joint] = point if any(point) else math.nan
 
 
 def select_bodies(bodies: Bodies, *, keep: int = BODIES) -> list[Points]:

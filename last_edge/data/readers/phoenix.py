@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.readers.archive import lines_of, locate, members
+from last_edge.data.readers.archive import decoded, locate, members, numbers
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout
@@ -48,7 +48,7 @@ def _parts(source: Path) -> dict[str, Part]:
         split, kind = found.groups() if found else ("", "")
         if kind in parts.setdefault(split, {}):
             raise InputError("a file is there twice", where=locate(source, name))
-        parts[split][kind] = lines_of(content, locate(source, name))
+        parts[split][kind] = decoded(content, locate(source, name)).rstrip("\r\n").split("\n")
     return {split: parts[split] for split in SPLITS if split in parts}
 
 
@@ -69,15 +69,10 @@ def _sentences(part: Part, split: str, target: str, source: Path) -> Iterator[Sk
 
 def _points(line: str, where: str) -> NDArray[np.float32]:
     """(T, 50, 3) of a line of numbers."""
-    try:
-        values = np.array(line.split(), np.float32)
-    except ValueError as error:
-        raise InputError("not a number", where=where, got=error) from error
-    if not len(values) or len(values) % NUMBERS:
+    values = numbers(line.split(), where)
+    if not values or len(values) % NUMBERS:
         raise InputError("wrong count of numbers", where=where, expected=f"a multiple of {NUMBERS}", got=len(values))
-    frames = values.reshape(-1, NUMBERS)
-    if not np.isfinite(frames).all():
-        raise InputError("NaN or infinite point", where=where)
+    frames = np.array(values, np.float32).reshape(-1, NUMBERS)
     counter = frames[:, -1]
     if counter[0] != 0 or (np.diff(counter) < 0).any() or counter[-1] > 1:
         raise InputError("the counter does not rise from 0 to 1", where=where, got=counter[:5].tolist())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.readers.archive import locate, members
+from last_edge.data.readers.archive import decoded, locate, members, numbers
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout
@@ -73,76 +72,51 @@ def read_shrec17(source: Path, *, labels: int = 14) -> Iterator[SkeletonClip]:
 
 
 def _read_files(source: Path) -> tuple[dict[Key, NDArray[np.float32]], dict[str, str]]:
+    """Points of every clip, and the official lists."""
     clips: dict[Key, NDArray[np.float32]] = {}
     lists: dict[str, str] = {}
-    for name, content in members(source, _wanted):
-        found = CLIP_NAME.search(name)
-        if found:
+    for name, content in members(source, lambda name: Path(name).name in LISTS or CLIP_NAME.search(name) is not None):
+        if found := CLIP_NAME.search(name):
             gesture, finger, subject, essai = map(int, found.groups())
             clips[gesture, finger, subject, essai] = _points(content, locate(source, name))
         else:
-            lists[Path(name).name] = _text(content, locate(source, name))
-    absent = [name for name in LISTS if name not in lists]
-    if absent:
+            lists[Path(name).name] = decoded(content, locate(source, name))
+    if absent := [name for name in LISTS if name not in lists]:
         raise InputError("official list is absent", where=source, expected=absent[0])
     return clips, lists
-
-
-def _wanted(name: str) -> bool:
-    return Path(name).name in LISTS or CLIP_NAME.search(name) is not None
-
-
-def _text(content: bytes, where: str) -> str:
-    try:
-        return content.decode("ascii")
-    except UnicodeDecodeError as error:
-        raise InputError("not a text file", where=where, got=error) from error
 
 
 def _points(content: bytes, where: str) -> NDArray[np.float32]:
     """(T, 22, 3) from one row of 66 numbers a frame; `InputError` names file and line."""
     rows = []
-    for number, line in enumerate(_text(content, where).splitlines(), start=1):
+    for number, line in enumerate(decoded(content, where).splitlines(), start=1):
         if line.strip():
-            rows.append(_row(line, f"{where}:{number}"))
+            rows.append(numbers(line.split(), f"{where}:{number}"))
+            if len(rows[-1]) != 66:
+                expected = "66 numbers, 22 joints of 3"
+                raise InputError("wrong joint count", where=f"{where}:{number}", expected=expected, got=len(rows[-1]))
     if not rows:
         raise InputError("empty clip", where=where)
     return np.array(rows, np.float32).reshape(len(rows), 22, 3)
 
 
-def _row(line: str, where: str) -> list[float]:
-    try:
-        values = list(map(float, line.split()))
-    except ValueError as error:
-        raise InputError("not a number", where=where, got=error) from error
-    if len(values) != 66:
-        raise InputError("wrong joint count", where=where, expected="66 numbers, 22 joints of 3", got=len(values))
-    if not all(map(math.isfinite, values)):
-        raise InputError("NaN or infinite point", where=where)
-    return values
-
-
 def _listed(lists: dict[str, str], source: Path) -> Iterator[ListedClip]:
+    """The lists' rows: gesture finger subject essai label14 label28 length."""
     seen: dict[Key, str] = {}
     for name, split in LISTS.items():
         for number, line in enumerate(lists[name].splitlines(), start=1):
-            row = _listed_clip(line, split, f"{locate(source, name)}:{number}")
-            if row.key in seen:
-                raise InputError("clip listed twice", where=row.where, got=seen[row.key])
-            seen[row.key] = row.where
-            yield row
-
-
-def _listed_clip(line: str, split: str, where: str) -> ListedClip:
-    """A list's row: gesture finger subject essai label14 label28 length."""
-    fields = line.split()
-    if len(fields) != 7 or not all(field.isdecimal() for field in fields):
-        raise InputError("list row not understood", where=where, expected="seven whole numbers", got=line[:80])
-    gesture, finger, subject, essai, label14, label28, frames = map(int, fields)
-    fits = label14 == gesture and label28 == 2 * (gesture - 1) + finger
-    if not (fits and 1 <= gesture <= len(GESTURES) and finger in (1, 2)):
-        raise InputError("labels do not fit gesture and finger", where=where, got=line)
-    return ListedClip((gesture, finger, subject, essai), split, frames, where)
+            where, fields = f"{locate(source, name)}:{number}", line.split()
+            if len(fields) != 7 or not all(field.isdecimal() for field in fields):
+                raise InputError("list row not understood", where=where, expected="seven whole numbers", got=line[:80])
+            gesture, finger, subject, essai, label14, label28, frames = map(int, fields)
+            fits = label14 == gesture and label28 == 2 * (gesture - 1) + finger
+            if not (fits and 1 <= gesture <= len(GESTURES) and finger in (1, 2)):
+                raise InputError("labels do not fit gesture and finger", where=where, got=line)
+            key = (gesture, finger, subject, essai)
+            if key in seen:
+                raise InputError("clip listed twice", where=where, got=seen[key])
+            seen[key] = where
+            yield ListedClip(key, split, frames, where)
 
 
 def _take(clips: dict[Key, NDArray[np.float32]], row: ListedClip, source: Path) -> NDArray[np.float32]:

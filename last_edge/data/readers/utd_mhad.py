@@ -32,7 +32,11 @@ def read_utd_mhad(source: Path) -> Iterator[SkeletonClip]:
     Odd subjects train, even ones test. Points are metres: x to the subject's right, y up, z away from the sensor.
     Raises `InputError`.
     """
-    found = {key: (name, content) for name, content in members(source, _wanted) if (key := _key(name))}
+    found = {
+        tuple(map(int, named.groups())): (name, content)
+        for name, content in members(source, lambda name: CLIP_NAME.search(name) is not None)
+        if (named := CLIP_NAME.search(name))
+    }
     if not found:
         raise InputError("no UTD-MHAD clips found", where=source, expected="aA_sS_tT_skeleton.mat")
     for (action, subject, trial), (name, content) in sorted(found.items()):
@@ -49,15 +53,6 @@ def read_utd_mhad(source: Path) -> Iterator[SkeletonClip]:
             source_id=f"a{action}_s{subject}_t{trial}",
             split="train" if subject % 2 else "test",
         )
-
-
-def _wanted(name: str) -> bool:
-    return CLIP_NAME.search(name) is not None
-
-
-def _key(name: str) -> tuple[int, int, int] | None:
-    found = CLIP_NAME.search(name)
-    return (int(found[1]), int(found[2]), int(found[3])) if found else None
 
 
 def _points(content: bytes, where: str) -> NDArray[np.float32]:
