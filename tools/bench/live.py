@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Callable, Sequence
@@ -10,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from last_edge import records
 from last_edge.errors import InputError, LastEdgeError, UsageError
-from last_edge.files import write_text
 from last_edge.runtime.pipeline.options import RunOptions, RunSummary
+from last_edge.runtime.pipeline.pipeline import STAGES
 from last_edge.runtime.pipeline.run import run
 from last_edge.runtime.pipeline.timings import StageTiming
+from last_edge.tools.bench.record import page
 from last_edge.train.environment import commit, processor
 
 PLAYED = (".mp4", ".mov", ".avi", ".webm", ".mkv", ".pose")
@@ -80,7 +79,10 @@ def bench_live(
     Raises as `run` does when none fits.
     """
     rows: list[LiveRecord] = []
-    same = {"command": command, **machine()}
+    same: dict[str, Any] = {
+        "command": command, "device": processor(), "cores": os.cpu_count() or 1, "commit": commit(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }  # fmt: skip
     for source in sources:
         tell(source)
         before = os.getloadavg()[0]
@@ -105,12 +107,6 @@ def _refused(bundle: Path, source: str, error: LastEdgeError, same: dict[str, An
     )  # fmt: skip
 
 
-def machine() -> dict[str, Any]:
-    """Processor, system and code of a record."""
-    return {"device": processor(), "cores": os.cpu_count() or 1, "commit": commit(),
-            "platform": f"{platform.system()} {platform.machine()}"}  # fmt: skip
-
-
 def _record(summary: RunSummary, load: tuple[float, float], same: dict[str, Any]) -> LiveRecord:
     timings = summary.timings_ms
     return LiveRecord(
@@ -132,15 +128,40 @@ def _record(summary: RunSummary, load: tuple[float, float], same: dict[str, Any]
     )
 
 
-def save_live_records(rows: Sequence[LiveRecord], path: Path) -> None:
-    """Write rows as a JSON list."""
-    write_text(path, json.dumps([records.to_dict(row) for row in rows], indent=1) + "\n")
+ABOUT = """\
+Each source was played once at its own rate, as a camera would. A stage's figures are milliseconds a frame by the clock,
+p50 / p95 / p99. *capture* is reading and decoding, *landmarks* is MediaPipe, or nothing for a source of points.
+*waiting* is the most frames that ever waited ahead of landmarks, recognise and present: queues hold two and drop the
+oldest, so they cannot grow. *dropped* of *frames* were too late for the stage they waited for. *ours* is the share of a
+frame's time at 30 a second that the processor is busy with recognition and what follows, on average. *load* is the
+number of busy processes before and after: above the number of cores stages wait for the processor, and the clock's
+figures are those of a busy machine.
+"""
 
 
-def load_live_records(path: Path) -> list[LiveRecord]:
-    """Read what `save_live_records` wrote; `InputError` names file, row and field when it does not fit."""
-    content = records.read_json(path)
-    if not isinstance(content, list):
-        hint = "last-edge bench live BUNDLE --source FOLDER --out FILE.json"
-        raise InputError("not a list of live records", where=path, got=type(content).__name__, hint=hint)
-    return [records.from_dict(LiveRecord, row, where=f"{path} › {index}") for index, row in enumerate(content)]
+def _stage(row: LiveRecord, stage: str) -> str:
+    timing = row.timings_ms.get(stage)
+    return "–" if timing is None else f"{timing.p50:.2f} / {timing.p95:.2f} / {timing.p99:.2f}"
+
+
+COLUMNS: dict[str, Callable[[LiveRecord], str]] = {
+    "source": lambda row: row.source,
+    "precision": lambda row: row.precision or "–",
+    "detector": lambda row: row.detector or "–",
+    "frames": lambda row: row.refused.replace("|", "\\|") or str(row.captured),
+    "dropped": lambda row: str(sum(row.dropped.values())),
+    "waiting": lambda row: ", ".join(map(str, row.waiting.values())),
+    **{stage: lambda row, stage=stage: _stage(row, stage) for stage in STAGES},  # type: ignore[misc]
+    "ours %": lambda row: "–" if row.refused else f"{row.ours:.2f}",
+    "load": lambda row: "–" if row.refused else f"{row.load[0]:.1f} – {row.load[1]:.1f}",
+}
+
+
+def where(row: LiveRecord) -> str:
+    """The machine, the code and the bundle of a row."""
+    return f"`{row.bundle}`; {row.device}, {row.cores} cores, {row.platform}; commit {row.commit}"
+
+
+def to_markdown(rows: Sequence[LiveRecord]) -> str:
+    """A page with a table for each machine and bundle, under the commands that measured it."""
+    return page("Live, in real time", ABOUT, rows, columns=COLUMNS, where=where)

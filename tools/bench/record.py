@@ -1,17 +1,53 @@
-"""`BenchRecord`: one exported file measured on one machine; a `bench.json` is a list of them."""
+"""Lists of records as JSON, tables and pages, and `BenchRecord`: one exported file measured on one machine."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from last_edge import records
 from last_edge.errors import InputError
 from last_edge.files import write_text
+from last_edge.tools.cli.output import make_table, markdown
 
 BENCH_FILE = "bench.json"
+KIND_SHOWN = {"bundle": "", "plain": " (plain)", "file": ""}
+Record = TypeVar("Record")
+Columns = Mapping[str, Callable[[Record], str]]
+"""What each column of a table shows of a record."""
+
+
+def save_records(rows: Sequence[object], path: Path) -> None:
+    """Write records as a JSON list."""
+    write_text(path, json.dumps([records.to_dict(row) for row in rows], indent=1) + "\n")
+
+
+def load_records(path: Path, kind: type[Record]) -> list[Record]:
+    """Read what `save_records` wrote; `InputError` names file, row and field when it does not fit."""
+    content = records.read_json(path)
+    if not isinstance(content, list):
+        got, hint = type(content).__name__, "a file that `last-edge bench … --out FILE.json` wrote"
+        raise InputError("not a list of measurements", where=path, expected=kind.__name__, got=got, hint=hint)
+    return [records.from_dict(kind, row, where=f"{path} › {index}") for index, row in enumerate(content)]
+
+
+def page(
+    title: str, about: str, rows: Sequence[Record], *, columns: Columns[Record], where: Callable[[Record], str]
+) -> str:
+    """Markdown: a table for each machine (`where`), under the commands that measured it."""
+    parts = [f"# {title}\n", about]
+    for place in dict.fromkeys(map(where, rows)):
+        here = [row for row in rows if where(row) == place]
+        commands = "\n".join(dict.fromkeys(row.command for row in here if row.command))  # type: ignore[attr-defined]
+        parts += [
+            f"{place}.\n",
+            f"```sh\n{commands}\n```\n",
+            markdown({name: list(map(show, here)) for name, show in columns.items()}),
+        ]
+    return "\n".join(parts)
 
 
 @dataclass(frozen=True)
@@ -69,35 +105,46 @@ def with_ratios(rows: Sequence[BenchRecord]) -> list[BenchRecord]:
 
     With several plain files a row is compared with the one of its own input shape.
     """
-    fp32 = {_of_float(row): row.p50_ms for row in rows if row.precision == "fp32"}
+
+    def of_float(row: BenchRecord) -> tuple[object, ...]:
+        """What a row shares with the FP32 row that it is compared with; each part of a translator has its own."""
+        return row.artefact, row.backend, row.threads, row.part
+
+    def ratio(other: float | None, row: BenchRecord) -> float | None:
+        return None if other is None else round(other / row.p50_ms, 3)
+
+    fp32 = {of_float(row): row.p50_ms for row in rows if row.precision == "fp32"}
     plain = {(row.input_shape, row.backend, row.threads): row.p50_ms for row in rows if row.kind == "plain"}
     return [
         replace(
             row,
-            faster_than_fp32=_ratio(fp32.get(_of_float(row)), row),
-            faster_than_plain=_ratio(plain.get((row.input_shape, row.backend, row.threads)), row),
+            faster_than_fp32=ratio(fp32.get(of_float(row)), row),
+            faster_than_plain=ratio(plain.get((row.input_shape, row.backend, row.threads)), row),
         )
         for row in rows
     ]
 
 
-def _of_float(row: BenchRecord) -> tuple[object, ...]:
-    """What a row shares with the FP32 row that it is compared with; each part of a translator has its own."""
-    return row.artefact, row.backend, row.threads, row.part
+def bench_table(rows: Sequence[BenchRecord]) -> Any:
+    """One line a record; columns that no record fills are left out."""
+    columns: dict[str, list[str]] = {
+        "artefact": [row.artefact + KIND_SHOWN[row.kind] for row in rows],
+        "part": [row.part if row.kind == "bundle" and row.part != "model" else "" for row in rows],
+        "backend": [f"{row.backend} {row.backend_version}" for row in rows],
+        "precision": [row.precision for row in rows],
+        "threads": [str(row.threads) for row in rows],
+        "settings": [row.settings for row in rows],
+        **{f"{part} ms": [f"{getattr(row, part + '_ms'):.2f}" for row in rows] for part in ("p50", "p95", "p99")},
+        "× fp32": [_shown(row.faster_than_fp32) for row in rows],
+        "× plain": [_shown(row.faster_than_plain) for row in rows],
+        "load ms": [f"{row.load_ms:.1f}" for row in rows],
+        "kB": [f"{row.size_bytes / 1000:.0f}" for row in rows],
+        "MB": [_shown(row.rss_mb) for row in rows],
+        "top-1": [_shown(row.top1) for row in rows],
+    }
+    filled = {name: cells for name, cells in columns.items() if any(cells)}
+    return make_table(f"{rows[0].device}, batch 1; ×: how many times faster", filled)
 
 
-def _ratio(other: float | None, row: BenchRecord) -> float | None:
-    return None if other is None else round(other / row.p50_ms, 3)
-
-
-def save_records(rows: Sequence[BenchRecord], path: Path) -> None:
-    """Write rows as a JSON list."""
-    write_text(path, json.dumps([records.to_dict(row) for row in rows], indent=2) + "\n")
-
-
-def load_records(path: Path) -> list[BenchRecord]:
-    """Read a `bench.json`; `InputError` names file, row and field when it does not fit."""
-    content = records.read_json(path)
-    if not isinstance(content, list):
-        raise InputError("not a list of bench records", where=path, hint="last-edge bench BUNDLE --out bench.json")
-    return [records.from_dict(BenchRecord, row, where=f"{path} › {index}") for index, row in enumerate(content)]
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

@@ -9,16 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from last_edge.bundle.manifest import Figure
 from last_edge.errors import UsageError
 from last_edge.inputs.features import LANDMARKS
-from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
-from last_edge.runtime.recognise.model import Settings, open_backend
-from last_edge.tools.bench.loaded import Loaded
-from last_edge.tools.bench.measure import Latency, Schedule, time_in_turns, time_loading
+from last_edge.runtime.backends import OnnxRuntimeCpu
+from last_edge.runtime.recognise.model import Settings
+from last_edge.timing import Latency, Schedule, summarise, time_in_turns
 from last_edge.tools.bench.memory import peak_memory
 from last_edge.tools.bench.record import BenchRecord, with_ratios
-from last_edge.tools.bench.subjects import Kind, Subject, chosen_backends, subjects_of
+from last_edge.tools.bench.subjects import Kind, Loaded, chosen_backends, load_one, subjects_of
 from last_edge.tools.bench.translator import load_translators, translator_bundle
 from last_edge.train.environment import processor
 
@@ -54,8 +52,8 @@ def bench_bundles(paths: Sequence[Path], options: BenchOptions | None = None) ->
     loaded = [graph for path, kind in operands for graph in load_all(path, options, kind=kind)]
     if not loaded:
         raise UsageError("no file for these backends", got=options.backends, hint="last-edge doctor")
-    latencies = time_in_turns([graph.run for graph in loaded], options.schedule)
-    rows = [_record(graph, latency, options) for graph, latency in zip(loaded, latencies, strict=True)]
+    times = time_in_turns([graph.run for graph in loaded], options.schedule)
+    rows = [_record(graph, summarise(own), options) for graph, own in zip(loaded, times, strict=True)]
     return with_ratios(rows)
 
 
@@ -69,28 +67,23 @@ def load_all(path: Path, options: BenchOptions, *, kind: Kind = "file") -> list[
         return load_translators(
             translator, precisions=options.precisions, threads=options.threads, backends=options.backends
         )
-    return [
-        load_one(subject, backend, settings)
-        for backend in chosen_backends(options.backends)
-        for subject in subjects_of(path, backend, precisions=options.precisions, kind=kind)
-        for settings in _settings(subject, options)
-    ]
-
-
-def load_one(subject: Subject, backend: type[Backend], settings: Settings) -> Loaded:
-    """A file in a backend, its load timed; the inputs it is fed are read before."""
-    model, load_ms = time_loading(lambda: open_backend(backend.name, subject.content, settings))
-    subject.check(model)
-    return Loaded(subject, backend, settings, load_ms, lambda index: model.run(subject.one(index)))
-
-
-def _settings(subject: Subject, options: BenchOptions) -> list[Settings]:
-    own = Settings() if options.usual else subject.settings
-    return [replace(own, threads=count) for count in options.threads or (own.threads,)]
+    loaded = []
+    for backend in chosen_backends(options.backends):
+        for subject in subjects_of(path, backend, precisions=options.precisions, kind=kind):
+            own = Settings() if options.usual else subject.settings
+            loaded += [
+                load_one(subject, backend, replace(own, threads=count)) for count in options.threads or (own.threads,)
+            ]
+    return loaded
 
 
 def _record(graph: Loaded, latency: Latency, options: BenchOptions) -> BenchRecord:
+    """One row; its accuracy is the manifest's of this very file, None where it was not measured."""
     subject, backend = graph.subject, graph.backend
+    memory = None
+    if options.memory and graph.alone:
+        memory = peak_memory(subject.content, subject.one(0), backend=backend.name, threads=graph.settings.threads)
+    accuracy: dict[str, Any] = {key: subject.metrics[key] for key in ("top1", "top3", "n") if key in subject.metrics}
     return BenchRecord(
         artefact=subject.artefact,
         artefact_sha256=subject.sha256,
@@ -113,19 +106,7 @@ def _record(graph: Loaded, latency: Latency, options: BenchOptions) -> BenchReco
         p99_ms=latency.p99,
         size_bytes=len(subject.content),
         load_ms=graph.load_ms,
-        rss_mb=_memory(graph, options),
-        **_accuracy(subject.metrics),
+        rss_mb=memory,
+        split=str(subject.metrics.get("split", "")),
+        **accuracy,
     )
-
-
-def _memory(graph: Loaded, options: BenchOptions) -> float | None:
-    if not (options.memory and graph.alone):
-        return None
-    subject = graph.subject
-    return peak_memory(subject.content, subject.one(0), backend=graph.backend.name, threads=graph.settings.threads)
-
-
-def _accuracy(metrics: dict[str, Figure]) -> dict[str, Any]:
-    """The manifest's figures for this file; absent ones stay None."""
-    found: dict[str, Any] = {key: metrics[key] for key in ("top1", "top3", "n") if key in metrics}
-    return found | {"split": str(metrics.get("split", ""))}

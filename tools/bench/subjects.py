@@ -1,12 +1,13 @@
-"""What a benchmark times: files of bundles and bare ONNX files, each with the inputs it is fed."""
+"""What a benchmark times: files of bundles and bare ONNX files, each with the inputs it is fed, opened in a backend."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -22,11 +23,16 @@ from last_edge.runtime.recognise.model import (
     backend_named,
     check_graph,
     how_to_make,
+    open_backend,
     settings_of,
 )
+from last_edge.timing import Call, Clock
 
 Kind = Literal["bundle", "plain", "file"]
 CLIPS = 4
+LOADS = 5
+"""Timed loads of a graph; the first, which also loads the libraries, comes before them."""
+Model = TypeVar("Model")
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,37 @@ class Subject:
         """`InputError` when the loaded file was made for other input than its bundle's."""
         if self.bundle is not None:
             check_graph(model, self.bundle, precision=self.precision)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One file in one backend. run: one prediction of the subject's input with that number. alone: a process of its own
+    can load and weigh it.
+    """
+
+    subject: Subject
+    backend: type[Backend]
+    settings: Settings
+    load_ms: float
+    run: Call
+    alone: bool = True
+
+
+def time_loading(load: Callable[[], Model], *, clock: Clock = time.perf_counter) -> tuple[Model, float]:
+    """A loaded model and the milliseconds one load takes: the median of `LOADS`, after one that is thrown away."""
+    model, spent = load(), []
+    for _ in range(LOADS):
+        began = clock()
+        model = load()
+        spent.append((clock() - began) * 1000.0)
+    return model, round(float(np.median(spent)), 2)
+
+
+def load_one(subject: Subject, backend: type[Backend], settings: Settings) -> Loaded:
+    """A file in a backend, its load timed; the inputs it is fed are read before."""
+    model, load_ms = time_loading(lambda: open_backend(backend.name, subject.content, settings))
+    subject.check(model)
+    return Loaded(subject, backend, settings, load_ms, lambda index: model.run(subject.one(index)))
 
 
 def subjects_of(path: Path, backend: type[Backend], *, precisions: Sequence[str], kind: Kind = "file") -> list[Subject]:

@@ -16,10 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from last_edge.models import model_names, resolve_name
-from last_edge.tools.bench.measure import Schedule
-from last_edge.tools.bench.train_lane import Conditions, Lane
+from last_edge.timing import Schedule, turns
+from last_edge.tools.bench.train_lane import PLAIN, Conditions, Lane, Setting
 from last_edge.tools.bench.train_record import TrainRecord
-from last_edge.tools.bench.train_settings import PLAIN, Setting
 from last_edge.train.environment import commit, processor
 
 FAMILIES = ("last_e_", "last_lite_")
@@ -119,14 +118,12 @@ def _warm_up(lane: Lane, schedule: Schedule, tell: Tell) -> float:
 def _time_in_turns(lanes: Sequence[Lane], schedule: Schedule, tell: Tell) -> list[Times]:
     """Seconds of every lane; each round starts with another one."""
     times = [np.zeros((3, schedule.rounds, schedule.calls)) for _ in lanes]
-    for turn in range(schedule.rounds):
-        for offset in range(len(lanes)):
-            which = (turn + offset) % len(lanes)
-            if lanes[which].unavailable:
-                continue
-            tell(f"round {turn + 1} of {schedule.rounds}: {lanes[which].model} {lanes[which].setting.name}")
+    for turn, which in turns(schedule.rounds, len(lanes)):
+        lane = lanes[which]
+        if not lane.unavailable:
+            tell(f"round {turn + 1} of {schedule.rounds}: {lane.model} {lane.setting.name}")
             for number in range(schedule.calls):
-                step = lanes[which].step()
+                step = lane.step()
                 times[which][:, turn, number] = step.waited, step.worked, step.moved
     return times
 

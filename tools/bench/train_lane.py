@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from last_edge.errors import LastEdgeError, UsageError
-from last_edge.tools.bench.train_settings import PLAIN, Setting
+from last_edge.names import did_you_mean
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request, cross_entropy, silent
 from last_edge.train.run import Run
@@ -120,3 +120,53 @@ def _check_batch(run: Run) -> None:
         raise UsageError(
             "too few training clips for a batch", where=run.store.path, expected=size, got=clips, hint=hint
         )
+
+
+PLAIN = "plain"
+PLAIN_SETS = ("training.amp=off", "training.fused=off", "training.compile=false")
+SWITCHES = {
+    PLAIN: (),
+    "bf16": ("training.amp=bf16",),
+    "fp16": ("training.amp=fp16",),
+    "fused": ("training.fused=on",),
+    "compile": ("training.compile=true",),
+}
+NUMBERS = {"batch": "training.batch_size", "threads": None}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to train. sets: recipe values, the plain ones first. threads: None for those of the whole benchmark."""
+
+    name: str
+    sets: tuple[str, ...]
+    threads: int | None = None
+
+
+def parse_settings(texts: Sequence[str]) -> list[Setting]:
+    """Settings by name, parts joined with `+`; `plain`, which all are compared with, comes first, asked for or not."""
+    names = list(dict.fromkeys([PLAIN, *texts]))
+    return [_parse(name) for name in names]
+
+
+def _parse(name: str) -> Setting:
+    sets: list[str] = list(PLAIN_SETS)
+    threads = None
+    for part in name.split("+"):
+        key, equals, value = part.partition("=")
+        if equals and key in NUMBERS:
+            number = _count(value, part)
+            threads = number if key == "threads" else threads
+            sets += [] if key == "threads" else [f"{NUMBERS[key]}={number}"]
+        elif not equals and key in SWITCHES:
+            sets += SWITCHES[key]
+        else:
+            known = [*SWITCHES, *(f"{number}=N" for number in NUMBERS)]
+            raise UsageError(f"unknown setting {part!r}", where=name, expected=did_you_mean(part, known))
+    return Setting(name, tuple(sets), threads)
+
+
+def _count(value: str, part: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise UsageError("a setting's number is a whole one above 0", got=part, hint="--settings plain,batch=64")
+    return int(value)

@@ -1,15 +1,11 @@
-"""`TrainRecord`: how fast one model trains under one setting on one machine."""
+"""`TrainRecord`: how fast one model trains under one setting on one machine, and the page that shows such figures."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from last_edge import records
-from last_edge.errors import InputError
-from last_edge.files import write_text
+from last_edge.tools.bench.record import page
 
 
 @dataclass(frozen=True)
@@ -54,15 +50,46 @@ class TrainRecord:
     schema_version: int = 1
 
 
-def save_train_records(rows: Sequence[TrainRecord], path: Path) -> None:
-    """Write rows as a JSON list."""
-    write_text(path, json.dumps([records.to_dict(row) for row in rows], indent=1) + "\n")
+ABOUT = """\
+Clips per second of whole training steps: reading, augmentation, forward and backward pass, guard, optimiser and
+averages, as `last-edge train` does them. The settings of all models in one call take turns in one process, so the
+*ratio*, the median over rounds of a setting against the plain step of the same model in the same round, is fair even
+while the machine does other work; *clips/s* is what was left for this one. Plain is float32, optimiser unfused, not
+compiled. *waiting* is the share of time spent waiting for data: not told with workers, which read on while another
+setting has its turn. *first step* holds what torch.compile translates.
+"""
 
 
-def load_train_records(path: Path) -> list[TrainRecord]:
-    """Read what `save_train_records` wrote; `InputError` names file, row and field when it does not fit."""
-    content = records.read_json(path)
-    if not isinstance(content, list):
-        hint = "last-edge bench train --out FILE.json"
-        raise InputError("not a list of training records", where=path, got=type(content).__name__, hint=hint)
-    return [records.from_dict(TrainRecord, row, where=f"{path} › {index}") for index, row in enumerate(content)]
+def _figure(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+COLUMNS: dict[str, Callable[[TrainRecord], str]] = {
+    "model": lambda row: row.model,
+    "setting": lambda row: row.setting,
+    "threads": lambda row: str(row.threads),
+    "batch": lambda row: str(row.batch_size),
+    "clips/s": lambda row: _figure(row.clips_per_s, 1),
+    "ratio": lambda row: row.unavailable.replace("|", "\\|") or _figure(row.ratio, 2),
+    "p50 ms": lambda row: _figure(row.p50_ms, 1),
+    "p95 ms": lambda row: _figure(row.p95_ms, 1),
+    "p99 ms": lambda row: _figure(row.p99_ms, 1),
+    "optimiser ms": lambda row: _figure(row.optimizer_ms, 2),
+    "waiting %": lambda row: _figure(row.waiting, 2),
+    "first step s": lambda row: _figure(row.first_s, 1),
+}
+
+
+def where(row: TrainRecord) -> str:
+    """The machine, the code and the input of a row."""
+    shape = " x ".join(map(str, row.input_shape))
+    return (
+        f"{row.device}, {row.cores} cores, {row.platform}; Python {row.python}, torch {row.torch}; "
+        f"commit {row.commit}; store {row.store_sha256[:12]}, clips of {shape}, "
+        f"recipe {row.recipe or 'none'}, {row.workers} workers"
+    )
+
+
+def to_markdown(rows: Sequence[TrainRecord]) -> str:
+    """A page with a table for each machine and input, under the commands that measured it."""
+    return page("Speed of training", ABOUT, rows, columns=COLUMNS, where=where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,11 @@ from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.recognise.model import Settings
 from last_edge.runtime.recognise.translate import DeployedTranslator, HeardSession, OnnxDecoder, translator_of
 from last_edge.text import EOS, search
-from last_edge.tools.bench.loaded import Loaded
-from last_edge.tools.bench.measure import time_loading
-from last_edge.tools.bench.subjects import Subject
+from last_edge.timing import Call
+from last_edge.tools.bench.subjects import Loaded, Subject, time_loading
 
 SUB_WORDS = 12
 """Length of the timed sentence, and how many a timed step has read; equal for all, whatever a file would say."""
-Run = Callable[[int], object]
 
 
 def translator_bundle(path: Path) -> Bundle | None:
@@ -51,7 +49,7 @@ def _parts(bundle: Bundle, precision: str, threads: int) -> list[Loaded]:
     points, settings = bundle.golden.points, Settings(threads)
     encoder, own = encoder_file(precision), decoder_of(bundle.manifest, precision)
     files = {encoder: bundle.read(encoder), own: bundle.read(own)}
-    runs: dict[str, tuple[bytes, NDArray[Any], Run]] = {
+    runs: dict[str, tuple[bytes, NDArray[Any], Call]] = {
         encoder: (files[encoder], points, lambda index: translator.encode(_one(points, index))),
         f"sentence.{precision}": (
             b"".join(files.values()), points, lambda index: sentence(translator, _one(points, index))
@@ -88,7 +86,7 @@ def sentence(translator: DeployedTranslator, points: NDArray[np.float32]) -> lis
     return search(decoder, len(points), options)
 
 
-def _step(translator: DeployedTranslator, points: NDArray[np.float32]) -> tuple[Run, NDArray[np.int64]]:
+def _step(translator: DeployedTranslator, points: NDArray[np.float32]) -> tuple[Call, NDArray[np.int64]]:
     """One sub-word more after `SUB_WORDS` of the first clip, for every row of the beam; and what it is given."""
     heard = HeardSession(translator.decoder)
     sentence(dataclasses.replace(translator, decoder=heard), points[:1])

@@ -15,9 +15,8 @@ from last_edge.bundle.manifest import Figure
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.backends.onnxruntime_session import Buffers, OrtOptions
 from last_edge.runtime.recognise.model import Settings
-from last_edge.tools.bench.measure import Latency, Schedule, time_in_turns
-from last_edge.tools.bench.run import load_one
-from last_edge.tools.bench.subjects import Subject, subjects_of
+from last_edge.timing import Latency, Schedule, summarise, time_in_turns
+from last_edge.tools.bench.subjects import Subject, load_one, subjects_of
 from last_edge.train.environment import processor
 
 # Share by which settings must beat the usual ones, in a second measurement, to be kept: less is noise.
@@ -99,7 +98,7 @@ def _tune(subject: Subject, options: TuneOptions) -> Tuned:
 
 def _time(subject: Subject, tried: Sequence[Settings], schedule: Schedule) -> list[Latency]:
     loaded = [load_one(subject, OnnxRuntimeCpu, settings) for settings in tried]
-    return time_in_turns([graph.run for graph in loaded], schedule)
+    return [summarise(times) for times in time_in_turns([graph.run for graph in loaded], schedule)]
 
 
 def _threads(options: TuneOptions) -> list[int]:

@@ -55,10 +55,9 @@ def bench(
     """
     from last_edge import records
     from last_edge.files import check_free
-    from last_edge.tools.bench.measure import Schedule
-    from last_edge.tools.bench.record import save_records
+    from last_edge.timing import Schedule
+    from last_edge.tools.bench.record import bench_table, save_records
     from last_edge.tools.bench.run import BenchOptions, bench_bundles
-    from last_edge.tools.bench.table import bench_table
 
     if out is not None:
         check_free(out, force=force)

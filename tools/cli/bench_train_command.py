@@ -18,7 +18,7 @@ from last_edge.tools.cli.data_commands import names_of
 from last_edge.tools.cli.output import emit, make_table, stderr
 
 if TYPE_CHECKING:
-    from last_edge.tools.bench.measure import Schedule
+    from last_edge.timing import Schedule
     from last_edge.tools.bench.train_record import TrainRecord
 
 Models = Annotated[str | None, typer.Option("--models", help="Names, comma between; default: all of LAST-E and -Lite.")]
@@ -68,11 +68,12 @@ def train(
     Example: last-edge bench train --models last_e_nano,last_lite_nano --recipe shrec17 --out training.md
     """
     from last_edge import records
-    from last_edge.tools.bench.measure import Schedule
-    from last_edge.tools.bench.train_record import load_train_records
+    from last_edge.timing import Schedule
+    from last_edge.tools.bench.record import load_records
+    from last_edge.tools.bench.train_record import TrainRecord
 
     _check_outs(out or [], force=force)
-    rows = [row for path in join or [] for row in load_train_records(path)]
+    rows = [row for path in join or [] for row in load_records(path, TrainRecord)]
     if models is not None or not rows:
         chosen = names_of(models), names_of(settings), Schedule(rounds=rounds, calls=steps, warm_up=warm_up)
         sets = (*(set_ or ()), *([f"training.batch_size={batch_size}"] if batch_size else []))
@@ -84,7 +85,7 @@ def train(
 
 def train_table(rows: Sequence[TrainRecord]) -> Any:
     """Records as a table for people."""
-    from last_edge.tools.bench.train_page import COLUMNS, where
+    from last_edge.tools.bench.train_record import COLUMNS, where
 
     title = "\n".join(dict.fromkeys(map(where, rows)))
     return make_table(title, {name: [show(row) for row in rows] for name, show in COLUMNS.items()})
@@ -105,8 +106,7 @@ def _measure(
     tell: Callable[[str], None],
 ) -> list[TrainRecord]:
     from last_edge.tools.bench.train import TrainBench, bench_training, family, made_store
-    from last_edge.tools.bench.train_lane import Conditions
-    from last_edge.tools.bench.train_settings import parse_settings
+    from last_edge.tools.bench.train_lane import Conditions, parse_settings
 
     parsed = tuple(parse_settings(settings))
     with TemporaryDirectory() as work, made_store() if store is None else nullcontext(store) as clips:
@@ -125,12 +125,12 @@ def _check_outs(paths: Sequence[Path], *, force: bool) -> None:
 
 def _write(rows: Sequence[TrainRecord], paths: Sequence[Path]) -> None:
     from last_edge.files import write_text
-    from last_edge.tools.bench.train_page import to_markdown
-    from last_edge.tools.bench.train_record import save_train_records
+    from last_edge.tools.bench.record import save_records
+    from last_edge.tools.bench.train_record import to_markdown
 
     for path in paths:
         if path.suffix == ".json":
-            save_train_records(rows, path)
+            save_records(rows, path)
         else:
             write_text(path, to_markdown(rows))
 

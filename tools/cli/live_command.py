@@ -50,10 +50,11 @@ def live(
     """
     from last_edge import records
     from last_edge.runtime.pipeline.options import RunOptions
-    from last_edge.tools.bench.live import bench_live, live_sources, load_live_records
+    from last_edge.tools.bench.live import LiveRecord, bench_live, live_sources
+    from last_edge.tools.bench.record import load_records
 
     _check(bundle, source, join, out or [], force=force)
-    rows = [row for path in join or [] for row in load_live_records(path)]
+    rows = [row for path in join or [] for row in load_records(path, LiveRecord)]
     if bundle is not None:
         chosen = RunOptions(precision=precision, detector=None if landmarks == "auto" else landmarks, hand=hand)
         tell = (lambda text: None) if quiet or json else (lambda text: stderr().print(text, highlight=False))
@@ -79,18 +80,18 @@ def _check(
 
 def _write(rows: Sequence[LiveRecord], paths: Sequence[Path]) -> None:
     from last_edge.files import write_text
-    from last_edge.tools.bench.live import save_live_records
-    from last_edge.tools.bench.live_page import to_markdown
+    from last_edge.tools.bench.live import to_markdown
+    from last_edge.tools.bench.record import save_records
 
     for path in paths:
         if path.suffix == ".json":
-            save_live_records(rows, path)
+            save_records(rows, path)
         else:
             write_text(path, to_markdown(rows))
 
 
 def _table(rows: Sequence[LiveRecord]) -> Any:
-    from last_edge.tools.bench.live_page import COLUMNS, where
+    from last_edge.tools.bench.live import COLUMNS, where
 
     title = "\n".join(dict.fromkeys(map(where, rows)))
     return make_table(title, {name: [show(row) for row in rows] for name, show in COLUMNS.items()})

@@ -123,7 +123,7 @@ def read_bench(paths: Iterable[Path]) -> dict[str, list[BenchRecord]]:
     folders = [place for path in paths for place in (path, path.parent)]
     found: dict[str, list[BenchRecord]] = {}
     for file in _unique(folder / BENCH_FILE for folder in folders if (folder / BENCH_FILE).is_file()):
-        for record in load_records(file):
+        for record in load_records(file, BenchRecord):
             rows = found.setdefault(record.artefact_sha256, [])
             if record not in rows:
                 rows.append(record)
@@ -160,3 +160,99 @@ def _unique(paths: Iterable[Path]) -> Iterator[Path]:
         if path.resolve() not in seen:
             seen.add(path.resolve())
             yield path
+
+
+FIGURES = ("top1", "top3", "top5", "ece", "bleu4", "wer", "n")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of every form of the report.
+
+    kind: `run` (trained weights) or `bundle` (an exported file). top1, top3, top5, ece: percent over `n` clips of
+    `split`; accuracy_from: the file that says so. bleu4, wer: of a translator. p50_ms, p95_ms, p99_ms: batch 1, by
+    `backend` on `device`; of a translator a sentence.
+    """
+
+    artefact: str
+    kind: str
+    model: str
+    precision: str
+    params: int | None
+    size_bytes: int | None
+    top1: float | None = None
+    top3: float | None = None
+    top5: float | None = None
+    ece: float | None = None
+    bleu4: float | None = None
+    wer: float | None = None
+    n: int | None = None
+    split: str = ""
+    accuracy_from: str = ""
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    rss_mb: float | None = None
+    load_ms: float | None = None
+    threads: int | None = None
+    backend: str = ""
+    device: str = ""
+    sha256: str = ""
+
+
+def make_rows(found: Collection) -> list[Row]:
+    """Rows of all runs, then of all bundles, FP32 before INT8."""
+    rows = [run_row(run) for run in found.runs]
+    for bundle in found.bundles:
+        for precision in bundle.precisions:
+            rows += bundle_rows(bundle, precision, found.bench.get(bundle.sha256(precision), []))
+    return rows
+
+
+def run_row(run: RunResult) -> Row:
+    """The trained weights as the run tested them."""
+    return Row(
+        str(run.path),
+        "run",
+        str(run.final.get("model", "")),
+        "torch fp32",
+        run.final.get("params"),
+        run.size_bytes,
+        **_accuracy(run.final.get("test", {}), split="test", source="final.json"),
+    )
+
+
+def bundle_rows(result: BundleResult, precision: str, bench: list[BenchRecord]) -> list[Row]:
+    """One row a bench record of this very file, or one without latency."""
+    manifest = result.bundle.manifest
+    common: dict[str, Any] = {
+        "artefact": str(result.path),
+        "kind": "bundle",
+        "model": manifest.model.name,
+        "precision": precision,
+        "params": manifest.model.params,
+        "size_bytes": result.size(precision),
+        "sha256": result.sha256(precision),
+        **_bundle_accuracy(result, precision),
+    }
+    return [Row(**common, **_speed(record)) for record in bench] or [Row(**common)]
+
+
+def _bundle_accuracy(result: BundleResult, precision: str) -> dict[str, Any]:
+    """Measured in this command where it was; else the manifest's word."""
+    if precision in result.measured:
+        return _accuracy(result.measured[precision], split="test", source="measured now")
+    stated = result.bundle.manifest.metrics.get(precision, {})
+    return _accuracy(stated, split=str(stated.get("split", "")), source="manifest.json")
+
+
+def _accuracy(metrics: Metrics, *, split: str, source: str) -> dict[str, Any]:
+    if not metrics:
+        return {}
+    figures: dict[str, Any] = {key: metrics[key] for key in FIGURES if key in metrics}
+    return {**figures, "split": split, "accuracy_from": source}
+
+
+def _speed(record: BenchRecord) -> dict[str, Any]:
+    kept = ("p50_ms", "p95_ms", "p99_ms", "rss_mb", "load_ms", "threads", "backend", "device")
+    return {name: getattr(record, name) for name in kept}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from last_edge.tools.bench.measure import Schedule
+from last_edge.timing import Schedule
 from last_edge.tools.bench.record import BenchRecord
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
 from last_edge.tools.report.collect import BundleResult, Collection, Metrics

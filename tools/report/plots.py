@@ -14,11 +14,15 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from last_edge.tools.report.collect import RunResult
-from last_edge.tools.report.rows import Row
+from last_edge.tools.report.collect import Row, RunResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from last_edge.tools.report import plots
+from last_edge.tools.report.collect import Collection, Metrics, make_rows
 
 INK = "#010203"  # stands for the page's text colour until `_finish` replaces it
 SERIES = ("#2f7ed8", "#d9822b", "#3fa45b", "#b65fcf", "#d14b58", "#8a8d91")
@@ -148,3 +152,57 @@ def _finish(figure: Figure) -> str:
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"|(<svg[^>]*?) height="[^"]*" width="[^"]*"', r"\1\2", svg)
     svg = re.sub(r'\s?xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
     return svg.replace(INK, "currentColor").strip()
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An inline SVG. heading: what it stands under. folded: whether it waits behind a click."""
+
+    heading: str
+    title: str
+    svg: str
+    folded: bool = False
+
+
+def draw(found: Collection) -> dict[str, list[Drawing]]:
+    """Every plot that the collection has figures for, by heading."""
+    drawn: dict[str, list[Drawing]] = {}
+    for drawing in (*_speed(found), *_training(found), *_classes(found)):
+        if drawing.svg:
+            drawn.setdefault(drawing.heading, []).append(drawing)
+    return drawn
+
+
+def _speed(found: Collection) -> Iterator[Drawing]:
+    svg = plots.accuracy_against_latency(make_rows(found))
+    yield Drawing("Accuracy against latency", "Exported files: top-1 over p50; area follows the file's size", svg or "")
+
+
+def _training(found: Collection) -> Iterator[Drawing]:
+    top1 = {"train_top1": ":", "val_top1": "-"}
+    loss = {"loss": ":", "val_loss": "-"}
+    bleu = plots.curves(found.runs, keys={"val_bleu4": "-"}, title="BLEU-4")
+    yield Drawing("Training", "BLEU-4 of greedy search on sentences of held-out subjects", bleu or "")
+    accuracy = plots.curves(found.runs, keys=top1, title="top-1, %")
+    yield Drawing("Training", "Top-1 on training clips (dotted) and on held-out training subjects", accuracy or "")
+    losses = plots.curves(found.runs, keys=loss, title="loss")
+    yield Drawing("Training", "Loss on training clips (dotted) and on held-out training subjects", losses or "")
+
+
+def _classes(found: Collection) -> Iterator[Drawing]:
+    for name, metrics in _detailed(found):
+        if metrics.get("per_class"):
+            bars = plots.per_class_bars(metrics["per_class"], name=name)
+            yield Drawing(name, "Share of clips recognised, by class", bars, folded=True)
+        if metrics.get("confusion"):
+            matrix = plots.confusion_matrix(metrics["confusion"], metrics["labels"], name=name)
+            yield Drawing(name, "Confusion: true class by predicted class", matrix, folded=True)
+
+
+def _detailed(found: Collection) -> Iterator[tuple[str, Metrics]]:
+    """(name, metrics with classes) of every run's test and every exported file that was measured."""
+    for run in found.runs:
+        yield f"{run.path}, torch fp32", run.final.get("test", {})
+    for bundle in found.bundles:
+        for precision, metrics in bundle.measured.items():
+            yield f"{bundle.path}, {precision}", metrics

@@ -11,8 +11,7 @@ from typing import Any
 
 from last_edge import __version__, records
 from last_edge.errors import MissingError
-from last_edge.tools.report.collect import BundleResult, Collection, RunResult
-from last_edge.tools.report.rows import Row, make_rows
+from last_edge.tools.report.collect import BundleResult, Collection, Row, RunResult, make_rows
 
 NOT_MEASURED = "not measured"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -71,7 +70,7 @@ def to_html(report: Report, found: Collection) -> str:
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-        from last_edge.tools.report.figures import draw
+        from last_edge.tools.report.plots import draw
     except ImportError as error:
         hint = "pip install 'last-edge[report]'"
         raise MissingError("reports need jinja2 and matplotlib", got=error, hint=hint) from error
@@ -204,6 +203,6 @@ def int8_gain(result: BundleResult, found: Collection) -> dict[str, float] | Non
 
 
 def _first_row(result: BundleResult, found: Collection, precision: str) -> Row:
-    from last_edge.tools.report.rows import bundle_rows
+    from last_edge.tools.report.collect import bundle_rows
 
     return bundle_rows(result, precision, found.bench.get(result.sha256(precision), []))[0]

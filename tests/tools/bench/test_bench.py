@@ -15,11 +15,11 @@ from last_edge.bundle import Bundle, Golden
 from last_edge.errors import GateError, InputError, UsageError
 from last_edge.files import sha256_of
 from last_edge.runtime.backends import BACKENDS
-from last_edge.tools.bench import run
-from last_edge.tools.bench.measure import Schedule, summarise, time_in_turns, time_loading
-from last_edge.tools.bench.record import load_records, save_records
+from last_edge.timing import Schedule, summarise, time_in_turns
+from last_edge.tools.bench import run, subjects
+from last_edge.tools.bench.record import BenchRecord, bench_table, load_records, save_records
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
-from last_edge.tools.bench.table import bench_table
+from last_edge.tools.bench.subjects import time_loading
 
 QUICK = BenchOptions(memory=False, schedule=Schedule(rounds=2, calls=3, warm_up=1))
 METRICS = {"int8": {"top1": 91.5, "top3": 99.0, "n": 840, "split": "test"}}
@@ -38,7 +38,8 @@ def test_calls_take_turns_and_each_round_starts_with_another() -> None:
 
 def test_latency_comes_from_the_clock() -> None:
     ticks = iter(np.cumsum([0.0, 0.001, 0.0, 0.003, 0.0, 0.002]).tolist())
-    (latency,) = time_in_turns([lambda index: None], Schedule(1, 3, 0), clock=lambda: next(ticks))
+    (times,) = time_in_turns([lambda index: None], Schedule(1, 3, 0), clock=lambda: next(ticks))
+    latency = summarise(times)
     assert latency.p50 == pytest.approx(2.0)
     assert latency.p99 == pytest.approx(2.98)
     assert latency.calls == 3
@@ -57,8 +58,8 @@ def test_loading_leaves_out_what_only_the_first_load_pays() -> None:
 
 def test_golden_tensors_are_not_read_while_a_load_is_timed(make_bundle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[int] = []
-    timed, read = run.time_loading, Golden.from_bytes
-    monkeypatch.setattr(run, "time_loading", lambda load: (loads.append(0), timed(load), loads.append(1))[1])
+    timed, read = subjects.time_loading, Golden.from_bytes
+    monkeypatch.setattr(subjects, "time_loading", lambda load: (loads.append(0), timed(load), loads.append(1))[1])
     monkeypatch.setattr(Golden, "from_bytes", lambda *_, **how: (loads.append(2), read(*_, **how))[1])
     run.load_all(make_bundle(), QUICK)
     assert [step for step in loads if step != 2] == [0, 1, 0, 1] and (0, 2) not in zip(loads, loads[1:], strict=False)
@@ -68,7 +69,7 @@ def test_files_backends_and_threads_are_crossed(
     make_bundle: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_bundle()
-    monkeypatch.setattr("last_edge.tools.bench.measure.LOADS", 1)
+    monkeypatch.setattr("last_edge.tools.bench.subjects.LOADS", 1)
     plain = tmp_path / "naive.onnx"
     plain.write_bytes(Bundle.open(path).graph("fp32"))
     backends = tuple(name for name in ("onnxruntime-cpu", "openvino") if BACKENDS[name].is_available())
@@ -147,12 +148,12 @@ def test_records_survive_a_round_trip_and_strangers_are_refused(make_bundle: Any
     rows = bench_bundles([make_bundle()], QUICK)
     path = tmp_path / "bench.json"
     save_records(rows, path)
-    assert load_records(path) == rows
+    assert load_records(path, BenchRecord) == rows
     content = json.loads(path.read_text())
     content[1]["p51_ms"] = 1.0
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"p51_ms(?s:.)*bench.json › 1"):
-        load_records(path)
+        load_records(path, BenchRecord)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell a process's memory")

@@ -16,14 +16,13 @@ import torch
 
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, UsageError
+from last_edge.timing import Schedule
 from last_edge.tools.bench import train as bench_module
 from last_edge.tools.bench import train_lane
-from last_edge.tools.bench.measure import Schedule
+from last_edge.tools.bench.record import load_records, save_records
 from last_edge.tools.bench.train import TrainBench, bench_training, family, made_store
-from last_edge.tools.bench.train_lane import Conditions, Lane, Step
-from last_edge.tools.bench.train_page import to_markdown
-from last_edge.tools.bench.train_record import TrainRecord, load_train_records, save_train_records
-from last_edge.tools.bench.train_settings import parse_settings
+from last_edge.tools.bench.train_lane import Conditions, Lane, Step, parse_settings
+from last_edge.tools.bench.train_record import TrainRecord, to_markdown
 from last_edge.tools.cli import main
 
 MODEL = "last_lite_nano"
@@ -185,12 +184,12 @@ def test_a_made_store_lasts_as_long_as_it_is_needed() -> None:
 
 def test_records_survive_a_round_trip_and_strangers_are_refused(bench: Bench, tmp_path: Path) -> None:
     rows = bench(rounds=1)
-    save_train_records(rows, tmp_path / "speed.json")
-    assert load_train_records(tmp_path / "speed.json") == rows
+    save_records(rows, tmp_path / "speed.json")
+    assert load_records(tmp_path / "speed.json", TrainRecord) == rows
     content = json.loads((tmp_path / "speed.json").read_text())
     (tmp_path / "speed.json").write_text(json.dumps([content[0] | {"speed": 1}]))
     with pytest.raises(InputError, match=r"speed(?s:.)*speed.json › 0"):
-        load_train_records(tmp_path / "speed.json")
+        load_records(tmp_path / "speed.json", TrainRecord)
 
 
 def test_the_page_keeps_machines_and_inputs_apart(bench: Bench) -> None:
@@ -214,7 +213,7 @@ def test_command_writes_records_and_page_and_joins(
     assert rows == json.loads(out.read_text())
     assert main(command) == 2 and "will not overwrite" in capsys.readouterr().err
     assert main(["bench", "train", "--join", str(out), "--out", str(page)]) == 0
-    assert MODEL in capsys.readouterr().out and page.read_text() == to_markdown(load_train_records(out))
+    assert MODEL in capsys.readouterr().out and page.read_text() == to_markdown(load_records(out, TrainRecord))
     assert main(["bench", "train", "--join", str(out), "--out", str(tmp_path / "speed.csv")]) == 2
     assert ".json or .md" in capsys.readouterr().err
 

@@ -15,8 +15,8 @@ from last_edge.runtime.pipeline.pipeline import STAGES
 from last_edge.runtime.pipeline.timings import StageTiming, Stopwatch, Timings
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tools import cli
-from last_edge.tools.bench.live import live_sources, load_live_records
-from last_edge.tools.bench.live_page import to_markdown
+from last_edge.tools.bench.live import LiveRecord, live_sources, to_markdown
+from last_edge.tools.bench.record import load_records
 
 MakeBundle = Callable[..., Path]
 HAND = get_layout("shrec22")
@@ -45,7 +45,7 @@ def test_every_stage_of_every_source_and_a_reason_where_one_does_not_fit(
     out = tmp_path / "live.json"
     words = ["bench", "live", str(make_bundle()), "--source", source, "--source", pose, "--quiet", "--json"]
     assert cli.main([*words, "--out", str(out), "--out", str(tmp_path / "live.md")]) == 0
-    played, refused = load_live_records(out)
+    played, refused = load_records(out, LiveRecord)
     assert [json.loads(capsys.readouterr().out)[0]["captured"], played.captured] == [16, 16]
     assert set(played.timings_ms) == set(STAGES) and set(played.waiting) == set(STAGES[1:])
     assert played.frames + sum(played.dropped.values()) == 16 and played.seconds >= 0.5
@@ -64,7 +64,7 @@ def test_records_are_joined_without_playing_anything(
     assert cli.main(["bench", "live", str(make_bundle()), "--source", source, "--out", str(out), "--quiet"]) == 0
     page = tmp_path / "page.md"
     assert cli.main(["bench", "live", "--join", str(out), "--join", str(out), "--out", str(page)]) == 0
-    rows = load_live_records(out)
+    rows = load_records(out, LiveRecord)
     assert page.read_text() == to_markdown([*rows, *rows])
     out.write_text("[{}]")
     assert cli.main(["bench", "live", "--join", str(out)]) == EXIT_INPUT

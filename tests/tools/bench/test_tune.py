@@ -13,8 +13,8 @@ from last_edge.bundle import Bundle
 from last_edge.bundle.card import render_card
 from last_edge.runtime.backends.onnxruntime_session import OrtOptions
 from last_edge.runtime.recognise.model import Settings, settings_of
+from last_edge.timing import Latency
 from last_edge.tools.bench import tune
-from last_edge.tools.bench.measure import Latency
 from last_edge.tools.bench.subjects import Subject
 from last_edge.tools.bench.tune import TuneOptions, candidates, keep, tune_bundle
 

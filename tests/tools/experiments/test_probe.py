@@ -14,8 +14,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
 from last_edge.tools.cli import main
 from last_edge.tools.experiments.compare import mcnemar, paired_difference, spread
-from last_edge.tools.experiments.linear import fit_linear, linear_hits
-from last_edge.tools.experiments.probe import probe_recipe
+from last_edge.tools.experiments.probe import fit_linear, linear_hits, probe_recipe
 from last_edge.train.pretrain.run import run_pretraining
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request

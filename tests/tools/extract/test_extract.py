@@ -21,7 +21,7 @@ from last_edge.skeleton import get_layout
 from last_edge.tools.cli import main
 from last_edge.tools.extract import video as one_video
 from last_edge.tools.extract.plan import Settings, plan_jobs
-from last_edge.tools.extract.workers import CRASHED, on_a_cluster, on_this_machine
+from last_edge.tools.extract.run import CRASHED, on_a_cluster, on_this_machine
 
 LAYOUT, FRAMES, WIDTH = "mediapipe_hand21", 10, 4
 
@@ -165,7 +165,7 @@ def test_a_cluster_does_the_same(tmp_path: Path) -> None:
 
 def test_features_of_a_real_vision_model(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
-    from last_edge.tools.extract.visual import VisionModel
+    from last_edge.tools.extract.video import VisionModel
 
     config = transformers.ViTConfig(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=16

@@ -12,15 +12,14 @@ from typing import Any
 import pytest
 
 from last_edge.errors import InputError, UsageError
-from last_edge.tools.bench.measure import Schedule
+from last_edge.timing import Schedule
 from last_edge.tools.bench.record import BenchRecord, load_records, save_records
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
 from last_edge.tools.cli.report_command import report
-from last_edge.tools.report.collect import collect
+from last_edge.tools.report.collect import collect, make_rows
 from last_edge.tools.report.measure import with_latency
 from last_edge.tools.report.plots import confusion_matrix
 from last_edge.tools.report.render import NOT_MEASURED, int8_gain, make_report, to_html, to_markdown, wilson
-from last_edge.tools.report.rows import make_rows
 
 METRICS = {
     "fp32": {"top1": 93.5, "top3": 99.0, "n": 840, "split": "test"},
@@ -112,7 +111,7 @@ def test_latency_is_measured_only_where_it_is_missing(folder: Path, make_bundle:
 def test_a_gain_never_mixes_two_measurements(folder: Path, make_bundle: Any, monkeypatch: Any) -> None:
     """One precision without a record: the bundle is timed whole, and so is the one that shares its graphs."""
     make_bundle("other", thresholds={"accept": 0.5})
-    records = [row for row in load_records(folder / "bench.json") if row.precision == "fp32"]
+    records = [row for row in load_records(folder / "bench.json", BenchRecord) if row.precision == "fp32"]
     save_records([dataclasses.replace(records[0], p50_ms=1000.0)], folder / "bench.json")
     asked: list[str] = []
 
