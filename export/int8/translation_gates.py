@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.export.int8.gates import SPEED, Gate, at_least, at_most
-from last_edge.export.int8.speed import clock_for
 from last_edge.runtime.recognise.translate import DeployedTranslator
 from last_edge.tasks.config import QuantizeConfig
 from last_edge.tasks.sentence_metrics import translation_metrics
+from last_edge.timing import Schedule, clock_for, time_in_turns
 
 Points = NDArray[np.float32]
 ROUNDS = 7
@@ -58,17 +58,14 @@ def judged(said: Sequence[str], wanted: Sequence[str], *, sub_words: int, ms: fl
 def sentence_milliseconds(
     translators: dict[str, DeployedTranslator], clips: Sequence[Points], *, threads: int = 1, rounds: int = ROUNDS
 ) -> dict[str, float]:
-    """Median of the rounds' mean times of a clip's sentence, by translator; each round visits every one.
+    """Median of the rounds' mean times of a clip's sentence, by translator; on one thread its processor time.
 
-    clips: (T, V, C). On one thread it is that thread's processor time, so that other programs do not count.
+    clips: (T, V, C).
     """
-    clock = clock_for(threads)
-    times: dict[str, list[float]] = {name: [] for name in translators}
-    for turn in range(rounds + 1):
-        for name, translator in translators.items():
-            began = clock()
-            for points in clips:
-                translator.sentences(points[None])
-            if turn:  # the first round warms up
-                times[name].append((clock() - began) * 1000.0 / len(clips))
-    return {name: round(float(np.median(spent)), 4) for name, spent in times.items()}
+    calls = [
+        lambda index, translator=translator: translator.sentences(clips[index][None])
+        for translator in translators.values()
+    ]
+    schedule = Schedule(rounds=rounds, calls=len(clips), warm_up=len(clips))
+    times = time_in_turns(calls, schedule, clock=clock_for(threads))
+    return {name: round(float(np.median(own.mean(axis=1))), 4) for name, own in zip(translators, times, strict=True)}
