@@ -171,10 +171,19 @@ def check_teachers(teachers: Sequence[Checkpoint], plan: Plan) -> None:
             raise InputError("teacher reads more bodies", where=teacher.path, expected=expected, got=got, hint=hint)
 
 
-def describe_distillation(request: Request, teachers: Sequence[Path], cache: Path | None = None) -> dict[str, Any]:
+def describe_distillation(
+    request: Request, teachers: Sequence[Path], cache: Path | None = None, *, answers: Path | None = None
+) -> dict[str, Any]:
     """Teachers, loss, loss map and cache of a request; raises what the run itself would raise about them."""
-    checkpoints = [load_checkpoint(path) for path in teachers]
     plan = make_plan(ClipStore.open(request.store), request.recipe)
+    if answers is not None:
+        source, header = read_answers(answers, plan, request.recipe)
+        held = {"teachers": len(header.teachers), "views": len(source.logits), "clips": len(source.clips)}
+        return {
+            "loss": formula(request.recipe.distill),
+            "answers": {"folder": str(answers), **held, "tau": header.tau},
+        }
+    checkpoints = [load_checkpoint(path) for path in teachers]
     check_weights(request.recipe, checkpoints)
     check_teachers(checkpoints, plan)
     map_ = loss_map(checkpoints, request.recipe, plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from last_edge.train.checkpoint import load_checkpoint, read_trainer
 from last_edge.train.optimizer import build_optimizer, load_optimizer, resolve_fused
 from last_edge.train.processes import Processes
 from last_edge.train.recipe import load_recipe
-from last_edge.train.request import Request, cross_entropy, silent
+from last_edge.train.request import Request, Views, cross_entropy, silent
 from last_edge.train.run import LoopClock, Run, StopRequest, run_training
 
 SMALL = ["input.frames=16", "training.batch_size=8", "training.lr=0.01", "validation.subjects=[1]"]
@@ -190,3 +191,26 @@ def test_every_epoch_tells_how_long_it_waited(toy_store: Path, tmp_path: Path) -
     assert all(0 < row["waiting"] < 100 and row["clips_per_s"] > 0 for row in timing)
     assert rows[1]["waiting"] == timing[1]["waiting"]
     assert "waiting" not in (tmp_path / "run" / "metrics.jsonl").read_text()
+
+
+def test_a_run_that_augments_on_the_device_resumes_to_the_same_bits(toy_store: Path, tmp_path: Path) -> None:
+    sets = ["training.epochs=2", "training.augment_on=device", "augment.mirror=0.5", "augment.bones=0.1"]
+    run_training(request(toy_store, tmp_path / "whole", *sets))
+    stopped(Run(request(toy_store, tmp_path / "parts", *sets), cross_entropy, silent), at=6)
+    run_training(request(toy_store, tmp_path / "parts", *sets))
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    rows = [(tmp_path / run / "metrics.jsonl").read_text() for run in ("whole", "parts")]
+    assert rows[0] == rows[1]
+
+
+def test_a_run_does_not_go_on_with_augmentation_elsewhere(toy_store: Path, tmp_path: Path) -> None:
+    stopped(Run(request(toy_store, tmp_path / "run", "training.epochs=2"), cross_entropy, silent), at=6)
+    with pytest.raises(UsageError, match="training.augment_on processor -> device"):
+        run_training(request(toy_store, tmp_path / "run", "training.epochs=2", "training.augment_on=device"))
+
+
+def test_fixed_views_are_refused_on_the_device(toy_store: Path, tmp_path: Path) -> None:
+    wanted = request(toy_store, tmp_path / "run", "training.augment_on=device")
+    with pytest.raises(UsageError, match="training.augment_on=processor"):
+        run_training(dataclasses.replace(wanted, views=Views(2, 0)))
