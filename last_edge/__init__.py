@@ -1,3 +1,64 @@
-"""LAST-Edge: skeleton recognition from training to an INT8 model on an edge device."""
+"""LAST-Edge: skeleton recognition from training to an INT8 model on an edge device.
+
+    from last_edge import load
+
+    model = load("last_lite_nano_shrec14")         # a name of the zoo, a folder or a .last file
+    print(model.predict(points, fps=30).best)      # points (T, V, C), NaN where missing
+
+Every name below is loaded when it is first used: importing the package costs milliseconds and never loads torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from last_edge.api import load
+    from last_edge.clips.store import ClipStore
+    from last_edge.runtime.pipeline.pipeline import Item
+    from last_edge.runtime.recognise.results import Event, Guess, Prediction
+    from last_edge.runtime.recognise.stream import RecogniseOptions, Stream
+    from last_edge.runtime.recogniser import Recogniser
+    from last_edge.runtime.translator import Translation, Translator
 
 __version__ = "0.1.0"
+__all__ = [
+    "ClipStore",
+    "Event",
+    "Guess",
+    "Item",
+    "Prediction",
+    "RecogniseOptions",
+    "Recogniser",
+    "Stream",
+    "Translation",
+    "Translator",
+    "load",
+]
+
+_HOME = {
+    "ClipStore": "last_edge.clips.store",
+    "Event": "last_edge.runtime.recognise.results",
+    "Guess": "last_edge.runtime.recognise.results",
+    "Item": "last_edge.runtime.pipeline.pipeline",
+    "Prediction": "last_edge.runtime.recognise.results",
+    "RecogniseOptions": "last_edge.runtime.recognise.stream",
+    "Recogniser": "last_edge.runtime.recogniser",
+    "Stream": "last_edge.runtime.recognise.stream",
+    "Translation": "last_edge.runtime.translator",
+    "Translator": "last_edge.runtime.translator",
+    "load": "last_edge.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from the module that holds it (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle import Bundle
+from last_edge.bundle.zoo import find_bundle
 from last_edge.errors import InputError, UsageError
 from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
 from last_edge.runtime.landmarks import Detector
@@ -70,14 +71,14 @@ class Recogniser:
     @classmethod
     def open(
         cls,
-        path: Path,
+        path: str | Path,
         *,
         precision: Precision | None = None,
         threads: int | None = None,
         backend: str = OnnxRuntimeCpu.name,
     ) -> Self:
-        """As the constructor, of the bundle at `path`, every hash checked; `InputError` when it is damaged."""
-        return cls(Bundle.open(path), precision=precision, threads=threads, backend=backend)
+        """As the constructor, of the bundle at a path or of that name in the zoo; `InputError` when it is damaged."""
+        return cls(Bundle.open(find_bundle(path)), precision=precision, threads=threads, backend=backend)
 
     def with_precision(self, precision: Precision) -> Self:
         """The same bundle in another precision, opened anew with the same threads and backend."""

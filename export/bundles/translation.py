@@ -46,7 +46,7 @@ from last_edge.export.proof.translation_figures import bundle_figures
 from last_edge.files import check_free
 from last_edge.inputs.features import LANDMARKS
 from last_edge.models.sign2text import Memory, Sign2Text
-from last_edge.runtime.recognise.translate import DeployedTranslator, translator_of
+from last_edge.runtime.translator import Translator
 from last_edge.tasks.tokenizer import FILE
 from last_edge.tasks.translator import search_options
 from last_edge.text import SOS
@@ -102,7 +102,7 @@ def export_translation(
     files = {**graphs_of(loaded), **_texts(loaded)}
     manifest = _manifest(loaded, out.name.removesuffix(SUFFIX), store)
     draft = Bundle(out, with_hashes(manifest, files), files)
-    deployed = translator_of(draft, threads=threads)
+    deployed = Translator.of(draft, precision="fp32", threads=threads)
     golden = _golden(loaded, deployed)
     check_same(golden, where=out)
     figures = {} if store is None else {"fp32": bundle_figures(deployed, store, split=split)}
@@ -164,7 +164,7 @@ def _texts(loaded: LoadedTranslator) -> dict[str, bytes]:
     return {TOKENIZER: (loaded.path / FILE).read_bytes(), SEARCH: records.to_json(options).encode()}
 
 
-def _golden(loaded: LoadedTranslator, deployed: DeployedTranslator) -> Golden:
+def _golden(loaded: LoadedTranslator, deployed: Translator) -> Golden:
     """Made skeletons, and the logits of their first sub-word from the model and from the files."""
     short = dataclasses.replace(loaded.translator.spec, frames=min(GOLDEN_FRAMES, loaded.translator.spec.frames))
     points = golden_points(short)

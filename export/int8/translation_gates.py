@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.export.int8.gates import SPEED, Gate, at_least, at_most
-from last_edge.runtime.recognise.translate import DeployedTranslator
+from last_edge.runtime.translator import Translator
 from last_edge.tasks.config import QuantizeConfig
 from last_edge.tasks.sentence_metrics import translation_metrics
 from last_edge.timing import Schedule, clock_for, time_in_turns
@@ -56,7 +56,7 @@ def judged(said: Sequence[str], wanted: Sequence[str], *, sub_words: int, ms: fl
 
 
 def sentence_milliseconds(
-    translators: dict[str, DeployedTranslator], clips: Sequence[Points], *, threads: int = 1, rounds: int = ROUNDS
+    translators: dict[str, Translator], clips: Sequence[Points], *, threads: int = 1, rounds: int = ROUNDS
 ) -> dict[str, float]:
     """Median of the rounds' mean times of a clip's sentence, by translator; on one thread its processor time.
 

@@ -16,7 +16,7 @@ from last_edge.errors import InputError
 from last_edge.export.bundles.accept import held_out_subjects
 from last_edge.export.int8.calibration import CALIBRATION_SPLIT, evenly_by_class
 from last_edge.export.int8.ranges import Feed
-from last_edge.runtime.recognise.translate import DeployedTranslator, HeardSession, OnnxDecoder
+from last_edge.runtime.translator import OnnxDecoder, RecordingSession, Translator
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import held_out
 from last_edge.text import search
@@ -61,13 +61,13 @@ def encoder_feeds(store: ClipStore, clips: Clips, *, frames: int) -> Iterator[Fe
         yield {INPUT_NAME: sentence_points(store, int(clip), frames)[None]}
 
 
-def decoder_feeds(translator: DeployedTranslator, store: ClipStore, clips: Clips) -> Iterator[Feed]:
+def decoder_feeds(translator: Translator, store: ClipStore, clips: Clips) -> Iterator[Feed]:
     """What a decoder is given, step by step, while some clips are translated."""
     ordered = clips[np.argsort(store.index.length[clips], kind="stable")]
     for start in range(0, len(ordered), BATCH):
         batch = ordered[start : start + BATCH]
         points = padded([sentence_points(store, int(clip), translator.spec.frames) for clip in batch])
-        heard = HeardSession(translator.decoder)
-        decoder = OnnxDecoder(heard, translator.encode(points), translator.options.beam)
+        recorded = RecordingSession(translator.decoder)
+        decoder = OnnxDecoder(recorded, translator.encode(points), translator.options.beam)
         search(decoder, len(points), translator.options)
-        yield from heard.feeds
+        yield from recorded.feeds

@@ -27,7 +27,7 @@ from last_edge.export.int8.translation_parts import SentenceParts, decoder_feeds
 from last_edge.export.proof.parity import RELATIVE_TOLERANCE
 from last_edge.export.proof.translation_figures import equal_share, figures_of, kept_figures, sentences_of, texts_of
 from last_edge.export.targets.targets import USUAL_TARGET
-from last_edge.runtime.recognise.translate import DeployedTranslator, translator_of
+from last_edge.runtime.translator import Translator
 from last_edge.tasks.config import QuantizeConfig
 
 INT8 = "int8"
@@ -44,7 +44,7 @@ class Trial:
     """Some 8-bit files in front of the judges."""
 
     files: Made
-    translator: DeployedTranslator
+    translator: Translator
     gates: list[Gate]
 
     def row(self) -> dict[str, Figure]:
@@ -71,7 +71,7 @@ def quantize_translation(
     store.verify()
     parts = sentence_parts(store, count=plan.count, seed=plan.seed, run=plan.run)
     made = _make(bundle, store, parts.calibration, plan.options)
-    float_one = translator_of(bundle, threads=threads)
+    float_one = Translator.of(bundle, precision="fp32", threads=threads)
     trials = _tried(bundle, store, parts, made, float_one, plan.gates or QuantizeConfig(), threads=threads)
     chosen = next((trial for trial in trials if trial.holds), trials[0])
     if plan.gates is not None:
@@ -131,7 +131,7 @@ def _open(path: Path, store: ClipStore, plan: Plan, *, force: bool) -> Bundle:
 def _make(bundle: Bundle, store: ClipStore, clips: NDArray[np.int64], options: QuantizeOptions) -> Made:
     """Both files in 8 bits."""
     kept = _kept(options.keep_float)
-    translator = translator_of(bundle)
+    translator = Translator.of(bundle, precision="fp32")
     feeds = {
         "encoder": (ENCODER, encoder_file("fp32"), encoder_feeds(store, clips, frames=translator.spec.frames)),
         "decoder": (DECODER, decoder_file("fp32"), decoder_feeds(translator, store, clips)),
@@ -160,7 +160,7 @@ def _tried(
     store: ClipStore,
     parts: SentenceParts,
     made: Made,
-    reference: DeployedTranslator,
+    reference: Translator,
     limits: QuantizeConfig,
     *,
     threads: int,
@@ -172,7 +172,7 @@ def _tried(
     timed = [sentence_points(store, int(clip), reference.spec.frames) for clip in _spread(store, parts.judging)]
     for names in CANDIDATES:
         files = {name: made[name] for name in names}
-        translator = translator_of(_draft(bundle, files), precision=INT8, threads=threads)
+        translator = Translator.of(_draft(bundle, files), precision=INT8, threads=threads)
         spent = sentence_milliseconds({"fp32": reference, INT8: translator}, timed, threads=threads)
         before = judged(said, wanted, sub_words=sub_words, ms=spent["fp32"])
         theirs = sentences_of(translator, store, parts.judging)
@@ -193,7 +193,7 @@ def _spread(store: ClipStore, clips: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _measured(
-    manifest: Manifest, golden: Golden, translators: dict[str, DeployedTranslator], store: ClipStore,
+    manifest: Manifest, golden: Golden, translators: dict[str, Translator], store: ClipStore,
     clips: NDArray[np.int64], split: str,
 ) -> dict[str, Any]:  # fmt: skip
     """`metrics` and `parity` of the manifest with both precisions measured on some clips."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from last_edge.bundle.manifest import Figure
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, padded, sentence_points, translated_clips
-from last_edge.runtime.recognise.translate import DeployedTranslator, load_translator
+from last_edge.runtime.translator import Translator
 from last_edge.tasks.sentence_metrics import translation_metrics
 from last_edge.text import normalised
 
@@ -25,14 +25,14 @@ def evaluate_bundle(
     threads: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """All figures of a bundle's files on a split."""
-    translator = load_translator(path, precision=precision or "fp32", threads=1 if threads is None else threads)
+    translator = Translator.open(path, precision=precision or "fp32", threads=1 if threads is None else threads)
     check_points(store, translator.spec)
     clips = translated_clips(store, split)
     said = sentences_of(translator, store, clips, beam=beam)
     return figures_of(said, texts_of(store, clips), sub_words=len(translator.vocabulary))
 
 
-def bundle_figures(translator: DeployedTranslator, store: ClipStore, *, split: str) -> dict[str, Figure]:
+def bundle_figures(translator: Translator, store: ClipStore, *, split: str) -> dict[str, Figure]:
     """The figures that a manifest keeps."""
     check_points(store, translator.spec)
     clips = translated_clips(store, split)
@@ -42,7 +42,7 @@ def bundle_figures(translator: DeployedTranslator, store: ClipStore, *, split: s
 
 
 def sentences_of(
-    translator: DeployedTranslator, store: ClipStore, clips: NDArray[np.int64], *, beam: int | None = None
+    translator: Translator, store: ClipStore, clips: NDArray[np.int64], *, beam: int | None = None
 ) -> list[str]:
     """What some clips say, in the order given."""
     ordered = clips[np.argsort(store.index.length[clips], kind="stable")]

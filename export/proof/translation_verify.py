@@ -14,7 +14,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import translated_clips
 from last_edge.export.proof.check import Check
 from last_edge.export.proof.translation_figures import equal_share, figures_of, kept_figures, sentences_of, texts_of
-from last_edge.runtime.recognise.translate import translator_of
+from last_edge.runtime.translator import Translator
 
 LISTED = 3
 
@@ -39,7 +39,7 @@ def _hashes(bundle: Bundle) -> Check:
 def _golden(bundle: Bundle, threads: int) -> Iterator[Check]:
     golden = bundle.golden
     for precision in encoder_precisions(bundle.manifest):
-        logits = translator_of(bundle, precision=precision, threads=threads).first_logits(golden.points)
+        logits = Translator.of(bundle, precision=precision, threads=threads).first_logits(golden.points)
         apart = float(np.abs(logits - golden.logits[precision]).max())
         limit = bundle.manifest.tolerances.get(precision, 0.0) * float(np.abs(golden.logits[precision]).max())
         yield Check(f"{precision} golden", apart <= limit, f"{apart:.3g} apart, at most {limit:.3g}")
@@ -57,7 +57,7 @@ def _figures(bundle: Bundle, store: ClipStore, threads: int) -> Iterator[Check]:
             yield Check(f"{precision} figures", False, "measured on another store")
             continue
         split = str(told["split"])
-        translator, clips = translator_of(bundle, precision=precision, threads=threads), translated_clips(store, split)
+        translator, clips = Translator.of(bundle, precision=precision, threads=threads), translated_clips(store, split)
         texts = said[precision, split] = sentences_of(translator, store, clips)
         figures = figures_of(texts, texts_of(store, clips), sub_words=len(translator.vocabulary))
         got = kept_figures(figures, store, split=split)

@@ -15,8 +15,7 @@ from last_edge.clips import ClipStore, writing_store
 from last_edge.clips.windows import padded, sentence_points
 from last_edge.errors import InputError
 from last_edge.inputs import InputSpec
-from last_edge.runtime.recognise.translate import clips_of
-from last_edge.runtime.recognise.translate import load_translator as load_deployed
+from last_edge.runtime.translator import Translator, clips_of
 from last_edge.skeleton import Layout, SkeletonClip
 from last_edge.tasks.translator import search_options
 from last_edge.tools.cli import main
@@ -24,7 +23,7 @@ from last_edge.train.translate.evaluate import load_translator
 
 
 def test_the_files_say_what_the_model_says(bundle: Path, run: Path, sentences: Path) -> None:
-    store, deployed, loaded = ClipStore.open(sentences), load_deployed(bundle), load_translator(run)
+    store, deployed, loaded = ClipStore.open(sentences), Translator.open(bundle, precision="fp32"), load_translator(run)
     clips = store.select(split="test")
     options = search_options(loaded.recipe.translate, longest=loaded.translator.model.options.longest)
     assert deployed.options == options
@@ -139,7 +138,7 @@ def test_flags_for_classifiers_are_refused(run: Path, tmp_path: Path, capsys: py
 
 
 def test_padding_in_a_batch_changes_no_sentence(bundle: Path, sentences: Path) -> None:
-    store, deployed = ClipStore.open(sentences), load_deployed(bundle)
+    store, deployed = ClipStore.open(sentences), Translator.open(bundle, precision="fp32")
     points = sentence_points(store, 3, 40)
     longer = np.concatenate([points, np.full((9, *points.shape[1:]), np.nan, np.float32)])[None]
     assert np.allclose(deployed.first_logits(points[None]), deployed.first_logits(longer), atol=1e-5)

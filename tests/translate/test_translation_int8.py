@@ -21,7 +21,7 @@ from last_edge.export.onnx.onnx_graph import tidy
 from last_edge.export.onnx.session import open_session
 from last_edge.inputs import InputSpec
 from last_edge.models.sign2text import create_translator
-from last_edge.runtime.recognise.translate import load_translator
+from last_edge.runtime.translator import Translator
 from last_edge.skeleton import Layout
 from last_edge.tools.cli import main
 
@@ -53,9 +53,9 @@ def test_eval_and_verify_read_the_8_bit_files(
 
 def test_translate_takes_int8_where_it_is(quantised: Path, bundle: Path, sentences: Path) -> None:
     points = ClipStore.open(sentences).points(3)[0][None]
-    first = {name: load_translator(quantised, precision=name).first_logits(points) for name in ("fp32", "int8", None)}
+    first = {name: Translator.open(quantised, precision=name).first_logits(points) for name in ("fp32", "int8", None)}
     assert np.array_equal(first[None], first["int8"]) and not np.array_equal(first["fp32"], first["int8"])
-    assert np.array_equal(load_translator(bundle, precision=None).first_logits(points), first["fp32"])
+    assert np.array_equal(Translator.open(bundle, precision=None).first_logits(points), first["fp32"])
 
 
 def test_ranges_come_from_training_people_and_others_judge(quantised: Path, sentences: Path) -> None:

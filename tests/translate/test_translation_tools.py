@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from last_edge.bundle import Bundle
-from last_edge.runtime.recognise.translate import load_translator
+from last_edge.runtime.translator import Translator
 from last_edge.tools.bench.translator import SUB_WORDS, sentence
 from last_edge.tools.cli import main
 
@@ -39,7 +39,7 @@ def test_bench_times_encoder_step_and_sentence(
 def test_the_timed_sentence_is_as_long_for_every_file(quantised: Path) -> None:
     points = Bundle.open(quantised).golden.points[:1]
     for precision in ("fp32", "int8"):
-        (said,) = sentence(load_translator(quantised, precision=precision), points)
+        (said,) = sentence(Translator.open(quantised, precision=precision), points)
         assert len(said) == SUB_WORDS
 
 

@@ -16,7 +16,7 @@ from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.models.sign2text import create_translator
-from last_edge.runtime.recognise.translate import load_translator as load_deployed
+from last_edge.runtime.translator import Translator
 from last_edge.skeleton import Layout
 from last_edge.text import SOS
 from last_edge.tools.cli import main
@@ -106,7 +106,7 @@ def test_its_bundle_says_the_same_in_both_precisions(
 ) -> None:
     out = tmp_path / "bundle"
     assert main(["export", str(frozen), "--out", str(out), "--store", str(sentences), "--quiet"]) == 0
-    store, loaded, deployed = ClipStore.open(sentences), load_translator(frozen), load_deployed(out)
+    store, loaded, deployed = ClipStore.open(sentences), load_translator(frozen), Translator.open(out, precision="fp32")
     points = padded([sentence_points(store, int(clip), 40) for clip in (3, 7, 11)])
     with torch.inference_mode():
         wanted = loaded.translator.model(torch.from_numpy(points), torch.full((3, 1), SOS))[:, 0].numpy()

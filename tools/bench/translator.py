@@ -16,7 +16,7 @@ from last_edge.errors import UsageError
 from last_edge.inputs.features import LANDMARKS
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.recognise.model import Settings
-from last_edge.runtime.recognise.translate import DeployedTranslator, HeardSession, OnnxDecoder, translator_of
+from last_edge.runtime.translator import OnnxDecoder, RecordingSession, Translator
 from last_edge.text import EOS, search
 from last_edge.timing import Call
 from last_edge.tools.bench.subjects import Loaded, Subject, time_loading
@@ -45,7 +45,7 @@ def load_translators(
 
 
 def _parts(bundle: Bundle, precision: str, threads: int) -> list[Loaded]:
-    translator, load_ms = time_loading(lambda: translator_of(bundle, precision=precision, threads=threads))
+    translator, load_ms = time_loading(lambda: Translator.of(bundle, precision=precision, threads=threads))
     points, settings = bundle.golden.points, Settings(threads)
     encoder, own = encoder_file(precision), decoder_of(bundle.manifest, precision)
     files = {encoder: bundle.read(encoder), own: bundle.read(own)}
@@ -79,18 +79,18 @@ def _one(points: NDArray[Any], index: int) -> NDArray[Any]:
     return points[start : start + 1]
 
 
-def sentence(translator: DeployedTranslator, points: NDArray[np.float32]) -> list[list[int]]:
+def sentence(translator: Translator, points: NDArray[np.float32]) -> list[list[int]]:
     """The best `SUB_WORDS` sub-words of a clip (1, T, V, C), by the bundle's search without its end."""
     options = dataclasses.replace(translator.options, longest=SUB_WORDS + 1)
     decoder = _Endless(translator.decoder, translator.encode(points), options.beam)
     return search(decoder, len(points), options)
 
 
-def _step(translator: DeployedTranslator, points: NDArray[np.float32]) -> tuple[Call, NDArray[np.int64]]:
+def _step(translator: Translator, points: NDArray[np.float32]) -> tuple[Call, NDArray[np.int64]]:
     """One sub-word more after `SUB_WORDS` of the first clip, for every row of the beam; and what it is given."""
-    heard = HeardSession(translator.decoder)
-    sentence(dataclasses.replace(translator, decoder=heard), points[:1])
-    last = heard.feeds[-1]
+    recorded = RecordingSession(translator.decoder)
+    sentence(dataclasses.replace(translator, decoder=recorded), points[:1])
+    last = recorded.feeds[-1]
     tokens: NDArray[np.int64] = last["token"][None]
     return lambda index: translator.decoder.run(None, last), tokens
 

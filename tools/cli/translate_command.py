@@ -126,9 +126,9 @@ def translate(
 
     Example: last-edge translate runs/sentences/bundle --source store:runs/sentences/store --split test --limit 5
     """
-    from last_edge.runtime.recognise.translate import clips_of, load_translator
+    from last_edge.runtime.translator import Translator, clips_of
 
-    translator = load_translator(bundle, precision=precision, threads=1 if threads is None else threads)
+    translator = Translator.open(bundle, precision=precision, threads=1 if threads is None else threads)
     found = clips_of(source, translator.spec, units=translator.units, split=split, limit=limit)
     said = (translator.translate(points, name=name, beam=beam) for name, points in found)
     if json:

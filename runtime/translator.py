@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from last_edge.bundle.manifest import (
     encoder_precisions,
     translates,
 )
+from last_edge.bundle.zoo import find_bundle
 from last_edge.clips.pose_file import read_pose
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, sentence_points
@@ -38,6 +39,7 @@ from last_edge.inputs import InputSpec
 from last_edge.inputs.transforms import seen_span
 from last_edge.names import nearest
 from last_edge.runtime.backends.onnxruntime_session import OrtOptions, create_session
+from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 from last_edge.text import SearchOptions, Vocabulary, search
 
@@ -49,15 +51,19 @@ STORE = "store:"
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a clip says. ms: encoder and search together."""
+class Translation:
+    """What a clip says. seconds: of it that were read, the first `spec.frames` frames. ms: encoder and search together.
 
-    clip: str
+    clip: its name, "" where it has none.
+    """
+
     text: str
+    seconds: float
     ms: float
+    clip: str = ""
 
 
-class HeardSession:
+class RecordingSession:
     """A decoder's session that keeps all it is fed, in order."""
 
     def __init__(self, session: Any) -> None:
@@ -92,8 +98,11 @@ class OnnxDecoder:
 
 
 @dataclass(frozen=True)
-class DeployedTranslator:
-    """encoder, decoder: sessions. options: the bundle's search. units: of the points it takes."""
+class Translator:
+    """A translator's bundle with its sessions loaded; `last_edge.load` makes it.
+
+    encoder, decoder: sessions. options: the bundle's search. units: of the points it takes.
+    """
 
     name: str
     encoder: Any
@@ -103,6 +112,51 @@ class DeployedTranslator:
     vocabulary: Vocabulary
     options: SearchOptions
 
+    @classmethod
+    def open(cls, path: str | Path, *, precision: str | None = None, threads: int | None = None) -> Self:
+        """As `of`, of the bundle at a path or of that name in the zoo; `InputError` when it is damaged."""
+        return cls.of(Bundle.open(find_bundle(path)), precision=precision, threads=threads)
+
+    @classmethod
+    def of(cls, bundle: Bundle, *, precision: str | None = None, threads: int | None = None) -> Self:
+        """Load an opened bundle. precision: None takes INT8 where the bundle has it. threads: None for 1.
+
+        An encoder without a decoder of its precision works with the FP32 one. `InputError` when the bundle is no
+        translator's or has no such encoder.
+        """
+        manifest = bundle.manifest
+        if not translates(manifest):
+            raise InputError("this bundle gives classes, not sentences", where=bundle.path, hint="last-edge run BUNDLE")
+        precision = precision or encoder_precisions(manifest)[-1]
+        if encoder_file(precision) not in manifest.files:
+            expected, hint = ", ".join(encoder_precisions(manifest)), "last-edge quantize BUNDLE --store STORE"
+            raise InputError(f"bundle has no {precision} encoder", where=bundle.path, expected=expected, hint=hint)
+        encoder, decoder = (
+            create_session(
+                bundle.read(name),
+                threads=1 if threads is None else threads,
+                options=OrtOptions(),
+                providers=CPU,
+                where=str(bundle.path / name),
+            )
+            for name in (encoder_file(precision), decoder_of(manifest, precision))
+        )
+        search_file = bundle.path / SEARCH
+        return cls(
+            name=manifest.name,
+            encoder=encoder,
+            decoder=decoder,
+            spec=manifest.input,
+            units=cast(Units, manifest.units),
+            vocabulary=Vocabulary(manifest.labels),
+            options=records.from_dict(SearchOptions, json.loads(bundle.read(SEARCH)), where=search_file),
+        )
+
+    @property
+    def layout(self) -> Layout:
+        """Of the points it takes."""
+        return self.spec.layout
+
     def sentences(self, points: Points, *, beam: int | None = None) -> list[str]:
         """Texts of clips (N, T, V, C), NaN behind the shorter ones; of each the first `spec.frames` frames count."""
         options = self.options if beam is None else dataclasses.replace(self.options, beam=beam)
@@ -110,11 +164,28 @@ class DeployedTranslator:
         found = search(OnnxDecoder(self.decoder, memory, options.beam), len(points), options)
         return [self.vocabulary.text(ids) for ids in found]
 
-    def translate(self, points: Points, *, name: str = "", beam: int | None = None) -> Said:
-        """What one clip (T, V, C) says, and how long that took."""
+    def translate(
+        self, points: NDArray[np.floating[Any]], *, fps: float = 30.0, name: str = "", beam: int | None = None
+    ) -> Translation:
+        """What one clip says, and how long finding it took.
+
+        points: (T, V, C) of one person, any number of frames, NaN where a point is missing; frames are read as they
+        are, so they should come at the rate of the training data. fps: theirs, which gives the seconds that were read.
+        Raises `InputError` for another shape, no frame, infinite points or too few axes, `UsageError` for no rate.
+        """
         begun = time.perf_counter()
-        (text,) = self.sentences(points[None], beam=beam)
-        return Said(name, text, round((time.perf_counter() - begun) * 1000, 2))
+        if not 0 < fps < np.inf:
+            raise UsageError("a clip needs a frame rate", expected="frames a second, above 0", got=fps)
+        clip = np.asarray(points, np.float32)
+        joints, axes = self.layout.joints, self.spec.channels
+        if clip.ndim != 3 or not len(clip) or clip.shape[1] != joints or clip.shape[2] < axes:
+            expected = f"(T, {joints}, {axes}), the joints of {self.layout.name}"
+            raise InputError("points do not fit the layout", expected=expected, got=clip.shape)
+        if np.isinf(clip).any():
+            raise InputError("infinite points", expected="finite numbers, NaN where a point is missing")
+        (text,) = self.sentences(clip[None, ..., :axes], beam=beam)
+        seconds = min(len(clip), self.spec.frames) / fps
+        return Translation(text, round(seconds, 3), round((time.perf_counter() - begun) * 1000, 2), name)
 
     def encode(self, points: Points) -> list[Array]:
         """What the decoder reads of clips (N, T, V, C): keys, values, and which of them are there."""
@@ -125,42 +196,6 @@ class DeployedTranslator:
         """(N, K) logits of each clip's first sub-word."""
         start = np.full(len(points), self.vocabulary.tokens.index("[SOS]"), np.int64)
         return OnnxDecoder(self.decoder, self.encode(points), 1).step(start, 0)
-
-
-def load_translator(path: Path, *, precision: str | None = "fp32", threads: int = 1) -> DeployedTranslator:
-    """Open a translator's bundle, every hash checked.
-
-    precision: None takes INT8 where the bundle has it. An encoder without a decoder of its precision works with the
-    FP32 one. `InputError` when the bundle is damaged, is no translator's or has no such encoder.
-    """
-    return translator_of(Bundle.open(path), precision=precision, threads=threads)
-
-
-def translator_of(bundle: Bundle, *, precision: str | None = "fp32", threads: int = 1) -> DeployedTranslator:
-    """As `load_translator`, of an opened bundle."""
-    manifest = bundle.manifest
-    if not translates(manifest):
-        raise InputError("this bundle gives classes, not sentences", where=bundle.path, hint="last-edge run BUNDLE")
-    precision = precision or encoder_precisions(manifest)[-1]
-    if encoder_file(precision) not in manifest.files:
-        expected, hint = ", ".join(encoder_precisions(manifest)), "last-edge quantize BUNDLE --store STORE"
-        raise InputError(f"bundle has no {precision} encoder", where=bundle.path, expected=expected, hint=hint)
-    search_file = bundle.path / SEARCH
-    sessions = [
-        create_session(
-            bundle.read(name), threads=threads, options=OrtOptions(), providers=CPU, where=str(bundle.path / name)
-        )
-        for name in (encoder_file(precision), decoder_of(manifest, precision))
-    ]
-    return DeployedTranslator(
-        name=manifest.name,
-        encoder=sessions[0],
-        decoder=sessions[1],
-        spec=manifest.input,
-        units=cast(Units, manifest.units),
-        vocabulary=Vocabulary(manifest.labels),
-        options=records.from_dict(SearchOptions, json.loads(bundle.read(SEARCH)), where=search_file),
-    )
 
 
 def clips_of(
