@@ -43,10 +43,11 @@ from last_edge.distill.teachers import Answers, Teachers
 from last_edge.errors import MissingError, UsageError
 from last_edge.files import fsync_path, partial_name, sha256_of, writing, writing_folder
 from last_edge.inputs.transforms import Points
+from last_edge.tasks.class_learner import ranges
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import Plan
+from last_edge.tasks.task import Views
 from last_edge.train.checkpoint import WEIGHTS, Checkpoint
-from last_edge.train.request import Views, ranges
 
 LOCK = ".lock"
 BATCH, GPU_BATCH = 64, 512

@@ -1,44 +1,65 @@
-"""Predictions and metrics of a torch model on clips of a store."""
+"""Runs read back and measured on clips of a store."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
-
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import check_fits, labelled_clips, plain_batch
-from last_edge.inputs.features import Inputs
-from last_edge.inputs.spec import InputSpec
-from last_edge.models.landmark_model import LandmarkModel
+from last_edge.clips.windows import check_fits, check_points, labelled_clips, translated_clips
+from last_edge.errors import InputError
+from last_edge.models.registry import TRANSLATORS
+from last_edge.models.sign2text import create_translator
+from last_edge.tasks.class_learner import predict
+from last_edge.tasks.config import Recipe
 from last_edge.tasks.metrics import metrics_of
-from last_edge.train.checkpoint import Which, load_checkpoint
-
-__all__ = ["BATCH", "check_fits", "evaluate_run", "labelled_clips", "metrics_of", "predict"]
-
-BATCH = 64
-
-
-@torch.inference_mode()
-def predict(
-    model: nn.Module, store: ClipStore, clips: NDArray[np.int64], *, spec: InputSpec, device: str = "cpu"
-) -> NDArray[np.float32]:
-    """(n, K) float32 logits of clips, plain windows, model in eval mode and put back as it was."""
-    training = model.training
-    model.eval()
-    batches = [clips[start : start + BATCH] for start in range(0, len(clips), BATCH)]
-    features = model.features if isinstance(model, LandmarkModel) else None
-    parts = [_logits(model, plain_batch(store, batch, spec, features), device) for batch in batches]
-    model.train(training)
-    return np.asarray(torch.cat(parts).numpy())
+from last_edge.tasks.plan import translation_plan
+from last_edge.tasks.tokenizer import FILE, SubWords
+from last_edge.tasks.translator import Translator, search_options
+from last_edge.train.checkpoint import (
+    WEIGHTS,
+    ModelCard,
+    Which,
+    checkpoint_folder,
+    load_checkpoint,
+    load_weights,
+    read_card,
+)
+from last_edge.train.recipe import load_recipe
+from last_edge.train.run_folder import RECIPE
 
 
-def _logits(model: nn.Module, batch: Inputs, device: str) -> Tensor:
-    return model(*(torch.from_numpy(part).to(device) for part in batch.values())).float().cpu()  # type: ignore[no-any-return]
+@dataclass(frozen=True)
+class LoadedTranslator:
+    """A checkpoint of a translator, in eval mode on the CPU, and the recipe that made it."""
+
+    path: Path
+    translator: Translator
+    card: ModelCard
+    recipe: Recipe
+
+
+def is_translation(path: Path) -> bool:
+    """Whether a run or checkpoint is a translator's."""
+    try:
+        return read_card(checkpoint_folder(path))[0].name in TRANSLATORS
+    except InputError:
+        return False
+
+
+def load_translator(path: Path, which: Which = "best") -> LoadedTranslator:
+    """Read a translator's run or checkpoint; `InputError` when it is another model's or does not fit its tokenizer."""
+    folder = checkpoint_folder(path, which)
+    card, spec = read_card(folder)
+    if card.name not in TRANSLATORS:
+        raise InputError("not a translation model", where=folder, expected=", ".join(TRANSLATORS), got=card.name)
+    words = SubWords.read(folder / FILE)
+    if len(words) != card.classes:
+        raise InputError("the tokenizer does not fit the model", where=folder, expected=card.classes, got=len(words))
+    model = create_translator(card.name, spec=spec, tokens=card.classes, **card.options)
+    load_weights(model, folder / WEIGHTS)
+    return LoadedTranslator(folder, Translator(model.eval(), words), card, load_recipe(str(folder / RECIPE)))
 
 
 def evaluate_run(
@@ -50,3 +71,16 @@ def evaluate_run(
     check_fits(store, checkpoint.spec, checkpoint.labels)
     logits = predict(checkpoint.model, store, clips, spec=checkpoint.spec)
     return metrics_of(logits, store, clips, merge_at=merge_at)
+
+
+def evaluate_translation(
+    path: Path, store: ClipStore, *, split: str = "test", which: Which = "best", beam: int | None = None
+) -> dict[str, Any]:
+    """Figures of a translator's checkpoint on a split of a store, searched as its recipe says or with another beam."""
+    loaded = load_translator(path, which)
+    translator = loaded.translator
+    check_points(store, translator.spec)
+    clips = translated_clips(store, split)
+    options = search_options(loaded.recipe.translate, longest=translator.model.options.longest, beam=beam)
+    train = translation_plan(store, loaded.recipe).train if "train" in store.index.split else None
+    return translator.figures(store, clips, options, train=train)

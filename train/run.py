@@ -9,32 +9,29 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
+from torch import Tensor, nn
 
 from last_edge.clips.store import ClipStore
-from last_edge.data.device_clips import DeviceClips
 from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.files import write_text
-from last_edge.models import create_model, resolve_name
+from last_edge.models import resolve_name
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.tasks.objective import HelpedObjective, Objective
-from last_edge.tasks.plan import Plan, make_plan
-from last_edge.tasks.second_input import fit_second_input
+from last_edge.tasks import task_of
+from last_edge.tasks.objective import HelpedObjective
+from last_edge.tasks.start import trunk_of
+from last_edge.tasks.task import Row, Task
 from last_edge.train import run_folder
-from last_edge.train.checkpoint import ModelCard, as_json, load_checkpoint, read_trainer
+from last_edge.train.checkpoint import WEIGHTS, ModelCard, as_json, load_weights, read_trainer
 from last_edge.train.environment import describe_environment
-from last_edge.train.evaluate import metrics_of, predict
 from last_edge.train.processes import Processes
 from last_edge.train.recipe import dump_recipe, identity_of
-from last_edge.train.request import MakeObjective, Report, Request, Row, Steps, cross_entropy, silent, training_clips
+from last_edge.train.request import MakeObjective, Report, Request, Steps, silent
 from last_edge.train.run_folder import TensorBoardLog
+from last_edge.train.start import recipe_start
 from last_edge.train.trainer import SUMS, Trainer
-from last_edge.train.trunk import Trunk, TrunkReport, read_trunk
 
 log = logging.getLogger(__name__)
 
@@ -42,20 +39,21 @@ log = logging.getLogger(__name__)
 def run_training(
     request: Request,
     *,
-    make_objective: MakeObjective = cross_entropy,
+    task: Task | None = None,
+    make_objective: MakeObjective | None = None,
     report: Report = silent,
-    kind: type[Run] | None = None,
 ) -> dict[str, Any]:
     """Train, or continue the same run, and test once. Returns the content of final.json.
 
     Under torchrun the processes share each step's clips, `batch_size` for each of them; the first one writes the run.
-    report: called with each epoch's row and the number of epochs. kind: of run, `Run` unless named. Raises
-    `InterruptedRun` when stopped by a signal, with a checkpoint saved.
+    task: that of the recipe's model unless named. make_objective: another than the task's plain one. report: called
+    with each epoch's row and the number of epochs. Raises `InterruptedRun` when stopped by a signal, with a checkpoint
+    saved.
     """
     processes = Processes.join(request.device)
     try:
         with StopRequest() as stop:
-            run = (kind or Run)(request, make_objective, report, processes)
+            run = Run(request, make_objective, report, processes, task=task)
             run.train(stop)
             return processes.from_first(run.finish)
     finally:
@@ -66,23 +64,38 @@ class Run:
     """A run in progress."""
 
     def __init__(
-        self, request: Request, make_objective: MakeObjective, report: Report, processes: Processes | None = None
-    ) -> None:
+        self, request: Request, make_objective: MakeObjective | None = None, report: Report = silent,
+        processes: Processes | None = None, *, task: Task | None = None,
+    ) -> None:  # fmt: skip
         self.request, self.report = request, report
         self.processes = processes or Processes()
         self.store = ClipStore.open(request.store)
-        self.recipe = fit_second_input(request.recipe, self.store)
-        self.plan = self.make_plan()
-        self.trunk = self._trunk()
+        task = task or task_of(request.recipe.model.name)
+        self.recipe = task.fitted(request.recipe, self.store)
+        self.plan = task.plan(self.store, self.recipe)
+        start = recipe_start(self.recipe)
+        self.learner = task.learner(self.plan, self.recipe, start=start, views=request.views, device=request.device)
         if self.recipe.training.patience and not len(self.plan.val):
             hint = "--set validation.fraction=0.1, or --set training.patience=0"
             raise UsageError("early stopping needs validation clips", where="training.patience", hint=hint)
         self.steps = Steps.plan(len(self.plan.train), self.recipe, self.processes)
-        objective = make_objective(self.recipe, self.plan, request.device)
-        model, self.start = self._model()
+        objective = (
+            make_objective(self.recipe, self.plan, request.device) if make_objective else self.learner.objective()
+        )
+        torch.manual_seed(self.recipe.seed)
+        model = cast(LandmarkModel, self.learner.model())
+        self.start = self.learner.begin(model)
         self.contents = self._contents()
-        self.trainer = self._trainer(model, objective)
-        self.clips = training_clips(self.plan, self.recipe, request.views, device=request.device)
+        self.trainer = Trainer(
+            model,
+            objective,
+            truth=self.learner,
+            training=self.recipe.training,
+            seed=self.recipe.seed,
+            device=request.device,
+            per_epoch=self.steps.per_epoch,
+            processes=self.processes,
+        )
         resume_from = self.processes.from_first(
             lambda: run_folder.claim(
                 request.out, self.contents.identity, recipe=self.contents.recipe, force=request.force
@@ -121,9 +134,12 @@ class Run:
 
     def facts(self) -> dict[str, Any]:
         """What was trained on what, and which checkpoint was chosen."""
+        card, parameters = self.contents.card, dict(self.trainer.model.named_parameters())
+        if card.trunk_only:
+            parameters = trunk_of(parameters)
         return {
-            "model": self.contents.card.name,
-            "params": sum(parameter.numel() for parameter in self.trainer.model.parameters()),
+            "model": card.name,
+            "params": sum(parameter.numel() for parameter in parameters.values()),
             "checkpoint": self.trainer.progress.best,
             "epochs": len(self.trainer.progress.history),
             "seed": self.recipe.seed,
@@ -132,21 +148,20 @@ class Run:
             "train_clips": len(self.plan.train),
             **({} if self.start is None else {"init": self.start.as_dict()}),
             **({"beyond_recipe": self.request.extra.splitlines()} if self.request.extra else {}),
+            **({"trunk_only": True} if card.trunk_only else {}),
         }
 
     def measure(self) -> dict[str, Any]:
-        """Metrics of the chosen checkpoint on validation and, once, on test clips."""
-        chosen, measured = load_checkpoint(self.request.out, "best"), {}
-        for name, clips in (("val", self.plan.val), ("test", self.plan.test if self.request.test else ())):
-            if len(clips):
-                model = chosen.model.to(self.request.device)
-                logits = predict(model, self.store, np.asarray(clips), spec=chosen.spec, device=self.request.device)
-                measured[name] = metrics_of(logits, self.store, np.asarray(clips))
-        return measured
+        """Figures of the chosen checkpoint on validation and, once, on test clips."""
+        best = self.trainer.progress.best
+        weights = self.request.out / run_folder.CHECKPOINTS / best / WEIGHTS
 
-    def make_plan(self) -> Plan:
-        """Who trains, who validates, who tests."""
-        return make_plan(self.store, self.recipe)
+        def chosen(model: nn.Module) -> nn.Module:
+            load_weights(model, weights)
+            return model.eval()
+
+        row = self.trainer.progress.history[int(best.split("-")[1]) - 1]
+        return self.learner.measure(chosen, row, test=self.request.test)
 
     def _step(self) -> int:
         return self.trainer.progress.step
@@ -157,75 +172,42 @@ class Run:
         stale = bool(patience) and epochs_since_best(self.trainer.progress.history) >= patience
         return self._step() >= self.recipe.training.epochs * self.steps.per_epoch or stale
 
-    def _trunk(self) -> Trunk | None:
-        """What the model starts from, where the recipe names it."""
-        path, name = self.recipe.training.init, resolve_name(self.recipe.model.name)
-        return read_trunk(Path(path), model=name, spec=self.plan.spec) if path else None
-
-    def _model(self) -> tuple[LandmarkModel, TrunkReport | None]:
-        """The model as it starts, and what it took over."""
-        torch.manual_seed(self.recipe.seed)
-        options = self.recipe.model.options
-        model = create_model(self.recipe.model.name, spec=self.plan.spec, classes=self.classes(), **options)
-        return model, None if self.trunk is None else self.trunk.into(model)
-
-    def _trainer(self, model: LandmarkModel, objective: Objective, kind: type[Trainer] = Trainer) -> Trainer:
-        return kind(
-            model,
-            objective,
-            training=self.recipe.training,
-            seed=self.recipe.seed,
-            device=self.request.device,
-            per_epoch=self.steps.per_epoch,
-            processes=self.processes,
-        )
-
     def _contents(self) -> run_folder.Contents:
+        learner = self.learner
         asked = [identity_of(self.recipe), self.store.sha256, self.request.extra]
-        asked += [] if self.trunk is None else [f"init {self.trunk.sha256}"]
+        asked += [] if learner.start is None else [f"init {learner.start.sha256}"]
         asked += [f"processes {self.processes.count}"] if self.processes.count > 1 else []
+        identity = hashlib.sha256("\n".join(asked).encode()).hexdigest()
+        for text in learner.texts.values():
+            identity = hashlib.sha256(f"{identity}\n{text}".encode()).hexdigest()
         facts = {"device": self.request.device, "threads": torch.get_num_threads(), "seed": self.recipe.seed}
-        card = self.card()
-        return run_folder.Contents(
-            card=card,
-            spec=self.plan.spec,
-            labels=self.store.labels[: card.classes],
-            recipe=dump_recipe(self.recipe),
-            environment=describe_environment(**facts, processes=self.processes.count),
-            identity=hashlib.sha256("\n".join(asked).encode()).hexdigest(),
-            texts={} if self.start is None else {"init.json": as_json(self.start.as_dict())},
-        )
-
-    def classes(self) -> int:
-        """Width of the model's last layer."""
-        return len(self.store.labels)
-
-    def card(self) -> ModelCard:
-        """model.json of every checkpoint."""
-        return ModelCard(
+        card = ModelCard(
             name=resolve_name(self.recipe.model.name),
-            options=dict(self.recipe.model.options),
-            classes=len(self.store.labels),
+            options=learner.options,
+            classes=len(learner.labels),
             input_sha256=self.plan.spec.sha256,
             store_sha256=self.store.sha256,
             units=self.store.units,
+            trunk_only=learner.trunk_only,
+        )
+        return run_folder.Contents(
+            card=card,
+            spec=self.plan.spec,
+            labels=learner.labels,
+            recipe=dump_recipe(self.recipe),
+            environment=describe_environment(**facts, processes=self.processes.count),
+            identity=identity,
+            texts=({} if self.start is None else {"init.json": as_json(self.start.as_dict())}) | learner.texts,
         )
 
     def rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of the running epoch that are still to come: points (N, ...) and labels (N,)."""
-        self.clips.epoch = self._step() // self.steps.per_epoch
+        """Batches of the running epoch that are still to come: points (N, ...) and what is to be learnt of them."""
         self.trainer.model.train()
-        for points, labels, clips in self._batches(self.steps.left(self._step())):
+        epoch, done = divmod(self._step(), self.steps.per_epoch)
+        for batch in self.learner.batches(epoch, self.steps.left(epoch * self.steps.per_epoch), done):
             if isinstance(self.trainer.objective, HelpedObjective):
-                self.trainer.objective.begin_batch(clips, self.clips.view)
-            yield points, labels
-
-    def _batches(self, left: list[list[int]]) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
-        """Augmented points (N, ...), labels (N,) and clip ids (N,) of each batch of items."""
-        if isinstance(self.clips, DeviceClips):
-            return (self.clips.batch(items) for items in left)
-        workers, pin = self.recipe.training.workers, self.request.device.startswith("cuda")
-        return DataLoader(self.clips, batch_sampler=left, num_workers=workers, pin_memory=pin)
+                self.trainer.objective.begin_batch(batch.clips, batch.view)
+            yield batch.points, batch.labels
 
     def _end_epoch(self) -> None:
         totals, training = self.trainer.end_epoch(), self.recipe.training
@@ -248,20 +230,20 @@ class Run:
         self.report(row | timing, training.epochs)
 
     def learned(self, totals: dict[str, float]) -> Row:
-        """Means over the epoch's clips: the loss, its terms where the objective tells them, training top-1."""
+        """Means over the epoch's clips: the loss, its terms where the objective tells them, percent of hits."""
         seen = max(totals["seen"], 1.0)
         means = {name: totals[name] / seen for name in ("loss", *(name for name in totals if name not in SUMS))}
-        return means | {"train_top1": 100.0 * totals["hits"] / seen}
+        return means | ({self.learner.hits_as: 100.0 * totals["hits"] / seen} if self.learner.hits_as else {})
 
     def validate(self) -> Row:
-        """Validation loss and top-1 of the weights that would be shipped."""
+        """Figures of the validation clips, of the weights that would be shipped."""
         if not len(self.plan.val):
             return {}
         with self.trainer.deployed_weights() as model:
-            logits = predict(model, self.store, self.plan.val, spec=self.plan.spec, device=self.request.device)
-        labels = self.store.index.label[self.plan.val]
-        loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))
-        return {"val_loss": float(loss), "val_top1": 100.0 * float(np.mean(logits.argmax(1) == labels))}
+            model.eval()
+            row = self.learner.validate(model, self.trainer.objective)
+            model.train()
+        return row
 
     def _choose(self, row: Row) -> None:
         """Mark this epoch as best: by its validation score; or always, where the last is asked for."""

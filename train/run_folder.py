@@ -18,6 +18,8 @@ from last_edge import records
 from last_edge.errors import MissingError, UsageError
 from last_edge.files import check_free, partial_name, write_text
 from last_edge.inputs.spec import InputSpec
+from last_edge.tasks.start import trunk_of
+from last_edge.tasks.task import Row
 from last_edge.train.checkpoint import (
     POINTER,
     ModelCard,
@@ -28,9 +30,7 @@ from last_edge.train.checkpoint import (
     read_trainer,
     write_checkpoint,
 )
-from last_edge.train.request import Row
 from last_edge.train.trainer import Trainer
-from last_edge.train.trunk import trunk_of
 
 FINAL = "final.json"
 METRICS = "metrics.jsonl"

@@ -8,17 +8,16 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.tasks.config import TrainingConfig
 from last_edge.tasks.objective import Objective, TimedObjective, helpers_of, parts_of
+from last_edge.tasks.task import Row, Truth
 from last_edge.train.device import compile_body, resolve_amp, uncompiled
 from last_edge.train.optimizer import EqualAverage, WeightAverage, build_optimizer, load_optimizer
 from last_edge.train.processes import Processes
-from last_edge.train.request import Row
 from last_edge.train.schedule import learning_rate
 
 FIRST_LOSS_SCALE = 4096.0
@@ -89,6 +88,7 @@ class Trainer:
         model: LandmarkModel,
         objective: Objective,
         *,
+        truth: Truth,
         training: TrainingConfig,
         seed: int,
         device: str,
@@ -99,7 +99,8 @@ class Trainer:
         self.processes.unite(self.model, device)
         if training.compile:
             compile_body(self.model, device=device, processes=self.processes)
-        self.objective, self.training, self.seed, self.device = objective, training, seed, device
+        self.objective, self.truth = objective, truth
+        self.training, self.seed, self.device = training, seed, device
         self.helpers = helpers_of(objective).to(device)
         self.processes.unite(self.helpers, device)
         self.per_epoch, self._kind = per_epoch, device.split(":")[0]
@@ -124,7 +125,7 @@ class Trainer:
         seed = (self.seed * SEED_STRIDE + self.progress.step + self.processes.rank * RANK_STRIDE) % 2**63
         torch.manual_seed(seed)
         points, labels = points.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
-        mixed, targets = self._mix(points, labels, seed)
+        mixed, targets = self.truth.targets(points, labels, seed)
         with torch.autocast(self._kind, self.precision, enabled=self.precision != torch.float32):
             loss, logits = self.objective(self.model, mixed, targets)
         if (
@@ -159,19 +160,10 @@ class Trainer:
         self._bad.zero_()
         self._window_sums.write({})
 
-    def _mix(self, points: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Mixup (Zhang et al. 2018) of points and one-hot labels with one weight a batch."""
-        classes = torch.arange(self.model.classes, device=labels.device)
-        targets = (labels[:, None] == classes).float()
-        if not self.training.mixup:
-            return points, targets
-        weight = float(np.random.default_rng(seed).beta(self.training.mixup, self.training.mixup))
-        return weight * points + (1 - weight) * points.flip(0), weight * targets + (1 - weight) * targets.flip(0)
-
     def _note(self, points: Tensor, labels: Tensor, loss: Tensor, logits: Tensor) -> None:
         """Count a batch and look for what is not finite, all on the device. NaN in points only says: missing."""
         self._bad |= torch.isinf(points).any() | ~torch.isfinite(loss)
-        hits = (logits.argmax(1) == labels).sum()
+        hits = self.truth.hits(logits, labels)
         parts = {name: part.detach().double() * len(labels) for name, part in parts_of(self.objective).items()}
         self._window_sums.add(loss=loss.double() * len(labels), hits=hits, seen=len(labels), **parts)
 

@@ -50,7 +50,7 @@ from last_edge.runtime.translator import Translator
 from last_edge.tasks.tokenizer import FILE
 from last_edge.tasks.translator import search_options
 from last_edge.text import SOS
-from last_edge.train.translate.evaluate import LoadedTranslator, load_translator
+from last_edge.train.evaluate import LoadedTranslator, load_translator
 
 TOLERANCE = 1e-4
 GOLDEN_FRAMES = 64

@@ -1,7 +1,8 @@
-"""What a run will do, decided before it starts: input, who trains, who validates, who tests."""
+"""Whose clips train, validate and test: decided here for every task, before a run starts."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -39,40 +40,69 @@ def input_spec(store: ClipStore, config: InputConfig) -> InputSpec:
 
 
 def make_plan(store: ClipStore, recipe: Recipe) -> Plan:
-    """Split a store for a recipe; `InputError` when there is nothing to train on."""
-    labelled = store.index.label >= 0
-    train = _labelled(store.select(split="train"), labelled)
-    own_val = _labelled(store.select(split="val"), labelled)
-    held = () if len(own_val) and not recipe.validation.subjects else held_out(store, train, recipe)
-    inside = np.isin(store.index.subject[train].astype(str), held)
-    if not len(train[~inside]):
+    """Split the labelled clips of a store for a recipe; `InputError` when there is nothing to train on."""
+    train, own, test = _chosen(store, store.index.label >= 0)
+    learning, val, held = part_by_people(store, train, own, recipe)
+    if not len(learning):
         splits = sorted(set(store.index.split.tolist()))
         hint = "last-edge data prepare ... --leave-out SUBJECT makes a train and a test split"
         raise InputError(
             "no labelled training clips", where=store.path, expected="split 'train'", got=splits, hint=hint
         )
-    val = np.concatenate([own_val, train[inside]])
-    test = _labelled(store.select(split="test"), labelled)
     spec = input_spec(store, recipe.input)
     check_points(store, spec)
-    return Plan(store, spec, share_of_labels(store, train[~inside], recipe), val, test, held)
+    return Plan(store, spec, share_of_labels(store, learning, recipe), val, test, held)
 
 
-def share_of_labels(store: ClipStore, clips: Clips, recipe: Recipe) -> Clips:
-    """`training.label_share` of the clips of each class, drawn by `seed`, at least one of each; in the order given."""
-    share, labels = recipe.training.label_share, store.index.label[clips]
-    if share == 1:
-        return clips
-    kept = np.zeros(len(clips), bool)
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
-        count = max(1, math.floor(share * len(own) + 0.5))
-        kept[np.random.default_rng([recipe.seed, int(label)]).choice(own, count, replace=False)] = True
-    return clips[kept]
+def translation_plan(store: ClipStore, recipe: Recipe) -> Plan:
+    """Split the clips with a text, of which `translate.subset` train; `InputError` when there are none."""
+    train, own, test = _chosen(store, store.index.text != "")
+    learning, val, held = part_by_people(store, train, own, recipe)
+    if not len(learning):
+        hint = "last-edge data compose, or data prepare how2sign | phoenix | pose_tsv"
+        expected = "clips of split 'train' with text"
+        raise InputError("no training sentences", where=store.path, expected=expected, hint=hint)
+    spec = dataclasses.replace(input_spec(store, recipe.input), resample="pad")
+    check_points(store, spec)
+    count = recipe.translate.subset
+    if 0 < count < len(learning):
+        learning = np.sort(np.random.default_rng(recipe.seed).choice(learning, count, replace=False))
+    return Plan(store, spec, learning, val, test, held)
 
 
-def _labelled(clips: Clips, labelled: NDArray[np.bool_]) -> Clips:
-    return clips[labelled[clips]]
+def pretrain_plan(store: ClipStore, recipe: Recipe) -> Plan:
+    """All clips that are neither of the test split nor validation's, whatever their labels; nobody tests.
+
+    Validation is the store's own, or the training subjects that a training by this recipe holds out too. `InputError`
+    when nothing is left to learn from.
+    """
+    train = np.flatnonzero(np.isin(store.index.split.astype(str), ("train", ""))).astype(np.int64)
+    learning, val, held = part_by_people(store, train, store.select(split="val"), recipe)
+    if not len(learning):
+        splits = sorted(set(store.index.split.tolist()))
+        raise InputError("no clips to pre-train on", where=store.path, expected="split 'train' or none", got=splits)
+    spec = input_spec(store, recipe.input)
+    check_points(store, spec)
+    return Plan(store, spec, learning, val, np.zeros(0, np.int64), held)
+
+
+def _chosen(store: ClipStore, wanted: NDArray[np.bool_]) -> list[Clips]:
+    """The wanted clips (all,) of the train, val and test split."""
+    return [clips[wanted[clips]] for clips in (store.select(split=split) for split in ("train", "val", "test"))]
+
+
+def part_by_people(
+    store: ClipStore, train: Clips, own: Clips, recipe: Recipe, *, held: tuple[str, ...] | None = None
+) -> tuple[Clips, Clips, tuple[str, ...]]:
+    """Training clips that learn, clips that validate or judge, and who of the training people these are of.
+
+    own: the store's own validation clips. They validate alone where there are any and the recipe names nobody; else
+    training people are held out beside them. held: them, decided before, instead.
+    """
+    if held is None:
+        held = () if len(own) and not recipe.validation.subjects else held_out(store, train, recipe)
+    inside = np.isin(store.index.subject[train].astype(str), held)
+    return train[~inside], np.concatenate([own, train[inside]]), held
 
 
 def held_out(store: ClipStore, train: Clips, recipe: Recipe) -> tuple[str, ...]:
@@ -90,3 +120,16 @@ def _draw(known: list[str], config: ValidationConfig, *, seed: int) -> tuple[str
         return ()
     count = min(max(1, math.floor(config.fraction * len(known) + 0.5)), len(known) - 1)
     return tuple(sorted(np.random.default_rng(seed).choice(known, count, replace=False).tolist()))
+
+
+def share_of_labels(store: ClipStore, clips: Clips, recipe: Recipe) -> Clips:
+    """`training.label_share` of the clips of each class, drawn by `seed`, at least one of each; in the order given."""
+    share, labels = recipe.training.label_share, store.index.label[clips]
+    if share == 1:
+        return clips
+    kept = np.zeros(len(clips), bool)
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        count = max(1, math.floor(share * len(own) + 0.5))
+        kept[np.random.default_rng([recipe.seed, int(label)]).choice(own, count, replace=False)] = True
+    return clips[kept]

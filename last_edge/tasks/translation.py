@@ -1,60 +1,48 @@
-"""What a translator learns by: each sub-word from the clip and the sub-words before it."""
+"""Translation: the sentence of a clip."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
-from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.sign2text import Sign2Text
-from last_edge.tasks.config import AugmentConfig
-from last_edge.text import PAD
+from last_edge.clips.store import ClipStore
+from last_edge.errors import UsageError
+from last_edge.tasks.config import Recipe
+from last_edge.tasks.plan import Plan, translation_plan
+from last_edge.tasks.task import Views
 
+if TYPE_CHECKING:
+    from last_edge.tasks.sentence_learner import SentenceLearner
+    from last_edge.tasks.start import Start
 
-class NextSubWord:
-    """Label-smoothed cross entropy of every sub-word; padding counts for nothing.
-
-    noise: standard deviations added to each stream where it is not 0. clamp: largest absolute value, 0 for any.
-    """
-
-    def __init__(self, *, smoothing: float, noise: AugmentConfig, clamp: float) -> None:
-        self.smoothing, self.noise, self.clamp = smoothing, noise, clamp
-
-    def __call__(self, model: LandmarkModel, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """points (N, T, V, C), targets (N, L + 1) sub-words from start to end -> loss and logits (N, L, K)."""
-        assert isinstance(model, Sign2Text)
-        logits = model.decode(targets[:, :-1], model.encode_features(*self._features(model, points)))
-        return sub_word_loss(logits, targets[:, 1:], smoothing=self.smoothing), logits
-
-    def _features(self, model: Sign2Text, points: Tensor) -> tuple[Tensor, Tensor]:
-        """`Sign2Text.features` of streams with noise."""
-        if model.trunk is not None:
-            streams, keep = model.trunk.streams(points)
-            noisy = self._noisy(streams, self._sizes(model)[:, None, None])
-            return model.trunk.tokens(noisy, clips=len(points)), keep
-        frames, shown = model.features(points)
-        return self._noisy(frames, self._spread(model, frames)), shown
-
-    def _noisy(self, streams: Tensor, spread: Tensor) -> Tensor:
-        """Noise of a spread where there is a value, and the limit."""
-        if any((self.noise.noise_joint, self.noise.noise_velocity, self.noise.noise_bone)):
-            streams = streams + torch.randn_like(streams) * spread * (streams != 0)
-        return streams.clamp(-self.clamp, self.clamp) if self.clamp else streams
-
-    def _sizes(self, model: Sign2Text) -> Tensor:
-        """(S*C,) standard deviation of each axis of each stream."""
-        sizes = {"joint": self.noise.noise_joint, "velocity": self.noise.noise_velocity, "bone": self.noise.noise_bone}
-        rows = [sizes[name] for name in model.spec.streams for _ in range(model.spec.channels)]
-        return torch.tensor(rows, device=model.embed.weight.device)
-
-    def _spread(self, model: Sign2Text, frames: Tensor) -> Tensor:
-        """(F,) standard deviation of each of a frame's numbers."""
-        rows = self._sizes(model).repeat_interleave(model.spec.layout.joints)
-        return nn.functional.pad(rows, (0, frames.shape[-1] - len(rows)))
+ONLY_CLASSES = ("loss", "class_weights", "mixup", "compile", "label_share")
+"""Settings of a training that only a classifier can follow."""
 
 
-def sub_word_loss(logits: Tensor, wanted: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """Mean cross entropy of logits (N, L, K) for sub-words (N, L), in float32, without padding."""
-    return torch.nn.functional.cross_entropy(
-        logits.float().flatten(0, 1), wanted.flatten(), ignore_index=PAD, label_smoothing=smoothing
-    )
+class Translation:
+    """See `Task`."""
+
+    name = "translation"
+
+    def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
+        """See `Task`."""
+        t, usual = recipe.training, type(recipe.training)()
+        for name in ONLY_CLASSES:
+            if getattr(t, name) != (expected := getattr(usual, name)):
+                raise UsageError(f"training.{name} is for classifiers", expected=expected, got=getattr(t, name))
+        if recipe.augment.crop < 1:
+            raise UsageError("augment.crop would cut words off a sentence", expected=1.0, got=recipe.augment.crop)
+        if recipe.translate.freeze_encoder and not t.init:
+            raise UsageError("a frozen encoder needs one that has learnt", hint="--init RUN")
+        return recipe
+
+    def plan(self, store: ClipStore, recipe: Recipe) -> Plan:
+        """See `translation_plan`."""
+        return translation_plan(store, recipe)
+
+    def learner(
+        self, plan: Plan, recipe: Recipe, *, start: Start | None = None, views: Views | None = None, device: str = "cpu"
+    ) -> SentenceLearner:
+        """See `Task`."""
+        from last_edge.tasks.sentence_learner import SentenceLearner
+
+        return SentenceLearner(plan, recipe, start=start)

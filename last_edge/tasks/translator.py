@@ -15,9 +15,9 @@ from last_edge.clips.windows import padded, sentence_points
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.sign2text import Memory, Sign2Text
 from last_edge.tasks.config import TranslateConfig
+from last_edge.tasks.sentence_metrics import translation_metrics, verdict
 from last_edge.tasks.tokenizer import SubWords
-from last_edge.tasks.translation import sub_word_loss
-from last_edge.text import SearchOptions, search
+from last_edge.text import PAD, SearchOptions, normalised, search
 
 BATCH = 32
 
@@ -77,6 +77,26 @@ class Translator:
             total, count = total + float(sub_word_loss(logits, tokens[:, 1:])) * real, count + real
         return total / max(count, 1)
 
+    def figures(
+        self, store: ClipStore, clips: NDArray[np.int64], options: SearchOptions, *,
+        train: NDArray[np.int64] | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Figures of some sentences; with training clips also the gap of the losses, and the verdict.
+
+        gap: the loss on `clips` less that on as many training sentences, both without dropout, noise and smoothing.
+        """
+        said = self.sentences(store, clips, options)
+        wanted = [normalised(str(text)) for text in store.index.text[clips]]
+        figures = translation_metrics(said, wanted, vocabulary=len(self.words))
+        figures["loss"] = round(self.loss(store, clips), 4)
+        if train is None:
+            return figures
+        some = np.random.default_rng(0).permutation(train)[: len(clips)]
+        figures["gap"] = round(figures["loss"] - self.loss(store, some), 4)
+        seen = {normalised(str(text)) for text in store.index.text[train]}
+        figures["unseen_texts"] = sum(text not in seen for text in wanted)
+        return figures | verdict(figures)
+
     def tokens(self, store: ClipStore, clips: NDArray[np.int64]) -> Tensor:
         """(N, L + 1) sub-words of the clips' texts, from start to end."""
         texts = [str(text) for text in store.index.text[clips]]
@@ -103,3 +123,10 @@ def search_options(config: TranslateConfig, *, longest: int, beam: int | None = 
         config.beam if beam is None else beam, config.length_penalty, config.no_repeat, config.repetition_penalty,
         longest,
     )  # fmt: skip
+
+
+def sub_word_loss(logits: Tensor, wanted: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """Mean cross entropy of logits (N, L, K) for sub-words (N, L), in float32, without padding."""
+    return torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), wanted.flatten(), ignore_index=PAD, label_smoothing=smoothing
+    )

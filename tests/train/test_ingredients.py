@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import check_fits
 from last_edge.data.augment import Augment, augment
 from last_edge.data.dataset import epoch_order
 from last_edge.errors import InputError
@@ -16,13 +17,11 @@ from last_edge.inputs import InputSpec, fit_window
 from last_edge.models import create_model
 from last_edge.skeleton import Layout
 from last_edge.tasks.config import AugmentConfig
-from last_edge.tasks.losses import smoothed_cross_entropy
-from last_edge.tasks.objective import CrossEntropy, training_streams
+from last_edge.tasks.objective import CrossEntropy, smoothed_cross_entropy, training_streams
 from last_edge.tasks.plan import make_plan
-from last_edge.train.evaluate import check_fits
 from last_edge.train.optimizer import build_optimizer
 from last_edge.train.recipe import load_recipe
-from last_edge.train.request import Request, cross_entropy, silent
+from last_edge.train.request import Request
 from last_edge.train.run import Run
 from last_edge.train.run_folder import claim
 
@@ -31,7 +30,7 @@ SMALL = ["input.frames=16", "training.batch_size=8", "validation.subjects=[1]", 
 
 
 def begun(toy_store: Path, out: Path, *sets: str) -> Run:
-    return Run(Request(load_recipe(None, overrides=[*SMALL, *sets]), toy_store, out), cross_entropy, silent)
+    return Run(Request(load_recipe(None, overrides=[*SMALL, *sets]), toy_store, out))
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:

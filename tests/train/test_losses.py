@@ -12,10 +12,11 @@ import torch
 import last_edge.train.request as requests
 from last_edge.clips import ClipStore
 from last_edge.errors import UsageError
-from last_edge.tasks.losses import class_weights, label_loss, smoothed_cross_entropy
+from last_edge.tasks.class_learner import cross_entropy
+from last_edge.tasks.objective import class_weights, label_loss, smoothed_cross_entropy
 from last_edge.tasks.plan import make_plan
 from last_edge.train.recipe import load_recipe
-from last_edge.train.request import Request, cross_entropy
+from last_edge.train.request import Request
 from last_edge.train.run import run_training
 from last_edge.train.schedule import epoch_rates, hyperparameters, learning_rate
 

@@ -14,8 +14,7 @@ from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.skeleton import Layout
 from last_edge.tasks.config import PretrainConfig
-from last_edge.tasks.pretrain_losses import masked_error, nt_xent
-from last_edge.tasks.pretraining import MaskCLR
+from last_edge.tasks.maskclr import MaskCLR, masked_error, nt_xent
 
 NO_TARGETS = torch.zeros(0)
 
@@ -103,7 +102,7 @@ def test_points_that_nobody_saw_are_no_target(toy_layout: Layout, decoder: str) 
     points = torch.randn(3, 16, 5, 3)
     points[:, :, 4] = torch.nan
     targets: list[torch.Tensor] = []
-    from last_edge.tasks import pretraining as room
+    from last_edge.tasks import maskclr as room
 
     original = room.masked_error
 

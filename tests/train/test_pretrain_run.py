@@ -17,12 +17,12 @@ from last_edge.clips.writer import writing_store
 from last_edge.distill.run import run_distillation
 from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.skeleton import Layout, SkeletonClip
+from last_edge.tasks import PRETRAINING
 from last_edge.tasks.config import Recipe
-from last_edge.tasks.plan import make_plan
+from last_edge.tasks.plan import make_plan, pretrain_plan
 from last_edge.train.checkpoint import checkpoint_folder, load_checkpoint, read_pointer
-from last_edge.train.pretrain.run import PretrainRun, maskclr, pretrain_plan, run_pretraining
 from last_edge.train.recipe import load_recipe
-from last_edge.train.request import Request, cross_entropy, silent
+from last_edge.train.request import Request
 from last_edge.train.run import Run, StopRequest, run_training
 
 SMALL = [
@@ -50,7 +50,7 @@ def request(store: Path, out: Path, *sets: str) -> Request:
 def pretrained(toy_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished pre-training of last_lite_nano, twelve epochs."""
     out = tmp_path_factory.mktemp("pretrained") / "run"
-    run_pretraining(request(toy_store, out, "training.epochs=12"))
+    run_training(request(toy_store, out, "training.epochs=12"), task=PRETRAINING)
     return out
 
 
@@ -92,7 +92,7 @@ def test_what_it_leaves_is_a_trunk_and_says_so(pretrained: Path) -> None:
 
 def test_a_store_without_labels_serves(unlabelled: Path, tmp_path: Path) -> None:
     sets = ["training.epochs=2", "validation.subjects=[]"]
-    final = run_pretraining(request(unlabelled, tmp_path / "run", *sets))
+    final = run_training(request(unlabelled, tmp_path / "run", *sets), task=PRETRAINING)
     assert final["train_clips"] == 24 and final["val_subjects"] == []
     with pytest.raises(InputError, match="no labelled training clips"):
         run_training(request(unlabelled, tmp_path / "train", *sets))
@@ -100,8 +100,8 @@ def test_a_store_without_labels_serves(unlabelled: Path, tmp_path: Path) -> None
 
 def test_labels_change_nothing(toy_store: Path, tmp_path: Path) -> None:
     plain, shuffled = tmp_path / "plain", tmp_path / "shuffled"
-    run_pretraining(request(toy_store, plain, "training.epochs=1"))
-    run = PretrainRun(request(toy_store, shuffled, "training.epochs=1"), maskclr, silent)
+    run_training(request(toy_store, plain, "training.epochs=1"), task=PRETRAINING)
+    run = Run(request(toy_store, shuffled, "training.epochs=1"), task=PRETRAINING)
     run.store.index.label[:] = 0
     with StopRequest() as stop:
         run.train(stop)
@@ -116,13 +116,13 @@ def test_a_stopped_pretraining_resumes_to_the_same_bits(
 ) -> None:
     sets = ["training.epochs=3", f"pretrain.guide={guide}", "pretrain.decoder=points", "training.ema_decay=0.9"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    run_pretraining(request(toy_store, whole, *sets))
-    run = PretrainRun(request(toy_store, parts, *sets), maskclr, silent)
+    run_training(request(toy_store, whole, *sets), task=PRETRAINING)
+    run = Run(request(toy_store, parts, *sets), task=PRETRAINING)
     with pytest.raises(InterruptedRun):
         run.train(stop_after(run, 3))
     pointer = read_pointer(parts)
     assert pointer is not None and "step" in pointer.last
-    run_pretraining(request(toy_store, parts, *sets))
+    run_training(request(toy_store, parts, *sets), task=PRETRAINING)
     one, other = (load_file(checkpoint_folder(path, "last") / "model.safetensors") for path in (whole, parts))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert (whole / "metrics.jsonl").read_text() == (parts / "metrics.jsonl").read_text()
@@ -130,7 +130,7 @@ def test_a_stopped_pretraining_resumes_to_the_same_bits(
 
 def test_a_training_starts_from_the_trunk(pretrained: Path, toy_store: Path, tmp_path: Path) -> None:
     wanted = request(toy_store, tmp_path / "run", "training.epochs=1", f"training.init={pretrained}")
-    model = Run(wanted, cross_entropy, silent).trainer.model
+    model = Run(wanted).trainer.model
     trunk, state = load_file(checkpoint_folder(pretrained) / "model.safetensors"), model.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in trunk.items())
     final = run_training(wanted)
@@ -149,7 +149,7 @@ def test_a_distillation_starts_from_the_trunk(pretrained: Path, toy_store: Path,
 
 def test_another_trunk_is_another_run(pretrained: Path, toy_store: Path, tmp_path: Path) -> None:
     other, moved, out = tmp_path / "other", tmp_path / "moved", tmp_path / "run"
-    run_pretraining(request(toy_store, other, "training.epochs=1", "seed=3"))
+    run_training(request(toy_store, other, "training.epochs=1", "seed=3"), task=PRETRAINING)
     first = request(toy_store, out, "training.epochs=1", f"training.init={pretrained}")
     run_training(first)
     moved.symlink_to(pretrained)
@@ -193,7 +193,7 @@ def test_a_trunk_of_another_layout_is_refused(pretrained: Path, toy_layout: Layo
 
 
 def test_an_unfinished_pretraining_is_no_start(toy_store: Path, tmp_path: Path) -> None:
-    run, stop = PretrainRun(request(toy_store, tmp_path / "half", "training.epochs=2"), maskclr, silent), StopRequest()
+    run, stop = Run(request(toy_store, tmp_path / "half", "training.epochs=2"), task=PRETRAINING), StopRequest()
     stop.wanted = True
     with pytest.raises(InterruptedRun):
         run.train(stop)

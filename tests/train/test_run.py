@@ -19,7 +19,7 @@ from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.tasks.plan import make_plan
 from last_edge.train.checkpoint import checkpoint_folder, load_checkpoint, read_pointer
 from last_edge.train.recipe import load_recipe
-from last_edge.train.request import Request, cross_entropy, silent
+from last_edge.train.request import Request
 from last_edge.train.run import Run, StopRequest, run_training
 
 SMALL = [
@@ -90,7 +90,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run_training(request(toy_store, whole, "training.epochs=3"))
-    run = Run(request(toy_store, parts, "training.epochs=3"), cross_entropy, silent)
+    run = Run(request(toy_store, parts, "training.epochs=3"))
     with pytest.raises(InterruptedRun):
         run.train(stop_after(run, 6))
     pointer = read_pointer(parts)
@@ -124,7 +124,7 @@ def test_ten_kills_change_nothing(toy_store: Path, tmp_path: Path) -> None:
 
 
 def test_a_bad_batch_is_skipped_and_counted(toy_store: Path, tmp_path: Path) -> None:
-    run = Run(request(toy_store, tmp_path / "run", "training.epochs=1"), cross_entropy, silent)
+    run = Run(request(toy_store, tmp_path / "run", "training.epochs=1"))
     points, labels = torch.randn(8, 16, 5, 3), torch.arange(8) % 3
     points[3, 2, 1] = torch.inf
     before = {name: value.clone() for name, value in run.trainer.model.state_dict().items()}
@@ -179,7 +179,7 @@ def test_another_input_than_trained_with_is_refused(toy_store: Path, tmp_path: P
 
 
 def test_a_pickle_in_place_of_trainer_state_runs_nothing(toy_store: Path, tmp_path: Path) -> None:
-    run = Run(request(toy_store, tmp_path / "run", "training.epochs=2"), cross_entropy, silent)
+    run = Run(request(toy_store, tmp_path / "run", "training.epochs=2"))
     stop = StopRequest()
     stop.wanted = True
     with pytest.raises(InterruptedRun):
@@ -193,7 +193,7 @@ def test_a_pickle_in_place_of_trainer_state_runs_nothing(toy_store: Path, tmp_pa
 
 
 def test_augmentation_depends_on_seed_epoch_and_clip_alone(toy_store: Path, tmp_path: Path) -> None:
-    data = Run(request(toy_store, tmp_path / "run"), cross_entropy, silent).clips
+    data = Run(request(toy_store, tmp_path / "run")).learner.clips
     data.epoch = 3
     one, again = data[5][0], data[5][0]
     data.epoch = 4

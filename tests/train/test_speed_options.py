@@ -16,12 +16,13 @@ from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.skeleton import Layout
 from last_edge.tasks.config import TrainingConfig
+from last_edge.tasks.task import Views
 from last_edge.train import device as compiling
 from last_edge.train.checkpoint import load_checkpoint, read_trainer
 from last_edge.train.optimizer import build_optimizer, load_optimizer, resolve_fused
 from last_edge.train.processes import Processes
 from last_edge.train.recipe import load_recipe
-from last_edge.train.request import Request, Views, cross_entropy, silent
+from last_edge.train.request import Request
 from last_edge.train.run import LoopClock, Run, StopRequest, run_training
 
 SMALL = ["input.frames=16", "training.batch_size=8", "training.lr=0.01", "validation.subjects=[1]"]
@@ -97,7 +98,7 @@ def test_a_saved_optimiser_goes_on_as_it_is_built_now(toy_layout: Layout) -> Non
 def test_a_stopped_run_resumes_to_the_same_bits(toy_store: Path, tmp_path: Path, fused: str) -> None:
     sets = ["training.epochs=2", "training.optimizer=adamw", f"training.fused={fused}"]
     run_training(request(toy_store, tmp_path / "whole", *sets))
-    stopped(Run(request(toy_store, tmp_path / "parts", *sets), cross_entropy, silent), at=6)
+    stopped(Run(request(toy_store, tmp_path / "parts", *sets)), at=6)
     run_training(request(toy_store, tmp_path / "parts", *sets))
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
@@ -134,7 +135,7 @@ def test_a_compiled_run_trains_and_saves_as_any_other(
     assert list(plain) == list(fast)
     for name, value in plain.items():
         torch.testing.assert_close(fast[name], value)
-    stopped(Run(request(toy_store, tmp_path / "parts", *sets), cross_entropy, silent), at=6)
+    stopped(Run(request(toy_store, tmp_path / "parts", *sets)), at=6)
     run_training(request(toy_store, tmp_path / "parts", *sets))
     assert all(torch.equal(fast[name], value) for name, value in weights(tmp_path / "parts").items())
 
@@ -145,7 +146,7 @@ def test_a_run_through_the_compiler_resumes_to_the_same_bits(toy_store: Path, tm
         pytest.skip(str(compiling.what_lacks("cpu")))
     sets = ["training.epochs=2", "training.compile=true", "model.name=last_lite_nano", "training.amp=bf16"]
     run_training(request(toy_store, tmp_path / "whole", *sets))
-    stopped(Run(request(toy_store, tmp_path / "parts", *sets), cross_entropy, silent), at=6)
+    stopped(Run(request(toy_store, tmp_path / "parts", *sets)), at=6)
     run_training(request(toy_store, tmp_path / "parts", *sets))
     whole = weights(tmp_path / "whole")
     assert all(torch.equal(whole[name], value) for name, value in weights(tmp_path / "parts").items())
@@ -196,7 +197,7 @@ def test_every_epoch_tells_how_long_it_waited(toy_store: Path, tmp_path: Path) -
 def test_a_run_that_augments_on_the_device_resumes_to_the_same_bits(toy_store: Path, tmp_path: Path) -> None:
     sets = ["training.epochs=2", "training.augment_on=device", "augment.mirror=0.5", "augment.bones=0.1"]
     run_training(request(toy_store, tmp_path / "whole", *sets))
-    stopped(Run(request(toy_store, tmp_path / "parts", *sets), cross_entropy, silent), at=6)
+    stopped(Run(request(toy_store, tmp_path / "parts", *sets)), at=6)
     run_training(request(toy_store, tmp_path / "parts", *sets))
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
@@ -205,7 +206,7 @@ def test_a_run_that_augments_on_the_device_resumes_to_the_same_bits(toy_store: P
 
 
 def test_a_run_does_not_go_on_with_augmentation_elsewhere(toy_store: Path, tmp_path: Path) -> None:
-    stopped(Run(request(toy_store, tmp_path / "run", "training.epochs=2"), cross_entropy, silent), at=6)
+    stopped(Run(request(toy_store, tmp_path / "run", "training.epochs=2")), at=6)
     with pytest.raises(UsageError, match="training.augment_on processor -> device"):
         run_training(request(toy_store, tmp_path / "run", "training.epochs=2", "training.augment_on=device"))
 

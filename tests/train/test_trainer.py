@@ -23,12 +23,13 @@ from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.skeleton import Layout
+from last_edge.tasks.class_learner import OneHot, cross_entropy
 from last_edge.tasks.config import AugmentConfig, TrainingConfig
 from last_edge.tasks.objective import CrossEntropy, Objective
 from last_edge.train import checkpoint as checkpoint_module
 from last_edge.train.checkpoint import checkpoint_folder, load_checkpoint, read_pointer
 from last_edge.train.recipe import identity_of, load_recipe
-from last_edge.train.request import Request, cross_entropy, silent
+from last_edge.train.request import Request
 from last_edge.train.run import Run, StopRequest, epochs_since_best, run_training
 from last_edge.train.trainer import Trainer
 
@@ -47,7 +48,8 @@ def trainer(layout: Layout, objective: Objective = PLAIN, *, per_epoch: int = 4,
     torch.manual_seed(0)
     model = create_model("last_lite_nano", spec=InputSpec(layout, frames=16), classes=3).train()
     training = TrainingConfig(**{"amp": "off", **values})
-    return Trainer(model, objective, training=training, seed=1, device="cpu", per_epoch=per_epoch)
+    truth = OneHot(3, training.mixup)
+    return Trainer(model, objective, truth=truth, training=training, seed=1, device="cpu", per_epoch=per_epoch)
 
 
 def batch(size: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -186,9 +188,7 @@ def test_the_device_is_asked_once_a_window(toy_layout: Layout, accumulate: int) 
 
 
 def test_equal_average_is_the_mean_of_epoch_ends(toy_store: Path, tmp_path: Path) -> None:
-    run = Run(
-        request(toy_store, tmp_path / "run", "training.epochs=4", "training.swa_start=0.5"), cross_entropy, silent
-    )
+    run = Run(request(toy_store, tmp_path / "run", "training.epochs=4", "training.swa_start=0.5"))
     ends: list[dict[str, Tensor]] = []
     original = run.trainer.end_epoch
 
@@ -219,7 +219,7 @@ def test_a_stopped_run_resumes_to_the_same_bits(
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run_training(request(toy_store, whole, "training.epochs=3", *sets))
-    run = Run(request(toy_store, parts, "training.epochs=3", *sets), cross_entropy, silent)
+    run = Run(request(toy_store, parts, "training.epochs=3", *sets))
     with pytest.raises(InterruptedRun):
         run.train(stop_after(run, stop_at))
     run_training(request(toy_store, parts, "training.epochs=3", *sets))
@@ -275,7 +275,7 @@ def test_patience_counts_from_the_last_best_epoch() -> None:
 def test_patience_needs_validation(toy_store: Path, tmp_path: Path) -> None:
     sets = ["training.patience=2", "validation.subjects=[]", "validation.fraction=0"]
     with pytest.raises(UsageError, match="needs validation"):
-        Run(request(toy_store, tmp_path / "run", *sets), cross_entropy, silent)
+        Run(request(toy_store, tmp_path / "run", *sets))
 
 
 def test_a_full_disk_leaves_the_checkpoint_before_whole(
@@ -302,7 +302,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_whole(
 
 def test_best_last_and_final(toy_store: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    run = Run(request(toy_store, out, "training.epochs=2"), cross_entropy, silent)
+    run = Run(request(toy_store, out, "training.epochs=2"))
     stop = StopRequest()
     stop.wanted = True
     with pytest.raises(InterruptedRun):

@@ -12,7 +12,7 @@ from last_edge.skeleton import Layout, SkeletonClip
 from last_edge.tools.cli import main
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request
-from last_edge.train.translate.run import run_translation
+from last_edge.train.run import run_training
 
 WORDS = ("up", "down", "left", "right")
 MOVES = np.array([[0, 1, 0], [0, -1, 0], [1, 0, 0], [-1, 0, 0]], np.float32)
@@ -62,7 +62,7 @@ def sentences(tmp_path_factory: pytest.TempPathFactory, toy_layout: Layout) -> P
 def run(sentences: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    run_translation(Request(load_recipe(None, overrides=SETTINGS), sentences, out))
+    run_training(Request(load_recipe(None, overrides=SETTINGS), sentences, out))
     return out
 
 

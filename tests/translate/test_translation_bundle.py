@@ -19,7 +19,7 @@ from last_edge.runtime.translator import Translator, clips_of
 from last_edge.skeleton import Layout, SkeletonClip
 from last_edge.tasks.translator import search_options
 from last_edge.tools.cli import main
-from last_edge.train.translate.evaluate import load_translator
+from last_edge.train.evaluate import load_translator
 
 
 def test_the_files_say_what_the_model_says(bundle: Path, run: Path, sentences: Path) -> None:

@@ -13,14 +13,15 @@ import torch
 
 from last_edge.clips import ClipStore
 from last_edge.errors import InputError, InterruptedRun, UsageError
+from last_edge.tasks.plan import translation_plan
+from last_edge.tasks.task import Row
 from last_edge.text import SPECIAL
 from last_edge.tools.cli import main
 from last_edge.train.checkpoint import read_tensors
+from last_edge.train.evaluate import is_translation, load_translator
 from last_edge.train.recipe import load_recipe
-from last_edge.train.request import Request, Row
-from last_edge.train.translate.evaluate import is_translation, load_translator
-from last_edge.train.translate.plan import translation_plan
-from last_edge.train.translate.run import TranslationRun, next_sub_word, run_translation
+from last_edge.train.request import Request
+from last_edge.train.run import Run, run_training
 
 
 def final_of(run: Path) -> dict[str, Any]:
@@ -82,32 +83,35 @@ def test_a_resumed_run_ends_as_the_unbroken_one(sentences: Path, settings: list[
         if row["epoch"] == 2:
             raise InterruptedRun("stopped")
 
-    run_translation(Request(recipe, sentences, tmp_path / "whole"))
+    run_training(Request(recipe, sentences, tmp_path / "whole"))
     with pytest.raises(InterruptedRun):
-        run_translation(Request(recipe, sentences, tmp_path / "broken"), report=stop_after_two)
-    run_translation(Request(recipe, sentences, tmp_path / "broken"))
+        run_training(Request(recipe, sentences, tmp_path / "broken"), report=stop_after_two)
+    run_training(Request(recipe, sentences, tmp_path / "broken"))
     whole, broken = (
         read_tensors(load_translator(tmp_path / name).path / "model.safetensors") for name in ("whole", "broken")
     )
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
     with pytest.raises(UsageError, match="finished"):
-        run_translation(Request(recipe, sentences, tmp_path / "broken"))
+        run_training(Request(recipe, sentences, tmp_path / "broken"))
 
 
 def test_batches_hold_every_clip_once_in_any_order(sentences: Path, settings: list[str], tmp_path: Path) -> None:
     recipe = load_recipe(None, overrides=settings)
-    begun = TranslationRun(Request(recipe, sentences, tmp_path / "run"), next_sub_word, lambda row, epochs: None)
-    first = begun.batches_left()
-    assert sorted(sum(first, [])) == sorted(sum(begun.steps.left(0), []))
-    begun.trainer.progress.step = 2
-    assert begun.batches_left() == first[2:]
-    begun.trainer.progress.step = begun.steps.per_epoch
-    assert begun.batches_left() != first
+    begun = Run(Request(recipe, sentences, tmp_path / "run"))
+    items = begun.steps.left(0)
+
+    def clips_of(epoch: int, done: int) -> list[list[int]]:
+        return [batch.clips.tolist() for batch in begun.learner.batches(epoch, items, done)]
+
+    first = clips_of(0, 0)
+    assert sorted(sum(first, [])) == sorted(begun.plan.train[sum(items, [])].tolist())
+    assert clips_of(0, 2) == first[2:]
+    assert clips_of(1, 0) != first
 
 
 def test_a_frozen_encoder_stays_as_it_was(run: Path, sentences: Path, settings: list[str], tmp_path: Path) -> None:
     sets = [*settings, "training.epochs=1", f"training.init={run}", "translate.freeze_encoder=true", "training.lr=0.02"]
-    run_translation(Request(load_recipe(None, overrides=sets), sentences, tmp_path / "tuned"))
+    run_training(Request(load_recipe(None, overrides=sets), sentences, tmp_path / "tuned"))
     before, after = (
         read_tensors(load_translator(path).path / "model.safetensors") for path in (run, tmp_path / "tuned")
     )
@@ -129,7 +133,7 @@ def test_what_a_translator_cannot_do_is_refused(
     sentences: Path, settings: list[str], tmp_path: Path, sets: list[str], named: str
 ) -> None:
     with pytest.raises(UsageError, match=named):
-        run_translation(Request(load_recipe(None, overrides=[*settings, *sets]), sentences, tmp_path / "run"))
+        run_training(Request(load_recipe(None, overrides=[*settings, *sets]), sentences, tmp_path / "run"))
 
 
 def test_a_store_without_texts_is_refused(toy_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,13 +18,14 @@ from last_edge.models import create_model
 from last_edge.models.sign2text import create_translator
 from last_edge.runtime.translator import Translator
 from last_edge.skeleton import Layout
+from last_edge.tasks.task import Row
 from last_edge.text import SOS
 from last_edge.tools.cli import main
 from last_edge.train.checkpoint import ModelCard, read_tensors, write_checkpoint
+from last_edge.train.evaluate import load_translator
 from last_edge.train.recipe import load_recipe
-from last_edge.train.request import Request, Row
-from last_edge.train.translate.evaluate import load_translator
-from last_edge.train.translate.run import run_translation
+from last_edge.train.request import Request
+from last_edge.train.run import run_training
 
 OPTIONS = {"stem": 8, "widths": [8, 8, 16], "dropout": 0.1}
 FIT = ["training.epochs=2", "model.stride=1", "model.trunk_frames=16", "translate.validate_bleu=false"]
@@ -52,7 +53,7 @@ def frozen(recogniser: Path, sentences: Path, settings: list[str], tmp_path_fact
     """A run with that trunk, frozen."""
     out = tmp_path_factory.mktemp("frozen") / "run"
     sets = [*settings, *FIT, f"training.init={recogniser}", "translate.freeze_encoder=true"]
-    run_translation(Request(load_recipe(None, overrides=sets), sentences, out))
+    run_training(Request(load_recipe(None, overrides=sets), sentences, out))
     return out
 
 
@@ -74,7 +75,7 @@ def test_without_freezing_its_weights_learn_and_its_norms_stay(
     recogniser: Path, sentences: Path, settings: list[str], tmp_path: Path
 ) -> None:
     sets = [*settings, *FIT, "training.epochs=1", "translate.subset=16", f"training.init={recogniser}"]
-    run_translation(Request(load_recipe(None, overrides=sets), sentences, tmp_path / "run"))
+    run_training(Request(load_recipe(None, overrides=sets), sentences, tmp_path / "run"))
     tensors = read_tensors(load_translator(tmp_path / "run").path / "model.safetensors")
     before = read_tensors(recogniser / "model.safetensors")
     moved = {name for name in tensors if name.startswith("trunk.") and not torch.equal(tensors[name], before[name[6:]])}
@@ -92,8 +93,8 @@ def test_a_broken_run_ends_as_the_unbroken_one(
             raise InterruptedRun("stopped")
 
     with pytest.raises(InterruptedRun):
-        run_translation(Request(recipe, sentences, tmp_path / "broken"), report=stop)
-    run_translation(Request(recipe, sentences, tmp_path / "broken"))
+        run_training(Request(recipe, sentences, tmp_path / "broken"), report=stop)
+    run_training(Request(recipe, sentences, tmp_path / "broken"))
     whole, broken = (
         read_tensors(load_translator(path).path / "model.safetensors") for path in (frozen, tmp_path / "broken")
     )
@@ -137,7 +138,7 @@ def test_a_translator_of_a_trunk_starts_another(
     frozen: Path, sentences: Path, settings: list[str], tmp_path: Path
 ) -> None:
     sets = [*settings, *FIT, "training.epochs=1", f"training.init={frozen}", "translate.freeze_encoder=true"]
-    run_translation(Request(load_recipe(None, overrides=sets), sentences, tmp_path / "tuned"))
+    run_training(Request(load_recipe(None, overrides=sets), sentences, tmp_path / "tuned"))
     before, after = (
         read_tensors(load_translator(path).path / "model.safetensors") for path in (frozen, tmp_path / "tuned")
     )
@@ -160,4 +161,4 @@ def test_what_does_not_fit_is_refused(
     given = [f"training.init={recogniser}" if text == "INIT" else text for text in sets]
     recipe = load_recipe(None, overrides=[*settings, *FIT, *given])
     with pytest.raises(error, match=named):
-        run_translation(Request(recipe, sentences, tmp_path / "run"))
+        run_training(Request(recipe, sentences, tmp_path / "run"))

@@ -13,7 +13,7 @@ from torch import Tensor
 from last_edge.errors import LastEdgeError, UsageError
 from last_edge.names import did_you_mean
 from last_edge.train.recipe import load_recipe
-from last_edge.train.request import Request, cross_entropy, silent
+from last_edge.train.request import Request
 from last_edge.train.run import Run
 
 
@@ -83,7 +83,7 @@ class Lane:
         """The run to step through; what hinders the plain one hinders all, and is raised."""
         folder = conditions.work / f"{self.model}-{self.setting.name}"
         try:
-            run = Run(Request(self.recipe, conditions.store, folder, self.device), cross_entropy, silent)
+            run = Run(Request(self.recipe, conditions.store, folder, self.device))
             _check_batch(run)
         except LastEdgeError as error:
             if self.setting.name == PLAIN:

@@ -10,7 +10,7 @@ import typer
 from last_edge.errors import UsageError
 from last_edge.tools.cli import options
 from last_edge.tools.cli.output import cell_progress, emit, epoch_progress, make_table
-from last_edge.tools.cli.train_preview import foresee, make_request, readable, resolve_recipe
+from last_edge.tools.cli.train_preview import make_request, readable, resolve_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,11 +47,12 @@ def maskclr(
     if dry_run:
         emit(readable(_preview(request), json), as_json=json)
         return
-    from last_edge.train.pretrain.run import run_pretraining
+    from last_edge.tasks import PRETRAINING
     from last_edge.train.processes import is_first
+    from last_edge.train.run import run_training
 
     with epoch_progress("pretrain", quiet=quiet or json or not is_first()) as report:
-        final = run_pretraining(request, report=report)
+        final = run_training(request, task=PRETRAINING, report=report)
     if is_first():
         emit(final if json else _summary(final, out), as_json=json)
 
@@ -158,18 +159,10 @@ def _probe_table(table: dict[str, Any]) -> Any:
 def _preview(request: Request) -> dict[str, Any]:
     """What a pre-training would do, its body regions and mask included."""
     from last_edge.clips.store import ClipStore
-    from last_edge.skeleton.graph import body_regions
-    from last_edge.train.pretrain.run import SMALLEST_HEAD, maskclr, pretrain_plan
+    from last_edge.tasks import PRETRAINING
+    from last_edge.train.foresee import foresee
 
-    plan, settings = pretrain_plan(ClipStore.open(request.store), request.recipe), request.recipe.pretrain
-    helpers = maskclr(request.recipe, plan, request.device).helpers
-    regions = {name: len(joints) for name, joints in body_regions(plan.spec.layout).items()}
-    return {
-        "regions": ", ".join(f"{name} {joints}" for name, joints in regions.items()),
-        "mask": f"{settings.ratio:.0%} of the points, {len(regions)} regions x {settings.blocks} blocks of frames",
-        "thrown_away_params": sum(parameter.numel() for parameter in helpers.parameters()),
-        **foresee(request.recipe, plan, classes=SMALLEST_HEAD),
-    }
+    return foresee(ClipStore.open(request.store), request.recipe, task=PRETRAINING)
 
 
 def _summary(final: dict[str, Any], out: Path) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from last_edge.tools.cli.train_preview import (
     quoted,
     readable,
     resolve_recipe,
-    start_run,
     summary,
 )
 from last_edge.tools.experiments.finetune import finish_bundle
@@ -90,9 +89,10 @@ def train(
         emit(readable(train_flags.describe(choice) | preview(request), json), as_json=json)
         return
     from last_edge.train.processes import is_first
+    from last_edge.train.run import run_training
 
     with epoch_progress("train", quiet=quiet or json or not is_first()) as report:
-        final = start_run(request, report=report)
+        final = run_training(request, report=report)
     if is_first():
         made = {} if finetune is None else finish_bundle(choice.out, choice.store, base=finetune,
                                                          limits=choice.recipe.quantize)  # fmt: skip

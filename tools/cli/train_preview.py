@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from last_edge.tasks.config import Recipe
-    from last_edge.tasks.plan import Plan
-    from last_edge.train.request import Report, Request
+    from last_edge.train.request import Request
 
 
 def resolve_recipe(
@@ -39,56 +38,12 @@ def make_request(store: Path, out: Path, recipe: Recipe, *, device: str, threads
     return Request(recipe, store, out, device=resolve_device(device), force=force)
 
 
-def start_run(request: Request, *, report: Report) -> dict[str, Any]:
-    """Train a classifier or, where the recipe names one, a translator."""
-    from last_edge.models.registry import TRANSLATORS
-
-    if request.recipe.model.name in TRANSLATORS:
-        from last_edge.train.translate.run import run_translation
-
-        return run_translation(request, report=report)
-    from last_edge.train.run import run_training
-
-    return run_training(request, report=report)
-
-
 def preview(request: Request) -> dict[str, Any]:
     """What a training would do; what it would take over from another run, where it starts from one."""
     from last_edge.clips.store import ClipStore
-    from last_edge.models.registry import TRANSLATORS
-    from last_edge.tasks.plan import make_plan
+    from last_edge.train.foresee import foresee
 
-    store = ClipStore.open(request.store)
-    if request.recipe.model.name in TRANSLATORS:
-        from last_edge.train.translate.preview import foresee_translation
-
-        return foresee_translation(store, request.recipe)
-    return foresee(request.recipe, make_plan(store, request.recipe), classes=len(store.labels))
-
-
-def foresee(recipe: Recipe, plan: Plan, *, classes: int) -> dict[str, Any]:
-    """A run's clip counts, validation subjects, start, learning rate at each epoch, and the recipe as resolved."""
-    from last_edge.models import create_model, resolve_name
-    from last_edge.train.recipe import dump_recipe
-    from last_edge.train.schedule import epoch_rates, final_rate, hyperparameters, restarts
-    from last_edge.train.trunk import read_trunk
-
-    training = recipe.training
-    model = create_model(recipe.model.name, spec=plan.spec, classes=classes, **recipe.model.options)
-    name, start = resolve_name(recipe.model.name), Path(training.init)
-    trunk = read_trunk(start, model=name, spec=plan.spec) if training.init else None
-    return {
-        "clips": {"train": len(plan.train), "val": len(plan.val), "test": len(plan.test)},
-        "val_subjects": list(plan.val_subjects),
-        "params": sum(parameter.numel() for parameter in model.parameters()),
-        **({} if trunk is None else {"init": str(trunk.into(model))}),
-        "effective_batch": training.batch_size * training.gradient_accumulation_steps,
-        "lr": [round(rate, 8) for rate in epoch_rates(training)],
-        "final_lr": round(final_rate(training), 8),
-        "restarts": restarts(training),
-        "hyperparameters": hyperparameters(recipe),
-        "recipe": dump_recipe(recipe),
-    }
+    return foresee(ClipStore.open(request.store), request.recipe)
 
 
 def readable(preview: dict[str, Any], as_json: bool) -> dict[str, Any]:

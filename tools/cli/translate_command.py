@@ -31,7 +31,7 @@ def is_translator(artefact: Path) -> bool:
             return translates(Bundle.open(artefact, verify_hashes=False).manifest)
         except InputError:
             return False
-    from last_edge.train.translate.evaluate import is_translation
+    from last_edge.train.evaluate import is_translation
 
     return is_translation(artefact)
 
@@ -59,7 +59,7 @@ def evaluate(
     if precision == "int8":
         hint = "last-edge export, last-edge quantize, then eval BUNDLE --precision int8"
         raise UsageError("a run has no INT8 file", where=artefact, hint=hint)
-    from last_edge.train.translate.evaluate import evaluate_translation
+    from last_edge.train.evaluate import evaluate_translation
 
     _torch_threads(1 if threads is None else threads)
     return evaluate_translation(artefact, store, split=split, which=which or "best", beam=beam)
@@ -78,7 +78,7 @@ def export_translator(
     """Write a translator's bundle, or say what would be written; what to print of it."""
     from last_edge.export.bundles.translation import export_translation
     from last_edge.files import check_free
-    from last_edge.train.translate.evaluate import load_translator
+    from last_edge.train.evaluate import load_translator
 
     if dry_run:
         check_free(out, force=force, marker="" if out.suffix == ".last" else "manifest.json")

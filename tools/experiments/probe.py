@@ -20,16 +20,17 @@ from last_edge.errors import InputError
 from last_edge.inputs.features import LANDMARKS
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.tasks.class_learner import BATCH
 from last_edge.tasks.config import InputConfig, ModelConfig, Recipe
 from last_edge.tasks.plan import Plan, held_out, make_plan
+from last_edge.tasks.start import Start
 from last_edge.tools.experiments.compare import paired_difference, spread
 from last_edge.tools.experiments.repeat import as_digits, compared_clips, hits_of, once
 from last_edge.train.checkpoint import checkpoint_folder, read_card
-from last_edge.train.evaluate import BATCH
 from last_edge.train.request import Report, Request
 from last_edge.train.run import run_training
 from last_edge.train.run_folder import FINAL
-from last_edge.train.trunk import Trunk, read_trunk
+from last_edge.train.start import read_trunk
 
 WAYS = {
     "probe": "linear probe, trunk frozen",
@@ -107,7 +108,7 @@ def _recipe(base: Recipe, share: float, seed: int) -> Recipe:
 
 
 def _answers(
-    request: ProbeRequest, recipe: Recipe, store: ClipStore, clips: NDArray[np.int64], trunk: Trunk, report: MakeReport
+    request: ProbeRequest, recipe: Recipe, store: ClipStore, clips: NDArray[np.int64], trunk: Start, report: MakeReport
 ) -> dict[str, Hits]:
     """Right answers of each way, for one share of the labels and one seed."""
     plan = make_plan(store, recipe)
@@ -127,7 +128,7 @@ def _answers(
     return answers
 
 
-def _fresh(recipe: Recipe, plan: Plan, trunk: Trunk | None) -> LandmarkModel:
+def _fresh(recipe: Recipe, plan: Plan, trunk: Start | None) -> LandmarkModel:
     """A model as its seed draws it, with the trunk put in where there is one."""
     torch.manual_seed(recipe.seed)
     model = create_model(
@@ -155,7 +156,7 @@ def _cell(share: float, counts: list[int], hits: dict[str, Hits]) -> dict[str, A
 
 
 def _table(
-    request: ProbeRequest, store: ClipStore, trunk: Trunk, clips: int, cells: list[dict[str, Any]]
+    request: ProbeRequest, store: ClipStore, trunk: Start, clips: int, cells: list[dict[str, Any]]
 ) -> dict[str, Any]:
     return {
         "schema_version": 1,

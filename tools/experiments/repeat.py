@@ -13,10 +13,10 @@ from last_edge import records
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_fits, labelled_clips
 from last_edge.errors import InputError
+from last_edge.tasks.class_learner import predict
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import make_plan
 from last_edge.train.checkpoint import load_checkpoint
-from last_edge.train.evaluate import predict
 from last_edge.train.run_folder import FINAL, FinishedRun
 
 

@@ -30,10 +30,10 @@ from safetensors.torch import load_file, save_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips
 from last_edge.distill.answers import answers_on_disk, merge_answers
+from last_edge.tasks.class_learner import predict
 from last_edge.tasks.metrics import metrics_of
 from last_edge.tasks.plan import make_plan
 from last_edge.train.checkpoint import POINTER, WEIGHTS, checkpoint_folder, load_checkpoint
-from last_edge.train.evaluate import predict
 from last_edge.train.recipe import load_recipe
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tools.cli import main
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request
-from last_edge.train.translate.run import run_translation
+from last_edge.train.run import run_training
 
 PAGE = (Path(__file__).parents[3] / "docs" / "command_map.md").read_text().partition("## The translator's commands")[2]
 ROWS = re.findall(r"^\| (.*?) \| `last-edge (train|eval) ([^`]*)` \|$", PAGE, flags=re.MULTILINE)
@@ -58,7 +58,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 )  # fmt: skip
             )
     recipe = load_recipe("sign2text_how2sign", overrides=TINY)
-    run_translation(Request(recipe, root / "data" / "how2sign", root / "runs" / "how2sign" / "10k"))
+    run_training(Request(recipe, root / "data" / "how2sign", root / "runs" / "how2sign" / "10k"))
     return root
 
 

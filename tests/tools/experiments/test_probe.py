@@ -12,12 +12,13 @@ import torch
 
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
+from last_edge.tasks import PRETRAINING
 from last_edge.tools.cli import main
 from last_edge.tools.experiments.compare import mcnemar, paired_difference, spread
 from last_edge.tools.experiments.probe import fit_linear, linear_hits, probe_recipe
-from last_edge.train.pretrain.run import run_pretraining
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request
+from last_edge.train.run import run_training
 
 SMALL = ["input.frames=16", "training.batch_size=16", "pretrain.blocks=4", "training.epochs=3"]
 FAST = ["--set", "training.epochs=2", "--set", "training.batch_size=8", "--labels", "0.25,1.0", "--seeds", "2"]
@@ -25,7 +26,7 @@ FAST = ["--set", "training.epochs=2", "--set", "training.batch_size=8", "--label
 
 def pretrain(store: Path, out: Path, *sets: str) -> Path:
     recipe = load_recipe("maskclr", overrides=[*SMALL, *sets])
-    run_pretraining(Request(recipe, store, out))
+    run_training(Request(recipe, store, out), task=PRETRAINING)
     return out
 
 

@@ -17,11 +17,11 @@ from last_edge.clips.store import ClipStore
 from last_edge.distill.run import run_distillation
 from last_edge.errors import InputError, UsageError
 from last_edge.names import did_you_mean
+from last_edge.tasks import PRETRAINING
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import held_out
 from last_edge.tools.experiments.ablate.plan import AblationPlan, Cell
 from last_edge.tools.experiments.repeat import compared_clips, hits_of, once
-from last_edge.train.pretrain.run import run_pretraining
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Report, Request
 from last_edge.train.run import run_training
@@ -140,7 +140,7 @@ def _run(ablation: Ablation, cell: Cell, out: Path, seed: int | None, report: Re
     recipe = ablation.recipe(cell, seed=seed)
     request = Request(recipe, ablation.store, out, device=ablation.device, test=False)
     if cell.command == "pretrain":
-        return run_pretraining(request, report=report)
+        return run_training(request, task=PRETRAINING, report=report)
     if cell.command == "train":
         return run_training(request, report=report)
     teachers = [ablation.place(name) for name in cell.teachers]

@@ -1,0 +1,126 @@
+"""The one place where kinds of learning differ: what a task is asked for, by training, by export and by a proof.
+
+Recognition gives a clip's class, translation its sentence, pre-training a trunk that has seen clips without labels. A
+task is chosen once, by the kind of a recipe's model (`last_edge.tasks.task_of`); from there on nobody asks which it is.
+A further one, as of streams, is a file beside `recognition.py` with a class that keeps this protocol, and a line in
+`last_edge.tasks`.
+
+Importing a task loads no torch: figures and gates serve where there is none. `Task.learner` loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.clips.store import ClipStore
+from last_edge.tasks.config import Recipe
+from last_edge.tasks.plan import Plan
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from last_edge.tasks.objective import Objective
+    from last_edge.tasks.start import Start, StartReport
+
+Clips = NDArray[np.int64]
+Row = dict[str, float]
+"""An epoch's figures by name."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """Augmentations that several runs share: `count` of each clip, drawn by `seed`."""
+
+    count: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Points (N, ...), what is to be learnt of them, clip ids (N,) and the number of their augmentation."""
+
+    points: Tensor
+    labels: Tensor
+    clips: Tensor
+    view: int
+
+
+class Task(Protocol):
+    """A kind of learning."""
+
+    name: str
+
+    def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
+        """The recipe as this store needs it; `UsageError` for what it asks of this task in vain."""
+        ...
+
+    def plan(self, store: ClipStore, recipe: Recipe) -> Plan:
+        """Whose clips train, validate and test; `InputError` when there is nothing to learn from."""
+        ...
+
+    def learner(
+        self, plan: Plan, recipe: Recipe, *, start: Start | None = None, views: Views | None = None, device: str = "cpu"
+    ) -> Learner:
+        """The task in one run; `start`: what the recipe's `training.init` names."""
+        ...
+
+
+class Truth(Protocol):
+    """What a batch is held against."""
+
+    def targets(self, points: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Points and targets as the objective takes them."""
+        ...
+
+    def hits(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """How many of a batch's clips are right; of sentences, the sum of their shares of right sub-words."""
+        ...
+
+
+class Learner(Truth, Protocol):
+    """A task in one run: its model, objective and batches, and what is known of the weights that are found.
+
+    options: of the model, those of its start included. labels: names of the logits' columns. texts: files of each
+    checkpoint beside the weights, by name. trunk_only: the checkpoint holds no head. hits_as: name of the share of hits
+    in an epoch's row, "" where nothing can be hit. facts: more to tell of a run before it begins.
+    """
+
+    plan: Plan
+    options: dict[str, Any]
+    labels: tuple[str, ...]
+    texts: dict[str, str]
+    trunk_only: bool
+    hits_as: str
+    start: Start | None
+
+    @property
+    def facts(self) -> dict[str, Any]: ...
+
+    def model(self) -> nn.Module:
+        """The model as it is drawn, before anything of the start is in it."""
+        ...
+
+    def begin(self, model: nn.Module) -> StartReport | None:
+        """Put the start into the model, where there is one; what was taken over."""
+        ...
+
+    def objective(self) -> Objective:
+        """The plain objective."""
+        ...
+
+    def batches(self, epoch: int, batches: list[list[int]], done: int) -> Iterator[Batch]:
+        """An epoch's batches of items of the training clips, without the first `done` of them."""
+        ...
+
+    def validate(self, model: nn.Module, objective: Objective) -> Row:
+        """`val_loss` and more of the validation clips, of a model in eval mode."""
+        ...
+
+    def measure(self, chosen: Callable[[nn.Module], nn.Module], row: Row, *, test: bool) -> dict[str, Any]:
+        """Figures of the chosen checkpoint by split. chosen: puts its weights into a model. row: of its epoch."""
+        ...

@@ -1,1 +1,0 @@
-"""Pre-training: a trunk learns from clips without labels."""

@@ -1,1 +1,0 @@
-"""Sentences of sign language into text: tokenizer, objective, run, metrics."""
