@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-import last_edge.train.request as requests
 from last_edge.clips import ClipStore
 from last_edge.errors import UsageError
+from last_edge.tasks import class_learner
 from last_edge.tasks.class_learner import cross_entropy
 from last_edge.tasks.objective import class_weights, label_loss, smoothed_cross_entropy
 from last_edge.tasks.plan import make_plan
@@ -82,7 +82,7 @@ def test_weights_that_come_later_leave_the_first_epochs_alone(
     toy_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        requests, "class_weights", lambda labels, classes: np.linspace(0.1, 4, classes, dtype=np.float32)
+        class_learner, "class_weights", lambda labels, classes: np.linspace(0.1, 4, classes, dtype=np.float32)
     )
     weighted = "training.class_weights=balanced"
     never = losses_of_epochs(toy_store, tmp_path / "never")

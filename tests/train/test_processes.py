@@ -187,7 +187,7 @@ def clips_of(run: Run) -> list[list[int]]:
 def test_processes_share_out_the_very_clips_of_one(toy_store: Path, tmp_path: Path) -> None:
     small = Request(load_recipe(None, overrides=[*SETS, "training.batch_size=4"]), toy_store, tmp_path / "run")
     large = Request(load_recipe(None, overrides=[*SETS, "training.batch_size=8"]), toy_store, tmp_path / "run")
-    first, second = (clips_of(Run(small, Second(rank=rank, count=2))) for rank in (0, 1))
+    first, second = (clips_of(Run(small, processes=Second(rank=rank, count=2))) for rank in (0, 1))
     assert [[*left, *right] for left, right in zip(first, second, strict=True)] == clips_of(Run(large))
     train = make_plan(Run(large).store, large.recipe).train
     assert {clip for batch in first + second for clip in batch} <= set(train.tolist())
@@ -195,14 +195,14 @@ def test_processes_share_out_the_very_clips_of_one(toy_store: Path, tmp_path: Pa
 
 def test_another_number_of_processes_is_another_run(toy_store: Path, tmp_path: Path) -> None:
     request = Request(load_recipe(None, overrides=[*SETS, "training.batch_size=4"]), toy_store, tmp_path / "run")
-    one, two = (Run(request, Second(count=count)) for count in (1, 2))
+    one, two = (Run(request, processes=Second(count=count)) for count in (1, 2))
     assert one.contents.identity != two.contents.identity
 
 
 def test_too_few_clips_for_the_processes(toy_store: Path, tmp_path: Path) -> None:
     request = Request(load_recipe(None, overrides=[*SETS, "training.batch_size=32"]), toy_store, tmp_path / "run")
     with pytest.raises(UsageError, match="too few training clips"):
-        Run(request, Second(count=2))
+        Run(request, processes=Second(count=2))
 
 
 def test_alone_nothing_is_changed() -> None:
