@@ -41,7 +41,7 @@ INSTALLED := .venv/.installed
 again = $(if $(wildcard $(1)),--force)
 
 .PHONY: help setup doctor data teacher students distill export quantize parity engine verify bench run report demo webcam \
-        web test test-slow lint type format clean
+        web test test-slow lint type size format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -146,6 +146,9 @@ lint: $(INSTALLED) ## Style, formatting and who may import whom
 
 type: $(INSTALLED) ## Check types
 	$(BIN)/mypy
+
+size: $(INSTALLED) ## Count lines, files, the median file and the share of imports
+	@$(BIN)/python tools/size.py
 
 format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff check --fix .

@@ -16,7 +16,8 @@ from last_edge.errors import InputError, UsageError
 from last_edge.names import did_you_mean
 from last_edge.tasks.config import ModelConfig, Recipe, StageLoss
 
-SHIPPED = (Path(__file__).parent / "recipes", Path(__file__).parent.parent / "distill" / "recipes")
+HERE = Path(__file__).parent
+SHIPPED = (HERE / "recipes", HERE / "pretrain" / "recipes", HERE.parent / "distill" / "recipes")
 BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float"))
 
 

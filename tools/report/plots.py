@@ -1,11 +1,12 @@
-"""Plots as inline SVG that takes its ink from the page, so one drawing serves light and dark."""
+"""The report's plots as inline SVG that takes its ink from the page, so one drawing serves light and dark."""
 
 from __future__ import annotations
 
 import io
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -14,18 +15,14 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from last_edge.tools.report.collect import Row, RunResult
+from last_edge.tools.report.collect import Collection, Row, RunResult, make_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-from collections.abc import Iterator
-from dataclasses import dataclass
-
-from last_edge.tools.report import plots
-from last_edge.tools.report.collect import Collection, Metrics, make_rows
 
 INK = "#010203"  # stands for the page's text colour until `_finish` replaces it
 SERIES = ("#2f7ed8", "#d9822b", "#3fa45b", "#b65fcf", "#d14b58", "#8a8d91")
+COLOURS = SERIES * 8
 BLUES = LinearSegmentedColormap.from_list("share", [(0.18, 0.49, 0.85, 0.0), (0.18, 0.49, 0.85, 1.0)])
 STYLE = {
     "svg.fonttype": "none",
@@ -42,6 +39,53 @@ STYLE = {
 MOST_TICKS = 40
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """An inline SVG. heading: what it stands under. folded: whether it waits behind a click."""
+
+    heading: str
+    title: str
+    svg: str | None
+    folded: bool = False
+
+
+def draw(found: Collection) -> dict[str, list[Drawing]]:
+    """Every plot that the collection has figures for, by heading, each with what it says to those who cannot see it."""
+    drawn: dict[str, list[Drawing]] = {}
+    for drawing in _drawings(found):
+        if drawing.svg:
+            drawn.setdefault(drawing.heading, []).append(drawing)
+    return drawn
+
+
+def _drawings(found: Collection) -> Iterator[Drawing]:
+    yield Drawing(
+        "Accuracy against latency",
+        "Exported files: top-1 over p50; area follows the file's size",
+        accuracy_against_latency(make_rows(found)),
+    )
+    for title, keys, about in (
+        ("BLEU-4", {"val_bleu4": "-"}, "BLEU-4 of greedy search on sentences of held-out subjects"),
+        (
+            "top-1, %",
+            {"train_top1": ":", "val_top1": "-"},
+            "Top-1 on training clips (dotted) and on held-out training subjects",
+        ),
+        ("loss", {"loss": ":", "val_loss": "-"}, "Loss on training clips (dotted) and on held-out training subjects"),
+    ):
+        yield Drawing("Training", about, curves(found.runs, keys=keys, title=title))
+    measured = [(f"{run.path}, torch fp32", run.final.get("test", {})) for run in found.runs]
+    for bundle in found.bundles:
+        measured += [(f"{bundle.path}, {precision}", metrics) for precision, metrics in bundle.measured.items()]
+    for name, metrics in measured:
+        if metrics.get("per_class"):
+            bars = per_class_bars(metrics["per_class"], name=name)
+            yield Drawing(name, "Share of clips recognised, by class", bars, folded=True)
+        if metrics.get("confusion"):
+            matrix = confusion_matrix(metrics["confusion"], metrics["labels"], name=name)
+            yield Drawing(name, "Confusion: true class by predicted class", matrix, folded=True)
+
+
 def curves(runs: Sequence[RunResult], *, keys: Mapping[str, str], title: str) -> str | None:
     """Epoch curves of every run; `keys` maps a history column to its line style. None when no run has one."""
     shown = [run for run in runs if any(key in row for row in run.history for key in keys)]
@@ -49,7 +93,7 @@ def curves(runs: Sequence[RunResult], *, keys: Mapping[str, str], title: str) ->
         return None
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}):
         figure, axes = _canvas(5.4, 3.3)
-        for run, colour in zip(shown, _colours(), strict=False):
+        for run, colour in zip(shown, COLOURS, strict=False):
             for key, style in keys.items():
                 _draw_curve(axes, run, key, style, colour)
         axes.set(xlabel="epoch", ylabel=title)
@@ -70,7 +114,7 @@ def accuracy_against_latency(rows: Sequence[Row]) -> str | None:
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": "scatter"}):
         figure, axes = _canvas(5.4, 3.3)
         largest = max(size for _, _, _, size in shown)
-        for precision, colour in zip(sorted({name for name, *_ in shown}), _colours(), strict=False):
+        for precision, colour in zip(sorted({name for name, *_ in shown}), COLOURS, strict=False):
             own = [figures for name, *figures in shown if name == precision]
             milliseconds, top1, sizes = zip(*own, strict=True)
             area = [40 + 260 * size / largest for size in sizes]
@@ -116,10 +160,6 @@ def _draw_curve(axes: Axes, run: RunResult, key: str, style: str, colour: str) -
         axes.plot(epochs, values, style, color=colour, linewidth=1.6, label=f"{run.path.name} {key.replace('_', ' ')}")
 
 
-def _colours() -> list[str]:
-    return list(SERIES) * 8
-
-
 def _name_classes(axes: Axes, labels: Sequence[str]) -> None:
     if len(labels) > MOST_TICKS:
         return
@@ -152,57 +192,3 @@ def _finish(figure: Figure) -> str:
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"|(<svg[^>]*?) height="[^"]*" width="[^"]*"', r"\1\2", svg)
     svg = re.sub(r'\s?xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
     return svg.replace(INK, "currentColor").strip()
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """An inline SVG. heading: what it stands under. folded: whether it waits behind a click."""
-
-    heading: str
-    title: str
-    svg: str
-    folded: bool = False
-
-
-def draw(found: Collection) -> dict[str, list[Drawing]]:
-    """Every plot that the collection has figures for, by heading."""
-    drawn: dict[str, list[Drawing]] = {}
-    for drawing in (*_speed(found), *_training(found), *_classes(found)):
-        if drawing.svg:
-            drawn.setdefault(drawing.heading, []).append(drawing)
-    return drawn
-
-
-def _speed(found: Collection) -> Iterator[Drawing]:
-    svg = plots.accuracy_against_latency(make_rows(found))
-    yield Drawing("Accuracy against latency", "Exported files: top-1 over p50; area follows the file's size", svg or "")
-
-
-def _training(found: Collection) -> Iterator[Drawing]:
-    top1 = {"train_top1": ":", "val_top1": "-"}
-    loss = {"loss": ":", "val_loss": "-"}
-    bleu = plots.curves(found.runs, keys={"val_bleu4": "-"}, title="BLEU-4")
-    yield Drawing("Training", "BLEU-4 of greedy search on sentences of held-out subjects", bleu or "")
-    accuracy = plots.curves(found.runs, keys=top1, title="top-1, %")
-    yield Drawing("Training", "Top-1 on training clips (dotted) and on held-out training subjects", accuracy or "")
-    losses = plots.curves(found.runs, keys=loss, title="loss")
-    yield Drawing("Training", "Loss on training clips (dotted) and on held-out training subjects", losses or "")
-
-
-def _classes(found: Collection) -> Iterator[Drawing]:
-    for name, metrics in _detailed(found):
-        if metrics.get("per_class"):
-            bars = plots.per_class_bars(metrics["per_class"], name=name)
-            yield Drawing(name, "Share of clips recognised, by class", bars, folded=True)
-        if metrics.get("confusion"):
-            matrix = plots.confusion_matrix(metrics["confusion"], metrics["labels"], name=name)
-            yield Drawing(name, "Confusion: true class by predicted class", matrix, folded=True)
-
-
-def _detailed(found: Collection) -> Iterator[tuple[str, Metrics]]:
-    """(name, metrics with classes) of every run's test and every exported file that was measured."""
-    for run in found.runs:
-        yield f"{run.path}, torch fp32", run.final.get("test", {})
-    for bundle in found.bundles:
-        for precision, metrics in bundle.measured.items():
-            yield f"{bundle.path}, {precision}", metrics
