@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.inputs.transforms import Points, sample_at, seen_span
-from last_edge.skeleton.geometry import mirror
+from last_edge.skeleton.geometry import PLANES, mirror, rotation
 from last_edge.skeleton.graph import ancestors
 from last_edge.skeleton.layout import Layout
 
@@ -89,31 +89,25 @@ def _positions(points: Points, frames: int, ranges: Augment, random: Random) -> 
     first, last = seen_span(points)
     share = random.uniform(ranges.crop, 1.0)
     start = random.uniform(0.0, 1.0 - share)
+    return first + (start + share * warped(frames, random.uniform(-ranges.warp, ranges.warp))) * (last - first)
+
+
+def warped(frames: int, bend: float) -> NDArray[np.float64]:
+    """(frames,) from 0 to 1, unevenly: a positive bend hurries at first, a negative one at the end."""
     even = np.linspace(0.0, 1.0, frames)
-    bend = random.uniform(-ranges.warp, ranges.warp)
-    warped = np.clip(even + bend * np.sin(np.pi * even) / np.pi, 0.0, 1.0)
-    return first + (start + share * warped) * (last - first)
+    return np.clip(even + bend * np.sin(np.pi * even) / np.pi, 0.0, 1.0)
 
 
 def _matrix(axes: int, ranges: Augment, random: Random) -> Points:
     """(C, C) rotation, scale and shear in one matrix; flat clips turn in their plane."""
     tilt, turn = np.deg2rad(ranges.tilt_deg), np.deg2rad(ranges.rotation_deg)
     angles = random.uniform(-1, 1, 3) * [tilt, turn, tilt]
-    rotation = _rotation(angles) if axes == 3 else _rotation([0, 0, angles[VERTICAL]])[:axes, :axes]
+    turned = rotation(angles[VERTICAL], (0, 1), axes=axes)
+    if axes == 3:
+        about_x, about_y, about_z = (rotation(angle, plane) for angle, plane in zip(angles, PLANES, strict=True))
+        turned = about_z @ (about_y @ about_x)
     shear = np.eye(axes) + random.uniform(-ranges.shear, ranges.shear, (axes, axes)) * (1 - np.eye(axes))
-    return np.asarray(rotation @ shear * random.uniform(1 - ranges.scale, 1 + ranges.scale), np.float32)
-
-
-def _rotation(angles: NDArray[np.float64] | list[float]) -> NDArray[np.float64]:
-    """(3, 3) rotation about x, then y, then z, in radians."""
-    turned = np.eye(3)
-    for axis, angle in enumerate(angles):
-        one, other = [index for index in range(3) if index != axis]
-        step = np.eye(3)
-        step[[one, other], [one, other]] = np.cos(angle)
-        step[one, other], step[other, one] = -np.sin(angle), np.sin(angle)
-        turned = step @ turned
-    return turned
+    return np.asarray(turned @ shear * random.uniform(1 - ranges.scale, 1 + ranges.scale), np.float32)
 
 
 def hide_joints(points: Points, share: float, layout: Layout, random: Random) -> Points:

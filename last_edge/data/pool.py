@@ -13,19 +13,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
-from last_edge.data.augment import Random, hide_joints
+from last_edge.data.augment import Random, hide_joints, stretch_bones, warped
 from last_edge.data.prepare import Prepared, store_clips
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs.transforms import Points, sample_at
 from last_edge.names import did_you_mean
 from last_edge.skeleton.clip import SkeletonClip
-from last_edge.skeleton.geometry import limb_length, mirror
+from last_edge.skeleton.geometry import limb_length, mirror, rotation
 from last_edge.skeleton.layout import Layout
 
 Change = Callable[[Points, Layout, Random], Points]
@@ -62,12 +61,13 @@ def _shear(packed: Points, layout: Layout, random: Random) -> Points:
 
 def _turn(packed: Points, layout: Layout, random: Random) -> Points:
     """About the axis towards the camera."""
-    return _turned(packed, layout, _rotation(packed.shape[-1] - 1, (0, 1), random, LARGEST_ANGLE))
+    angle = random.uniform(-LARGEST_ANGLE, LARGEST_ANGLE)
+    return _turned(packed, layout, rotation(angle, (0, 1), axes=packed.shape[-1] - 1))
 
 
 def _view(packed: Points, layout: Layout, random: Random) -> Points:
     """From a camera further to one side, above or below."""
-    sideways, upwards = (_rotation(3, plane, random, LARGEST_VIEW) for plane in ((0, 2), (1, 2)))
+    sideways, upwards = (rotation(random.uniform(-LARGEST_VIEW, LARGEST_VIEW), plane) for plane in ((0, 2), (1, 2)))
     return _turned(packed, layout, sideways @ upwards)
 
 
@@ -97,9 +97,8 @@ def _speed(packed: Points, layout: Layout, random: Random) -> Points:
 
 def _warp(packed: Points, layout: Layout, random: Random) -> Points:
     """Fast first and slow then, or the other way round."""
-    even = np.linspace(0, 1, packed.shape[1])
-    bend = random.uniform(*WARP) * random.choice([-1, 1])
-    return sample_at(packed, np.clip(even + bend * np.sin(np.pi * even) / np.pi, 0, 1) * (packed.shape[1] - 1))
+    frames, bend = packed.shape[1], random.uniform(*WARP) * random.choice([-1, 1])
+    return sample_at(packed, warped(frames, bend) * (frames - 1))
 
 
 def _occlude(packed: Points, layout: Layout, random: Random) -> Points:
@@ -114,15 +113,10 @@ def _drop_hand(packed: Points, layout: Layout, random: Random) -> Points:
 
 def _proportions(packed: Points, layout: Layout, random: Random) -> Points:
     """Of another signer: every bone longer or shorter, the same on both sides; what hangs from it moves along."""
-    parents, twins = list(layout.parents), np.minimum(np.arange(layout.joints), layout.mirror)
+    twins = np.minimum(np.arange(layout.joints), layout.mirror)
     change = random.uniform(-PROPORTION, PROPORTION, layout.joints)[twins]
-    bones = packed[..., :-1] - packed[:, :, parents, :-1]
-    own = np.nan_to_num(bones, nan=0.0) * change[:, None]
-    moved, above = own.copy(), list(parents)
-    while above != [parents[joint] for joint in above]:
-        moved += own[:, :, above]
-        above = [parents[joint] for joint in above]
-    return _moved(packed, moved)
+    points = stretch_bones(packed[..., :-1], np.asarray(1 + change, np.float32), layout)
+    return np.concatenate([points, packed[..., -1:]], axis=-1, dtype=np.float32)
 
 
 KINDS: dict[str, Change] = {
@@ -158,15 +152,6 @@ def _turned(packed: Points, layout: Layout, matrix: NDArray[np.float64]) -> Poin
     pivot = seen.mean(axis=0) if len(seen) else np.nanmean(packed[..., :-1], axis=(0, 1, 2))
     points = (packed[..., :-1] - pivot) @ matrix.T + pivot
     return np.concatenate([points, packed[..., -1:]], axis=-1, dtype=np.float32)
-
-
-def _rotation(axes: int, plane: tuple[int, int], random: Random, largest: float) -> NDArray[np.float64]:
-    """(axes, axes) rotation within a plane by up to `largest` radians either way."""
-    angle, (one, other) = random.uniform(-largest, largest), plane
-    turned = np.eye(axes)
-    turned[[one, other], [one, other]] = np.cos(angle)
-    turned[one, other], turned[other, one] = -np.sin(angle), np.sin(angle)
-    return turned
 
 
 SPLIT_BY = ("keep", "source", "subject")
@@ -245,26 +230,23 @@ def _clips_of_classes(store: ClipStore, classes: int) -> NDArray[np.int64]:
 
 
 def _splits(store: ClipStore, kept: NDArray[np.int64], options: PoolOptions) -> dict[int, str]:
-    """Split of each clip."""
+    """Split of each clip: its own, or drawn for its family, all clips and variants of a recording or a person.
+
+    Families are drawn within each class where they are recordings, among all where they are people.
+    """
     if options.split_by == "keep":
         own = {int(clip): str(store.index.split[clip]) for clip in kept}
         if "train" not in own.values():
             hint = "--split-by source, or --split-by subject"
             raise InputError("the store has no training split to keep", where=store.path, hint=hint)
         return own
-    column = store.index.subject if options.split_by == "subject" else store.index.source_id
+    by_subject = options.split_by == "subject"
+    column = store.index.subject if by_subject else store.index.source_id
     family = {int(clip): family_of(str(column[clip])) for clip in kept}
-    drawn = _draw_families(store, family, options)
-    return {clip: drawn[name] for clip, name in family.items()}
-
-
-def _draw_families(store: ClipStore, family: dict[int, str], options: PoolOptions) -> dict[str, str]:
-    """Split of each family, drawn within each class where families are recordings, among all where they are people."""
     random = np.random.default_rng([options.seed, len(family)])
     groups: dict[int, dict[str, None]] = {}
     for clip, name in family.items():
-        stratum = 0 if options.split_by == "subject" else int(store.index.label[clip])
-        groups.setdefault(stratum, {})[name] = None
+        groups.setdefault(0 if by_subject else int(store.index.label[clip]), {})[name] = None
     drawn: dict[str, str] = {}
     for _, names in sorted(groups.items()):
         fresh = [name for name in names if name not in drawn]
@@ -274,7 +256,7 @@ def _draw_families(store: ClipStore, family: dict[int, str], options: PoolOption
             val = test = 0
         parts = [*["test"] * test, *["val"] * val, *["train"] * (len(order) - val - test)]
         drawn |= dict(zip(order, parts, strict=True))
-    return drawn
+    return {clip: drawn[name] for clip, name in family.items()}
 
 
 def _pool(
@@ -284,29 +266,23 @@ def _pool(
     axes = options.axes or int(store.frames.shape[-1])
     kinds = kinds_for(store.layout, axes, options.without)
     trained = Counter(int(store.index.label[clip]) for clip in kept if splits[int(clip)] == "train")
-    for clip in (int(number) for number in kept):
-        original = _cut(store.clip(clip), axes, splits[clip])
+    for clip in kept.tolist():
+        own = store.clip(clip)
+        original = dataclasses.replace(own, coords=np.ascontiguousarray(own.coords[..., :axes]), split=splits[clip])
         yield original
         wanted = variants_of(trained[int(store.index.label[clip])], options) if original.split == "train" else 0
+        packed = np.concatenate([original.coords, original.confidence[..., None]], axis=-1)
         for number in range(wanted if kinds and original.confidence.any() else 0):
-            random = np.random.default_rng([options.seed, clip, number])
-            yield _variant(original, number, kinds, random)
+            made = make_variant(
+                packed, store.layout, number, kinds, np.random.default_rng([options.seed, clip, number])
+            )
+            yield SkeletonClip.from_points(
+                made[..., :-1], layout=own.layout, fps=own.fps, units=own.units, label=own.label, subject=own.subject,
+                split=original.split, camera=own.camera, setup=own.setup, source_id=f"{own.source_id}#v{number:02d}",
+                confidence=np.nan_to_num(made[..., -1]),
+            )  # fmt: skip
 
 
 def variants_of(count: int, options: PoolOptions) -> int:
     """Variants of each of a class's `count` training clips."""
     return min(options.variants, math.ceil(max(options.per_class - count, 0) / count))
-
-
-def _cut(clip: SkeletonClip, axes: int, split: str) -> SkeletonClip:
-    return dataclasses.replace(clip, coords=np.ascontiguousarray(clip.coords[..., :axes]), split=split)
-
-
-def _variant(clip: SkeletonClip, number: int, kinds: tuple[str, ...], random: np.random.Generator) -> SkeletonClip:
-    packed = np.concatenate([clip.coords, clip.confidence[..., None]], axis=-1)
-    made = make_variant(packed, clip.layout, number, kinds, random)
-    about: dict[str, Any] = {name: getattr(clip, name) for name in ("label", "subject", "split", "camera", "setup")}
-    return SkeletonClip.from_points(
-        made[..., :-1], layout=clip.layout, fps=clip.fps, units=clip.units, confidence=np.nan_to_num(made[..., -1]),
-        source_id=f"{clip.source_id}#v{number:02d}", **about,
-    )  # fmt: skip

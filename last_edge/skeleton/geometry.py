@@ -1,4 +1,4 @@
-"""Geometry of a body that its layout decides: its mirror image and its unit of length."""
+"""Geometry of a body that its layout decides: its mirror image and its unit of length; rotations."""
 
 from __future__ import annotations
 
@@ -32,3 +32,16 @@ def limb_length(body: NDArray[np.floating], layout: Layout) -> float:
     lengths = limb_lengths(body, layout)
     seen = lengths[~np.isnan(lengths)]
     return float(seen.mean()) if len(seen) and seen.mean() > 0 else float("nan")
+
+
+PLANES = ((1, 2), (0, 2), (0, 1))
+"""The plane that a turn about x, y or z leaves as it is."""
+
+
+def rotation(angles: NDArray[np.floating] | float, plane: tuple[int, int], *, axes: int = 3) -> NDArray[np.float64]:
+    """Rotations (..., axes, axes) within a plane of two axes by angles (...) in radians."""
+    angles, (one, other) = np.asarray(angles, np.float64), plane
+    turned = np.tile(np.eye(axes), (*angles.shape, 1, 1))
+    turned[..., one, one] = turned[..., other, other] = np.cos(angles)
+    turned[..., one, other], turned[..., other, one] = -np.sin(angles), np.sin(angles)
+    return turned

@@ -30,6 +30,7 @@ from last_edge.data.readers.ntu import (
     parse_id,
 )
 from last_edge.data.readers.ntu_skeleton import SHORTEST
+from last_edge.skeleton.geometry import PLANES, rotation
 
 CAMERAS = (1, 2, 3)
 REPEATS = (1, 2)
@@ -43,6 +44,9 @@ PUBLISHED = {
     (120, "xset"): {"all": (54_720, 59_760), "kept": (54_468, 59_477)},
 }
 """(classes, protocol) -> (train, test) clips of the whole data set, and without the missing list."""
+
+KINDS = ((True, True), (False, False), (True, False), (False, True))
+"""The kinds of groups (see `cell`) in the order in which a small set takes them."""
 
 Group = tuple[int, int]
 """(setup, subject)."""
@@ -84,21 +88,15 @@ def cell(group: Group) -> tuple[bool, bool]:
 
 @cache
 def groups_of(half: Half) -> tuple[Group, ...]:
-    """The (setup, subject) groups of a half in order."""
+    """The (setup, subject) groups of a half in order; whose subject, then whose setup has the fewest is filled in."""
     names = [name for name in map(parse_id, missing_ids()) if name is not None and name.action in half.actions]
     chosen = {(name.setup, name.subject) for name in names}
     for kind, count in half.groups.items():
         while sum(cell(group) == kind for group in chosen) < count:
-            chosen.add(_next_group(half, kind, chosen))
+            setups, subjects = Counter(setup for setup, _ in chosen), Counter(subject for _, subject in chosen)
+            free = {group for group in product(half.setups, half.subjects) if cell(group) == kind} - chosen
+            chosen.add(min(free, key=lambda group: (subjects[group[1]], setups[group[0]], group)))
     return tuple(sorted(chosen))
-
-
-def _next_group(half: Half, kind: tuple[bool, bool], chosen: set[Group]) -> Group:
-    """The pair of a kind, not chosen yet, whose subject and then whose setup have the fewest groups."""
-    setups = Counter(setup for setup, _ in chosen)
-    subjects = Counter(subject for _, subject in chosen)
-    free = {group for group in product(half.setups, half.subjects) if cell(group) == kind} - chosen
-    return min(free, key=lambda group: (subjects[group[1]], setups[group[0]], group))
 
 
 def names_of(groups: Iterable[Group], actions: Sequence[int]) -> Iterator[NtuName]:
@@ -122,20 +120,13 @@ def part(classes: int, *, groups: int, actions: int) -> list[NtuName]:
     """
     names: list[NtuName] = []
     for half in HALVES[: CLASSES.index(classes) + 1]:
-        some = sorted(_in_turn(groups_of(half))[: groups or None])
-        names += names_of(some, _spread(half.actions, actions))
+        known = groups_of(half)
+        kinds = [[group for group in known if cell(group) == kind] for kind in KINDS]
+        in_turn = [kind[turn] for turn in range(len(known)) for kind in kinds if turn < len(kind)]
+        count = min(actions or len(half.actions), len(half.actions))
+        spread = [half.actions[(place + 1) * len(half.actions) // count - 1] for place in range(count)]
+        names += names_of(sorted(in_turn[: groups or None]), spread)
     return names
-
-
-def _in_turn(groups: Sequence[Group]) -> list[Group]:
-    kinds = [[group for group in groups if cell(group) == kind] for kind in product((True, False), repeat=2)]
-    kinds = [kinds[0], kinds[3], kinds[1], kinds[2]]
-    return [kind[turn] for turn in range(len(groups)) for kind in kinds if turn < len(kind)]
-
-
-def _spread(actions: Sequence[int], count: int) -> list[int]:
-    count = min(count or len(actions), len(actions))
-    return [actions[(place + 1) * len(actions) // count - 1] for place in range(count)]
 
 
 def count_splits(names: Iterable[NtuName], *, without: frozenset[str] = frozenset()) -> dict[str, dict[str, int]]:
@@ -156,6 +147,8 @@ HALF_BODY = (
 """x to the person's right and y up, in metres about the spine base, of a person 1.7 m tall who stands still."""
 FORWARD = {15: -0.12, 19: -0.12, 22: -0.03, 24: -0.03}
 """Joints in front of the body, towards the sensor: feet and thumbs."""
+REST = np.array([(x, y, FORWARD.get(joint, 0.0)) for joint, (x, y) in enumerate(HALF_BODY)])
+"""(25, 3) of the standing body."""
 CHAINS = (
     (8, (9, 10, 11, 23, 24)),
     (4, (5, 6, 7, 21, 22)),
@@ -191,7 +184,8 @@ def skeleton_file(name: NtuName, options: NtuSynthOptions) -> str:
     if name.clip_id in missing_ids():
         return as_text(frames, {})
     people = _people(name, frames, performance, options.seed)
-    seen = [_seen_by(name.camera, person) + camera.normal(0, JITTER, person.shape) for person in people]
+    yaw = rotation(np.deg2rad(CAMERA_YAW[name.camera]), PLANES[1])
+    seen = [person @ yaw.T + [0, 0, DISTANCE] + camera.normal(0, JITTER, person.shape) for person in people]
     return as_text(frames, _tracked(seen, camera, options.odd))
 
 
@@ -210,7 +204,7 @@ def as_text(frames: int, bodies: dict[int, Points]) -> str:
 def _people(name: NtuName, frames: int, random: Random, seed: int) -> list[Points]:
     """Whoever performs, each (T, 25, 3) about the first one's place; the other of two answers more quietly."""
     build = np.random.default_rng([seed, name.subject])
-    turn = _turn(1, np.deg2rad(random.uniform(-20, 20, 1)))[0].T
+    turn = rotation(np.deg2rad(random.uniform(-20, 20)), PLANES[1]).T
     people = [_perform(name.action, frames, random, strength=1.0) * build.uniform(0.9, 1.1) @ turn]
     if name.action in MUTUAL_ACTIONS:
         other = _perform(name.action, frames, random, strength=0.5)
@@ -227,7 +221,7 @@ def _perform(action: int, frames: int, random: Random, *, strength: float) -> Po
     time = 2 * np.pi * ((1 + code // 10 % 3) * np.linspace(0, 1, frames) + random.uniform(-0.05, 0.05))
     swing = 1 - np.cos(time) if late else np.sin(time)
     angle = 0.5 * strength * random.uniform(0.8, 1.2) * (1, -1)[code // 30] * swing
-    body = np.tile(_rest(), (frames, 1, 1))
+    body = np.tile(REST, (frames, 1, 1))
     for limb, (pivot, joints) in enumerate(CHAINS):
         moved = angle if limb == code % 5 else np.zeros(frames)
         _bend(body, pivot, list(joints), (0, 2)[code // 5 % 2], moved + random.normal(0, 0.12))
@@ -238,29 +232,7 @@ def _perform(action: int, frames: int, random: Random, *, strength: float) -> Po
 def _bend(body: Points, pivot: int, joints: list[int], axis: int, angle: Points) -> None:
     """Turn joints about their pivot, in place."""
     arms = body[:, joints] - body[:, [pivot]]
-    body[:, joints] = np.einsum("tij,tvj->tvi", _turn(axis, angle), arms) + body[:, [pivot]]
-
-
-def _rest() -> Points:
-    """(25, 3) of the standing body."""
-    rest = np.zeros((len(HALF_BODY), 3))
-    rest[:, :2] = HALF_BODY
-    rest[list(FORWARD), 2] = list(FORWARD.values())
-    return rest
-
-
-def _turn(axis: int, angle: Points) -> Points:
-    """(T, 3, 3) rotations about x (0), y (1) or z (2), in radians."""
-    one, other = (index for index in range(3) if index != axis)
-    turn = np.tile(np.eye(3), (len(angle), 1, 1))
-    turn[:, one, one] = turn[:, other, other] = np.cos(angle)
-    turn[:, one, other], turn[:, other, one] = -np.sin(angle), np.sin(angle)
-    return turn
-
-
-def _seen_by(camera: int, person: Points) -> Points:
-    yaw = np.deg2rad([CAMERA_YAW[camera]])
-    return np.asarray(person @ _turn(1, yaw)[0].T + [0, 0, DISTANCE])
+    body[:, joints] = np.einsum("tij,tvj->tvi", rotation(angle, PLANES[axis]), arms) + body[:, [pivot]]
 
 
 def _tracked(people: list[Points], random: Random, odd: float) -> dict[int, Points]:
@@ -268,14 +240,10 @@ def _tracked(people: list[Points], random: Random, odd: float) -> dict[int, Poin
     bodies = dict(enumerate(people, FIRST_ID))
     frames = len(people[0])
     if random.random() < odd:
-        bodies[FIRST_ID + 10] = _furniture(frames)
+        table = REST * [3.0, 0.3, 1.0] + [-1.5, -0.4, DISTANCE + 1]
+        bodies[FIRST_ID + 10] = np.tile(table, (frames, 1, 1))
     if random.random() < odd and frames // 2 > SHORTEST:
         early, late = people[0].copy(), people[0].copy()
         early[frames // 2 + 1 :], late[: frames // 2] = np.nan, np.nan
         bodies |= {FIRST_ID: early, FIRST_ID + 20: late}
     return bodies
-
-
-def _furniture(frames: int) -> Points:
-    table = _rest() * [3.0, 0.3, 1.0] + [-1.5, -0.4, DISTANCE + 1]
-    return np.tile(table, (frames, 1, 1))
