@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ FRAMES = 12
 NEAR = 0.03
 """Distance below which two clips count as one: three per cent of the clips' own extent."""
 BLOCK = 512
+COMPARED = (("val", "train"), ("test", "train"), ("test", "val"))
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -36,47 +40,27 @@ def near_duplicates(store: ClipStore, *, near: float = NEAR) -> tuple[NearPair, 
     Clips are resampled to `FRAMES`, centred and scaled to unit extent; the distance is the root mean square over all
     coordinates. A missing point counts as lying in the centre. Time is O(clips of one split x clips of the other).
     """
-    features = _features(store)
+    features = np.stack([_feature(store.points(clip)) for clip in range(len(store))])
     by_split = {split: store.select(split=split) for split in ("train", "val", "test")}
     pairs: list[NearPair] = []
-    for one, other in (("val", "train"), ("test", "train"), ("test", "val")):
-        pairs += _near_pairs(store, features, by_split[one], by_split[other], near)
+    for ones, others in ((by_split[one], by_split[other]) for one, other in COMPARED):
+        for start in range(0, len(ones), BLOCK):
+            block = ones[start : start + BLOCK]
+            products = features[block] @ features[others].T / features.shape[1]
+            distances = np.sqrt(np.maximum(2 - 2 * products, 0))
+            for row, column in np.argwhere(distances < near):
+                names = store.index.source_id[block[row]], store.index.source_id[others[column]]
+                pairs.append(NearPair(*names, round(float(distances[row, column]), 5)))
     return tuple(sorted(pairs, key=lambda pair: (pair.distance, pair.one)))
 
 
-def _features(store: ClipStore) -> NDArray[np.float32]:
-    """(N, D) clips as points of unit root mean square."""
-    return np.stack([_feature(store.points(clip)) for clip in range(len(store))])
-
-
 def _feature(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(D,) a clip as points of unit root mean square."""
     window = fit_window(points, FRAMES)
     seen = ~np.isnan(window)
     counts = np.maximum(seen.sum(axis=(0, 1, 2)), 1)
     flat = np.where(seen, window - np.nan_to_num(window).sum(axis=(0, 1, 2)) / counts, 0).ravel()
     return np.asarray(flat / max(float(np.sqrt((flat**2).mean())), 1e-9), np.float32)
-
-
-def _near_pairs(
-    store: ClipStore,
-    features: NDArray[np.float32],
-    ones: NDArray[np.int64],
-    others: NDArray[np.int64],
-    near: float,
-) -> list[NearPair]:
-    pairs = []
-    for start in range(0, len(ones), BLOCK):
-        block = ones[start : start + BLOCK]
-        products = features[block] @ features[others].T / features.shape[1]
-        distances = np.sqrt(np.maximum(2 - 2 * products, 0))
-        for row, column in np.argwhere(distances < near):
-            names = store.index.source_id[block[row]], store.index.source_id[others[column]]
-            pairs.append(NearPair(*names, round(float(distances[row, column]), 5)))
-    return pairs
-
-
-QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
-ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -116,7 +100,10 @@ def inspect(store: ClipStore, *, duplicates: bool = True, near: float = NEAR) ->
     index, splits = store.index, _counts(store.index.split)
     people = {split: set(index.subject[index.split == split]) for split in splits}
     shown = {split: set(index.label[index.split == split].tolist()) for split in splits}
-    seen = _seen(store)
+    starts = range(0, store.header.shape[0], ROWS)
+    rows = [~np.isnan(store.frames[start : start + ROWS]).any(-1) for start in starts]
+    shown_frames = np.add.reduceat(np.concatenate(rows).astype(np.float32), index.offset, axis=0)
+    seen = shown_frames / index.length[:, None, None]
     shown_joints = np.average(seen, axis=0, weights=index.length).mean(axis=0)
     return StoreInfo(
         store=str(store.path),
@@ -133,12 +120,18 @@ def inspect(store: ClipStore, *, duplicates: bool = True, near: float = NEAR) ->
         subjects=_counts(index.subject),
         splits=splits,
         subjects_by_split={split: len(names) for split, names in people.items()},
-        labels_absent_by_split={split: _absent(store.labels, numbers) for split, numbers in shown.items()},
+        labels_absent_by_split={
+            split: [name for number, name in enumerate(store.labels) if number not in numbers]
+            for split, numbers in shown.items()
+        },
         lengths=tuple(int(value) for value in np.quantile(index.length, QUANTILES)),
         missing=_share_missing(shown_joints),
         missing_by_part={name: _share_missing(shown_joints[list(part)]) for name, part in store.layout.parts.items()},
         empty_bodies=tuple(round(float(share), 4) for share in (seen.sum(axis=2) == 0).mean(axis=0)),
-        shared_subjects=_shared(people),
+        shared_subjects={
+            f"{one}/{other}": sorted(people[one] & people[other])
+            for one, other in combinations(sorted(split for split in people if split), 2)
+        },
         near_duplicates=near_duplicates(store, near=near) if duplicates else (),
     )
 
@@ -147,26 +140,5 @@ def _counts(column: NDArray[np.object_]) -> dict[str, int]:
     return dict(sorted(Counter(column.tolist()).items()))
 
 
-def _seen(store: ClipStore) -> NDArray[np.float64]:
-    """(N, M, V) share of each clip's frames that show each joint."""
-    rows = np.concatenate([_rows_seen(store, start) for start in range(0, store.header.shape[0], ROWS)])
-    return np.add.reduceat(rows, store.index.offset, axis=0) / store.index.length[:, None, None]
-
-
-def _rows_seen(store: ClipStore, start: int) -> NDArray[np.float32]:
-    return np.asarray(~np.isnan(store.frames[start : start + ROWS]).any(-1), np.float32)
-
-
-def _share_missing(seen: NDArray[np.float64]) -> float:
+def _share_missing(seen: NDArray[np.floating]) -> float:
     return round(float(1 - seen.mean()), 4)
-
-
-def _absent(labels: tuple[str, ...], shown: set[int]) -> list[str]:
-    return [name for number, name in enumerate(labels) if number not in shown]
-
-
-def _shared(people: dict[str, set[str]]) -> dict[str, list[str]]:
-    """Subjects that stand in two named splits."""
-    named = sorted(split for split in people if split)
-    pairs = [(one, other) for place, one in enumerate(named) for other in named[place + 1 :]]
-    return {f"{one}/{other}": sorted(people[one] & people[other]) for one, other in pairs}

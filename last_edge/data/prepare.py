@@ -193,23 +193,53 @@ def prepare(
     `InputError`.
     """
     dataset, options = get_dataset(name), dict(options or {})
-    _check_options(name, dataset, options)
+    for option in options:
+        if option not in dataset.options:
+            known = ", ".join(dataset.options) or "none"
+            raise UsageError(f"{name} has no option {option!r}", expected=known)
     check_free(out, force=force, marker=HEADER)
     leave_out, subjects, exchange = frozenset(leave_out), frozenset(subjects), tuple(exchange)
-    clips = _mended(_of_people(dataset.read(source, **options), subjects), exchange)
-    about = _about(name, source, dataset, options, leave_out, limit)
-    about["options"] |= {"subjects": sorted(subjects)} if subjects else {}
-    about["options"] |= {"exchange": [dataclasses.asdict(item) for item in exchange]} if exchange else {}
+    prepared = {key: value.name if isinstance(value, Path) else value for key, value in options.items()}
+    prepared |= {"leave_out": sorted(leave_out), "limit": limit}
+    prepared |= {"subjects": sorted(subjects)} if subjects else {}
+    prepared |= {"exchange": [dataclasses.asdict(item) for item in exchange]} if exchange else {}
+    facts = {"title": dataset.title, "licence": dataset.licence, "axes": dataset.axes}
     return store_clips(
-        _clips(clips, leave_out, limit),
+        islice(_chosen(dataset.read(source, **options), leave_out, subjects, exchange), limit),
         name=name,
         out=out,
         labels=dataset.labels(source, options),
-        about=about,
+        about={"dataset": name, "source": source.name, **facts, "options": prepared},
         dry_run=dry_run,
         force=force,
         progress=progress,
     )
+
+
+def _chosen(
+    clips: Iterator[SkeletonClip], leave_out: frozenset[str], subjects: frozenset[str], exchange: tuple[Exchange, ...]
+) -> Iterator[SkeletonClip]:
+    """The clips of some people, labels exchanged, split anew; `UsageError` where some are not there."""
+    waiting = {(item.subject, label) for item in exchange for label in (item.one, item.other)}
+    other = {(item.subject, a): b for item in exchange for a, b in ((item.one, item.other), (item.other, item.one))}
+    met, kept = set(), set()
+    for clip in clips:
+        met.add(clip.subject)
+        if subjects and clip.subject not in subjects:
+            continue
+        kept.add(clip.subject)
+        own = (clip.subject, clip.label or "")
+        waiting.discard(own)
+        split = ("test" if clip.subject in leave_out else "train") if leave_out else clip.split
+        yield dataclasses.replace(clip, label=other.get(own, clip.label), split=split)
+    if not subjects <= met:
+        raise UsageError("subjects are not in the data", expected=sorted(met), got=sorted(subjects - met))
+    if waiting:
+        subject, label = min(waiting)
+        raise UsageError("nothing to exchange", expected=f"clips of {subject} with the label {label}", got="none")
+    if not leave_out <= kept:
+        got = sorted(leave_out - kept)
+        raise UsageError("subjects to leave out are not in the data", expected=sorted(kept), got=got)
 
 
 def store_clips(
@@ -228,106 +258,38 @@ def store_clips(
     Raises `UsageError`, `InputError`.
     """
     check_free(out, force=force, marker=HEADER)
-    tally = _Tally(name, out, labels, progress)
-    counted = tally.counted(clips)
+    frames, met, splits, left_out = 0, set[str | None](), Counter[str](), list[str]()
+
+    def shown() -> Iterator[SkeletonClip]:
+        nonlocal frames
+        for clip in clips:
+            if not clip.confidence.any():
+                logger.warning("no point in any frame, left out: %s", clip.source_id)
+                left_out.append(clip.source_id)
+                continue
+            frames += clip.frames
+            met.add(clip.label)
+            splits[clip.split] += 1
+            progress(splits.total())
+            yield clip
+
+    counted, sha256 = shown(), ""
     first = next(counted, None)
     if first is None:
-        what = "no clip shows any point" if tally.left_out else "no clips found"
+        what = "no clip shows any point" if left_out else "no clips found"
         raise InputError(what, where=about.get("source"))
     if dry_run:
         for _ in counted:
             pass
-        return tally.result("")
-    with writing_store(out, layout=first.layout, units=first.units, labels=labels, about=about, force=force) as writer:
-        for clip in chain([first], counted):
-            writer.add(clip)
-    return tally.result(ClipStore.open(out).sha256)
-
-
-def _check_options(name: str, dataset: Dataset, options: dict[str, Any]) -> None:
-    for option in options:
-        if option not in dataset.options:
-            known = ", ".join(dataset.options) or "none"
-            raise UsageError(f"{name} has no option {option!r}", expected=known)
-
-
-def _of_people(clips: Iterator[SkeletonClip], subjects: frozenset[str]) -> Iterator[SkeletonClip]:
-    """The clips of some people, of all where none are named; `UsageError` at the end where one of them had none."""
-    met = set()
-    for clip in clips:
-        met.add(clip.subject)
-        if not subjects or clip.subject in subjects:
-            yield clip
-    if not subjects <= met:
-        raise UsageError("subjects are not in the data", expected=sorted(met), got=sorted(subjects - met))
-
-
-def _mended(clips: Iterator[SkeletonClip], exchange: tuple[Exchange, ...]) -> Iterator[SkeletonClip]:
-    """Clips with the labels of some people exchanged; `UsageError` at the end where somebody lacks one of the two."""
-    waiting = {(item.subject, label) for item in exchange for label in (item.one, item.other)}
-    other = {(item.subject, a): b for item in exchange for a, b in ((item.one, item.other), (item.other, item.one))}
-    for clip in clips:
-        waiting.discard((clip.subject, clip.label or ""))
-        label = other.get((clip.subject, clip.label or ""))
-        yield clip if label is None else dataclasses.replace(clip, label=label)
-    if waiting:
-        subject, label = min(waiting)
-        raise UsageError("nothing to exchange", expected=f"clips of {subject} with the label {label}", got="none")
-
-
-def _clips(clips: Iterator[SkeletonClip], leave_out: frozenset[str], limit: int | None) -> Iterator[SkeletonClip]:
-    met = set()
-    for clip in islice(clips, limit):
-        met.add(clip.subject)
-        if leave_out:
-            clip = dataclasses.replace(clip, split="test" if clip.subject in leave_out else "train")
-        yield clip
-    if limit is None and not leave_out <= met:
-        raise UsageError("subjects to leave out are not in the data", expected=sorted(met), got=sorted(leave_out - met))
-
-
-def _about(
-    name: str, source: Path, dataset: Dataset, options: dict[str, Any], leave_out: Iterable[str], limit: int | None
-) -> dict[str, Any]:
-    prepared = {key: value.name if isinstance(value, Path) else value for key, value in options.items()}
-    prepared |= {"leave_out": sorted(leave_out), "limit": limit}
-    facts = {"title": dataset.title, "licence": dataset.licence, "axes": dataset.axes}
-    return {"dataset": name, "source": source.name, **facts, "options": prepared}
-
-
-class _Tally:
-    """Counts clips as they pass."""
-
-    def __init__(self, name: str, out: Path, labels: tuple[str, ...] | None, progress: Progress) -> None:
-        self.name, self.out, self.labels, self.progress = name, out, labels, progress
-        self.clips = self.frames = 0
-        self.layout = ""
-        self.met: set[str] = set()
-        self.splits: Counter[str] = Counter()
-        self.left_out: list[str] = []
-
-    def counted(self, clips: Iterator[SkeletonClip]) -> Iterator[SkeletonClip]:
-        """The clips that show a point, counted."""
-        for clip in clips:
-            if clip.confidence.any():
-                yield self.add(clip)
-            else:
-                logger.warning("no point in any frame, left out: %s", clip.source_id)
-                self.left_out.append(clip.source_id)
-
-    def add(self, clip: SkeletonClip) -> SkeletonClip:
-        self.clips += 1
-        self.frames += clip.frames
-        self.layout = clip.layout.name
-        self.splits[clip.split] += 1
-        self.met |= {clip.label} - {None}  # type: ignore[arg-type]
-        self.progress(self.clips)
-        return clip
-
-    def result(self, sha256: str) -> Prepared:
-        classes = len(self.met if self.labels is None else self.labels)
-        splits = dict(sorted(self.splits.items()))
-        left_out = tuple(self.left_out)
-        return Prepared(
-            self.name, str(self.out), self.clips, self.frames, classes, self.layout, splits, left_out, sha256
-        )
+    else:
+        with writing_store(
+            out, layout=first.layout, units=first.units, labels=labels, about=about, force=force
+        ) as writer:
+            for clip in chain([first], counted):
+                writer.add(clip)
+        sha256 = ClipStore.open(out).sha256
+    classes = len(met - {None} if labels is None else labels)
+    return Prepared(
+        name, str(out), splits.total(), frames, classes, first.layout.name, dict(sorted(splits.items())),
+        tuple(left_out), sha256,
+    )  # fmt: skip
