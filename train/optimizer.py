@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from last_edge.errors import UsageError
@@ -64,54 +64,41 @@ def _grouped(modules: list[nn.Module], group: str) -> list[nn.Parameter]:
 
 
 class WeightAverage:
-    """Exponential average (Polyak): decay * average + (1 - decay) * weights, with a decay that grows at first."""
+    """Average of a model's weights and batch-norm statistics over the course of a run; batch counters are taken over.
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.state = _copy(model)
-
-    def update(self, model: nn.Module, step: int) -> None:
-        """Take in the weights after optimiser step number `step` (from 0)."""
-        _move(self.state, model, 1 - min(self.decay, (1 + step) / (10 + step)))
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Continue from a saved average."""
-        for name, value in state.items():
-            self.state[name].copy_(value)
-
-
-class EqualAverage:
-    """Stochastic weight averaging (Izmailov et al. 2018): every weight set taken in counts the same.
-
-    Batch-norm statistics are averaged like weights, which spares a pass over the training data; the paper recomputes
-    them.
+    torch.optim.swa_utils' AveragedModel is not used: it overwrites the average at its first update, where the
+    exponential one starts from the first weights, averages the batch counters too, and holds a copy of the module, of
+    whose compiled body there can be none.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.count = 0
-        self.state = _copy(model)
+        self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
 
-    def update(self, model: nn.Module) -> None:
-        """Take in the weights as they are now."""
+    @torch.no_grad()
+    def take(self, model: nn.Module, share: float) -> None:
+        """Move the average by `share` of the way to the model's weights."""
         self.count += 1
-        _move(self.state, model, 1 / self.count)
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                self.state[name].lerp_(value, share)
+            else:
+                self.state[name].copy_(value)
 
-    def load(self, state: dict[str, Tensor], count: int) -> None:
-        """Continue from a saved average of `count` weight sets."""
-        self.count = count
-        for name, value in state.items():
+    def take_exponentially(self, model: nn.Module, *, decay: float, step: int) -> None:
+        """Polyak's: decay * average + (1 - decay) * weights after step number `step`; the decay grows at first."""
+        self.take(model, 1 - min(decay, (1 + step) / (10 + step)))
+
+    def take_equally(self, model: nn.Module) -> None:
+        """Stochastic weight averaging (Izmailov et al. 2018): every weight set taken in counts the same.
+
+        Batch-norm statistics are averaged like weights, which spares a pass over the training data; the paper
+        recomputes them.
+        """
+        self.take(model, 1 / (self.count + 1))
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Continue from a saved `vars` of an average."""
+        self.count = saved["count"]
+        for name, value in saved["state"].items():
             self.state[name].copy_(value)
-
-
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-
-@torch.no_grad()
-def _move(state: dict[str, Tensor], model: nn.Module, share: float) -> None:
-    """Move the average by `share` of the way to the model's weights; counters are taken over."""
-    for name, value in model.state_dict().items():
-        if value.is_floating_point():
-            state[name].lerp_(value, share)
-        else:
-            state[name].copy_(value)

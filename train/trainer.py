@@ -16,7 +16,7 @@ from last_edge.tasks.config import TrainingConfig
 from last_edge.tasks.objective import Objective, TimedObjective, helpers_of, parts_of
 from last_edge.tasks.task import Row, Truth
 from last_edge.train.device import compile_body, resolve_amp, uncompiled
-from last_edge.train.optimizer import EqualAverage, WeightAverage, build_optimizer, load_optimizer
+from last_edge.train.optimizer import WeightAverage, build_optimizer, load_optimizer
 from last_edge.train.processes import Processes
 from last_edge.train.schedule import learning_rate
 
@@ -106,8 +106,7 @@ class Trainer:
         self.per_epoch, self._kind = per_epoch, device.split(":")[0]
         self.optimizer = build_optimizer(model, training, self.helpers)
         self._learned = [*model.parameters(), *self.helpers.parameters()]
-        self.average = WeightAverage(model, training.ema_decay) if training.ema_decay else None
-        self.swa = EqualAverage(model) if training.swa_start else None
+        self.average = WeightAverage(model) if training.ema_decay or training.swa_start else None
         self.precision = resolve_amp(training.amp, device)
         self.scaler = torch.amp.GradScaler(
             self._kind, init_scale=FIRST_LOSS_SCALE, enabled=self.precision == torch.float16
@@ -128,9 +127,8 @@ class Trainer:
         mixed, targets = self.truth.targets(points, labels, seed)
         with torch.autocast(self._kind, self.precision, enabled=self.precision != torch.float32):
             loss, logits = self.objective(self.model, mixed, targets)
-        if (
-            place == 0
-        ):  # not sooner: memory freed before the forward pass goes back to the system, a fifth of a CPU step
+        # Not sooner: memory freed before the forward pass goes back to the system, a fifth of a step on a processor.
+        if place == 0:
             self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss if size == 1 else loss / size).backward()  # type: ignore[no-untyped-call]
         self._note(points, labels, loss.detach(), logits.detach())
@@ -182,8 +180,8 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.sums.add_all(self._window_sums)
-        if self.average is not None:
-            self.average.update(self.model, self.progress.step)
+        if self.average is not None and self.training.ema_decay:
+            self.average.take_exponentially(self.model, decay=self.training.ema_decay, step=self.progress.step)
 
     def _clip(self) -> Tensor:
         """The gradient's norm, after limiting it to `gradient_clip`."""
@@ -201,17 +199,17 @@ class Trainer:
     def end_epoch(self) -> dict[str, float]:
         """This epoch's sums over all processes, which start again from 0; the equal average takes its share."""
         share = self.progress.step / (self.per_epoch * self.training.epochs)
-        if self.swa is not None and share >= self.training.swa_start:
-            self.swa.update(self.model)
+        if self.average is not None and self.training.swa_start and share >= self.training.swa_start:
+            self.average.take_equally(self.model)
         totals = self.sums.total(self.processes)
         self.sums.write({})
         return totals
 
     def deployed(self) -> dict[str, Tensor]:
         """The weights to evaluate and ship: an average where there is one."""
-        if self.swa is not None and self.swa.count:
-            return dict(self.swa.state)
-        return dict(self.model.state_dict() if self.average is None else self.average.state)
+        if self.average is None or not self.average.count:
+            return dict(self.model.state_dict())
+        return dict(self.average.state)
 
     @contextmanager
     def deployed_weights(self) -> Iterator[LandmarkModel]:
@@ -232,8 +230,7 @@ class Trainer:
             "helpers": self.helpers.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "average": None if self.average is None else self.average.state,
-            "swa": None if self.swa is None else {"count": self.swa.count, "state": self.swa.state},
+            "average": None if self.average is None else vars(self.average),
             "progress": vars(self.progress),
         }
 
@@ -246,7 +243,5 @@ class Trainer:
             self.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
             self.average.load(state["average"])
-        if self.swa is not None:
-            self.swa.load(state["swa"]["state"], state["swa"]["count"])
         self.progress = Progress(**state["progress"])
         self.sums.write(self.progress.totals if self.processes.first else {})
