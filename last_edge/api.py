@@ -20,7 +20,7 @@ def load(
 ) -> Recogniser | Translator:
     """A bundle ready to run: a `Recogniser`, or a `Translator` where it gives sentences. Loads no torch.
 
-    bundle: a name of the zoo (`last-edge zoo ls`), a folder or a `.last` file. precision: `fp32` or `int8`; None takes
+    bundle: a name of the zoo, a folder or a `.last` file. precision: `fp32` or `int8`; None takes
     INT8 where the bundle has it. threads: None takes what `bench tune` found fastest, else 1. backend: what runs a
     recogniser's graph; a translator runs in ONNX Runtime on the processor.
     Raises `InputError` for an unknown name, with the nearest ones, and a damaged bundle; `UsageError` for an unknown

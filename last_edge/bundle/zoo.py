@@ -63,5 +63,5 @@ def find_bundle(name: str | Path) -> Path:
         return path
     near = nearest(wanted, bundles)
     known = f"did you mean {' or '.join(near)}?" if near else f"a path, or one of {', '.join(bundles) or 'no zoo'}"
-    hint = f"last-edge zoo ls, or set {VARIABLE} to a folder of bundles; {MAKE_ONE} makes one"
+    hint = f"set {VARIABLE} to a folder of bundles; {MAKE_ONE} makes one"
     raise InputError("no bundle of this name", where=name, expected=known, hint=hint)
