@@ -104,7 +104,13 @@ def writing_folder(path: Path, *, marker: str, force: bool = False) -> Iterator[
     for file in sorted(partial.rglob("*")):
         fsync_path(file)
     fsync_path(partial)
-    _replace_folder(partial, path)
+    old = _beside(path, "old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.replace(old)
+    partial.replace(path)
+    fsync_path(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def recover(path: Path) -> None:
@@ -116,13 +122,3 @@ def recover(path: Path) -> None:
 
 def _beside(path: Path, purpose: str) -> Path:
     return path.with_name(f".{path.name}.{purpose}")
-
-
-def _replace_folder(partial: Path, path: Path) -> None:
-    old = _beside(path, "old")
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
-        path.replace(old)
-    partial.replace(path)
-    fsync_path(path.parent)
-    shutil.rmtree(old, ignore_errors=True)

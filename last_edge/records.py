@@ -67,26 +67,18 @@ def from_dict(kind: type[Record], value: Any, *, where: object) -> Record:
         if name not in fields:
             close = did_you_mean(name, fields)
             raise InputError(f"{kind.__name__}: unknown field {name!r}", where=where, expected=close)
-    missing = [name for name, field in fields.items() if name not in value and _required(field)]
+    unset = (dataclasses.MISSING, dataclasses.MISSING)
+    required = [name for name, field in fields.items() if (field.default, field.default_factory) == unset]
+    missing = [name for name in required if name not in value]
     if missing:
         raise InputError(f"{kind.__name__}: missing field {', '.join(map(repr, missing))}", where=where)
     hints = typing.get_type_hints(kind)
     parts = {name: _decode(hints[name], part, f"{where} › {name}") for name, part in value.items()}
-    _check_version(kind, parts, fields, where)
+    if "schema_version" in fields:
+        known = fields["schema_version"].default
+        if (got := parts.get("schema_version", known)) != known:
+            raise InputError(f"{kind.__name__}: schema version not supported", where=where, expected=known, got=got)
     return kind(**parts)
-
-
-def _required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-
-
-def _check_version(kind: type, parts: dict[str, Any], fields: dict[str, Any], where: object) -> None:
-    if "schema_version" not in fields:
-        return
-    known = fields["schema_version"].default
-    got = parts.get("schema_version", known)
-    if got != known:
-        raise InputError(f"{kind.__name__}: schema version not supported", where=where, expected=known, got=got)
 
 
 def _decode(hint: Any, value: Any, where: str) -> Any:

@@ -43,15 +43,20 @@ class Bundle:
         """
         path = Path(path)
         recover(path)
-        contents = _read_folder(path) if path.is_dir() else _read_file(path)
+        if not path.exists():
+            raise InputError("no bundle here", where=path, hint=MAKE_ONE)
+        contents = _read_folder(path) if path.is_dir() else read_archive(path)
         if MANIFEST not in contents:
             raise InputError("bundle: manifest is missing", where=path / MANIFEST, hint=MAKE_ONE)
         manifest = from_bytes(contents[MANIFEST], where=path / MANIFEST, verify=verify_hashes)
         for name, fault in faults(manifest, contents, hashes=verify_hashes):
             raise InputError(f"bundle: {fault}", where=path / name, expected=manifest.files.get(name))
         bundle = cls(path, manifest, contents)
-        if verify_hashes and GOLDEN in contents:
-            _check_golden(bundle)
+        golden = bundle.golden.logits if verify_hashes and GOLDEN in contents else {}
+        for precision, logits in golden.items():
+            if logits.shape[1] != (classes := len(manifest.labels)):
+                raise InputError(f"golden {precision} logits do not fit the labels", where=path / GOLDEN,
+                                 expected=f"{classes} columns", got=logits.shape[1])  # fmt: skip
         return bundle
 
     @property
@@ -89,15 +94,6 @@ class Bundle:
         return self.read(model_file(precision))
 
 
-def _check_golden(bundle: Bundle) -> None:
-    """Golden logits have one column a label."""
-    classes = len(bundle.manifest.labels)
-    for precision, logits in bundle.golden.logits.items():
-        if logits.shape[1] != classes:
-            raise InputError(f"golden {precision} logits do not fit the labels", where=bundle.path / GOLDEN,
-                             expected=f"{classes} columns", got=logits.shape[1])  # fmt: skip
-
-
 def faults(manifest: Manifest, contents: dict[str, bytes], *, hashes: bool = True) -> list[tuple[str, str]]:
     """(file, what is wrong) for every listed file that is absent, unsafe or changed, and every unlisted one."""
     found = []
@@ -110,12 +106,6 @@ def faults(manifest: Manifest, contents: dict[str, bytes], *, hashes: bool = Tru
             found.append((name, "bytes have changed"))
     found += [(name, "file is not in the manifest") for name in sorted(set(contents) - {*manifest.files, MANIFEST})]
     return found
-
-
-def _read_file(path: Path) -> dict[str, bytes]:
-    if not path.is_file():
-        raise InputError("no bundle here", where=path, hint=MAKE_ONE)
-    return read_archive(path)
 
 
 def _read_folder(path: Path) -> dict[str, bytes]:

@@ -35,7 +35,9 @@ def read_pose(path: Path, *, layout: Layout | None = None, **about: str | None) 
     layout: None takes the file's own, `mediapipe_holistic83` or `openpose137`; another is converted to. A point the
     file does not have, or has with confidence 0, is missing. Raises `InputError` naming a damaged or empty file.
     """
-    return pose_clip(path.read_bytes() if path.is_file() else _absent(path), str(path), layout=layout, **about)
+    if not path.is_file():
+        raise InputError("no such file", where=path)
+    return pose_clip(path.read_bytes(), str(path), layout=layout, **about)
 
 
 def pose_clip(content: bytes, where: str, *, layout: Layout | None = None, **about: str | None) -> SkeletonClip:
@@ -58,10 +60,6 @@ def pose_clip(content: bytes, where: str, *, layout: Layout | None = None, **abo
         points, layout=native, fps=float(pose.body.fps), units="image01", confidence=sure, **about
     )
     return clip if layout is None else convert_clip(clip, layout)
-
-
-def _absent(path: Path) -> bytes:
-    raise InputError("no such file", where=path)
 
 
 def _parse(content: bytes, where: str) -> Any:

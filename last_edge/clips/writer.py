@@ -56,7 +56,9 @@ class StoreWriter:
     def add(self, clip: SkeletonClip) -> None:
         """Append one clip; `InputError` names it when it does not fit the store."""
         self._check(clip)
-        self._rows.append(self._row(clip))
+        about = {name: getattr(clip, name) for name in COPIED}
+        place = {"offset": self._frames.length, "length": clip.frames, "label": self._label(clip)}
+        self._rows.append({**place, **about})
         self._ids.add(clip.source_id)
         self._frames.append(clip.coords.swapaxes(0, 1))
         sure = np.where(clip.confidence > 0, np.maximum(clip.confidence, SMALLEST_CONFIDENCE), 0)
@@ -106,10 +108,6 @@ class StoreWriter:
         if clip.source_id and clip.source_id in self._ids:
             raise InputError("the same clip twice", where=where)
 
-    def _row(self, clip: SkeletonClip) -> dict[str, Any]:
-        about = {name: getattr(clip, name) for name in COPIED}
-        return {"offset": self._frames.length, "length": clip.frames, "label": self._label(clip), **about}
-
     def _label(self, clip: SkeletonClip) -> Any:
         """Index into the labels; the name itself while they are still being collected."""
         if clip.label is None:
@@ -123,18 +121,15 @@ class StoreWriter:
         return self._labels.index(clip.label)
 
     def _final_labels(self) -> tuple[str, ...]:
+        """The class names; those that came in order, by value where every one is a number."""
         if self._labels is not None:
             return self._labels
-        labels = _in_order({row["label"] for row in self._rows if row["label"] != -1})
+        names = {row["label"] for row in self._rows if row["label"] != -1}
+        numbers = all(name.isdecimal() for name in names)
+        labels = tuple(sorted(names, key=lambda name: (int(name) if numbers else 0, name)))
         for row in self._rows:
             row["label"] = -1 if row["label"] == -1 else labels.index(row["label"])
         return labels
-
-
-def _in_order(labels: set[str]) -> tuple[str, ...]:
-    """Sorted; by value where every label is a number."""
-    numbers = all(label.isdecimal() for label in labels)
-    return tuple(sorted(labels, key=lambda label: (int(label) if numbers else 0, label)))
 
 
 @contextmanager

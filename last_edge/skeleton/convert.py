@@ -86,7 +86,8 @@ def _recipes(side: Side) -> dict[tuple[str, str], Recipe]:
     }
     for whole in (HOLISTIC, FACED, "openpose137"):
         recipes[whole, HAND] = _by_name(whole, HAND, prefix=f"{side}_hand_")
-        recipes[whole, "shrec22"] = _chain(recipes[whole, HAND], to_shrec)
+        origins = recipes[whole, HAND]  # both conversions are exact, so means stay means
+        recipes[whole, "shrec22"] = tuple(tuple(at for joint in joints for at in origins[joint]) for joints in to_shrec)
     return recipes
 
 
@@ -95,8 +96,3 @@ def _by_name(source: str, target: str, renamed: dict[str, str] | None = None, *,
     place = {name: number for number, name in enumerate(get_layout(source).names)}
     wanted = [(renamed or {}).get(name, prefix + name) for name in get_layout(target).names]
     return tuple((place[name],) if name in place else () for name in wanted)
-
-
-def _chain(first: Recipe, second: Recipe) -> Recipe:
-    """First one conversion, then another; both exact, so means stay means."""
-    return tuple(tuple(origin for joint in joints for origin in first[joint]) for joints in second)

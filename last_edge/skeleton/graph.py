@@ -16,7 +16,9 @@ UNREACHED = 10**6
 def hop_distance(layout: Layout) -> NDArray[np.int64]:
     """(V, V) number of edges between two joints by full breadth-first search; `UNREACHED` where no path is."""
     reach = np.eye(layout.joints, dtype=bool)
-    step = _neighbours(layout) | reach
+    step = reach.copy()
+    for one, other in layout.edges:
+        step[one, other] = step[other, one] = True
     distance = np.where(reach, 0, UNREACHED)
     for hop in range(1, layout.joints):
         grown = (reach.astype(np.int64) @ step.astype(np.int64)) > 0
@@ -55,20 +57,9 @@ def spatial_partition(layout: Layout, *, max_hop: int = 1, legacy: bool = False)
     for hop in range(1, max_hop + 1):
         ring = hops == hop
         subsets += [ring & towards, ring & ~towards]
-    return _normalise(np.stack(subsets).astype(np.float64))
-
-
-def _neighbours(layout: Layout) -> NDArray[np.bool_]:
-    adjacent = np.zeros((layout.joints, layout.joints), dtype=bool)
-    for one, other in layout.edges:
-        adjacent[one, other] = adjacent[other, one] = True
-    return adjacent
-
-
-def _normalise(subsets: NDArray[np.float64]) -> NDArray[np.float32]:
-    degree = subsets.sum(axis=(0, 2))
-    root = 1.0 / np.sqrt(np.maximum(degree, 1.0))
-    return np.asarray(subsets * root[None, :, None] * root[None, None, :], np.float32)
+    stacked = np.stack(subsets).astype(np.float64)
+    root = 1.0 / np.sqrt(np.maximum(stacked.sum(axis=(0, 2)), 1.0))
+    return np.asarray(stacked * root[None, :, None] * root[None, None, :], np.float32)
 
 
 def body_regions(layout: Layout) -> dict[str, tuple[int, ...]]:
@@ -77,25 +68,15 @@ def body_regions(layout: Layout) -> dict[str, tuple[int, ...]]:
     A region is a part of the layout. A joint of several parts belongs to the smallest, so a knuckle counts to its
     finger and not to the palm. Joints of no part make regions of their own: the unbranched pieces of the tree.
     """
-    regions: dict[str, list[int]] = {name: [] for name in layout.parts}
-    for joint in range(layout.joints):
-        regions.setdefault(_region(joint, layout), []).append(joint)
-    return {name: tuple(joints) for name, joints in regions.items() if joints}
-
-
-def _region(joint: int, layout: Layout) -> str:
-    own = [name for name, joints in layout.parts.items() if joint in joints]
-    return min(own, key=lambda name: len(layout.parts[name])) if own else layout.names[_branch(joint, layout)]
-
-
-def _branch(joint: int, layout: Layout) -> int:
-    """The first joint of the unbranched piece of the tree that a joint lies on."""
-    while _only_child(joint, layout):
-        joint = layout.parents[joint]
-    return joint
-
-
-def _only_child(joint: int, layout: Layout) -> bool:
-    parent = layout.parents[joint]
-    siblings = [child for child, its in enumerate(layout.parents) if its == parent and child != parent]
-    return parent != joint and siblings == [joint]
+    parents, own_parts = layout.parents, layout.parts
+    joints = range(layout.joints)
+    children = [[child for child in joints if parents[child] == joint != child] for joint in joints]
+    regions: dict[str, list[int]] = {name: [] for name in own_parts}
+    for joint in joints:
+        within = [name for name, members in own_parts.items() if joint in members]
+        first = joint
+        while parents[first] != first and children[parents[first]] == [first]:
+            first = parents[first]
+        name = min(within, key=lambda name: len(own_parts[name])) if within else layout.names[first]
+        regions.setdefault(name, []).append(joint)
+    return {name: tuple(members) for name, members in regions.items() if members}

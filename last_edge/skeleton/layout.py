@@ -73,24 +73,18 @@ def _faults(layout: Layout) -> list[str]:
     used = [*layout.parents, *layout.centre, *ends, *(end for edge in edges for end in edge), *members]
     if any(not 0 <= joint < joints for joint in used):
         faults.append(f"a joint index is outside 0..{joints - 1}")
-    elif len(layout.parents) == joints and _has_cycle(layout.parents):
-        faults.append("the parents form a cycle (a root is its own parent)")
+    elif len(layout.parents) == joints:
+        above = list(range(joints))
+        for _ in range(joints):
+            above = [layout.parents[joint] for joint in above]
+        if any(layout.parents[joint] != joint for joint in above):
+            faults.append("the parents form a cycle (a root is its own parent)")
     paired = [end for pair in layout.pairs for end in pair]
     if len(set(paired)) != len(paired):
         faults.append("a joint stands in two left/right pairs")
     if not layout.centre or (layout.scale is not None and not (layout.scale[0] and layout.scale[1])):
         faults.append("centre and both ends of scale need at least one joint")
     return faults
-
-
-def _has_cycle(parents: tuple[int, ...]) -> bool:
-    for start in range(len(parents)):
-        joint = start
-        for _ in parents:
-            joint = parents[joint]
-        if parents[joint] != joint:
-            return True
-    return False
 
 
 def layout_names() -> tuple[str, ...]:

@@ -49,7 +49,9 @@ def body_points(signing: HandMotion, other: HandMotion, signer: Signer, *, rng: 
     _write_arm(points, "right", signing, signer)
     _write_arm(points, "left", other, signer)
     _write_head(points, signer, rng)
-    _write_legs(points, signer)
+    for right, place in LEG_RIGHT.items():
+        points[:, right] = np.array(place) * signer.torso
+        points[:, right - 1] = np.array(place) * signer.torso * OTHER_SIDE
     lean = about_axis(np.array([0.0, 1.0, 0.0]), drift(rng, frames, 1)[:, 0] * 0.06)
     lean = lean @ about_axis(np.array([0.0, 0.0, 1.0]), drift(rng, frames, 1)[:, 0] * 0.03)
     upper = np.r_[:23, 33:75]
@@ -67,7 +69,9 @@ def drift(rng: np.random.Generator, frames: int, channels: int) -> Array:
 def _write_arm(points: Array, side: str, hand: HandMotion, signer: Signer) -> None:
     """Shoulder, elbow, wrist, the body's three hand points and the 21 of the hand."""
     shoulder = np.array([signer.shoulder_width / 2, 0.0, 0.0])
-    wrist = _within_reach(hand.wrist, shoulder, (signer.upper_arm + signer.forearm) * MOST_REACH)
+    way, reach = hand.wrist - shoulder, (signer.upper_arm + signer.forearm) * MOST_REACH
+    length = np.linalg.norm(way, axis=-1, keepdims=True)
+    wrist = np.asarray(shoulder + way * np.minimum(1.0, reach / np.maximum(length, 1e-6)))
     fingers = wrist[:, None] + signer.hand * hand_points(hand.angles) @ hand.frame.transpose(0, 2, 1)
     elbow = _elbow(shoulder, wrist, signer)
     arm = [
@@ -79,12 +83,6 @@ def _write_arm(points: Array, side: str, hand: HandMotion, signer: Signer) -> No
     own = OTHER_SIDE if side == "left" else np.ones(3)
     points[:, ARM[side]] = np.stack(arm, axis=1) * own
     points[:, LEFT_HAND if side == "left" else RIGHT_HAND] = fingers * own
-
-
-def _within_reach(wrist: Array, shoulder: Array, reach: float) -> Array:
-    way = wrist - shoulder
-    length = np.linalg.norm(way, axis=-1, keepdims=True)
-    return np.asarray(shoulder + way * np.minimum(1.0, reach / np.maximum(length, 1e-6)))
 
 
 def _elbow(shoulder: Array, wrist: Array, signer: Signer) -> Array:
@@ -114,9 +112,3 @@ def _write_head(points: Array, signer: Signer, rng: np.random.Generator) -> None
     turn = about_axis(np.array([0.0, 1.0, 0.0]), 0.12 * drift(rng, len(points), 1)[:, 0])
     turn = turn @ about_axis(np.array([1.0, 0.0, 0.0]), 0.08 * drift(rng, len(points), 1)[:, 0])
     points[:, :11] = signer.head * (NECK + (still - NECK) @ turn.transpose(0, 2, 1))
-
-
-def _write_legs(points: Array, signer: Signer) -> None:
-    for right, place in LEG_RIGHT.items():
-        points[:, right] = np.array(place) * signer.torso
-        points[:, right - 1] = np.array(place) * signer.torso * OTHER_SIDE

@@ -15,6 +15,17 @@ from last_edge.skeleton.layout import Layout
 Array = NDArray[np.float64]
 HIPS = (23, 24)
 AXES = np.eye(3)
+DEPTH_NOISE = 2.5
+BODY_NOISE = 0.8
+JUMP_CHANCE = 0.012
+JUMP_SIZE = 10.0
+GAP_FRAMES = 4.0
+POINT_DROP_SHARE = 0.05
+MOST_LOST = 0.4
+EDGE = 1.02
+LEGS = slice(23, 33)
+# Points a body tracker may lose one by one; the shoulders hold the origin and the scale.
+LOSABLE = np.array([*range(11), 13, 14, *range(17, 23)])
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,9 @@ def project(points: Array, seen_from: View) -> Array:
 
     As in MediaPipe the body's depth counts from between the hips and each hand's from its own wrist.
     """
-    turned = points @ _rotation(seen_from).T
+    turns = (seen_from.pitch, seen_from.yaw, seen_from.roll)
+    about_x, about_y, about_z = (about_axis(AXES[axis], np.array([angle]))[0] for axis, angle in enumerate(turns))
+    turned = points @ np.asarray(about_z @ about_x @ about_y).T
     depth = seen_from.distance - turned[..., 2]
     focal = seen_from.closeness * seen_from.distance
     across, down = focal * turned[..., 0] / depth, -focal * turned[..., 1] / depth
@@ -62,25 +75,6 @@ def project(points: Array, seen_from: View) -> Array:
     for hand in (LEFT_HAND, RIGHT_HAND):
         away[:, hand] -= away[:, hand.start, None].copy()
     return np.stack([across + seen_from.centre[0], down + seen_from.centre[1], away], axis=-1)
-
-
-def _rotation(seen_from: View) -> Array:
-    turns = (seen_from.pitch, seen_from.yaw, seen_from.roll)
-    about_x, about_y, about_z = (about_axis(AXES[axis], np.array([angle]))[0] for axis, angle in enumerate(turns))
-    return np.asarray(about_z @ about_x @ about_y)
-
-
-DEPTH_NOISE = 2.5
-BODY_NOISE = 0.8
-JUMP_CHANCE = 0.012
-JUMP_SIZE = 10.0
-GAP_FRAMES = 4.0
-POINT_DROP_SHARE = 0.05
-MOST_LOST = 0.4
-EDGE = 1.02
-LEGS = slice(23, 33)
-# Points a body tracker may lose one by one; the shoulders hold the origin and the scale.
-LOSABLE = np.array([*range(11), 13, 14, *range(17, 23)])
 
 
 def track(points: Array, *, noise: float, drop_rate: float, rng: np.random.Generator) -> tuple[Array, Array]:

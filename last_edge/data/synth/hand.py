@@ -96,7 +96,12 @@ def about_axis(axis: Array, angles: Array) -> Array:
 
 def between(start: Array, end: Array, progress: Array) -> Array:
     """Rotations (T, 3, 3) on the shortest way from `start` to `end` (3, 3); progress (T,) in 0..1."""
-    axis, angle = _axis_angle(end @ start.T)
+    way = end @ start.T
+    angle = float(np.arccos(np.clip((np.trace(way) - 1) / 2, -1.0, 1.0)))
+    # The axis comes from the symmetric part, its sign from the other, so that half turns are sound.
+    axis, skew = np.linalg.eigh(way + way.T)[1][:, -1], way - way.T
+    sign = axis @ np.array([skew[2, 1], skew[0, 2], skew[1, 0]])
+    axis = np.asarray(-axis if sign < 0 else axis)
     return about_axis(axis, angle * progress) @ start
 
 
@@ -113,12 +118,3 @@ def tilt(rng: np.random.Generator, spread: float) -> Array:
     vector = rng.normal(0.0, spread, 3)
     angle = float(np.linalg.norm(vector))
     return np.asarray(about_axis(vector / max(angle, 1e-9), np.array([angle]))[0])
-
-
-def _axis_angle(rotation: Array) -> tuple[Array, float]:
-    """Axis and angle in 0..pi; the axis comes from the symmetric part, so that half turns are sound."""
-    angle = float(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1.0, 1.0)))
-    axis = np.linalg.eigh(rotation + rotation.T)[1][:, -1]
-    skew = rotation - rotation.T
-    sign = axis @ np.array([skew[2, 1], skew[0, 2], skew[1, 0]])
-    return np.asarray(-axis if sign < 0 else axis), angle

@@ -68,13 +68,10 @@ def perform(gloss: Gloss, signer: Signer, when: Timing, *, rng: np.random.Genera
         base = _motion(BASE, signer, when, still, amplitude, rng)
         below = _place(gloss, signer) + np.array([-0.06, -0.11, 0.02])
         below[0] = max(-below[0], -0.02)
-        return signing, _moved(base, below - _place(BASE, signer), when)
+        offset = when.raised[:, None] * (below - _place(BASE, signer))
+        return signing, HandMotion(base.wrist + offset, base.frame, base.angles)
     calm = Timing(np.zeros_like(when.raised), when.phase)
     return signing, _motion(BASE, signer, calm, still, amplitude, rng)
-
-
-def _moved(hand: HandMotion, offset: Array, when: Timing) -> HandMotion:
-    return HandMotion(hand.wrist + when.raised[:, None] * offset, hand.frame, hand.angles)
 
 
 def _place(gloss: Gloss, signer: Signer) -> Array:

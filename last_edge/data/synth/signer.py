@@ -14,6 +14,8 @@ Array = NDArray[np.float64]
 STREAM = 1
 LEFT_HANDED_EVERY = 5
 LEFT_HANDED_AT = 3
+RESTS = ((0.24, -0.56, 0.03), (0.08, -0.42, 0.18))
+"""Arms hang, or hands lie in the lap."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def signer(number: int, seed: int) -> Signer:
         speed=rng.uniform(0.75, 1.35),
         cycles=rng.uniform(1.7, 3.2),
         elbow_out=rng.uniform(0.2, 1.0),
-        rest=_rest(rng),
+        rest=np.asarray(RESTS[int(rng.integers(2))] + rng.normal(0.0, 0.02, 3)),
         yaw=rng.normal(0.0, 0.26),
         pitch=rng.normal(0.05, 0.10),
         closeness=rng.uniform(0.75, 1.15),
@@ -78,9 +80,3 @@ def signer(number: int, seed: int) -> Signer:
         turns={name: tilt(rng, 0.2) for name in ORIENTATIONS},
         fingers={name: rng.normal(0.0, 0.1, 13) for name in HANDSHAPES},
     )
-
-
-def _rest(rng: np.random.Generator) -> Array:
-    """Arms hang, or hands lie in the lap."""
-    places = ((0.24, -0.56, 0.03), (0.08, -0.42, 0.18))
-    return np.asarray(places[int(rng.integers(2))] + rng.normal(0.0, 0.02, 3))
