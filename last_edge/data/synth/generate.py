@@ -18,7 +18,6 @@ from last_edge.errors import UsageError
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout
 
-
 LAYOUT = "mediapipe_holistic75"
 STREAM = 2
 
