@@ -1,12 +1,20 @@
-"""Which clips find the INT8 ranges: drawn by class from the train split alone."""
+"""Whose clips find ranges and weights, and whose judge: people of the train split, never of the test split."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips
+from last_edge.errors import InputError
+from last_edge.export.bundles.accept import held_out_subjects
+from last_edge.tasks.config import Recipe, ValidationConfig
+from last_edge.tasks.plan import held_out
+from last_edge.train.checkpoint import load_checkpoint
 
 CALIBRATION_SPLIT = "train"
 
@@ -40,3 +48,46 @@ def _rank_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 def clip_ids(store: ClipStore, clips: NDArray[np.int64]) -> tuple[str, ...]:
     """Names of clips for the record: the source's id, else the number in the store."""
     return tuple(str(store.index.source_id[clip]) or f"#{clip}" for clip in clips)
+
+
+Clips = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """calibration: clips that find ranges. learning: all that weights may be fitted to, those among them. judging: of
+    other people, for choosing. subjects: who they are.
+    """
+
+    calibration: Clips
+    learning: Clips
+    judging: Clips
+    subjects: tuple[str, ...]
+
+
+def parts_of(store: ClipStore, *, count: int, seed: int, run: Path | None = None) -> Parts:
+    """Part the train split by people. run: its held-out people judge; else as many as a training would hold out.
+
+    A store's own `val` split judges too. `InputError` when nobody is left on one side.
+    """
+    train = labelled_clips(store, CALIBRATION_SPLIT)
+    own = store.select(split="val")
+    own = own[store.index.label[own] >= 0]
+    held = _subjects(store, train, seed=seed, run=run, has_own=bool(len(own)))
+    inside = np.isin(store.index.subject[train].astype(str), held)
+    judging, learning = np.sort(np.concatenate([own, train[inside]])), train[~inside]
+    if not len(judging) or not len(learning):
+        raise InputError(
+            "choosing needs people apart from those that calibrate", where=store.path,
+            expected="two subjects in the train split, or a val split",
+            got=f"{len(set(store.index.subject[train]))} subjects",
+        )  # fmt: skip
+    return Parts(evenly_by_class(store, learning, count=count, seed=seed), learning, judging, held)
+
+
+def _subjects(store: ClipStore, train: Clips, *, seed: int, run: Path | None, has_own: bool) -> tuple[str, ...]:
+    if run is not None:
+        return held_out_subjects(load_checkpoint(run).path)
+    if has_own or len(set(store.index.subject[train].astype(str))) < 2:
+        return ()
+    return held_out(store, train, Recipe(seed=seed, validation=ValidationConfig()))

@@ -1,4 +1,4 @@
-"""What an 8-bit file must hold to be shipped: accuracy, agreement, its worst class, size and speed."""
+"""What an 8-bit file must hold to be shipped: accuracy, agreement, its worst class, size, and speed in turns."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.bundle.manifest import Figure
+from last_edge.bundle.manifest import OUTPUT_NAME, Figure
 from last_edge.errors import GateError
+from last_edge.export.onnx.session import open_session
+from last_edge.inputs.features import Inputs, pick
 from last_edge.tasks.config import QuantizeConfig
+from last_edge.timing import Schedule, clock_for, summarise, time_in_turns
 
 SPEED = "times as fast as FP32"
 ELSEWHERE = "not judged: made for another device"
@@ -100,3 +103,14 @@ def at_most(name: str, got: float, limit: float) -> Gate:
 def at_least(name: str, got: float, limit: float) -> Gate:
     """Holds from the limit on."""
     return Gate(name, got, f">= {limit:.2f}", got >= limit - 1e-9)
+
+
+SCHEDULE = Schedule(rounds=9, calls=20, warm_up=10)
+
+
+def milliseconds(graphs: dict[str, bytes], inputs: Inputs, *, threads: int = 1) -> dict[str, float]:
+    """Median of the rounds' median times of one clip (1, T, V, C), by graph; on one thread its processor time."""
+    sessions, feed = [open_session(graph, threads=threads) for graph in graphs.values()], pick(inputs, slice(1))
+    calls = [lambda index, session=session: session.run([OUTPUT_NAME], feed) for session in sessions]
+    times = time_in_turns(calls, SCHEDULE, clock=clock_for(threads))
+    return {name: summarise(own).p50 for name, own in zip(graphs, times, strict=True)}

@@ -17,18 +17,16 @@ from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, Figure, Manifest, 
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.errors import InputError, UsageError
-from last_edge.export.int8.calibration import calibration_clips, clip_ids
-from last_edge.export.int8.gates import Candidate, Gate, gates_of, require_gates
-from last_edge.export.int8.parts import Parts, parts_of
+from last_edge.export.int8.calibration import calibration_clips, clip_ids, parts_of
+from last_edge.export.int8.gates import Candidate, Gate, gates_of, milliseconds, require_gates
 from last_edge.export.int8.qat import QatOptions, train_rounded
+from last_edge.export.int8.qdq import target_named
 from last_edge.export.int8.quantize import Prepared, QuantizeOptions, prepare
-from last_edge.export.int8.sensitivity import search_float, sensitivities
-from last_edge.export.int8.speed import milliseconds
+from last_edge.export.int8.selection import judge_of, search_float, sensitivities
 from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.evaluate import check_store, checked_graph, summarise
 from last_edge.export.proof.judge import Judge
 from last_edge.export.proof.parity import parity_rows, tolerance
-from last_edge.export.targets.targets import target_named
 from last_edge.tasks.config import QuantizeConfig
 
 Row = dict[str, Figure]
@@ -175,12 +173,6 @@ def _make(
             options=plan.qat, report=lambda row: report("training", [row]),
         )  # fmt: skip
     return made, parts.calibration, tables, prepared.options
-
-
-def judge_of(bundle: Bundle, store: ClipStore, parts: Parts, *, threads: int = 1) -> Judge:
-    """The judging clips of a bundle's store, and what its FP32 graph says to them."""
-    inputs = plain_batch(store, parts.judging, bundle.manifest.input, bundle.manifest.features)
-    return Judge(checked_graph(bundle, "fp32"), inputs, store.index.label[parts.judging], threads=threads)
 
 
 def _searched(prepared: Prepared, judge: Judge, budget: float) -> tuple[Prepared, dict[str, list[Row]]]:

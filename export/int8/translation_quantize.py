@@ -19,6 +19,7 @@ from last_edge.clips.windows import check_points, sentence_points, translated_cl
 from last_edge.errors import InputError, UsageError
 from last_edge.export.int8.calibration import clip_ids
 from last_edge.export.int8.gates import Gate, require_gates
+from last_edge.export.int8.qdq import USUAL_TARGET
 from last_edge.export.int8.quantize import QuantizeOptions
 from last_edge.export.int8.quantize_bundle import Plan, Quantised, told
 from last_edge.export.int8.translation_gates import Files, judged, sentence_gates, sentence_milliseconds
@@ -26,7 +27,6 @@ from last_edge.export.int8.translation_int8 import int8_graph, weight_count
 from last_edge.export.int8.translation_parts import SentenceParts, decoder_feeds, encoder_feeds, sentence_parts
 from last_edge.export.proof.parity import RELATIVE_TOLERANCE
 from last_edge.export.proof.translation_figures import equal_share, figures_of, kept_figures, sentences_of, texts_of
-from last_edge.export.targets.targets import USUAL_TARGET
 from last_edge.runtime.translator import Translator
 from last_edge.tasks.config import QuantizeConfig
 

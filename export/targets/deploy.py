@@ -8,7 +8,7 @@ from typing import Any
 
 from last_edge.clips.store import ClipStore
 from last_edge.errors import UsageError
-from last_edge.export.targets.engine import INT8, build_engine, on_device, plan_engine
+from last_edge.export.targets.tensorrt import INT8, build_engine, on_device, plan_engine
 from last_edge.names import did_you_mean
 
 TENSORRT = ("tensorrt", "tensorrt-rtx")

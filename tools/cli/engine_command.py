@@ -11,7 +11,7 @@ from last_edge.tools.cli import options
 from last_edge.tools.cli.output import emit
 
 if TYPE_CHECKING:
-    from last_edge.export.targets.engine import Plan
+    from last_edge.export.targets.tensorrt import Plan
 
 Flavour = Literal["tensorrt", "tensorrt-rtx"]
 WhichFlavour = Annotated[Flavour, typer.Option("--flavour", help="For Jetson and data-centre cards, or RTX cards.")]
@@ -39,7 +39,7 @@ def engine(
 
     Example: last-edge engine runs/shrec14/bundle --flavour tensorrt-rtx
     """
-    from last_edge.export.targets.engine import build_engine, plan_engine, why_not
+    from last_edge.export.targets.tensorrt import build_engine, plan_engine, why_not
 
     plan = plan_engine(bundle, flavour=flavour, precision=precision, most=max_batch, force=force)
     if dry_run or why_not(plan.backend):
@@ -53,7 +53,7 @@ def engine(
 
 def _described(plan: Plan, *, built: bool) -> dict[str, Any]:
     """What was or would be built; and where nothing is built, what to type on the device."""
-    from last_edge.export.targets.engine import on_device
+    from last_edge.export.targets.tensorrt import on_device
 
     said: dict[str, Any] = {"engine": plan.target, "source": plan.source, "checked": plan.checked, "built": built}
     return said if built else {**said, "on the device": on_device(plan)}

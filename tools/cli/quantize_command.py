@@ -137,17 +137,20 @@ def _compare(
     json: bool,
 ) -> None:
     """The table of variants, on the screen and, with --out, in a file with the command that made it."""
-    from last_edge.export.int8.compare import compare_bundle, markdown
+    from last_edge.export.int8.selection import compare_bundle, markdown
     from last_edge.files import check_free, write_text
 
     if out is not None:
         check_free(out, force=force)
     if dry_run:
-        from last_edge.export.int8.compare import METHODS
+        from last_edge.export.int8.selection import METHODS
 
         emit({"variants": f"{len(METHODS)} or {len(METHODS) + 1}", "would_write": str(out or "nothing")}, as_json=json)
         return
-    compared = compare_bundle(bundle, store, plan, threads=threads, report=lambda row: stderr().print(row))
+    compared = compare_bundle(
+        bundle, store, plan.options, count=plan.count, seed=plan.seed, run=plan.run, threads=threads,
+        report=lambda row: stderr().print(row),
+    )  # fmt: skip
     if out is not None:
         write_text(out, markdown(compared))
     title = f"{bundle.name}: {compared.judging} clips of {', '.join(compared.subjects) or 'the val split'} judge"

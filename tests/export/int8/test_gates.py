@@ -13,8 +13,8 @@ from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError
 from last_edge.export.int8.gates import Candidate, gates_of, require_gates
+from last_edge.export.int8.qdq import TARGETS
 from last_edge.export.int8.quantize_bundle import Plan, quantize_bundle
-from last_edge.export.targets.targets import TARGETS
 from last_edge.tasks.config import QuantizeConfig
 from last_edge.tools.cli import main
 

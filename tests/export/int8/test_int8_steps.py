@@ -15,21 +15,25 @@ from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import UsageError
-from last_edge.export.int8.activations import channel_statistics
-from last_edge.export.int8.equalise import equalise, relu_pairs
+from last_edge.export.int8.calibration import parts_of
 from last_edge.export.int8.int8_form import int8_form
-from last_edge.export.int8.parts import parts_of
 from last_edge.export.int8.qat import QatOptions, train_rounded
+from last_edge.export.int8.qdq import TARGETS
 from last_edge.export.int8.qdq_nodes import weights_in_8_bits
-from last_edge.export.int8.qdq_torch import QdqModule
-from last_edge.export.int8.quantize import QuantizeOptions, prepare, quantize_graph
-from last_edge.export.int8.sensitivity import search_float, sensitivities
-from last_edge.export.int8.torch_ops import attributes_of
+from last_edge.export.int8.qdq_torch import QdqModule, attributes_of
+from last_edge.export.int8.quantize import (
+    QuantizeOptions,
+    channel_statistics,
+    equalise,
+    prepare,
+    quantize_graph,
+    relu_pairs,
+)
+from last_edge.export.int8.selection import search_float, sensitivities
 from last_edge.export.onnx.fold import fold
 from last_edge.export.onnx.onnx_graph import to_onnx
 from last_edge.export.onnx.session import logits_of, open_session
 from last_edge.export.proof.judge import Judge
-from last_edge.export.targets.targets import TARGETS
 from last_edge.inputs.features import Inputs
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel

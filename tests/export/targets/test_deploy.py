@@ -13,8 +13,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.export.bundles import bundle_writer
 from last_edge.export.proof.verify import verify_bundle
 from last_edge.export.targets.deploy import add_targets
-from last_edge.export.targets.engine import why_not
-from last_edge.export.targets.tensorrt_rules import violations
+from last_edge.export.targets.tensorrt import violations, why_not
 from last_edge.runtime.backends.tensorrt_engine import TensorRTForRTX
 from last_edge.tools.cli import main
 

@@ -20,9 +20,8 @@ from last_edge.bundle import Bundle, write_bundle
 from last_edge.errors import GateError, InputError, MissingError, UsageError
 from last_edge.export.int8.quantize import QuantizeOptions, quantize_graph
 from last_edge.export.proof.verify import verify_bundle
-from last_edge.export.targets import engine
-from last_edge.export.targets.engine import build_engine, plan_engine, trtexec
-from last_edge.export.targets.tensorrt_rules import parser_faults, require_fit, violations
+from last_edge.export.targets import tensorrt
+from last_edge.export.targets.tensorrt import build_engine, parser_faults, plan_engine, require_fit, trtexec, violations
 from last_edge.runtime.backends import BACKENDS, tensorrt_engine
 from last_edge.runtime.backends.tensorrt_engine import TensorRT, TensorRTForRTX
 from last_edge.runtime.recognise.model import artefact_of
@@ -30,7 +29,7 @@ from last_edge.tools.cli import main
 
 ZOO = Path(__file__).parents[3] / "zoo" / "last_lite_nano_shrec14"
 GATED = ZOO.parent / "last_e_nano_shrec14"
-RULES = "last_edge.export.targets.tensorrt_rules.PARSERS"
+RULES = "last_edge.export.targets.tensorrt.PARSERS"
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -149,7 +148,7 @@ def fake_tensorrt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", module)
     monkeypatch.setattr(TensorRT, "why_not", classmethod(lambda cls: ""))
     monkeypatch.setattr(TensorRT, "version", classmethod(lambda cls: "11.4.0"))
-    monkeypatch.setattr(engine, "gpu_name", lambda: "Orin")
+    monkeypatch.setattr(tensorrt, "gpu_name", lambda: "Orin")
     monkeypatch.setenv("LAST_EDGE_CACHE", str(tmp_path / "cache"))
 
 
@@ -197,7 +196,7 @@ def test_a_graph_that_tensorrt_would_not_take_fails_the_gate(bundle: Path, capsy
         plan_engine(bundle, flavour="tensorrt", precision="int8-tensorrt")
 
 
-@pytest.mark.skipif(bool(engine.why_not(TensorRTForRTX)), reason=engine.why_not(TensorRTForRTX))
+@pytest.mark.skipif(bool(tensorrt.why_not(TensorRTForRTX)), reason=tensorrt.why_not(TensorRTForRTX))
 def test_rtx_builds_ahead_of_time_and_its_parser_agrees_with_the_rules(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,16 +229,16 @@ def test_what_gates_keep_in_8_bits_breaks_no_rule_of_tensorrt() -> None:
     assert len(graph) < 1.5 * Bundle.open(GATED).manifest.model.params + 25_000
 
 
-@pytest.mark.skipif(bool(engine.why_not(TensorRTForRTX)), reason=engine.why_not(TensorRTForRTX))
+@pytest.mark.skipif(bool(tensorrt.why_not(TensorRTForRTX)), reason=tensorrt.why_not(TensorRTForRTX))
 def test_rtx_builds_an_engine_of_gates_with_weights_in_8_bits() -> None:
     bundle = Bundle.open(GATED)
     one, most = ((clips, *bundle.manifest.input.shape) for clips in (1, 4))
     plan = SimpleNamespace(backend=TensorRTForRTX, graph=gated(), shapes=(one, one, most), bundle=bundle)
-    assert len(engine._build(plan)) > 100_000  # type: ignore[arg-type]
+    assert len(tensorrt._build(plan)) > 100_000  # type: ignore[arg-type]
 
 
 def test_rtx_absent_is_exit_5(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "has_module", lambda name: False)
+    monkeypatch.setattr(tensorrt, "has_module", lambda name: False)
     monkeypatch.setattr(RULES, ())
     with pytest.raises(MissingError, match="tensorrt-rtx is not installed"):
         build_engine(plan_engine(bundle, flavour="tensorrt-rtx"))
