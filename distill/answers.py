@@ -6,7 +6,6 @@ Every training clip is asked about in every view, in order, so that a kill loses
 from __future__ import annotations
 
 import dataclasses
-import errno
 import fcntl
 import hashlib
 import shutil
@@ -48,6 +47,7 @@ from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import Plan
 from last_edge.tasks.task import Views
 from last_edge.train.checkpoint import WEIGHTS, Checkpoint
+from last_edge.train.run_folder import room_on_disk
 
 LOCK = ".lock"
 BATCH, GPU_BATCH = 64, 512
@@ -202,7 +202,7 @@ def fill(
         check_current(folder, header, probe_of(clips))
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder / LOCK), _room(folder):
+    with _alone(folder / LOCK), room_on_disk(folder, of="the teacher cache"):
         kept = _claim(folder, header, probe_of(clips))
         teachers = Teachers(teachers.models, wanted=[stage_named(name) for name in kept.maps])
         shapes = shapes_of(teachers, clips, device=device)
@@ -295,15 +295,3 @@ def _check_room(folder: Path, needed: int) -> None:
             "no room for the teacher cache", where=folder, expected=f"{needed} bytes", got=f"{free} bytes free",
             hint="fewer distill.cache_views, or --cache on another disk",
         )  # fmt: skip
-
-
-@contextmanager
-def _room(folder: Path) -> Iterator[None]:
-    """`MissingError` for a disk that fills up on the way."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        hint = "make room, then the same command to go on"
-        raise MissingError("no space left for the teacher cache", where=folder, got=error, hint=hint) from error

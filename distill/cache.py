@@ -11,7 +11,6 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
@@ -32,6 +31,7 @@ STALE = "another --cache folder, or remove this one and run the same command"
 PROBED_CLIPS = 4
 SAME_POINTS = {"rtol": 1e-4, "atol": 1e-4, "equal_nan": True}
 Array = NDArray[np.float32]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -161,28 +161,23 @@ def _to(rows: Array, device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(rows)).to(device, non_blocking=True)
 
 
-Shape = tuple[int, ...]
-FLOAT_BYTES = 4
-
-
 class RowFiles:
-    """float32 arrays `NAME.npy` in a folder, by name their final shape; a context manager.
+    """float32 arrays `NAME.npy` in a folder, by name their final shape, that grow by rows; a context manager.
 
     Opened again after a kill, all of them are cut back to the whole batches that every one has: `done` rows.
     """
 
     def __init__(self, folder: Path, shapes: dict[str, Shape], *, batch: int) -> None:
-        self.shapes = shapes
-        self.paths = {name: folder / f"{name}.npy" for name in shapes}
-        self.done = min(_whole_rows(self.paths[name], shape) for name, shape in shapes.items()) // batch * batch
-        self._streams: dict[str, IO[bytes]] = {}
+        self._streams: dict[str, IO[bytes]] = {name: (folder / f"{name}.npy").open("a+b") for name in shapes}
+        self.done = min(_whole_rows(self._streams[name], shape) for name, shape in shapes.items()) // batch * batch
+        for name, shape in shapes.items():
+            self._streams[name].truncate(len(_head(shape)) + self.done * bytes_of(shape[1:]) if self.done else 0)
+            self._streams[name].write(b"" if self.done else _head(shape))
 
     def __enter__(self) -> RowFiles:
-        for name, shape in self.shapes.items():
-            self._streams[name] = _cut_back(self.paths[name], shape, self.done)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         for stream in self._streams.values():
             stream.close()
 
@@ -201,33 +196,20 @@ class RowFiles:
 
 def bytes_of(shape: Shape) -> int:
     """Bytes of a float32 array."""
-    return FLOAT_BYTES * math.prod(shape)
+    return 4 * math.prod(shape)
 
 
 def _head(shape: Shape) -> bytes:
+    """How a `.npy` file of that shape begins."""
     stream = io.BytesIO()
-    about = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(stream, about)
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
     return stream.getvalue()
 
 
-def _whole_rows(path: Path, shape: Shape) -> int:
-    """Rows that were written whole; 0 where there is no file, or one of another shape."""
+def _whole_rows(stream: IO[bytes], shape: Shape) -> int:
+    """Rows of a file that were written whole; 0 in a new one, or one of another shape."""
     head = _head(shape)
-    if not path.exists():
+    stream.seek(0)
+    if stream.read(len(head)) != head:
         return 0
-    with path.open("rb") as stream:
-        if stream.read(len(head)) != head:
-            return 0
-    return min((path.stat().st_size - len(head)) // bytes_of(shape[1:]), shape[0])
-
-
-def _cut_back(path: Path, shape: Shape, rows: int) -> IO[bytes]:
-    """The file open for more, with its head and `rows` rows."""
-    head = _head(shape)
-    stream = path.open("r+b" if path.exists() else "w+b")
-    if not rows:
-        stream.write(head)
-    stream.truncate(len(head) + rows * bytes_of(shape[1:]))
-    stream.seek(0, os.SEEK_END)
-    return stream
+    return min((stream.seek(0, os.SEEK_END) - len(head)) // bytes_of(shape[1:]), shape[0])

@@ -119,15 +119,15 @@ def _only_begun(out: Path) -> bool:
 
 
 @contextmanager
-def room_on_disk(out: Path) -> Iterator[None]:
-    """`MissingError` for a full disk; the checkpoint before is whole and still the one pointed to."""
+def room_on_disk(out: Path, *, of: str = "a checkpoint") -> Iterator[None]:
+    """`MissingError` for a full disk; what was whole before, as the last checkpoint, still is."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        hint = "make room, then the same command to resume from the checkpoint before"
-        raise MissingError("no space left for a checkpoint", where=out, got=error, hint=hint) from error
+        hint = "make room, then the same command to resume from what is whole"
+        raise MissingError(f"no space left for {of}", where=out, got=error, hint=hint) from error
 
 
 def save(out: Path, name: str, *, trainer: Trainer, contents: Contents, finished: bool, keep: Sequence[str]) -> None:

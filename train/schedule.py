@@ -1,14 +1,11 @@
-"""Learning rate as a pure function of the step: nothing to save, nothing to lose on resume.
-
-`hyperparameters` says it in words, with the other values that decide a training.
-"""
+"""Learning rate as a pure function of the step: nothing to save, nothing to lose on resume."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-from last_edge.tasks.config import Recipe, TrainingConfig
+from last_edge.tasks.config import TrainingConfig
 
 LEAST_TENTH = 10
 
@@ -96,63 +93,3 @@ def restarts(training: TrainingConfig) -> list[int]:
         length *= training.restart_mult
         end += length
     return ends
-
-
-BETAS = "betas 0.9, 0.999"
-CURVES_IN_WORDS = {
-    "cosine_warmup": "one cosine {lr} -> {min_lr} over {rest} epochs",
-    "cosine_warmup_epochs": "one cosine {lr} -> {min_lr} over {rest} epochs, a step each",
-    "cosine_warmup_restart": "cosines {lr} -> {min_lr} that restart, the first after {period} epochs",
-    "multistep_warmup": "{lr}, times {gamma} at epochs {milestones}",
-}
-
-
-def hyperparameters(recipe: Recipe) -> list[str]:
-    """One line a value, numbers as they count once everything is resolved."""
-    t = recipe.training
-    accumulated = f", {t.gradient_accumulation_steps} to an optimiser step" if t.gradient_accumulation_steps > 1 else ""
-    dropout = recipe.model.options.get("dropout", "the model's own")
-    clipping = f"to norm {t.gradient_clip:g}" if t.gradient_clip else "off"
-    return [
-        f"batch size: {t.batch_size}{accumulated}",
-        f"early stopping: {_patience(t)}",
-        f"loss: {_loss(t)}",
-        f"label smoothing: {t.label_smoothing:g}",
-        f"gradient clipping: {clipping}",
-        f"dropout: {dropout}",
-        f"mixed precision: {t.amp}",
-        f"optimiser: {_optimizer(t)}",
-        f"schedule: {_schedule(t)}",
-    ]
-
-
-def _patience(t: TrainingConfig) -> str:
-    if not t.patience:
-        return f"off, all {t.epochs} epochs"
-    return f"after {t.patience} epochs without a better validation score, at most {t.epochs}"
-
-
-def _loss(t: TrainingConfig) -> str:
-    name = f"focal, gamma {t.focal_gamma:g}" if t.loss == "focal" else "cross entropy"
-    late = f" from {t.class_weights_from:.0%} of the run on" if t.class_weights_from else ""
-    return f"{name}, classes weighted by their clips{late}" if t.class_weights == "balanced" else name
-
-
-def _optimizer(t: TrainingConfig) -> str:
-    momentum = f"momentum {t.momentum:g}{', nesterov' if t.nesterov else ''}"
-    name, moments = ("AdamW", BETAS) if t.optimizer == "adamw" else ("SGD", momentum)
-    return f"{name}, rate {t.lr:g}, weight decay {t.weight_decay:g}, {moments}"
-
-
-def _schedule(t: TrainingConfig) -> str:
-    if t.scheduler == "constant":
-        return f"constant {t.lr:g}"
-    length = warmup_length(t)
-    rest = CURVES_IN_WORDS[t.scheduler].format(
-        lr=f"{t.lr:g}", min_lr=f"{t.min_lr:g}", rest=t.epochs - length, period=t.restart_period, gamma=t.gamma,
-        milestones=", ".join(map(str, t.milestones)),
-    )  # fmt: skip
-    if not length:
-        return f"no warm-up, {rest}"
-    share = " (a tenth of the run, at least 10)" if t.warmup_epochs < 0 else ""
-    return f"warm-up {warmup_start(t):g} -> {t.lr:g} over {length} epochs{share}, then {rest}"

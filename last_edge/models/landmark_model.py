@@ -29,11 +29,6 @@ class LandmarkModel(nn.Module):
         """What the model takes."""
         return self.front.spec
 
-    @property
-    def classes(self) -> int:
-        """Width K of the last layer."""
-        return self.body.head.fc.out_features  # type: ignore[union-attr, return-value]
-
     def forward(self, points: Tensor) -> Tensor:
         """See the class."""
         return self.from_streams(self.front(points))

@@ -15,10 +15,11 @@ from last_edge.tasks import class_learner
 from last_edge.tasks.class_learner import cross_entropy
 from last_edge.tasks.objective import class_weights, label_loss, smoothed_cross_entropy
 from last_edge.tasks.plan import make_plan
+from last_edge.train.foresee import hyperparameters
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request
 from last_edge.train.run import run_training
-from last_edge.train.schedule import epoch_rates, hyperparameters, learning_rate
+from last_edge.train.schedule import epoch_rates, learning_rate
 
 LOGITS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 1, 2, 3, 0])
