@@ -1,4 +1,4 @@
-"""Mirroring negates x and exchanges sides."""
+"""Mirroring negates x and exchanges sides; the unit of length is measured where it is seen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from last_edge.skeleton import get_layout, layout_names
-from last_edge.skeleton.geometry import mirror
+from last_edge.skeleton.geometry import PLANES, limb_length, limb_lengths, mirror, rotation
 
 
 @pytest.mark.parametrize("name", layout_names())
@@ -35,3 +35,19 @@ def test_bone_lengths_survive():
     seen = mirror(points, layout)
     after = np.linalg.norm(seen - seen[:, :, parents], axis=-1)
     np.testing.assert_allclose(after, before[..., list(layout.mirror)], rtol=1e-6)
+
+
+def test_the_limb_is_measured_where_it_is_seen() -> None:
+    layout = get_layout("shrec22")
+    body = np.zeros((3, 22, 3), np.float32)
+    body[:, list(layout.scale[1]), 0] = [[2.0], [4.0], [np.nan]]
+    np.testing.assert_array_equal(limb_lengths(body, layout), [2.0, 4.0, np.nan])
+    assert limb_length(body, layout) == 3.0
+    assert np.isnan(limb_length(body[2:], layout)) and np.isnan(limb_length(body * 0, layout))
+
+
+def test_a_quarter_turn_takes_one_axis_to_the_next() -> None:
+    for plane in PLANES:
+        one, other = np.eye(3)[list(plane)]
+        np.testing.assert_allclose(rotation(np.pi / 2, plane) @ one, other, atol=1e-12)
+    assert rotation(np.zeros(4), (0, 1), axes=2).shape == (4, 2, 2)
