@@ -189,17 +189,15 @@ class Recogniser:
         """
         with open_feed(source, layout=self.layout, detector=detector, hand=hand, loop=loop) as feed:
             stream = self.stream(layout=feed.layout, units=feed.units, hand=hand, options=options)
-            told = 0
             with closing(iter(Watch(feed, stream, pace=pace, limit=limit))) as items:
                 for item in items:
-                    for text in feed.notices[told:]:
-                        told += 1
+                    for text in feed.unread():
                         notice(text)
                     if frames:
                         yield item
                     else:
                         yield from (event for _, event in item.events)
-            for text in feed.notices[told:]:
+            for text in feed.unread():
                 notice(text)
 
     def close(self) -> None:

@@ -38,7 +38,7 @@ from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
 from last_edge.inputs.transforms import seen_span
 from last_edge.names import nearest
-from last_edge.runtime.backends.onnxruntime_session import OrtOptions, create_session
+from last_edge.runtime.backends.onnxruntime import OrtOptions, create_session
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 from last_edge.text import SearchOptions, Vocabulary, search

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from last_edge.runtime.backends.base import Backend
 from last_edge.runtime.backends.litert import LiteRT
-from last_edge.runtime.backends.onnxruntime_cpu import OnnxRuntimeCpu
-from last_edge.runtime.backends.onnxruntime_gpu import OnnxRuntimeCuda, OnnxRuntimeTensorRT
+from last_edge.runtime.backends.onnxruntime import OnnxRuntimeCpu, OnnxRuntimeCuda, OnnxRuntimeTensorRT
 from last_edge.runtime.backends.openvino_cpu import OpenVinoCpu
 from last_edge.runtime.backends.tensorrt_engine import TensorRT, TensorRTForRTX
 

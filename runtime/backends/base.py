@@ -86,7 +86,7 @@ def has_module(name: str) -> bool:
         return False
 
 
-def told(model: Path | bytes) -> str:
+def name_of(model: Path | bytes) -> str:
     """How an error names a model."""
     return str(model) if isinstance(model, Path) else "model in memory"
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import InputError
-from last_edge.runtime.backends.base import Backend, check_shape, told
+from last_edge.runtime.backends.base import Backend, check_shape, name_of
 
 
 class LiteRT(Backend):
@@ -22,7 +22,7 @@ class LiteRT(Backend):
 
     def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
         self.require()
-        self._where = told(model)
+        self._where = name_of(model)
         self._interpreter = _load(model, threads, where=self._where)
         (source,), (result,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         self._source, self._result = source["index"], result["index"]

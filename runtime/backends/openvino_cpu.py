@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.errors import InputError
-from last_edge.runtime.backends.base import Backend, Shape, check_shape, told
+from last_edge.runtime.backends.base import Backend, Shape, check_shape, name_of
 
 
 class OpenVinoCpu(Backend):
@@ -22,9 +22,9 @@ class OpenVinoCpu(Backend):
 
     def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
         self.require()
-        self._where = told(model)
+        self._where = name_of(model)
         compiled = compile_model(model, threads=threads, where=self._where)
-        self.input_shape = _door(compiled, where=self._where)
+        self.input_shape = _landmark_shape(compiled, where=self._where)
         self._request = compiled.create_infer_request()
 
     def __call__(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -49,7 +49,7 @@ def compile_model(model: Path | bytes, *, threads: int, where: str) -> Any:
         raise InputError("not a model that OpenVINO can load", where=where, got=str(error).split("\n")[0]) from error
 
 
-def _door(compiled: Any, *, where: str) -> Shape:
+def _landmark_shape(compiled: Any, *, where: str) -> Shape:
     inputs, outputs = (sorted(_names(ports)) for ports in (compiled.inputs, compiled.outputs))
     if inputs != [INPUT_NAME] or OUTPUT_NAME not in outputs:
         raise InputError("the model has other inputs or outputs", where=where,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.errors import MissingError
-from last_edge.runtime.backends.base import Backend, Shape, check_shape, has_module, told
+from last_edge.runtime.backends.base import Backend, Shape, check_shape, has_module, name_of
 
 REBUILD = "last-edge engine BUNDLE --flavour {flavour} --force"
 CUDA = "cuda.bindings"
@@ -33,7 +33,7 @@ class TensorRT(Backend):
 
     def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
         self.require()
-        self._where = told(model)
+        self._where = name_of(model)
         trt, self._cuda = importlib.import_module(self.module), _Cuda()
         self._logger = trt.Logger(trt.Logger.ERROR)
         plan = model.read_bytes() if isinstance(model, Path) else model

@@ -31,7 +31,7 @@ class Feed:
         self.source, self.detector = source, detector
         self.layout, self.units = layout, source.units
         self.notices: list[str] = []
-        self._failures = 0
+        self._failures = self._passed_on = 0
         source.notice = self.notices.append
         if said := source.describe():
             self.notices.append(said)
@@ -55,6 +55,12 @@ class Feed:
             return np.full((1, self.layout.joints, 3), np.nan, np.float32)
         self._failures = 0
         return points
+
+    def unread(self) -> list[str]:
+        """Notices since the last call."""
+        new = self.notices[self._passed_on :]
+        self._passed_on += len(new)
+        return new
 
     def close(self) -> None:
         """Give device, file and detector back."""

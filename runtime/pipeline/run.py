@@ -93,7 +93,7 @@ class Session:
                 "c": self._keeper.save,
             },
         )
-        self._frames = self._seen = self._events = self._told = 0
+        self._frames = self._seen = self._events = 0
         self._stopped, self._seconds = False, 0.0
 
     def play(self) -> None:
@@ -158,8 +158,7 @@ class Session:
 
     def _tell(self) -> None:
         """Pass on what other threads had to say since."""
-        for text in self._feed.notices[self._told :]:
-            self._told += 1
+        for text in self._feed.unread():
             self._log.notice(text)
             self._on_notice(text)
 

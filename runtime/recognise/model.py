@@ -12,7 +12,7 @@ from last_edge.bundle.manifest import Figure, Manifest, model_file
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.names import did_you_mean
 from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
-from last_edge.runtime.backends.onnxruntime_session import Buffers, OrtOptions
+from last_edge.runtime.backends.onnxruntime import Buffers, OrtOptions
 
 # What makes a file that is not there, by the kind of file.
 MAKES = {

@@ -67,7 +67,7 @@ class RecordSession:
             raise UsageError("a file is of one label", where=source.name, got=", ".join(options.labels))
         self._store, self._older, self._feed, self._options = store, older, feed, options
         self._source, self._notices = source, feed.notices
-        self._told, self._on_notice = 0, on_notice
+        self._on_notice = on_notice
         self._count = options.count or (LIVE_COUNT if source.live else None)
         countdown_s = LIVE_COUNTDOWN_S if source.live else 0.0
         self._cutter = TakeCutter(
@@ -190,6 +190,5 @@ class RecordSession:
             self._notices.append(said)
 
     def _tell(self) -> None:
-        for text in self._notices[self._told :]:
-            self._told += 1
+        for text in self._feed.unread():
             self._on_notice(text)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from last_edge.bundle import Bundle
+from last_edge.bundle.zoo import find_bundle
 from last_edge.clips import ClipStore, writing_store
 from last_edge.clips.store import HEADER
 from last_edge.errors import InputError, UsageError
@@ -35,7 +36,7 @@ class Wanted:
     @classmethod
     def of(cls, path: Path) -> Wanted:
         """What the bundle at `path` takes; `InputError` when it is damaged."""
-        manifest = Bundle.open(path).manifest
+        manifest = Bundle.open(find_bundle(path)).manifest
         if manifest.units not in AXES:
             raise InputError("bundle in unknown units", where=path, expected=" or ".join(AXES), got=manifest.units)
         return cls(manifest.input, manifest.units)  # type: ignore[arg-type]

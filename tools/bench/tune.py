@@ -13,7 +13,7 @@ from typing import get_args
 from last_edge.bundle import Bundle, Manifest, rewrite_bundle
 from last_edge.bundle.manifest import Figure
 from last_edge.runtime.backends import OnnxRuntimeCpu
-from last_edge.runtime.backends.onnxruntime_session import Buffers, OrtOptions
+from last_edge.runtime.backends.onnxruntime import Buffers, OrtOptions
 from last_edge.runtime.recognise.model import Settings
 from last_edge.timing import Latency, Schedule, summarise, time_in_turns
 from last_edge.tools.bench.subjects import Subject, load_one, subjects_of

@@ -14,8 +14,7 @@ import pytest
 from last_edge.bundle import Bundle
 from last_edge.errors import InputError, MissingError
 from last_edge.runtime.backends import BACKENDS, OnnxRuntimeCpu
-from last_edge.runtime.backends.onnxruntime_gpu import OnnxRuntimeCuda
-from last_edge.runtime.backends.onnxruntime_session import OrtOptions
+from last_edge.runtime.backends.onnxruntime import OnnxRuntimeCuda, OrtOptions
 
 MakeBundle = Callable[..., Path]
 READS_ONNX = [name for name, backend in BACKENDS.items() if backend.kind == "onnx"]

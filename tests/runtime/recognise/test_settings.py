@@ -13,7 +13,7 @@ import pytest
 from last_edge.bundle import Bundle, write_bundle
 from last_edge.errors import InputError, UsageError
 from last_edge.runtime.backends import BACKENDS, OnnxRuntimeCpu
-from last_edge.runtime.backends.onnxruntime_session import OrtOptions
+from last_edge.runtime.backends.onnxruntime import OrtOptions
 from last_edge.runtime.recognise import model as model_module
 from last_edge.runtime.recognise.model import Settings, open_backend, settings_of
 from last_edge.runtime.recogniser import Recogniser

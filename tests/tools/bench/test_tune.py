@@ -11,7 +11,7 @@ import pytest
 
 from last_edge.bundle import Bundle
 from last_edge.bundle.card import render_card
-from last_edge.runtime.backends.onnxruntime_session import OrtOptions
+from last_edge.runtime.backends.onnxruntime import OrtOptions
 from last_edge.runtime.recognise.model import Settings, settings_of
 from last_edge.timing import Latency
 from last_edge.tools.bench import tune

@@ -1,0 +1,232 @@
+"""ONNX Runtime: on the processor, the backend that every machine has, and on NVIDIA GPUs by CUDA or TensorRT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
+from last_edge.errors import InputError, MissingError
+from last_edge.inputs.features import LANDMARKS, Inputs
+from last_edge.runtime.backends.base import Backend, Shape, check_shape, has_module, name_of
+from last_edge.runtime.cache import cache_folder
+
+Points = NDArray[np.float32]
+Buffers = Literal["call", "bound", "reused"]
+Provider = str | tuple[str, dict[str, str]]
+PROVIDER = "CPUExecutionProvider"
+
+
+@dataclass(frozen=True)
+class OrtOptions:
+    """How a session runs; none of it changes what it computes.
+
+    spin: threads wait by spinning between calls; faster alone on a machine, ruinous beside others. arena: memory of
+    tensors is kept from call to call. buffers: `call` hands arrays over with every call, `bound` binds them to the
+    session first, `reused` copies into buffers bound once a batch size.
+    """
+
+    spin: bool = False
+    arena: bool = True
+    buffers: Buffers = "call"
+
+
+def create_session(
+    model: Path | bytes, *, threads: int, options: OrtOptions, providers: Sequence[Provider], where: str
+) -> Any:
+    """An `InferenceSession`; `InputError` when ONNX Runtime cannot load the model."""
+    import onnxruntime
+
+    chosen = onnxruntime.SessionOptions()
+    chosen.intra_op_num_threads, chosen.inter_op_num_threads = threads, 1
+    chosen.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.spin else "0")
+    chosen.enable_cpu_mem_arena = options.arena
+    chosen.log_severity_level = 3
+    content = str(model) if isinstance(model, Path) else model
+    try:
+        return onnxruntime.InferenceSession(content, chosen, providers=list(providers))
+    except Exception as error:  # ONNX Runtime's own exceptions share no base class but this one
+        raise InputError(
+            "not a model that ONNX Runtime can load", where=where, got=str(error).split("\n")[0]
+        ) from error
+
+
+def landmark_shape(session: Any, *, where: str) -> Shape:
+    """Shape of the one input `landmarks`, None for a free axis; `InputError` when the names are others."""
+    inputs, outputs = ([node.name for node in nodes] for nodes in (session.get_inputs(), session.get_outputs()))
+    if inputs != [INPUT_NAME] or OUTPUT_NAME not in outputs:
+        raise InputError(
+            "the model has other inputs or outputs",
+            where=where,
+            expected=f"{INPUT_NAME} → {OUTPUT_NAME}",
+            got=(inputs, outputs),
+        )
+    return tuple(size if isinstance(size, int) else None for size in session.get_inputs()[0].shape)
+
+
+def input_shapes_of(session: Any, *, where: str) -> dict[str, Shape]:
+    """As `landmark_shape`, of a graph that may have a second input: shapes by name, `landmarks` first."""
+    inputs = {node.name: tuple(n if isinstance(n, int) else None for n in node.shape) for node in session.get_inputs()}
+    if len(inputs) != 2 or next(iter(inputs)) != INPUT_NAME:
+        return {INPUT_NAME: landmark_shape(session, where=where)}
+    return inputs
+
+
+def caller(session: Any, buffers: Buffers) -> Callable[[Points], Points]:
+    """A function from contiguous points (N, T, V, C) to logits (N, K)."""
+    if buffers == "call":
+        return lambda points: np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: points})[0], np.float32)
+    return _Bound(session) if buffers == "bound" else _Reused(session)
+
+
+class _Bound:
+    """Binds the caller's array; the runtime allots the output."""
+
+    def __init__(self, session: Any) -> None:
+        self._session, self._binding = session, session.io_binding()
+
+    def __call__(self, points: Points) -> Points:
+        self._binding.bind_cpu_input(INPUT_NAME, points)
+        self._binding.bind_output(OUTPUT_NAME, "cpu")
+        self._session.run_with_iobinding(self._binding)
+        return np.asarray(self._binding.copy_outputs_to_cpu()[0], np.float32)
+
+
+class _Reused:
+    """Input and output memory is allotted and bound once for each batch size."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._classes = int(next(node for node in session.get_outputs() if node.name == OUTPUT_NAME).shape[-1])
+        self._bound: dict[int, tuple[Any, Points, Points]] = {}
+
+    def __call__(self, points: Points) -> Points:
+        binding, source, result = self._bound.get(len(points)) or self._bind(points)
+        np.copyto(source, points)
+        self._session.run_with_iobinding(binding)
+        return result.copy()
+
+    def _bind(self, points: Points) -> tuple[Any, Points, Points]:
+        from onnxruntime import OrtValue
+
+        source, result = np.empty_like(points), np.empty((len(points), self._classes), np.float32)
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input(INPUT_NAME, OrtValue.ortvalue_from_numpy(source))
+        binding.bind_ortvalue_output(OUTPUT_NAME, OrtValue.ortvalue_from_numpy(result))
+        return self._bound.setdefault(len(points), (binding, source, result))
+
+
+class OnnxRuntimeCpu(Backend):
+    """One session with a fixed number of threads that sleep, not spin, between calls unless the options say so.
+
+    `__call__` raises `InputError` when the points do not have the graph's shape.
+    """
+
+    name = "onnxruntime-cpu"
+    package = module = "onnxruntime"
+    mend = "pip install 'last-edge[runtime]'"
+
+    def __init__(self, model: Path | bytes, *, threads: int = 1, options: OrtOptions | None = None) -> None:
+        self.require()
+        options, self._where = options or OrtOptions(), name_of(model)
+        self._session = create_session(model, threads=threads, options=options, providers=[PROVIDER], where=self._where)
+        self.input_shapes = input_shapes_of(self._session, where=self._where)
+        self.input_shape = self.input_shapes[LANDMARKS]
+        self._call = caller(self._session, options.buffers)
+
+    def __call__(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        if len(self.input_shapes) > 1:
+            return self.run({LANDMARKS: points})
+        check_shape(points.shape, self.input_shape, where=self._where)
+        return self._call(np.ascontiguousarray(points, np.float32))
+
+    def run(self, inputs: Inputs) -> NDArray[np.float32]:
+        if len(self.input_shapes) == 1:
+            return super().run(inputs)
+        if list(inputs) != list(self.input_shapes):
+            expected, hint = " and ".join(self.input_shapes), "a clip store with these features beside it"
+            raise InputError("the model reads more than landmarks", where=self._where, expected=expected, hint=hint)
+        for name, shape in self.input_shapes.items():
+            check_shape(inputs[name].shape, shape, where=f"{self._where} › {name}")
+        feed = {name: np.ascontiguousarray(array, np.float32) for name, array in inputs.items()}
+        return np.asarray(self._session.run([OUTPUT_NAME], feed)[0], np.float32)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
+
+class _OnGpu(Backend):
+    """A session whose first provider is `provider`; it never falls back to the processor unsaid."""
+
+    module = "onnxruntime"
+    package = "onnxruntime-gpu"
+    mend = "pip uninstall onnxruntime && pip install onnxruntime-gpu"
+    provider: ClassVar[str]
+
+    def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
+        self.require()
+        self._where = name_of(model)
+        self._session = create_session(
+            model, threads=threads, options=OrtOptions(), providers=self._providers(), where=self._where
+        )
+        if self.provider not in self._session.get_providers():
+            raise MissingError(f"{self.provider} could not start", where=self._where, hint="nvidia-smi")
+        self.input_shape = landmark_shape(self._session, where=self._where)
+        self._call = caller(self._session, "bound")
+
+    def __call__(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        check_shape(points.shape, self.input_shape, where=self._where)
+        return self._call(np.ascontiguousarray(points, np.float32))
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
+    @classmethod
+    def why_not(cls) -> str:
+        if not has_module(cls.module):
+            return f"{cls.package} is not installed"
+        import onnxruntime
+
+        have = onnxruntime.get_available_providers()
+        return "" if cls.provider in have else f"this ONNX Runtime has no {cls.provider}: {cls.package} brings it"
+
+    @classmethod
+    def _providers(cls) -> list[Provider]:
+        return [cls.provider, "CPUExecutionProvider"]
+
+
+class OnnxRuntimeCuda(_OnGpu):
+    """The CUDA provider, without TF32: FP32 files stay FP32."""
+
+    name = "onnxruntime-cuda"
+    provider = "CUDAExecutionProvider"
+
+    @classmethod
+    def _providers(cls) -> list[Provider]:
+        return [(cls.provider, {"use_tf32": "0"}), "CPUExecutionProvider"]
+
+
+class OnnxRuntimeTensorRT(_OnGpu):
+    """The TensorRT provider; engines and timings are kept, so that only the first load of a graph builds."""
+
+    name = "onnxruntime-tensorrt"
+    provider = "TensorrtExecutionProvider"
+
+    @classmethod
+    def _providers(cls) -> list[Provider]:
+        folder = cache_folder() / "engines"
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = {
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": str(folder),
+            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_path": str(folder),
+        }
+        return [(cls.provider, kept), "CUDAExecutionProvider", "CPUExecutionProvider"]
