@@ -9,15 +9,15 @@ from pathlib import Path
 import typer
 from typer.testing import CliRunner, Result
 
-from last_edge.tools.cli import runtime_commands
+from last_edge.tools.cli import models, run
+from last_edge.tools.cli.register import register
 
 MakeBundle = Callable[..., Path]
 
 
 def call(*arguments: str) -> Result:
     app = typer.Typer()
-    app.command()(runtime_commands.run)
-    app.command()(runtime_commands.fetch)
+    register(app, {"run": run.run, "fetch": models.fetch})
     return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
 
 

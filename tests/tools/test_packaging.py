@@ -76,7 +76,7 @@ def test_absent_package_is_exit_5_and_names_the_extra() -> None:
 
 @pytest.mark.parametrize(("module", "extra"), [("cv2.dnn", "runtime"), ("torch.nn", "train"), ("unheard_of", "")])
 def test_extra_that_brings_a_module(module: str, extra: str) -> None:
-    from last_edge.tools.cli.checks import extra_of
+    from last_edge.tools.cli.doctor import extra_of
 
     assert extra_of(module) == extra
 

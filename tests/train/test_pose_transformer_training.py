@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from last_edge.errors import InterruptedRun
-from last_edge.tools.cli.train_preview import summary
+from last_edge.tools.cli.training import summary
 from last_edge.train.checkpoint import load_checkpoint
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request

@@ -20,7 +20,7 @@ from last_edge.runtime.web.clips import store_clips
 from last_edge.runtime.web.server import policy_of
 from last_edge.runtime.web.site import INDEX, Site, export_site, make_site, static_files
 from last_edge.skeleton import SkeletonClip, get_layout
-from last_edge.tools.cli.web_clips import made_signs
+from last_edge.tools.cli.web import made_signs
 from tests.conftest import TINY_LABELS, MakeBundle
 
 pytestmark = pytest.mark.usefixtures("offline")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from last_edge import records
 from last_edge.errors import InputError
 from last_edge.files import write_text
-from last_edge.tools.cli.output import make_table, markdown
+from last_edge.tools.output import make_table, markdown
 
 BENCH_FILE = "bench.json"
 KIND_SHOWN = {"bundle": "", "plain": " (plain)", "file": ""}

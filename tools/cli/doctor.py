@@ -1,51 +1,103 @@
-"""`last-edge doctor`: what this machine has, what is missing, and the command that mends each."""
+"""`last-edge doctor`: what this machine has, what is missing, and the command that mends each.
+
+Every check looks and reports; none changes anything or raises.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from last_edge.tools.cli import options
+from last_edge.errors import MissingError
+from last_edge.tools.cli.options import SCREEN, Screen
 
-if TYPE_CHECKING:
-    from last_edge.tools.cli.checks import Check
+OLDEST_PYTHON, FIRST_UNTRIED_PYTHON = (3, 11), (3, 14)
+# Package -> the extra that brings it; "" for what every command needs.
+PACKAGES = {
+    "numpy": "",
+    "omegaconf": "",
+    "rich": "",
+    "typer": "",
+    "pyarrow": "runtime",
+    "onnxruntime": "runtime",
+    "mediapipe": "runtime",
+    "opencv-python": "runtime",
+    "pose-format": "runtime",
+    "torch": "train",
+    "safetensors": "train",
+    "scipy": "train",
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnxslim": "export",
+    "matplotlib": "report",
+    "jinja2": "report",
+}
+# What is imported under another name than it is installed.
+IMPORTED_AS = {"cv2": "opencv-python", "pose_format": "pose-format"}
+# Instruction set as Linux names it -> what it is good for here.
+CPU_FLAGS = {
+    "avx2": "fast float32",
+    "avx512f": "wider float32",
+    "avx512_vnni": "fast INT8",
+    "avx_vnni": "fast INT8",
+    "avx512_bf16": "fast bfloat16 training",
+    "amx_int8": "INT8 tiles",
+    "asimddp": "fast INT8 on ARM",
+}
+CPU_INFO = Path("/proc/cpuinfo")
+FETCH = "last-edge models fetch"
 
-Fix = Annotated[bool, typer.Option("--fix", help="Fetch the landmark models that are missing.")]
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. needed: every command needs it. mend: the command that brings it."""
+
+    group: str
+    name: str
+    ok: bool
+    found: str
+    mend: str = ""
+    needed: bool = False
 
 
-def doctor(fix: Fix = False, json: options.Json = False, verbose: options.Verbose = False) -> None:
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Fetch the landmark models that are missing.")] = False,
+    screen: Screen = SCREEN,
+) -> None:
     """Show packages, processor, GPU, cameras, landmark models and real data, with what mends each that is missing.
 
     Exit code 5 when something is missing that every command needs.
 
     Example: last-edge doctor --fix
     """
-    from last_edge.tools.cli.checks import all_checks, fetch_missing
+    from last_edge import records
 
     if fix:
-        fetch_missing()
+        from last_edge.runtime.landmarks.models import MODELS, fetch
+
+        for name in MODELS:
+            fetch(name)
     checks = all_checks()
-    _show(checks, as_json=json)
-    _demand([check for check in checks if check.needed and not check.ok])
-
-
-def _show(checks: list[Check], *, as_json: bool) -> None:
-    from last_edge import records
-    from last_edge.tools.cli.output import emit
-
-    if as_json:
-        emit(
-            {"ok": all(check.ok for check in checks), "checks": [records.to_dict(check) for check in checks]},
-            as_json=True,
-        )
-        return
-    group = ""
-    for check in checks:
-        if check.group != group:
-            group = check.group
+    if screen.json:
+        screen.emit({"ok": all(check.ok for check in checks), "checks": [records.to_dict(check) for check in checks]})
+    else:
+        for group in dict.fromkeys(check.group for check in checks):
             typer.echo(f"\n{group}")
-        typer.echo(line(check))
+            for check in checks:
+                if check.group == group:
+                    typer.echo(line(check))
+    missing = [check for check in checks if check.needed and not check.ok]
+    if missing:
+        names = ", ".join(check.name for check in missing)
+        raise MissingError("needed and missing", got=names, hint=missing[0].mend)
 
 
 def line(check: Check) -> str:
@@ -55,9 +107,130 @@ def line(check: Check) -> str:
     return f"  {mark} {check.name}: {check.found}{mend}"
 
 
-def _demand(missing: list[Check]) -> None:
-    from last_edge.errors import MissingError
+def all_checks() -> list[Check]:
+    """Every check, group by group."""
+    groups = (_python, _packages, _backends, _processor, _gpu, _cameras, _landmark_models, _real_data)
+    return [check for group in groups for check in group()]
 
-    if missing:
-        names = ", ".join(check.name for check in missing)
-        raise MissingError("needed and missing", got=names, hint=missing[0].mend)
+
+def _python() -> Iterator[Check]:
+    fits = OLDEST_PYTHON <= sys.version_info[:2] < FIRST_UNTRIED_PYTHON
+    mend = "make setup PYTHON=python3.11"
+    yield Check("Python", "version", fits, platform.python_version(), mend, needed=True)
+
+
+def _packages() -> Iterator[Check]:
+    for name, extra in PACKAGES.items():
+        found = installed(name)
+        mend = f"pip install 'last-edge[{extra}]'" if extra else "pip install last-edge"
+        mend = _mediapipe() if name == "mediapipe" else mend
+        yield Check("Packages", name, found is not None, found or "not installed", mend, needed=not extra)
+
+
+def _mediapipe() -> str:
+    """What brings MediaPipe, or what does without it where it has no wheel."""
+    try:
+        from last_edge.runtime.landmarks.mediapipe import how_to_get_it
+    except ImportError:
+        return "pip install 'last-edge[runtime]'"
+    return how_to_get_it()
+
+
+def _backends() -> Iterator[Check]:
+    """What could run a bundle here; one is enough."""
+    try:
+        from last_edge.runtime.backends import BACKENDS
+    except ImportError:
+        return
+    for name, backend in BACKENDS.items():
+        reason = backend.why_not()
+        yield Check("Backends", name, not reason, reason or backend.version(), backend.mend)
+
+
+def installed(package: str) -> str | None:
+    """An installed package's version."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def extra_of(module: str) -> str:
+    """The extra that brings a module, "" when none does."""
+    top = module.partition(".")[0]
+    return PACKAGES.get(IMPORTED_AS.get(top, top), "")
+
+
+def _processor() -> Iterator[Check]:
+    from last_edge.train.environment import processor
+
+    yield Check("Processor", "model", True, f"{processor()}, {os.cpu_count()} cores")
+    flags = cpu_flags(CPU_INFO)
+    for flag in CPU_FLAGS:
+        if flag in flags:
+            yield Check("Processor", flag, True, CPU_FLAGS[flag])
+    fast = {flag for flag, use in CPU_FLAGS.items() if "INT8" in use}
+    if flags and not fast & flags:
+        yield Check("Processor", "INT8 instructions", False, "none: INT8 files will be smaller, hardly faster")
+
+
+def cpu_flags(info: Path) -> frozenset[str]:
+    """Instruction sets of the first core; empty where the system does not list them."""
+    if not info.exists():
+        return frozenset()
+    lines = (line.partition(":") for line in info.read_text().splitlines())
+    found = next((flags for name, _, flags in lines if name.strip() in ("flags", "Features")), "")
+    return frozenset(found.split())
+
+
+def _gpu() -> Iterator[Check]:
+    """Asks torch where it is installed; this is the one slow check."""
+    if util.find_spec("torch") is None:
+        return
+    import torch
+
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            yield Check("GPU", f"cuda:{index}", True, torch.cuda.get_device_name(index))
+    else:
+        found = f"none that torch {torch.__version__} can use; training runs on the processor"
+        yield Check("GPU", "cuda", False, found)
+
+
+def _cameras() -> Iterator[Check]:
+    devices = sorted(Path("/dev").glob("video*"))
+    for device in devices:
+        usable = os.access(device, os.R_OK | os.W_OK)
+        mend = "sudo usermod -aG video $USER"
+        found = f"{device}, {camera_name(device)}" if usable else f"{device}: no permission"
+        yield Check("Cameras", device.name, usable, found, mend)
+    if not devices and sys.platform == "linux":
+        yield Check("Cameras", "camera", False, "none", "plug one in, or use --source FILE.mp4")
+
+
+def camera_name(device: Path, *, known: Path = Path("/sys/class/video4linux")) -> str:
+    """What a camera calls itself, and the source that names it."""
+    path = known / device.name / "name"
+    name = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else "unnamed"
+    return f"{name}: --source cam:{device.name.removeprefix('video')}"
+
+
+def _landmark_models() -> Iterator[Check]:
+    from last_edge.runtime.landmarks.models import MODELS, model_path
+
+    for name in MODELS:
+        try:
+            yield Check("Landmark models", name, True, str(model_path(name)))
+        except MissingError as error:
+            yield Check("Landmark models", name, False, error.what, error.hint or f"{FETCH} {name}")
+
+
+def _real_data() -> Iterator[Check]:
+    """Looks for the benchmark data sets; needs the training extra to know where."""
+    try:
+        from last_edge.data.find import PLACES, VARIABLE, find_data
+    except ImportError:
+        return
+    for name in PLACES:
+        path = find_data(name)
+        yield Check("Real data", name, path is not None, str(path or "not found"), f"export {VARIABLE}=/path/to/data")

@@ -1,41 +1,152 @@
-"""Command-line options that mean the same everywhere."""
+"""Options that mean the same in every command, and what is shown of a command's work."""
 
 from __future__ import annotations
 
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from last_edge.errors import UsageError
+from last_edge.errors import GateError, UsageError
+from last_edge.tools import output
+from last_edge.tools.cli.register import OptionGroup, Settings
 
+if TYPE_CHECKING:
+    from last_edge.clips.store import ClipStore
+
+
+def remember(context: typer.Context, value: bool) -> bool:
+    """Keep `--verbose` for the end of the command line, where errors are shown."""
+    context.ensure_object(Settings).verbose |= value
+    return value
+
+
+Precision = Literal["fp32", "int8"]
+Detector = Literal["auto", "hand", "hand_lite", "pose", "holistic"]
+
+BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder or .last file.")]
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes.")]
+OutFile = Annotated[Path | None, typer.Option("--out", help="Also write the result to this file.")]
+OutFiles = Annotated[list[Path] | None, typer.Option("--out", help="Records (.json) or a page (.md); repeatable.")]
+Join = Annotated[
+    list[Path] | None, typer.Option("--join", help="Records (.json) of earlier calls to show first; repeatable.")
+]
+StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="A clip store.")]
 Store = Annotated[Path, typer.Option("--store", help="A clip store, made by `last-edge data`.")]
+MeasureOn = Annotated[Path | None, typer.Option("--store", help="A clip store to measure on.")]
+Split = Annotated[str, typer.Option("--split", help="Split to measure on: train, val or test.")]
+MergeAt = Annotated[
+    str, typer.Option("--merge-at", help="Also score classes whose names agree before the last such text, as ', '.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Processor threads; 0 leaves it to the library.")]
 OwnThreads = Annotated[
     int | None,
     typer.Option("--threads", min=0, help="Processor threads, 0: the library's. Default: the bundle's, else 1."),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random draw; default: the recipe's.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value; repeatable.")]
+Graph = Annotated[Precision | None, typer.Option("--precision", help="Default: int8 where the bundle has it.")]
+Precisions = Annotated[list[str] | None, typer.Option("--precision", help="fp32 or int8; repeatable. Default: all.")]
+Repeats = Annotated[int, typer.Option("--repeats", min=1, help="Rounds; what is compared takes turns in each.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that is drawn.")]
+Seeds = Annotated[
+    str | None, typer.Option("--seeds", metavar="0,1,2", help="One training for each. Default: the recipe's or plan's.")
+]
 RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="A shipped recipe (`last-edge recipes ls`) or a file.")
 ]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value; repeatable.")]
+More = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Further values for --set.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON value on stdout, nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Tracebacks and details.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
-ModelName = Annotated[str | None, typer.Option("--model", help="Registered name; `last-edge models` lists them.")]
-Init = Annotated[
-    Path | None,
+SourceName = Annotated[
+    str,
     typer.Option(
-        "--init",
-        help="training.init: a run whose trunk the model starts from (`pretrain`); a translator starts from another "
-        "translator or looks through a recogniser's trunk.",
+        "--source",
+        help="FILE.mp4, FOLDER of images, cam:0, cam:0,1280x720,30, rtsp://…, http://…, replay:FILE.pose, "
+        "store:FOLDER, store:FOLDER#CLIP or synthetic.",
     ),
 ]
+Landmarks = Annotated[Detector, typer.Option("--landmarks", help="Detector; auto takes what the bundle needs.")]
+Hand = Annotated[
+    Literal["first", "left", "right"],
+    typer.Option("--hand", help="Hand to follow; left and right are the person's own."),
+]
+Decode = Annotated[
+    Literal["sliding", "segments"],
+    typer.Option(
+        "--decode", help="sliding: windows over the last seconds. segments: motions cut where the body rests."
+    ),
+]
+Reject = Annotated[
+    bool, typer.Option("--reject/--no-reject", help="Refuse what the bundle's energy threshold calls unknown.")
+]
+RestSeconds = Annotated[float, typer.Option("--rest-seconds", min=0.0, help="Segments: stillness that ends a motion.")]
+
+
+@dataclass(frozen=True)
+class Screen(OptionGroup):
+    """What a command shows: the result on stdout, progress and notes on stderr."""
+
+    json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout, nothing else.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show where an error comes from.", callback=remember)] = (
+        False
+    )
+
+    def emit(self, result: Any, *, table: Callable[[], Any] | None = None) -> None:
+        """Print the result: JSON for programs, a table (or `key: value` lines) for people."""
+        output.emit(result, as_json=self.json, table=table)
+
+    def rows(self, rows: Sequence[dict[str, Any]], *, title: str) -> None:
+        """Print rows as a table, or as `{"rows": […]}`."""
+        self.emit({"rows": list(rows)}, table=lambda: output.rows_table(title, rows))
+
+    def note(self, text: str) -> None:
+        """A line on stderr."""
+        if not self.quiet:
+            output.stderr().print(text, highlight=False)
+
+    @contextmanager
+    def status(self, text: str) -> Iterator[Callable[[str], None]]:
+        """A line on stderr that says what is being done; yields the function that changes it."""
+        console = output.stderr()
+        console.quiet = self.silent
+        with console.status(text) as status:
+            yield status.update
+
+    @contextmanager
+    def clips(self) -> Iterator[Callable[[int], None]]:
+        """A counter of clips."""
+        with self.status("reading") as tell:
+            yield lambda clips: tell(f"{clips} clips") if clips % 50 == 0 else None
+
+    def epochs(self, title: str) -> AbstractContextManager[Callable[[dict[str, float], int], None]]:
+        """A bar over the epochs of a training, shown by the first of several processes."""
+        from last_edge.train.processes import is_first
+
+        return output.epoch_progress(title, quiet=self.silent or not is_first())
+
+    def cells(self) -> AbstractContextManager[Callable[[str], Callable[[dict[str, float], int], None]]]:
+        """One bar for many trainings."""
+        return output.cell_progress(quiet=self.silent)
+
+    @property
+    def silent(self) -> bool:
+        """Whether progress would disturb."""
+        return self.quiet or self.json
+
+
+SCREEN = Screen()
+
+
+def names_of(text: str | None) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def seeds_of(text: str | None) -> tuple[int, ...]:
@@ -44,3 +155,41 @@ def seeds_of(text: str | None) -> tuple[int, ...]:
     if any(seed < 0 for seed in found) or len(set(found)) != len(found):
         raise UsageError("--seeds needs whole numbers, each once", got=text, hint="--seeds 0,1,2")
     return found
+
+
+def open_store(path: Path | None) -> ClipStore | None:
+    """The clip store, where one is named."""
+    from last_edge.clips.store import ClipStore
+
+    return None if path is None else ClipStore.open(path)
+
+
+def torch_threads(threads: int) -> None:
+    """Let torch use so many processor threads; 0 leaves it to the library."""
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def check_out(*paths: Path | None, force: bool, kinds: Sequence[str] = ()) -> None:
+    """`UsageError` where a file is there already, or its ending is none of `kinds`."""
+    from last_edge.files import check_free
+
+    for path in paths:
+        if path is not None:
+            if kinds and path.suffix not in kinds:
+                raise UsageError("this is not written to such a file", where=path, expected=" or ".join(kinds))
+            check_free(path, force=force)
+
+
+def check_limit(problem: str, values: dict[str, float], most: float | None, unit: str, *, what: str = "") -> None:
+    """`GateError` (exit code 4) with the values above the limit, each by its name."""
+    above = [f"{name} {value} {unit}".strip() for name, value in values.items() if most is not None and value > most]
+    if above:
+        raise GateError(problem, expected=f"{what} <= {most} {unit}".strip(), got=", ".join(above))
+
+
+def command_line(name: str) -> str:
+    """What was typed, as one can type it again; nothing where it was not `last-edge NAME`."""
+    return shlex.join(["last-edge", *sys.argv[1:]]) if sys.argv[1:2] == [name] else ""

@@ -19,7 +19,8 @@ from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.recognise.stream_eval import evaluate_streams
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.skeleton import SkeletonClip, get_layout
-from last_edge.tools.cli import train_commands
+from last_edge.tools.cli import eval as command
+from last_edge.tools.cli.register import register
 
 HAND = get_layout("mediapipe_hand21")
 LABELS = ("left", "middle", "right")
@@ -45,7 +46,7 @@ def store(tmp_path: Path) -> Path:
 
 def call(*arguments: str) -> Result:
     app = typer.Typer()
-    app.command()(train_commands.eval)
+    register(app, {"eval": command.eval})
     return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
 
 

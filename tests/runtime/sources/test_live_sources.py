@@ -16,7 +16,7 @@ from last_edge.runtime.sources import Source, live, open_source
 from last_edge.runtime.sources.live import without_password
 from last_edge.runtime.sources.video import USUAL_FPS, measured_fps
 from last_edge.skeleton import get_layout
-from last_edge.tools.cli.checks import camera_name
+from last_edge.tools.cli.doctor import camera_name
 
 HAND = get_layout("mediapipe_hand21")
 IMAGE = np.zeros((48, 64, 3), np.uint8)

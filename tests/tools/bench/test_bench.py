@@ -176,7 +176,7 @@ def test_command_prints_one_json_list(make_bundle: Any, tmp_path: Path) -> None:
 
 
 def test_slower_than_allowed_is_a_failed_gate(make_bundle: Any) -> None:
-    from last_edge.tools.cli.bench_command import bench
+    from last_edge.tools.cli.bench import bench
 
     with pytest.raises(GateError, match=r"p50 <= 1e-09 ms"):
         bench([make_bundle()], repeats=1, calls=1, memory=False, max_ms=1e-9)

@@ -205,7 +205,7 @@ def test_command_writes_records_and_page_and_joins(
 ) -> None:
     out, page = tmp_path / "speed.json", tmp_path / "speed.md"
     sets = [word for text in SMALL for word in ("--set", text)]
-    quick = ["--settings", "fused", "--rounds", "1", "--steps", "1", "--warm-up", "0", "--batch-size", "4", *sets]
+    quick = ["--settings", "fused", "--repeats", "1", "--steps", "1", "--warm-up", "0", "--batch-size", "4", *sets]
     command = ["bench", "train", "--models", MODEL, "--store", str(toy_store), *quick, "--json", "--out", str(out)]
     assert main(command) == 0
     rows = json.loads(capsys.readouterr().out)

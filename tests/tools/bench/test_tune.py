@@ -74,15 +74,16 @@ def test_a_win_that_does_not_repeat_leaves_the_usual_settings(
 
 
 def test_the_command_measures_and_writes(make_bundle: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    from last_edge.tools.cli.tune_command import tune as command
+    from last_edge.tools.cli.bench import tune as command
+    from last_edge.tools.cli.options import Screen
 
     path: Path = make_bundle()
     before = (path / "manifest.json").read_bytes()
-    command(path, precision=["int8"], threads=[1], dry_run=True, json=True)
+    command(path, precision=["int8"], threads=[1], dry_run=True, screen=Screen(json=True))
     said = json.loads(capsys.readouterr().out)
     assert said["kept"] is False and (path / "manifest.json").read_bytes() == before
     (row,) = said["rows"]
     assert row["precision"] == "int8" and row["tried"] == 6 and 0 < row["p50_ms"] <= row["usual_p50_ms"] * 1.0001
-    command(path, precision=["int8"], threads=[1], json=True)
+    command(path, precision=["int8"], threads=[1], screen=Screen(json=True))
     assert json.loads(capsys.readouterr().out)["kept"] is True
     assert Bundle.open(path).precisions == ("fp32", "int8")

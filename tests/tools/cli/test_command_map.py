@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
@@ -15,7 +16,7 @@ import yaml
 from last_edge.errors import UsageError
 from last_edge.models import resolve_name
 from last_edge.tools.cli import main
-from last_edge.tools.cli.train_flags import Flags, choose, store_path
+from last_edge.tools.cli.training import Flags, choose, store_path
 from last_edge.train.device import resolve_amp
 from last_edge.train.environment import detect, load_profile, profile_names
 from last_edge.train.recipe import recipe_files
@@ -107,18 +108,16 @@ def test_store_names() -> None:
 
 
 def test_set_wins_over_flags_environment_and_recipe() -> None:
-    flags = Flags({"training.lr": 0.2, "training.epochs": 7}, "phase_a", store=Path("s"), env="a100")
+    flags = Flags(values={"training.lr": 0.2, "training.epochs": 7}, recipe="phase_a", store=Path("s"), env="a100")
     training = choose(flags).recipe.training
     assert (training.lr, training.epochs, training.batch_size, training.amp) == (0.2, 7, 128, "bf16")
     assert (training.warmup_start_lr, training.gradient_accumulation_steps) == (0.014, 1)
-    won = choose(
-        Flags(flags.values, "phase_a", ("training.lr=0.3", "training.batch_size=8"), store=Path("s"), env="a100")
-    )
+    won = choose(dataclasses.replace(flags, set_=["training.lr=0.3", "training.batch_size=8"]))
     assert (won.recipe.training.lr, won.recipe.training.batch_size) == (0.3, 8)
 
 
 def test_rates_of_an_environment_are_for_sgd_alone() -> None:
-    training = choose(Flags({}, "shrec17", store=Path("s"), env="a100")).recipe.training
+    training = choose(Flags(recipe="shrec17", store=Path("s"), env="a100")).recipe.training
     assert (training.optimizer, training.lr, training.batch_size, training.workers) == ("adamw", 0.003, 32, 8)
 
 
@@ -131,7 +130,7 @@ def test_the_local_environment_changes_nothing_and_is_the_default(tmp_path: Path
 
 @pytest.mark.parametrize(("typed", "amp"), [(None, "bf16"), (True, "auto"), (False, "off")])
 def test_amp_flag(typed: bool | None, amp: str) -> None:
-    assert choose(Flags({}, "shrec17", store=Path("s"), env="local", amp=typed)).recipe.training.amp == amp
+    assert choose(Flags(recipe="shrec17", store=Path("s"), env="local", amp=typed)).recipe.training.amp == amp
 
 
 def test_the_page_names_every_profile_flag_and_phase() -> None:

@@ -115,14 +115,22 @@ def test_synth_makes_a_store(tmp_path):
     assert summary["layout"] == "mediapipe_holistic75"
 
 
+@pytest.mark.parametrize(
+    ("name", "own", "others"), [("ntu", "--split-type", "--units"), ("npz", "--units", "--rotate")]
+)
+def test_a_format_shows_its_own_options_alone(name, own, others):
+    shown = call("prepare", name, "--help")
+    assert own in shown and "--leave-out" in shown and others not in shown
+
+
 @pytest.mark.parametrize("command", ["prepare", "info", "synth"])
 def test_help_ends_with_an_example(command):
     assert f"last-edge data {command}" in call(command, "--help").replace("\n", " ")
 
 
-@pytest.mark.parametrize("command", ["prepare", "synth", "info"])
+@pytest.mark.parametrize("command", ["prepare ntu", "synth", "info"])
 def test_verbose_is_known_to_every_command(command):
-    assert "--verbose" in call(command, "--help")
+    assert "--verbose" in call(*command.split(), "--help")
 
 
 @pytest.mark.parametrize(("flags", "options"), [([], {}), (["--no-centre"], {"centre": False})])

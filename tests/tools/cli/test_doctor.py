@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from last_edge.errors import MissingError
-from last_edge.tools.cli import checks
+from last_edge.tools.cli import doctor as checks
 from last_edge.tools.cli.doctor import doctor, line
+from last_edge.tools.cli.options import Screen
 
 ROOT = Path(__file__).parents[3]
 
@@ -35,7 +36,7 @@ def test_missing_models_and_data_come_with_their_command(capsys: Any) -> None:
 
 @pytest.mark.usefixtures("bare")
 def test_json_is_one_object_with_every_check(capsys: Any) -> None:
-    doctor(json=True)
+    doctor(screen=Screen(json=True))
     content = json.loads(capsys.readouterr().out)
     assert content["ok"] is False
     assert {"Python", "Packages", "Landmark models", "Real data"} <= {check["group"] for check in content["checks"]}

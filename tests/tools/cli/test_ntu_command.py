@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from last_edge.tools.cli import main
-from last_edge.tools.cli.train_flags import PROTOCOLS, store_path
+from last_edge.tools.cli.training import PROTOCOLS, store_path
 
 PAGE = (Path(__file__).parents[3] / "docs" / "command_map.md").read_text()
 PREPARATIONS = re.findall(

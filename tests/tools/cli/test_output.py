@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from last_edge.errors import UsageError
-from last_edge.tools.cli import main, output
+from last_edge.tools import output
+from last_edge.tools.cli import main
 
 ROW = {"epoch": 1.0, "loss": 0.5, "train_top1": 50.0, "skipped": 0.0}
 

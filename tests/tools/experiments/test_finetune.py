@@ -129,7 +129,7 @@ def test_a_bundle_without_weights_and_no_store_say_what_to_type(
 @pytest.fixture
 def trained(base: Path, toy_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run of one epoch on the bundle's weights, before it becomes a bundle."""
-    monkeypatch.setattr("last_edge.tools.cli.train_commands.finish_bundle", lambda *given, **named: {})
+    monkeypatch.setattr("last_edge.tools.experiments.finetune.finish_bundle", lambda *given, **named: {})
     words = ["train", "--finetune", str(base), "--store", str(toy_store), "--out", str(tmp_path / "run"), "--quiet"]
     assert cli.main([*words, "--epochs", "1", "--threads", "1"]) == 0
     return tmp_path / "run"

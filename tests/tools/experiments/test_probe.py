@@ -21,7 +21,7 @@ from last_edge.train.request import Request
 from last_edge.train.run import run_training
 
 SMALL = ["input.frames=16", "training.batch_size=16", "pretrain.blocks=4", "training.epochs=3"]
-FAST = ["--set", "training.epochs=2", "--set", "training.batch_size=8", "--labels", "0.25,1.0", "--seeds", "2"]
+FAST = ["--set", "training.epochs=2", "--set", "training.batch_size=8", "--labels", "0.25,1.0", "--seeds", "0,1"]
 
 
 def pretrain(store: Path, out: Path, *sets: str) -> Path:

@@ -15,7 +15,7 @@ from last_edge.errors import InputError, UsageError
 from last_edge.timing import Schedule
 from last_edge.tools.bench.record import BenchRecord, load_records, save_records
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
-from last_edge.tools.cli.report_command import report
+from last_edge.tools.cli.report import report
 from last_edge.tools.report.collect import collect, make_rows
 from last_edge.tools.report.measure import with_latency
 from last_edge.tools.report.plots import confusion_matrix

@@ -34,7 +34,8 @@ OnCell = Callable[[], object]
 
 @dataclass(frozen=True)
 class Ablation:
-    """A plan on a store. seeds, model: in place of the plan's. sets: above every run's recipe. use: finished runs.
+    """A plan on a store. seeds, model: in place of the plan's. sets: above every run's recipe.
+    below: recipe values under the plan's, such as an environment's. use: finished runs.
 
     model: of the cells, and of preparations that name none. use: preparation name -> the run that stands for it.
     only: names of the cells to do; empty for all.
@@ -46,6 +47,7 @@ class Ablation:
     seeds: tuple[int, ...]
     model: str | None = None
     sets: tuple[str, ...] = ()
+    below: tuple[str, ...] = ()
     use: Mapping[str, Path] = field(default_factory=dict)
     only: tuple[str, ...] = ()
     device: str = "cpu"
@@ -77,7 +79,7 @@ class Ablation:
     @cached_property
     def val_subjects(self) -> list[str]:
         """Who is held out of every run: as the plan's recipe draws them, by its own seed, whatever a cell's seed is."""
-        recipe = load_recipe(self.plan.recipe, overrides=[*self.plan.set, *self.sets])
+        recipe = load_recipe(self.plan.recipe, overrides=[*self.below, *self.plan.set, *self.sets])
         train = self.opened.select(split="train")
         if len(self.opened.select(split="val")) and not recipe.validation.subjects:
             return []
@@ -90,7 +92,7 @@ class Ablation:
     def recipe(self, cell: Cell, *, seed: int | None) -> Recipe:
         """A run's recipe: plan, model, cell, --set, in this order; then seed, held-out subjects and start."""
         model = [f"model.name={self.model}"] if self.model else []
-        overrides = [*self.plan.set, *model, *cell.set, *self.sets]
+        overrides = [*self.below, *self.plan.set, *model, *cell.set, *self.sets]
         recipe = load_recipe(cell.recipe or self.plan.recipe, overrides=overrides)
         validation = dataclasses.replace(recipe.validation, subjects=self.val_subjects, fraction=0.0)
         start = str(self.place(cell.init)) if cell.init else recipe.training.init

@@ -1,35 +1,31 @@
-"""`last-edge run` and `last-edge models fetch`: recognition on the device, and the landmark models it needs."""
+"""`last-edge run`: recognition on the device."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from last_edge.errors import MissingError
-from last_edge.tools.cli.options import Force, Json, Quiet, Verbose
+from last_edge.tools.cli.options import (
+    SCREEN,
+    BundlePath,
+    Decode,
+    Force,
+    Graph,
+    Hand,
+    Landmarks,
+    Reject,
+    RestSeconds,
+    Screen,
+    SourceName,
+)
+from last_edge.tools.output import make_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from last_edge.runtime.pipeline.options import RunSummary
-    from last_edge.runtime.recognise.results import Event
 
-Precision = Literal["fp32", "int8"]
-Landmarks = Literal["auto", "hand", "hand_lite", "pose", "holistic"]
-Hand = Literal["first", "left", "right"]
-LandmarkModel = Literal["hand", "hand_lite", "pose", "holistic", "all"]
-
-Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or .last file.")]
-SourceName = Annotated[
-    str,
-    typer.Option(
-        "--source",
-        help="FILE.mp4, FOLDER of images, cam:0, cam:0,1280x720,30, rtsp://…, http://…, replay:FILE.pose, "
-        "store:FOLDER, store:FOLDER#CLIP or synthetic.",
-    ),
-]
 Events = Annotated[Path | None, typer.Option("--events", help="Write one JSON object a line to this file.")]
 Window = Annotated[
     bool | None,
@@ -44,17 +40,8 @@ PaceName = Annotated[
 Loop = Annotated[bool, typer.Option("--loop", help="Play a file, replay or store again and again, until --limit or q.")]
 Keep = Annotated[Path, typer.Option("--keep", help="Folder of what the window's keys s (picture) and c (clip) save.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many frames.")]
-Graph = Annotated[Precision | None, typer.Option("--precision", help="Default: int8 where the bundle has it.")]
-Detector = Annotated[Landmarks, typer.Option("--landmarks", help="Detector; auto takes what the bundle needs.")]
-WhichHand = Annotated[Hand, typer.Option("--hand", help="Hand to follow; left and right are the person's own.")]
 WindowSeconds = Annotated[float, typer.Option("--window-seconds", min=0.3, help="Length of the sliding window.")]
 StrideSeconds = Annotated[float, typer.Option("--stride-seconds", min=0.0, help="Time between predictions.")]
-DecodeBy = Annotated[
-    Literal["sliding", "segments"],
-    typer.Option(
-        "--decode", help="sliding: windows over the last seconds. segments: motions cut where the body rests."
-    ),
-]
 Smoothing = Annotated[
     float, typer.Option("--smoothing", min=0.01, max=1.0, help="Sliding: weight of the newest prediction in the mean.")
 ]
@@ -62,10 +49,6 @@ Patience = Annotated[int, typer.Option("--patience", min=1, help="Sliding: predi
 Debounce = Annotated[float, typer.Option("--debounce", min=0.0, help="Sliding: least seconds between equal events.")]
 MotionSpeed = Annotated[
     float, typer.Option("--motion-speed", min=0.01, help="Segments: limb lengths a second from which the body moves.")
-]
-RestSeconds = Annotated[float, typer.Option("--rest-seconds", min=0.0, help="Segments: stillness that ends a motion.")]
-Reject = Annotated[
-    bool, typer.Option("--reject/--no-reject", help="Refuse what the bundle's energy threshold calls unknown.")
 ]
 Threshold = Annotated[
     float | None,
@@ -75,11 +58,10 @@ ModelThreads = Annotated[
     int | None, typer.Option("--threads", min=1, help="Of the model. Default: the bundle's own (`bench tune`), else 1.")
 ]
 BackendName = Annotated[str, typer.Option("--backend", help="What runs the model; `last-edge doctor` lists them.")]
-Official = Annotated[bool, typer.Option("--official", help="Download Google's file instead of taking it from pip.")]
 
 
 def run(
-    bundle: Bundle,
+    bundle: BundlePath,
     source: SourceName,
     events: Events = None,
     window: Window = None,
@@ -90,11 +72,11 @@ def run(
     pace: PaceName = "fast",
     loop: Loop = False,
     precision: Graph = None,
-    landmarks: Detector = "auto",
-    hand: WhichHand = "first",
+    landmarks: Landmarks = "auto",
+    hand: Hand = "first",
     window_seconds: WindowSeconds = 2.5,
     stride_seconds: StrideSeconds = 0.2,
-    decode: DecodeBy = "sliding",
+    decode: Decode = "sliding",
     smoothing: Smoothing = 0.5,
     patience: Patience = 2,
     debounce: Debounce = 1.0,
@@ -104,10 +86,8 @@ def run(
     threshold: Threshold = None,
     threads: ModelThreads = None,
     backend: BackendName = "onnxruntime-cpu",
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
     force: Force = False,
+    screen: Screen = SCREEN,
 ) -> None:
     """Recognise gestures in a video, a camera, an address, a replay or a clip store.
 
@@ -122,7 +102,6 @@ def run(
     from last_edge.runtime.recognise.segmenter import SegmentOptions
     from last_edge.runtime.recognise.stream import RecogniseOptions
     from last_edge.runtime.view.window import has_screen
-    from last_edge.tools.cli.output import emit
 
     options = RunOptions(
         events=events,
@@ -148,31 +127,18 @@ def run(
             segments=SegmentOptions(speed=motion_speed, rest_s=rest_seconds),
         ),
     )
-    on_event, on_notice = (None, None) if quiet else (_show_event, show_notice)
-    summary = run_source(bundle, source, options=options, on_event=on_event, on_notice=on_notice)
-    emit(records.to_dict(summary), as_json=json, table=lambda: _table(summary))
+    summary = run_source(
+        bundle, source, options=options,
+        on_event=lambda event: screen.note(f"{event.end_s:8.2f} s  {event.label}  {event.probability:.0%}"),
+        on_notice=lambda text: screen.note(f"note: {text}"),
+    )  # fmt: skip
+    screen.emit(records.to_dict(summary), table=lambda: stage_table(summary))
     if summary.lost:
         raise MissingError("the source is lost; what came of it is kept", where=summary.source, got=summary.lost)
 
 
-def _show_event(event: Event) -> None:
-    """One line on stderr for a recognised gesture."""
-    from last_edge.tools.cli.output import stderr
-
-    stderr().print(f"{event.end_s:8.2f} s  {event.label}  {event.probability:.0%}", highlight=False)
-
-
-def show_notice(text: str) -> None:
-    """One line on stderr for what the source or a stage has to say."""
-    from last_edge.tools.cli.output import stderr
-
-    stderr().print(f"note: {text}", highlight=False)
-
-
-def _table(summary: RunSummary) -> Table:
+def stage_table(summary: RunSummary) -> Any:
     """The summary for people: what was seen, the time of each stage, what waited and was dropped ahead of it."""
-    from last_edge.tools.cli.output import make_table
-
     timings = summary.timings_ms
     clips = "" if summary.clips_right is None else f", {summary.clips_right} of {summary.clips} clips right"
     seen = f"{summary.frames} frames, {summary.frames_with_points} with points, {summary.events} events{clips}"
@@ -182,27 +148,3 @@ def _table(summary: RunSummary) -> Table:
     columns["most waiting"] = [summary.queues.get(stage, "") for stage in timings]
     columns["dropped"] = [summary.dropped.get(stage, "") for stage in timings]
     return make_table(f"{summary.source}, {summary.precision}: {seen}", columns)
-
-
-def fetch(
-    name: Annotated[LandmarkModel, typer.Argument(metavar="NAME", help="hand, hand_lite, pose, holistic or all.")],
-    official: Official = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    force: Force = False,
-) -> None:
-    """Put a MediaPipe landmark model into the cache ($LAST_EDGE_CACHE, else ~/.cache/last-edge).
-
-    It is assembled from Google's mediapipe 0.10.21 wheel, which pip downloads; every byte is checked.
-
-    Example: last-edge models fetch hand
-    """
-    from last_edge.runtime.landmarks import DETECTORS
-    from last_edge.runtime.landmarks.models import fetch as fetch_model
-    from last_edge.tools.cli.output import emit
-
-    names = DETECTORS if name == "all" else (name,)
-    paths = {each: str(fetch_model(each, official=official, force=force)) for each in names}
-    if not quiet or json:
-        emit(paths, as_json=json)

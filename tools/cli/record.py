@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from last_edge.errors import InputError, MissingError
-from last_edge.tools.cli import options
-from last_edge.tools.cli.output import emit, make_table
-from last_edge.tools.cli.runtime_commands import Detector, WhichHand, show_notice
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from last_edge.tools.cli.options import SCREEN, Hand, Landmarks, Screen
+from last_edge.tools.output import make_table
 
 StoreFolder = Annotated[Path, typer.Argument(metavar="STORE", help="A clip store, new or to be added to.")]
 Source = Annotated[
@@ -62,12 +58,10 @@ def record(
     least_seen: LeastSeen = 0.5,
     retake: Retake = 0,
     bundle: ForBundle = None,
-    landmarks: Detector = "auto",
-    hand: WhichHand = "first",
+    landmarks: Landmarks = "auto",
+    hand: Hand = "first",
     window: Window = None,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    screen: Screen = SCREEN,
 ) -> None:
     """Collect labelled clips of one's own signs from a camera, a video or a replay in a clip store.
 
@@ -76,9 +70,13 @@ def record(
 
     Example: last-edge record runs/mine/store --label hello --label thanks --subject anna
     """
-    on_notice = (lambda text: None) if quiet else show_notice
+
+    def on_notice(text: str) -> None:
+        screen.note(f"note: {text}")
+
     if not label:
-        emit(facts := _count(store, on_notice), as_json=json, table=lambda: _table(facts))
+        facts = count_clips(store, on_notice)
+        screen.emit(facts, table=lambda: clip_table(facts))
         return
     from last_edge import records
     from last_edge.runtime.record.options import RecordOptions
@@ -101,12 +99,12 @@ def record(
     )
     summary = record_source(store, source, options=chosen, on_notice=on_notice)
     facts = records.to_dict(summary)
-    emit(facts, as_json=json, table=lambda: _table(facts))
+    screen.emit(facts, table=lambda: clip_table(facts))
     if summary.lost:
         raise MissingError("the source is lost; what came of it is kept", where=summary.source, got=summary.lost)
 
 
-def _count(store: Path, on_notice: Any) -> dict[str, Any]:
+def count_clips(store: Path, on_notice: Any) -> dict[str, Any]:
     """What a store holds, the takes of a session that was cut off included."""
     from last_edge.runtime.record.journal import rescue
     from last_edge.runtime.record.options import counts_of
@@ -118,7 +116,7 @@ def _count(store: Path, on_notice: Any) -> dict[str, Any]:
             "counts": counts_of(opened), "sha256": opened.sha256}  # fmt: skip
 
 
-def _table(facts: dict[str, Any]) -> Table:
+def clip_table(facts: dict[str, Any]) -> Any:
     """A row a label, a column a person, and what came new."""
     counts, kept = facts["counts"], facts.get("kept", {})
     people = sorted({subject for own in counts.values() for subject in own})

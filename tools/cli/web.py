@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from last_edge.tools.cli.options import DryRun, Force, Json, Quiet, Verbose
+from last_edge.errors import UsageError
+from last_edge.tools.cli.options import SCREEN, BundlePath, DryRun, Force, Landmarks, Screen
 
 if TYPE_CHECKING:
     from last_edge.bundle import Bundle as Opened
+    from last_edge.inputs import InputSpec
     from last_edge.runtime.web.clips import Clip
-    from last_edge.runtime.web.packages import NpmPackage
     from last_edge.runtime.web.site import Site
 
-Landmarks = Literal["auto", "hand", "hand_lite", "pose", "holistic"]
+SYNTHETIC_LAYOUT = "mediapipe_holistic75"
+SEED = 1_000_003
+"""Of a signer that no set has which was made with a usual seed."""
 
-Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or .last file.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 takes any that is free.")]
 Open = Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")]
 Export = Annotated[Path | None, typer.Option("--export", help="Write a static site to this folder; serve nothing.")]
-Detector = Annotated[Landmarks, typer.Option("--landmarks", help="Detector; auto takes what the bundle needs.")]
 Clips = Annotated[
     Path | None,
     typer.Option("--clips", help="Store of `data synth` whose clips the page plays. Default: signs made for it."),
@@ -30,18 +31,16 @@ Count = Annotated[int, typer.Option("--clip-count", min=0, help="Most such clips
 
 
 def web(
-    bundle: Bundle,
+    bundle: BundlePath,
     port: Port = 8765,
     open_page: Open = True,
     export: Export = None,
-    landmarks: Detector = "auto",
+    landmarks: Landmarks = "auto",
     clips: Clips = None,
     clip_count: Count = 6,
     dry_run: DryRun = False,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
     force: Force = False,
+    screen: Screen = SCREEN,
 ) -> None:
     """Recognise gestures in the browser: camera, landmarks and model run in the page, and no frame leaves the device.
 
@@ -53,7 +52,6 @@ def web(
     from last_edge.bundle import Bundle as Opened
     from last_edge.files import check_free
     from last_edge.runtime.web.site import SITE, export_site, make_site, missing_packages
-    from last_edge.tools.cli.output import emit
 
     detector = None if landmarks == "auto" else landmarks
     if export is not None:
@@ -61,21 +59,23 @@ def web(
     opened = Opened.open(bundle)
     if dry_run:
         missing = [f"{package.name}@{package.version}" for package in missing_packages(opened, landmarks=detector)]
-        emit({"bundle": str(bundle), "fetch": missing, "export": export and str(export)}, as_json=json)
+        screen.emit({"bundle": str(bundle), "fetch": missing, "export": export and str(export)})
         return
-    played = _clips(opened, clips, clip_count)
-    site = make_site(opened, landmarks=detector, clips=played, on_fetch=None if quiet else _tell)
+    played = clips_to_play(opened, clips, clip_count)
+    site = make_site(
+        opened, landmarks=detector, clips=played,
+        on_fetch=lambda package: screen.note(f"fetching {package.name} {package.version} into the cache"),
+    )  # fmt: skip
     if export is not None:
         export_site(site, export, force=force)
-        emit({**_described(site), "export": str(export)}, as_json=json)
+        screen.emit({**described(site), "export": str(export)})
         return
-    _serve(site, port=port, open_page=open_page, json=json, quiet=quiet)
+    serve(site, port=port, open_page=open_page, screen=screen)
 
 
-def _clips(bundle: Opened, store: Path | None, count: int) -> list[Clip]:
+def clips_to_play(bundle: Opened, store: Path | None, count: int) -> list[Clip]:
     """Made clips of a store, or made for the page."""
     from last_edge.runtime.web.clips import store_clips
-    from last_edge.tools.cli.web_clips import made_signs
 
     manifest = bundle.manifest
     if store is not None:
@@ -83,27 +83,25 @@ def _clips(bundle: Opened, store: Path | None, count: int) -> list[Clip]:
     return made_signs(manifest.input, manifest.labels, count=count) if count else []
 
 
-def _serve(site: Site, *, port: int, open_page: bool, json: bool, quiet: bool) -> None:
+def serve(site: Site, *, port: int, open_page: bool, screen: Screen) -> None:
     """Answer until Ctrl-C, which is how serving ends."""
     import sys
     import webbrowser
     from contextlib import suppress
 
     from last_edge.runtime.web.server import serving
-    from last_edge.tools.cli.output import emit, stderr
 
     with serving(site, port=port) as server:
-        emit({**_described(site), "url": server.url}, as_json=json)
+        screen.emit({**described(site), "url": server.url})
         sys.stdout.flush()
-        if not quiet:
-            stderr().print("serving to this machine alone; Ctrl-C ends it", highlight=False)
+        screen.note("serving to this machine alone; Ctrl-C ends it")
         if open_page:
             webbrowser.open(server.url)
         with suppress(KeyboardInterrupt):
             server.serve_forever()
 
 
-def _described(site: Site) -> dict[str, Any]:
+def described(site: Site) -> dict[str, Any]:
     """What was made, for people and programs."""
     return {
         "bundle": site.name,
@@ -115,8 +113,27 @@ def _described(site: Site) -> dict[str, Any]:
     }
 
 
-def _tell(package: NpmPackage) -> None:
-    """One line on stderr before a download."""
-    from last_edge.tools.cli.output import stderr
+def made_signs(spec: InputSpec, labels: tuple[str, ...], *, count: int) -> list[Clip]:
+    """Up to `count` signs by one made signer; none where the bundle cannot take the points of body and hands.
 
-    stderr().print(f"fetching {package.name} {package.version} into the cache", highlight=False)
+    They are of the bundle's own classes where it was taught the synthetic signs, else of classes it does not know.
+    """
+    from itertools import islice
+
+    from last_edge.data.synth import SynthOptions, gloss_names, synthesise
+    from last_edge.runtime.web.clips import from_skeleton
+    from last_edge.runtime.web.describe import find_source
+    from last_edge.skeleton import get_layout
+
+    try:
+        find_source(get_layout(SYNTHETIC_LAYOUT), spec)
+    except UsageError:
+        return []
+    try:
+        known = set(gloss_names(SynthOptions(glosses=len(labels)))) == set(labels)
+    except UsageError:  # more labels than the lexicon has glosses
+        known = False
+    options = SynthOptions(
+        glosses=len(labels) if known else count, signers=1, clips_per_gloss_per_signer=1, test_signers=0, seed=SEED
+    )
+    return [from_skeleton(clip, labels, signer="made") for clip in islice(synthesise(options), count)]

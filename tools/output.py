@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 MOST_WAITING = 5.0  # percent of an epoch spent waiting for data that go without saying
 WIDE = 160  # columns of a table that no terminal shows: nothing is cut off
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions
     from rich.table import Table
 
 
@@ -23,7 +25,7 @@ def stderr() -> Console:
     return Console(stderr=True)
 
 
-def emit(result: Any, *, as_json: bool, table: Callable[[], Table] | None = None) -> None:
+def emit(result: Any, *, as_json: bool, table: Callable[[], Any] | None = None) -> None:
     """Print the result: JSON for programs, a table (or `key: value` lines) for people."""
     if as_json:
         sys.stdout.write(json.dumps(result, ensure_ascii=False) + "\n")
@@ -31,21 +33,81 @@ def emit(result: Any, *, as_json: bool, table: Callable[[], Table] | None = None
     if table is not None:
         from rich.console import Console
 
-        Console(width=None if sys.stdout.isatty() else WIDE).print(table())
+        known = sys.stdout.isatty() or "COLUMNS" in os.environ
+        Console(width=None if known else WIDE).print(table())
         return
     lines = result.items() if isinstance(result, dict) else enumerate(result)
     sys.stdout.write("".join(f"{name}: {value}\n" for name, value in lines))
 
 
-def make_table(title: str, columns: dict[str, list[Any]]) -> Table:
+@dataclass(frozen=True)
+class FittedTable:
+    """Columns as a table where it fits and, where it does not, in fewer columns, so that no figure is ever cut.
+
+    Columns whose cells are all equal go below the title first; what still is too wide is shown row by row.
+    """
+
+    title: str
+    columns: dict[str, list[Any]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        from rich.measure import Measurement
+
+        rows = max(map(len, self.columns.values()), default=0)
+        same = {name: cells[0] for name, cells in self.columns.items() if rows > 1 and len(set(map(str, cells))) == 1}
+        varied = {name: cells for name, cells in self.columns.items() if name not in same}
+        told = ", ".join(f"{name} {value}" for name, value in same.items())
+        for table in (grid(self.title, self.columns), grid(f"{self.title}\n{told}" if told else self.title, varied)):
+            if not rows or Measurement.get(console, options.update(width=10_000), table).maximum <= options.max_width:
+                yield table
+                return
+        yield listed(self.title, self.columns)
+
+
+def make_table(title: str, columns: dict[str, list[Any]]) -> FittedTable:
     """A table from columns."""
+    return FittedTable(title, columns)
+
+
+def rows_table(title: str, rows: Sequence[dict[str, Any]]) -> FittedTable:
+    """A table from rows, which need not have the same keys."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return make_table(title, {name: [cell(name, row.get(name)) for row in rows] for name in names})
+
+
+def cell(name: str, value: Any) -> str:
+    """A value for people: verdicts as words, differences of outputs with three digits."""
+    if isinstance(value, bool):
+        said = ("PARTS", "") if name == "parts" else ("ok", "FAILED")
+        return said[0] if value else said[1]
+    if value is None:
+        return ""
+    return f"{value:.3g}" if name.endswith("_abs") or name == "relative" else str(value)
+
+
+def grid(title: str, columns: dict[str, list[Any]]) -> Table:
+    """One line a row."""
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
     for name in columns:
         table.add_column(name)
     for row in zip(*columns.values(), strict=True):
-        table.add_row(*[str(cell) for cell in row])
+        table.add_row(*[str(value) for value in row])
+    return table
+
+
+def listed(title: str, columns: dict[str, list[Any]]) -> Table:
+    """One line a value, a rule between rows; long texts are wrapped."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in zip(*columns.values(), strict=True):
+        for name, value in zip(columns, row, strict=True):
+            table.add_row(name, str(value))
+        table.add_section()
     return table
 
 

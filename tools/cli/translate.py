@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from last_edge.errors import InputError, UsageError
-from last_edge.tools.cli.options import Json, OwnThreads, Quiet, Verbose
-from last_edge.tools.cli.output import emit
+from last_edge.tools.cli.options import SCREEN, Graph, OwnThreads, Precision, Screen, torch_threads
 
 if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore
 
-Precision = Literal["fp32", "int8"]
 SHOWN = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "vocabulary_coverage", "repetition", "distinct",
          "words", "reference_words", "loss", "gap", "unseen_texts", "n", "tier", "next")  # fmt: skip
 NAMES = {"chrf": "chrF", "wer": "WER"} | {f"bleu{order}": f"BLEU-{order}" for order in (1, 2, 3, 4)}
@@ -36,13 +34,6 @@ def is_translator(artefact: Path) -> bool:
     return is_translation(artefact)
 
 
-def _torch_threads(threads: int) -> None:
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
-
-
 def evaluate(
     artefact: Path, store: ClipStore, *, split: str, which: Any, precision: Precision | None, beam: int | None,
     threads: int | None,
@@ -61,7 +52,7 @@ def evaluate(
         raise UsageError("a run has no INT8 file", where=artefact, hint=hint)
     from last_edge.train.evaluate import evaluate_translation
 
-    _torch_threads(1 if threads is None else threads)
+    torch_threads(1 if threads is None else threads)
     return evaluate_translation(artefact, store, split=split, which=which or "best", beam=beam)
 
 
@@ -83,7 +74,7 @@ def export_translator(
     if dry_run:
         check_free(out, force=force, marker="" if out.suffix == ".last" else "manifest.json")
         return {"would_write": str(out), "model": load_translator(run).card.name}
-    _torch_threads(threads)
+    torch_threads(threads)
     manifest = export_translation(run, out, store=store, split=split, threads=threads, force=force)
     return {"bundle": str(out), "params": manifest.model.params, **manifest.metrics.get("fp32", {})}
 
@@ -114,13 +105,9 @@ def translate(
     beam: Annotated[int | None, typer.Option("--beam", min=1, help="Hypotheses kept; default: the bundle's.")] = None,
     split: Annotated[str | None, typer.Option("--split", help="Of a store: only its train, val or test clips.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first clips.")] = None,
-    precision: Annotated[
-        Precision | None, typer.Option("--precision", help="Default: int8 where the bundle has it.")
-    ] = None,
+    precision: Graph = None,
     threads: OwnThreads = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
+    screen: Screen = SCREEN,
 ) -> None:
     """Say in words what is signed: a line a clip as it is done; with --json a list of {"clip", "text", "ms"}. No torch.
 
@@ -131,8 +118,8 @@ def translate(
     translator = Translator.open(bundle, precision=precision, threads=1 if threads is None else threads)
     found = clips_of(source, translator.spec, units=translator.units, split=split, limit=limit)
     said = (translator.translate(points, name=name, beam=beam) for name, points in found)
-    if json:
-        emit([{"clip": line.clip, "text": line.text, "ms": line.ms} for line in said], as_json=True)
+    if screen.json:
+        screen.emit([{"clip": line.clip, "text": line.text, "ms": line.ms} for line in said])
         return
     for line in said:
         typer.echo(f"{line.clip}: {line.text}")

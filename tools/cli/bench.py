@@ -1,0 +1,335 @@
+"""`last-edge bench`: speed of exported files, of training, of recordings played live; memory, start, best settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import typer
+
+from last_edge.errors import UsageError
+from last_edge.tools.cli.options import (
+    SCREEN,
+    BundlePath,
+    Device,
+    DryRun,
+    Force,
+    Graph,
+    Hand,
+    Join,
+    Landmarks,
+    More,
+    OutFile,
+    OutFiles,
+    Precisions,
+    RecipeName,
+    Repeats,
+    Screen,
+    Set,
+    SourceName,
+    check_limit,
+    check_out,
+    command_line,
+    names_of,
+)
+from last_edge.tools.output import make_table
+
+PAGES = (".json", ".md")
+Backends = Annotated[
+    list[str] | None, typer.Option("--backend", help="Repeatable; all for every one here. Default: onnxruntime-cpu.")
+]
+Threads = Annotated[
+    list[int] | None, typer.Option("--threads", min=1, help="Of the model; repeatable. Default: the bundle's, else 1.")
+]
+Plain = Annotated[
+    list[Path] | None, typer.Option("--plain", help="An ONNX file, exported naively, to compare with; repeatable.")
+]
+Models = Annotated[str | None, typer.Option("--models", help="Names, comma between; default: all of LAST-E and -Lite.")]
+TrainSettings = Annotated[
+    str,
+    typer.Option(
+        "--settings",
+        help="Comma between, parts joined by +: plain, bf16, fp16, fused, compile, batch=N, threads=N.",
+    ),
+]
+Sources = Annotated[
+    list[str] | None,
+    typer.Option("--source", help="Any source of `run` that has an end, or a folder of recordings; repeatable."),
+]
+
+
+def bench(
+    bundles: Annotated[list[Path], typer.Argument(help="Bundle folders, .last files or bare .onnx files.")],
+    precision: Precisions = None,
+    backend: Backends = None,
+    threads: Threads = None,
+    plain: Plain = None,
+    usual: Annotated[bool, typer.Option("--usual", help="Leave what `bench tune` found for a bundle alone.")] = False,
+    repeats: Repeats = 10,
+    calls: Annotated[int, typer.Option("--calls", min=1, help="Timed calls a file and round.")] = 50,
+    max_ms: Annotated[float | None, typer.Option("--max-ms", help="Fail (exit 4) when a p50 is above this.")] = None,
+    memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Weigh each file in its own process.")] = True,
+    out: OutFile = None,
+    force: Force = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Measure exported files in backends with thread counts, interleaved in one process, batch 1, on golden clips.
+
+    Accuracy beside a row is that of the very same file, from the bundle's manifest. `faster` is against the FP32 file
+    of the same bundle, backend and threads, and against a --plain file of the same input. Of a translator: the encoder,
+    one step of the decoder after 12 sub-words, and a sentence of 12.
+
+    `bench train` measures training, `bench live` recordings played in real time, `bench soak` the memory of a long run,
+    `bench start` the first label of a fresh process; `bench tune` finds the fastest settings. A bundle of such a name
+    is ./train.
+
+    Example: last-edge bench runs/demo/bundle --threads 1 --out runs/demo/bench.json
+    """
+    from last_edge import records
+    from last_edge.timing import Schedule
+    from last_edge.tools.bench.record import bench_table, save_records
+    from last_edge.tools.bench.run import BenchOptions, bench_bundles
+
+    check_out(out, force=force)
+    chosen = BenchOptions(
+        tuple(precision or ()), threads=tuple(threads or ()), backends=tuple(backend or ("onnxruntime-cpu",)),
+        plain=tuple(plain or ()), usual=usual, memory=memory, schedule=Schedule(rounds=repeats, calls=calls),
+    )  # fmt: skip
+    rows = bench_bundles(bundles, chosen)
+    if out is not None:
+        save_records(rows, out)
+    screen.emit([records.to_dict(row) for row in rows], table=lambda: bench_table(rows))
+    check_limit("slower than allowed", {row.file: row.p50_ms for row in rows}, max_ms, "ms", what="p50")
+
+
+def train(
+    models: Models = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", help="A clip store; default: synthetic signs, made for it.")
+    ] = None,
+    settings: TrainSettings = "plain,fused,bf16,compile,bf16+fused,bf16+fused+compile",
+    recipe: RecipeName = None,
+    set_: Set = None,
+    more: More = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="training.batch_size")] = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Processor threads.")] = 1,
+    repeats: Repeats = 5,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Timed steps a turn.")] = 2,
+    warm_up: Annotated[int, typer.Option("--warm-up", min=0, help="Untimed steps after each lane's first.")] = 1,
+    device: Device = "auto",
+    out: OutFiles = None,
+    join: Join = None,
+    force: Force = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Measure clips per second of training, by model and setting, with the share of time spent waiting for data.
+
+    Every step is one of `last-edge train`: reading, augmentation, forward, backward, optimiser. All lanes take turns in
+    one process; the ratio is to plain settings (float32, unfused, not compiled) of the same model in the same round.
+    Translation by torch.compile counts as first step. What this machine cannot do is shown with the reason. With --join
+    and without --models nothing is measured.
+
+    Example: last-edge bench train --models last_e_nano,last_lite_nano --recipe shrec17 --out training.md
+    """
+    from last_edge import records
+    from last_edge.timing import Schedule
+    from last_edge.tools.bench.record import load_records
+    from last_edge.tools.bench.train import TrainBench, bench_training, family, made_store
+    from last_edge.tools.bench.train_lane import Conditions, parse_settings
+    from last_edge.tools.bench.train_record import COLUMNS, TrainRecord, to_markdown, where
+    from last_edge.train.device import resolve_device
+
+    check_out(*(out or ()), force=force, kinds=PAGES)
+    rows = [row for path in join or [] for row in load_records(path, TrainRecord)]
+    if models is not None or not rows:
+        sets = (*(set_ or ()), *(more or ()), *([f"training.batch_size={batch_size}"] if batch_size else []))
+        schedule = Schedule(rounds=repeats, calls=steps, warm_up=warm_up)
+        parsed = tuple(parse_settings(names_of(settings)))
+        with (
+            TemporaryDirectory() as work,
+            made_store() if store is None else nullcontext(store) as clips,
+            screen.status("making lanes") as tell,
+        ):
+            conditions = Conditions(
+                clips, Path(work), recipe=recipe, sets=sets, threads=threads, device=resolve_device(device)
+            )
+            asked = TrainBench(names_of(models) or family(), parsed, schedule, conditions, command_line("bench"))
+            rows += bench_training(asked, tell)
+    write_pages(rows, out, page=to_markdown)
+    screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
+
+
+def tune(
+    bundle: BundlePath,
+    precision: Precisions = None,
+    threads: Annotated[
+        list[int] | None,
+        typer.Option("--threads", min=1, help="To try; repeatable. Default: 1, 2, 4 … and every core."),
+    ] = None,
+    spin: Annotated[
+        bool, typer.Option("--spin", help="Also try threads that spin: for a device that does nothing else.")
+    ] = False,
+    dry_run: DryRun = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Try threads, memory arena and bound buffers in ONNX Runtime, and keep the fastest set in the bundle's manifest.
+
+    run, eval and bench use it from then on. It changes how fast a graph runs, never what it computes, and is kept only
+    where it beats the usual settings again in a second measurement. Hashes and seal are written anew.
+
+    Example: last-edge bench tune runs/shrec14/bundle
+    """
+    from last_edge.tools.bench.tune import TuneOptions, keep, tune_bundle
+
+    found = tune_bundle(bundle, TuneOptions(tuple(precision or ()), tuple(threads or ()), spin))
+    if not dry_run:
+        keep(bundle, found)
+    rows = [
+        {"precision": result.precision, **result.to_figures(), "tried": len(result.tried),
+         "gain": round(result.usual_ms / result.p50_ms, 3)}
+        for result in found
+    ]  # fmt: skip
+    names = ("precision", "threads", "spin", "arena", "buffers", "p50_ms", "usual_p50_ms", "gain", "tried")
+    columns = {name: [row[name] for row in rows] for name in names}
+    screen.emit({"kept": not dry_run, "rows": rows}, table=lambda: make_table(str(bundle), columns))
+
+
+def live(
+    bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="Bundle folder or .last file.")] = None,
+    source: Sources = None,
+    precision: Graph = None,
+    landmarks: Landmarks = "auto",
+    hand: Hand = "first",
+    join: Join = None,
+    max_ours: Annotated[
+        float | None,
+        typer.Option("--max-ours", help="Fail (exit 4) when our share of a frame is above so many percent."),
+    ] = None,
+    out: OutFiles = None,
+    force: Force = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Play recordings at their own rate and tell p50, p95 and p99 of each stage, what waited and what was dropped.
+
+    With --join and without BUNDLE nothing is played: records are shown, or put together in a page.
+
+    Example: last-edge bench live zoo/last_lite_nano_shrec14 --source clips --out live.json --out live.md
+    """
+    from last_edge import records
+    from last_edge.runtime.pipeline.options import RunOptions
+    from last_edge.tools.bench.live import COLUMNS, LiveRecord, bench_live, live_sources, to_markdown, where
+    from last_edge.tools.bench.record import load_records
+
+    if (bundle is None) != (not source) or (bundle is None and not join):
+        raise UsageError("what is played?", expected="BUNDLE with --source, or --join FILE.json")
+    check_out(*(out or ()), force=force, kinds=PAGES)
+    rows = [row for path in join or [] for row in load_records(path, LiveRecord)]
+    if bundle is not None:
+        chosen = RunOptions(precision=precision, detector=None if landmarks == "auto" else landmarks, hand=hand)
+        tell = (lambda text: None) if screen.json else screen.note
+        rows += bench_live(bundle, live_sources(source or []), options=chosen, command=command_line("bench"), tell=tell)
+    write_pages(rows, out, page=to_markdown)
+    screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
+    check_limit("recognition takes too much of a frame", {row.source: row.ours for row in rows}, max_ours, "%")
+
+
+def soak(
+    bundle: BundlePath,
+    source: SourceName,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="How long to play the source.")] = 30.0,
+    precision: Graph = None,
+    landmarks: Landmarks = "auto",
+    max_slope: Annotated[
+        float | None, typer.Option("--max-slope", help="Fail (exit 4) when memory grows by more MB an hour.")
+    ] = None,
+    out: OutFile = None,
+    force: Force = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Play a source again and again in real time through all of `run` and tell how memory grows, in MB an hour.
+
+    The first third, at most five minutes, counts as warming up. A live source has no end and cannot be looped.
+
+    Example: last-edge bench soak zoo/last_lite_nano_utd27 --source store:runs/utd/store --max-slope 1
+    """
+    from last_edge import records
+    from last_edge.files import write_text
+    from last_edge.runtime.pipeline.options import RunOptions
+    from last_edge.tools.bench import soak as soaking
+
+    check_out(out, force=force)
+    chosen = RunOptions(precision=precision, detector=None if landmarks == "auto" else landmarks)
+    record = soaking.soak(bundle, source, minutes=minutes, options=chosen)
+    if out is not None:
+        write_text(out, records.to_json(record))
+    columns = {
+        "minutes": [record.minutes],
+        "frames": [record.run["frames"]],
+        "dropped": [sum(record.run["dropped"].values())],
+        "MB at start, settled, end": [", ".join(map(str, record.mb_at))],
+        "MB an hour": [record.mb_per_hour],
+        "load": [" to ".join(map(str, record.load))],
+    }
+    title = f"{record.run['model']}, {record.run['precision']}, {record.run['source']}"
+    screen.emit(records.to_dict(record), table=lambda: make_table(title, columns))
+    check_limit("memory grows", {"": record.mb_per_hour}, max_slope, "MB an hour")
+
+
+def start(
+    bundle: BundlePath,
+    precision: Graph = None,
+    repeats: Repeats = 5,
+    max_import_ms: Annotated[
+        float | None, typer.Option("--max-import-ms", help="Fail (exit 4) when importing takes longer, by the median.")
+    ] = None,
+    max_label_ms: Annotated[
+        float | None,
+        typer.Option("--max-label-ms", help="Fail (exit 4) when the first label comes later, by the median."),
+    ] = None,
+    out: OutFile = None,
+    force: Force = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Time fresh processes: the import of the runtime, and `last-edge run` up to its first prediction on made points.
+
+    Example: last-edge bench start zoo/last_lite_nano_shrec14 --max-import-ms 300 --max-label-ms 1000
+    """
+    from last_edge import records
+    from last_edge.files import write_text
+    from last_edge.tools.bench.start import bench_start
+
+    check_out(out, force=force)
+    record = bench_start(bundle, precision=precision, rounds=repeats)
+    if out is not None:
+        write_text(out, records.to_json(record))
+    columns: dict[str, list[Any]] = {
+        "": ["import of the runtime", f"first label ({record.first_label})"],
+        "median ms": [record.import_ms, record.label_ms],
+        "slowest ms": [record.import_slowest_ms, record.label_slowest_ms],
+    }
+    load = " to ".join(map(str, record.load))
+    title = f"{record.bundle}, {record.precision}: {record.rounds} processes, load {load}"
+    screen.emit(records.to_dict(record), table=lambda: make_table(title, columns))
+    check_limit("importing the runtime takes too long", {"": record.import_ms}, max_import_ms, "ms")
+    check_limit("the first label takes too long", {"": record.label_ms}, max_label_ms, "ms")
+
+
+def write_pages(rows: Sequence[Any], paths: Sequence[Path] | None, *, page: Callable[..., str]) -> None:
+    """Records as .json and as a page, whichever is asked for."""
+    from last_edge.files import write_text
+    from last_edge.tools.bench.record import save_records
+
+    for path in paths or ():
+        if path.suffix == ".json":
+            save_records(rows, path)
+        else:
+            write_text(path, page(rows))
+
+
+def page_table(rows: Sequence[Any], columns: dict[str, Callable[[Any], Any]], where: Callable[[Any], str]) -> Any:
+    """Records as a table: below where each was measured, the columns of its page."""
+    title = "\n".join(dict.fromkeys(map(where, rows)))
+    return make_table(title, {name: [show(row) for row in rows] for name, show in columns.items()})

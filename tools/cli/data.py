@@ -1,0 +1,326 @@
+"""`last-edge data prepare | info | extract | convert`: from recordings to clip stores, and what is in one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from last_edge.errors import UsageError
+from last_edge.tools.cli.options import SCREEN, DryRun, Force, Hand, Out, Screen, StoreArgument, names_of
+from last_edge.tools.cli.register import Command, Function, described, expanded
+from last_edge.tools.output import make_table
+
+if TYPE_CHECKING:
+    from last_edge.data.gates import Gate
+    from last_edge.data.inspect import StoreInfo
+    from last_edge.data.prepare import Dataset, Prepared
+
+SHOWN = 5
+MOST = 12
+"""Names that a row shows before it says how many more there are."""
+VERDICTS = {True: "passed", False: "FAILED", None: "-"}
+
+# What readers take, by the name of their argument: type and meaning. `READERS` says which format takes which.
+FORMAT_OPTIONS: dict[str, tuple[Any, str]] = {
+    "layout": (str, "Layout name or file."),
+    "labels": (int, "14 or 28 classes."),
+    "split_type": (str, "xsub, xview or xset."),
+    "missing_list": (Path, "Clips to leave out: official, none or a file."),
+    "classes": (int, "60 (actions to 60 alone) or 120; default: all."),
+    "rotate": (bool, "Spine along y, shoulders along x."),
+    "centre": (bool, "Origin at the first body's spine base."),
+    "image_size": (str, "Size of the recording, such as 640x480."),
+    "target": (str, "What is to be said: text or gloss."),
+    "words": (str, "Only these labels, comma between."),
+    "units": (str, "metres or image01."),
+    "fps": (float, "Frames a second."),
+    "axes": (int, "Axes of a point to keep: 2 drops the depth."),
+    "index": (
+        Path,
+        "Of `pose` a CSV of file,label,subject,split,camera,setup, or nslt_*.json; of `pose_tsv` a TSV of file, text.",
+    ),
+}
+
+Source = Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder, archive or file of the dataset.")]
+LeaveOut = Annotated[str | None, typer.Option(help="Subjects that test, comma between; all others train.")]
+Subjects = Annotated[str | None, typer.Option(help="Only these people's clips, comma between.")]
+Exchanges = Annotated[
+    list[str] | None,
+    typer.Option(metavar="SUBJECT:LABEL:LABEL", help="Labels that somebody has the wrong way round; repeatable."),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first clips.")]
+
+
+class Formats(TyperGroup):
+    """`data prepare NAME`: a command a format, each with the options of its own reader."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all formats."""
+        from last_edge.data.prepare import READERS
+
+        return list(READERS)
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        """The command of a format; `UsageError` with the nearest names for an unknown one."""
+        from last_edge.data.prepare import get_dataset
+
+        function = prepare(name, get_dataset(name))
+        app = typer.Typer(add_completion=False)
+        app.command(name, cls=FormatCommand, **described(function))(expanded(function))
+        return typer.main.get_command(app)
+
+
+class FormatCommand(Command):
+    """A format's command, which says where an option belongs that it does not have."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As usual; `UsageError` for another format's option."""
+        from last_edge.data.prepare import get_dataset
+
+        own = {word for parameter in self.params for word in (*parameter.opts, *parameter.secondary_opts)}
+        for option in FORMAT_OPTIONS:
+            flag = f"--{option.replace('_', '-')}"
+            if flag in {word.partition("=")[0].replace("_", "-") for word in args} - own:
+                known = ", ".join(get_dataset(str(self.name)).options) or "none"
+                raise UsageError(f"{self.name} has no option {option!r}", expected=known)
+        return super().parse_args(ctx, args)
+
+
+def prepare(name: str, dataset: Dataset) -> Function:
+    """The command that prepares one format."""
+
+    def command(
+        source: Source,
+        out: Out,
+        leave_out: LeaveOut = None,
+        subjects: Subjects = None,
+        exchange: Exchanges = None,
+        limit: Limit = None,
+        dry_run: DryRun = False,
+        force: Force = False,
+        screen: Screen = SCREEN,
+        **given: Any,
+    ) -> None:
+        from last_edge.data import prepare as preparing
+
+        options = {key: value for key, value in given.items() if value is not None}
+        if "words" in options:
+            options["words"] = names_of(options["words"])
+        swaps = []
+        for text in exchange or ():
+            parts = text.split(":")
+            if len(parts) != 3 or not all(parts):
+                raise UsageError("--exchange needs a subject and two labels", expected="b:thanks:iloveyou", got=text)
+            swaps.append(preparing.Exchange(*parts))
+        with screen.clips() as progress:
+            prepared = preparing.prepare(
+                name, source, out=out, options=options, leave_out=names_of(leave_out), subjects=names_of(subjects),
+                exchange=swaps, limit=limit, dry_run=dry_run, force=force, progress=progress,
+            )  # fmt: skip
+        show_prepared(prepared, screen)
+
+    reads, own = signature(dataset.read).parameters, []
+    for option in dataset.options:
+        kind, meaning = FORMAT_OPTIONS[option]
+        default = reads[option].default if option in reads else None
+        told = "" if kind is bool or default is None else f" Default: {default}."
+        annotation = Annotated[kind | None, typer.Option(help=meaning + told)]  # type: ignore[valid-type]
+        own.append(Parameter(option, Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+    usual = signature(command, eval_str=True).parameters.values()
+    common = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in usual if each.name != "given"]
+    command.__signature__ = Signature([common[0], *own, *common[1:]])  # type: ignore[attr-defined]
+    command.__doc__ = f"{dataset.title}.\n\n    Licence: {dataset.licence}. Axes: {dataset.axes}."
+    command.__doc__ += f"\n\n    Example: last-edge data prepare {name} SOURCE --out STORE"
+    return command
+
+
+def show_prepared(prepared: Prepared, screen: Screen) -> None:
+    """Print what came of a preparation."""
+    from last_edge import records
+
+    if screen.json:
+        screen.emit(records.to_dict(prepared))
+        return
+    splits = ", ".join(f"{count} {split or 'without split'}" for split, count in prepared.splits.items())
+    typer.echo(f"{prepared.name}: {prepared.clips} clips ({splits}), {prepared.classes} classes, {prepared.layout}")
+    typer.echo(f"{prepared.store}  sha256 {prepared.sha256[:12]}" if prepared.sha256 else "dry run, nothing written")
+    if prepared.left_out:
+        shown = ", ".join(prepared.left_out[:SHOWN]) + (" ..." if len(prepared.left_out) > SHOWN else "")
+        typer.echo(f"left out, no point in any frame: {len(prepared.left_out)} clips ({shown})")
+
+
+def info(
+    store: StoreArgument,
+    verify: Annotated[bool, typer.Option("--verify", help="Hash every file first.")] = False,
+    gates: Annotated[bool, typer.Option("--gates", help="Hold the quality gates; exit code 4 when one fails.")] = False,
+    limit: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Change a gate's limit, such as fast=0; repeatable.")
+    ] = None,
+    duplicates: Annotated[bool, typer.Option(help="Look for near-duplicate clips across splits.")] = True,
+    screen: Screen = SCREEN,
+) -> None:
+    """Show counts, lengths, missing points, overlap of subjects and near-duplicates of a store; with --gates judge it.
+
+    Example: last-edge data info stores/shrec14 --verify --gates
+    """
+    from last_edge import records
+    from last_edge.clips import ClipStore
+    from last_edge.clips.features import feature_names, open_features
+    from last_edge.data.gates import limits_from, require, run_gates
+    from last_edge.data.inspect import inspect
+
+    limits = limits_from(limit or [])
+    if limit and not gates:
+        raise UsageError("limits are for gates", hint=f"last-edge data info {store} --gates --limit {limit[0]}")
+    opened = ClipStore.open(store)
+    if verify:
+        opened.verify()
+        for name in feature_names(opened):
+            open_features(opened, name).verify()
+    facts = inspect(opened, duplicates=duplicates, near=limits.near)
+    pairs = facts.near_duplicates if duplicates else None
+    verdicts = run_gates(opened, limits=limits, pairs=pairs) if gates else ()
+    if screen.json:
+        judged = {"gates": [records.to_dict(gate) for gate in verdicts]} if gates else {}
+        screen.emit(records.to_dict(facts) | judged)
+    else:
+        show_info(facts)
+        if verdicts:
+            screen.emit({}, table=lambda: make_table("gates", gate_columns(verdicts)))
+    require(verdicts, where=store)
+
+
+def gate_columns(gates: Iterable[Gate]) -> dict[str, list[Any]]:
+    """A row a gate, and the clips that break it."""
+    rows = list(gates)
+    return {
+        "gate": [gate.name for gate in rows],
+        "": [VERDICTS[gate.passed] for gate in rows],
+        "rule": [gate.rule for gate in rows],
+        "found": [gate.found + ("\n" + ", ".join(gate.clips) if gate.clips else "") for gate in rows],
+    }
+
+
+def show_info(facts: StoreInfo) -> None:
+    """A line a question: where from, how much, what is missing, who and what is in it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    def joined(values: dict[str, Any]) -> str:
+        return ", ".join(f"{name} {value}" for name, value in values.items()) or "-"
+
+    def counted(counts: dict[str, int]) -> str:
+        if len(counts) <= 2 * MOST:
+            return joined(counts)
+        present = [count for count in counts.values() if count]
+        return f"{len(present)} with {min(present, default=0)} to {max(present, default=0)} clips"
+
+    def some(names: list[str]) -> str:
+        return ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
+
+    about, people = facts.about, facts.subjects_by_split
+    absent = {split or "none": some(names) for split, names in facts.labels_absent_by_split.items() if names}
+    pairs = [f"{pair.one} ~ {pair.other} ({pair.distance:.3f})" for pair in facts.near_duplicates]
+    rows = {
+        "dataset": f"{about.get('title', about.get('dataset', '-'))}; licence: {about.get('licence', '-')}",
+        "content": f"{facts.clips} clips, {facts.frames} frames, {facts.fps:g} fps, sha256 {facts.sha256[:12]}",
+        "points": f"{facts.layout}, (M, V, C) = {facts.shape}, {facts.units}; {about.get('axes', '')}",
+        "length": "min {} / quartiles {} {} {} / max {} frames".format(*facts.lengths),
+        "missing": f"{facts.missing:.1%} of points; "
+        + joined({part: f"{share:.1%}" for part, share in facts.missing_by_part.items()}),
+        "splits": joined(
+            {split or "none": f"{count} clips, {people[split]} subjects" for split, count in facts.splits.items()}
+        ),
+        "overlap": joined({pair: ", ".join(names) or "no subject" for pair, names in facts.shared_subjects.items()}),
+        "labels": f"{len(facts.labels)}: " + counted(facts.labels),
+        "absent": joined(absent),
+        "subjects": f"{len(facts.subjects)}: " + counted(facts.subjects),
+        "near-duplicates": f"{len(pairs)} across splits" + "".join(f"\n{pair}" for pair in pairs[:10]),
+    }
+    table = Table(show_header=False, box=None, title=facts.store, title_justify="left")
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console().print(table, highlight=False)
+
+
+def extract(
+    videos: Annotated[Path, typer.Argument(help="Folder of videos; each one's folder is its label.")],
+    out: Out,
+    index: Annotated[
+        Path | None, typer.Option(help="nslt_*.json: only its recordings, with their signs, frames and splits.")
+    ] = None,
+    layout: Annotated[
+        str, typer.Option(help="mediapipe_holistic75 or 83, mediapipe_pose33, mediapipe_hand21.")
+    ] = "mediapipe_holistic75",
+    vision: Annotated[
+        Path | None, typer.Option(help="Folder of a vision model of transformers, for features as well.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Rows of features a clip, of frames evenly spread over it.")] = 16,
+    name: Annotated[str, typer.Option(help="What the features are called.")] = "visual",
+    jobs: Annotated[int, typer.Option(min=0, help="Processes on this machine; 0 for one a processor.")] = 0,
+    dask: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://HOST:8786, in their place.")
+    ] = "",
+    dry_run: DryRun = False,
+    force: Force = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Take landmarks, and with --vision features, out of videos; OUT/store is a store like any other.
+
+    What is done lies in OUT/clips and is skipped next time, until its video or the settings change; --force does all
+    anew. Videos that cannot be read are named at the end and in OUT/broken.json; the others go on. Nothing is
+    downloaded: `last-edge models fetch holistic` brings the detector, --vision names a folder with model.safetensors.
+
+    The workers of a Dask cluster need this package and see VIDEOS and OUT under the same names.
+
+    Example: last-edge data extract wlasl/videos --index nslt_100.json --vision models/siglip --out runs/nslt100
+    """
+    from last_edge import records
+    from last_edge.tools.extract.plan import Settings, plan_jobs
+    from last_edge.tools.extract.run import extract_all
+    from last_edge.tools.extract.video import read_result
+
+    planned = plan_jobs(videos, out.absolute(), Settings(layout, str(vision or ""), rows), index=index)
+    if dry_run:
+        done = sum(read_result(job) is not None for job in planned)
+        counts = {"videos": len(planned), "done": done, "to do": len(planned) - done}
+        screen.emit(counts | {"classes": len({job.label for job in planned})})
+        return
+    with screen.status("reading videos") as tell:
+        found = extract_all(
+            planned, out, name=name, index=index, processes=jobs or os.cpu_count() or 1, dask=dask, force=force,
+            progress=lambda done, all_jobs: tell(f"{done} of {all_jobs} videos"),
+        )  # fmt: skip
+    if screen.json:
+        screen.emit(records.to_dict(found))
+        return
+    typer.echo(f"{found.store.store}: {found.store.clips} clips; {found.made} made, {found.before} there before")
+    if found.broken:
+        shown = "; ".join(f"{video}: {why}" for video, why in list(found.broken.items())[:SHOWN])
+        typer.echo(f"without a result: {len(found.broken)} ({shown})")
+
+
+def convert(
+    store: StoreArgument,
+    bundle: Annotated[Path, typer.Option("--bundle", help="The bundle whose joints, axes and units are wanted.")],
+    out: Out,
+    hand: Hand = "first",
+    force: Force = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Write a store's clips with the joints, axes, size and units that a bundle takes, as `run` would feed them to it.
+
+    Clips that show nothing of use are left out and named.
+
+    Example: last-edge data convert runs/words/store --bundle zoo/last_lite_nano_shrec14 --out runs/words/hands
+    """
+    from last_edge import records
+    from last_edge.runtime.record.target import convert_store
+
+    screen.emit(records.to_dict(convert_store(store, out, bundle=bundle, hand=hand, force=force)))

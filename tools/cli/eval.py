@@ -1,0 +1,180 @@
+"""`last-edge eval`: figures of a run or bundle on a split, or of a bundle's events on long recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from last_edge.errors import UsageError
+from last_edge.tools.cli import translate
+from last_edge.tools.cli.options import (
+    SCREEN,
+    Decode,
+    MergeAt,
+    OwnThreads,
+    Precision,
+    Reject,
+    RestSeconds,
+    Screen,
+    Seed,
+    Split,
+    Store,
+    torch_threads,
+)
+from last_edge.tools.output import make_table
+
+if TYPE_CHECKING:
+    from last_edge.clips.store import ClipStore
+
+Which = Literal["best", "last", "final"]
+Unknown = Annotated[
+    list[str] | None,
+    typer.Option("--unknown", help="With --stream: a class played as an unknown motion; repeatable."),
+]
+People = Annotated[
+    list[str] | None, typer.Option("--subject", help="With --stream: only these people of the split; repeatable.")
+]
+
+
+def eval(
+    artefact: Annotated[Path, typer.Argument(metavar="ARTEFACT", help="A run, a checkpoint or a bundle.")],
+    store: Store,
+    split: Split = "test",
+    precision: Annotated[Precision | None, typer.Option("--precision", help="Of a bundle; default fp32.")] = None,
+    which: Annotated[Which | None, typer.Option("--which", help="Of a run; default best.")] = None,
+    merge_at: MergeAt = "",
+    threads: OwnThreads = None,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream", help="Score events on long recordings composed of each person's clips, with idle between."
+        ),
+    ] = False,
+    gestures: Annotated[
+        int, typer.Option("--gestures", min=1, help="With --stream: clips to play, drawn at random.")
+    ] = 200,
+    unknown: Unknown = None,
+    decode: Decode = "sliding",
+    reject: Reject = True,
+    rest_seconds: RestSeconds = 1.5,
+    subject: People = None,
+    beam: Annotated[
+        int | None, typer.Option("--beam", min=1, help="Of a translator: hypotheses kept; default: the recipe's.")
+    ] = None,
+    seed: Seed = 0,
+    screen: Screen = SCREEN,
+) -> None:
+    """Measure a run or the exported file of a bundle on a split: top-1/3/5, per class, per subject, confusion, ECE.
+
+    With --stream, a bundle's events on long recordings: detection rate, false events a minute, delay. Of a translator:
+    BLEU, chrF, word error rate, vocabulary coverage, repetition, and of a run the losses' gap and a verdict.
+
+    Example: last-edge eval runs/shrec14/bundle --store runs/shrec14/store --precision int8
+    """
+    from last_edge.clips.store import ClipStore
+
+    if stream:
+        refuse("without --stream", {"--merge-at": merge_at, "--which": which, "--beam": beam})
+    else:
+        refuse("with --stream", {"--subject": subject, "--unknown": unknown})
+    opened = ClipStore.open(store)
+    if stream:
+        score = evaluate_streams(
+            artefact, opened, split=split, precision=precision, threads=threads, gestures=gestures,
+            unknown=unknown or [], decode=decode, reject=reject, rest_seconds=rest_seconds, subjects=subject or [],
+            seed=seed,
+        )  # fmt: skip
+        screen.emit(score, table=lambda: stream_table(score))
+        return
+    if translate.is_translator(artefact):
+        translate.refuse({"--merge-at": bool(merge_at)})
+        figures = translate.evaluate(artefact, opened, split=split, which=which, precision=precision, beam=beam,
+                                     threads=threads)  # fmt: skip
+        screen.emit(figures if screen.json else translate.readable(figures))
+        return
+    if beam is not None:
+        raise UsageError("--beam is for translators, this gives classes", where=artefact)
+    metrics = evaluate(
+        artefact, opened, split=split, precision=precision, which=which, threads=threads, merge_at=merge_at
+    )
+    columns = {key: [metrics[key]] for key in ("top1", "top3", "top5", "mean_class", "ece", "n")}
+    screen.emit(metrics, table=lambda: make_table("evaluation (percent)", columns))
+
+
+def refuse(how: str, given: dict[str, object]) -> None:
+    """`UsageError` for the first option that was given and works only so."""
+    for flag, value in given.items():
+        if value:
+            raise UsageError(f"{flag} works only {how}", got=value, hint="last-edge eval --help")
+
+
+def evaluate(
+    artefact: Path, store: ClipStore, *, split: str, precision: Precision | None, which: Which | None,
+    threads: int | None, merge_at: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Figures of a recogniser on a split; `UsageError` for what only a run or only a bundle has."""
+    from last_edge.bundle import Bundle, is_bundle
+
+    if is_bundle(artefact):
+        from last_edge.export.proof.evaluate import evaluate_bundle
+
+        if which is not None:
+            raise UsageError("--which names a checkpoint of a run; this is a bundle", where=artefact)
+        bundle = Bundle.open(artefact)
+        return evaluate_bundle(
+            bundle, store, precision=precision or "fp32", split=split, threads=threads, merge_at=merge_at
+        )
+    from last_edge.train.evaluate import evaluate_run
+
+    if precision == "int8":
+        hint = "last-edge export, last-edge quantize, then eval BUNDLE --precision int8"
+        raise UsageError("a run has no INT8 file", where=artefact, hint=hint)
+    torch_threads(threads or 1)
+    return evaluate_run(artefact, store, which=which or "best", split=split, merge_at=merge_at)
+
+
+def evaluate_streams(
+    bundle: Path, store: ClipStore, *, split: str, precision: Precision | None, threads: int | None, gestures: int,
+    unknown: list[str], decode: Literal["sliding", "segments"], reject: bool, rest_seconds: float, subjects: list[str],
+    seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """The score of a bundle's events on composed streams, and how it was taken.
+
+    `UsageError` for a subject without a clip in the split.
+    """
+    from last_edge.clips.compose import ComposeOptions, compose
+    from last_edge.clips.windows import check_points, labelled_clips
+    from last_edge.runtime.recognise import stream_eval
+    from last_edge.runtime.recognise.segmenter import SegmentOptions
+    from last_edge.runtime.recognise.stream import RecogniseOptions
+    from last_edge.runtime.recogniser import Recogniser
+
+    model = Recogniser.open(bundle, precision=precision or "fp32", threads=threads)
+    check_points(store, model.spec)
+    clips = labelled_clips(store, split)
+    people = store.index.subject[clips].astype(str).tolist()
+    if strange := set(subjects) - set(people):
+        got, known = ", ".join(sorted(strange)), ", ".join(sorted(set(people)))
+        raise UsageError("nobody of this name in the split", got=got, expected=known)
+    clips = clips[[not subjects or person in subjects for person in people]]
+    streams = compose(store, clips, count=gestures, seed=seed, options=ComposeOptions(unknown=tuple(unknown)))
+    options = RecogniseOptions(decode=decode, reject=reject, segments=SegmentOptions(rest_s=rest_seconds))
+    score = stream_eval.evaluate_streams(
+        model, streams, layout=store.layout, units=store.units, options=options, unknown=unknown
+    )
+    how = {"split": split, "precision": model.precision, "decode": decode, "reject": reject, "seed": seed,
+           "rest_seconds": rest_seconds, "subjects": subjects}  # fmt: skip
+    return {**how, "unknown_classes": unknown, "store_sha256": store.sha256, **score}
+
+
+def stream_table(score: dict[str, Any]) -> Any:
+    """All people, then each."""
+    rows = {"all": score, **score["by_subject"]}
+    names = ("minutes", "gestures", "unknown", "detection_rate", "false_per_minute", "wrong", "repeated", "in_unknown",
+             "in_idle", "delay_p50_s", "delay_p95_s")  # fmt: skip
+    columns: dict[str, list[Any]] = {"person": list(rows)}
+    for name in names:
+        columns[name] = ["" if row[name] is None else row[name] for row in rows.values()]
+    return make_table(f"stream of {score['split']}, {score['precision']}, {score['decode']}", columns)

@@ -1,0 +1,62 @@
+"""`last-edge report`: runs and bundles side by side, as HTML, Markdown and JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from last_edge.tools.cli.options import SCREEN, Force, Screen, check_out, command_line
+
+Paths = Annotated[list[Path], typer.Argument(help="Runs, bundles, or folders that hold them.")]
+Stores = Annotated[list[Path] | None, typer.Option("--store", help="Measure exported files on it; repeatable.")]
+Ablations = Annotated[
+    list[Path] | None,
+    typer.Option("--ablation", help="An ablation.json: hold the decision rules against it; repeatable."),
+]
+Bench = Annotated[bool, typer.Option("--bench/--no-bench", help="Time exported files that have no bench record.")]
+
+
+def report(
+    runs: Paths,
+    out: Annotated[Path, typer.Option("--out", help="The HTML page; .md and .json are put beside it.")],
+    store: Stores = None,
+    bench: Bench = True,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the model while timing.")] = 1,
+    ablation: Ablations = None,
+    title: Annotated[str, typer.Option("--title", help="Heading of the report.")] = "LAST-Edge report",
+    force: Force = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Put accuracy, latency and size of every artefact side by side, with training curves and confusion.
+
+    Rows of FP32 and INT8 come from the exported files: accuracy from the bundle's manifest or, with --store, measured
+    now; latency from the bench.json beside them or measured now. What nobody measured is shown as such.
+
+    Example: last-edge report runs/demo --store runs/demo/store --out runs/demo/report.html
+    """
+    from last_edge.files import write_text
+    from last_edge.tools.report.collect import collect
+    from last_edge.tools.report.decisions import decisions
+    from last_edge.tools.report.measure import with_accuracy, with_latency
+    from last_edge.tools.report.render import make_report, to_html, to_json, to_markdown
+    from last_edge.train.environment import describe_environment
+
+    base = out.with_suffix("") if out.suffix == ".html" else out
+    page, data = (base.with_name(f"{base.name}.{ending}") for ending in ("md", "json"))
+    check_out(out, page, data, force=force)
+    found = collect(runs)
+    found = with_accuracy(found, store) if store else found
+    found = with_latency(found, threads=threads) if bench else found
+    content = make_report(
+        found, title=title, environment=describe_environment(), command=command_line("report"),
+        decisions=[decisions(path) for path in ablation or ()],
+    )  # fmt: skip
+    for path, text in ((out, to_html(content, found)), (page, to_markdown(content)), (data, to_json(content))):
+        write_text(path, text)
+    if screen.json:
+        screen.emit(content)
+        return
+    screen.note(f"{len(content['rows'])} rows, {len(found.runs)} runs, {len(found.bundles)} bundles")
+    typer.echo(out)

@@ -1,0 +1,135 @@
+"""`last-edge train`, `distill` and `pretrain maskclr`: one training each."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from last_edge.tools.cli.options import SCREEN, DryRun, Force, Out, Screen
+from last_edge.tools.cli.training import Flags, choose, preview, readable, summary
+from last_edge.tools.output import view_progress
+
+RunOut = Annotated[Path | None, typer.Option("--out", help="Where the run goes; default: runs/STORE/MODEL.")]
+Finetune = Annotated[
+    Path | None,
+    typer.Option(
+        "--finetune", help="Start from this bundle's weights (`export --weights`) and make a bundle of the result."
+    ),
+]
+Anew = Annotated[bool, typer.Option("--force", "--force-fresh", help="Start anew and replace what is there.")]
+
+
+def train(
+    flags: Flags,
+    out: RunOut = None,
+    finetune: Finetune = None,
+    dry_run: DryRun = False,
+    force: Anew = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Train a model on a store's training split; validation is a part of the training subjects.
+
+    A recipe gives every value, the environment, flags and --set change some, each winning over those before it. The
+    same command resumes an interrupted run. The test split is looked at once, at the end. Several processes:
+    torchrun --nproc_per_node=2 -m last_edge.tools.cli train ...
+
+    With --finetune a bundle's weights learn the store's own classes, and OUT/bundle is the result, quantised.
+
+    Example: last-edge train --model last_e_nano --store runs/shrec14/store --out runs/shrec14/teacher --recipe shrec17
+    """
+    choice = choose(flags.on_bundle(finetune), out=out)
+    request = choice.request(force=force)
+    if dry_run:
+        screen.emit(readable(choice.describe() | preview(request), screen.json))
+        return
+    from last_edge.tools.experiments.finetune import finish_bundle
+    from last_edge.train.processes import is_first
+    from last_edge.train.run import run_training
+
+    with screen.epochs("train") as report:
+        final = run_training(request, report=report)
+    if not is_first():
+        return
+    made: dict[str, Any] = {}
+    if finetune is not None:
+        made = finish_bundle(choice.out, choice.store, base=finetune, limits=choice.recipe.quantize)
+    screen.emit((final if screen.json else summary(final, choice.out)) | made)
+
+
+def distill(
+    teacher: Annotated[list[Path], typer.Option("--teacher", help="A trained run or checkpoint; several: repeat it.")],
+    out: Out,
+    flags: Flags,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Keep the teachers' answers in this folder and learn from them.")
+    ] = None,
+    dry_run: DryRun = False,
+    force: Force = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Train a small model on labels, on trained teachers' answers and, by the recipe's loss map, on their stages.
+
+    Several teachers answer with the mean of their probabilities. A teacher may be of any size and read other streams or
+    another window than the student. The recipe's part `distill` says how the losses are weighed.
+
+    With --cache the teachers answer once and any number of students learn from that. It takes a fixed number of
+    augmentations of each clip, --set distill.cache_views=8, and for the stages' maps --set distill.cache_features=true;
+    --dry-run says how large it gets.
+
+    Example: last-edge distill --teacher runs/shrec14/teacher --model last_lite_nano --store runs/shrec14/store
+    --out runs/shrec14/student --recipe shrec17_kd
+    """
+    cached: dict[str, object] = {} if cache is None else {"distill.cache": "on"}
+    choice = choose(dataclasses.replace(flags, base=cached), out=out, recipe="kd_nano")
+    request = choice.request(force=force)
+    if dry_run:
+        from last_edge.distill.run import describe_distillation
+
+        screen.emit(readable(describe_distillation(request, teacher, cache) | preview(request), screen.json))
+        return
+    from last_edge.distill.run import ask_once, run_distillation
+    from last_edge.train.checkpoint import load_checkpoint
+    from last_edge.train.processes import is_first
+
+    ask_once(request, [load_checkpoint(path) for path in teacher], cache, on_view=view_progress(quiet=screen.silent))
+    with screen.epochs("distill") as report:
+        final = run_distillation(request, teacher, cache=cache, report=report)
+    if is_first():
+        screen.emit(final if screen.json else summary(final, out))
+
+
+def maskclr(out: Out, flags: Flags, dry_run: DryRun = False, force: Force = False, screen: Screen = SCREEN) -> None:
+    """Teach a trunk what movements look like, without labels: reconstruct what is hidden, tell two views from others.
+
+    Body regions are hidden for blocks of frames; the recipe's part `pretrain` says how. The store may have labels or
+    none; clips of its test split are left out, and so are the validation subjects. The same command resumes an
+    interrupted run. `train --init RUN` and `distill --init RUN` start from the trunk, `probe RUN` measures it.
+
+    Example: last-edge pretrain maskclr --model last_lite_nano --store runs/shrec14/store --out runs/shrec14/pretrained
+    """
+    from last_edge.tasks import PRETRAINING
+
+    request = choose(flags, out=out, recipe="maskclr").request(force=force)
+    if dry_run:
+        screen.emit(readable(preview(request, task=PRETRAINING), screen.json))
+        return
+    from last_edge.train.processes import is_first
+    from last_edge.train.run import run_training
+
+    with screen.epochs("pretrain") as report:
+        final = run_training(request, task=PRETRAINING, report=report)
+    if not is_first():
+        return
+    if screen.json:
+        screen.emit(final)
+        return
+    row = final["pretrain"]
+    names = [name for name in ("loss", "reconstruction", "contrast", "val_loss") if name in row]
+    losses = "  ".join(f"{name} {row[name]:.3f}" for name in names)
+    about = f"{losses}, epoch {row['epoch']} of {final['epochs']}"
+    hint = f"last-edge train --model {final['model']} --init {out} --store STORE --out RUN"
+    shown = {"run": str(out), "model": final["model"], "trunk_params": final["params"], "losses": about, "next": hint}
+    screen.emit(shown)
