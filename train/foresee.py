@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from last_edge.clips.store import ClipStore
-from last_edge.tasks import task_of
 from last_edge.tasks.config import Recipe, TrainingConfig
+from last_edge.tasks.registry import task_of
 from last_edge.tasks.task import Learner, Task
 from last_edge.train.checkpoint import recipe_start
 from last_edge.train.recipe import dump_recipe

@@ -19,8 +19,8 @@ from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.files import write_text
 from last_edge.models import resolve_name
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.tasks import task_of
 from last_edge.tasks.objective import HelpedObjective
+from last_edge.tasks.registry import task_of
 from last_edge.tasks.start import trunk_of
 from last_edge.tasks.task import Row, Task
 from last_edge.train import run_folder

@@ -17,9 +17,9 @@ from last_edge.clips.writer import writing_store
 from last_edge.distill.run import run_distillation
 from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.skeleton import Layout, SkeletonClip
-from last_edge.tasks import PRETRAINING
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import make_plan, pretrain_plan
+from last_edge.tasks.registry import PRETRAINING
 from last_edge.train.checkpoint import checkpoint_folder, load_checkpoint, read_pointer
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request

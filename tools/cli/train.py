@@ -110,7 +110,7 @@ def maskclr(out: Out, flags: Flags, dry_run: DryRun = False, force: Force = Fals
 
     Example: last-edge pretrain maskclr --model last_lite_nano --store runs/shrec14/store --out runs/shrec14/pretrained
     """
-    from last_edge.tasks import PRETRAINING
+    from last_edge.tasks.registry import PRETRAINING
 
     request = choose(flags, out=out, recipe="maskclr").request(force=force)
     if dry_run:

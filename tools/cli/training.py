@@ -122,16 +122,15 @@ class Flags(OptionGroup):
         from last_edge.train.recipe import set_values
 
         flags = {
-            **self.base,
-            **({} if self.model is None else {"model.name": self.model}),
-            **({} if self.seed is None else {"seed": self.seed}),
-            **({} if self.init is None else {"training.init": json.dumps(str(self.init))}),
+            "model.name": self.model,
             "model.dropout": self.dropout,
+            "seed": self.seed,
+            "training.init": None if self.init is None else json.dumps(str(self.init)),
             "training.class_weights": CLASS_WEIGHTS[self.class_weights],
             "training.amp": None if self.amp is None else (profile.amp if self.amp else "off"),
             **self.values,
         }
-        return [*set_values(flags.items()), *(self.set_ or ()), *(self.more or ())]
+        return [*set_values([*self.base.items(), *flags.items()]), *(self.set_ or ()), *(self.more or ())]
 
 
 def schema_options() -> list[Parameter]:

@@ -12,7 +12,7 @@ import torch
 
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
-from last_edge.tasks import PRETRAINING
+from last_edge.tasks.registry import PRETRAINING
 from last_edge.tools.cli import main
 from last_edge.tools.experiments.compare import mcnemar, paired_difference, spread
 from last_edge.tools.experiments.probe import fit_linear, linear_hits, probe_recipe

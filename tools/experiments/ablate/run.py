@@ -17,9 +17,9 @@ from last_edge.clips.store import ClipStore
 from last_edge.distill.run import run_distillation
 from last_edge.errors import InputError, UsageError
 from last_edge.names import did_you_mean
-from last_edge.tasks import PRETRAINING
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import held_out
+from last_edge.tasks.registry import PRETRAINING
 from last_edge.tools.experiments.ablate.plan import AblationPlan, Cell
 from last_edge.tools.experiments.repeat import compared_clips, hits_of, once
 from last_edge.train.recipe import load_recipe

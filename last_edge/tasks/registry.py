@@ -1,0 +1,17 @@
+"""The tasks there are, and which of them a model is for. See `tasks.task`."""
+
+from __future__ import annotations
+
+from last_edge.tasks.pretraining import Pretraining
+from last_edge.tasks.recognition import Recognition
+from last_edge.tasks.task import Task
+from last_edge.tasks.translation import Translation
+
+RECOGNITION, TRANSLATION, PRETRAINING = Recognition(), Translation(), Pretraining()
+
+
+def task_of(model: str) -> Task:
+    """The task that a registered model is for; loads torch. `UsageError` for an unknown name."""
+    from last_edge.models.registry import TRANSLATORS, resolve_name
+
+    return TRANSLATION if resolve_name(model) in TRANSLATORS else RECOGNITION
