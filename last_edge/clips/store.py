@@ -20,7 +20,7 @@ from last_edge import records
 from last_edge.arrays import map_npy
 from last_edge.errors import InputError, MissingError
 from last_edge.files import recover, sha256_of, writing
-from last_edge.skeleton.clip import SkeletonClip, Units
+from last_edge.skeleton.clip import ABOUT, SkeletonClip, Units
 from last_edge.skeleton.layout import Layout
 
 NUMBERS = {"offset": np.int64, "length": np.int64, "label": np.int64, "fps": np.float64}
@@ -162,7 +162,6 @@ def content_sha256(
     return digest.hexdigest()
 
 
-ABOUT = ("subject", "split", "camera", "setup", "source_id", "text")
 READERS = {".npz": "npz {path} --layout LAYOUT", ".skeleton": "ntu {path}", ".pose": "pose {path}"}
 """What reads recordings with this ending."""
 

@@ -35,7 +35,6 @@ from last_edge.skeleton.clip import SkeletonClip, Units
 from last_edge.skeleton.layout import Layout
 
 SPLITS = ("train", "val", "test", "")
-COPIED = ("subject", "split", "camera", "setup", "source_id", "fps", "text")
 SMALLEST_CONFIDENCE = 1e-4
 
 
@@ -56,9 +55,8 @@ class StoreWriter:
     def add(self, clip: SkeletonClip) -> None:
         """Append one clip; `InputError` names it when it does not fit the store."""
         self._check(clip)
-        about = {name: getattr(clip, name) for name in COPIED}
-        place = {"offset": self._frames.length, "length": clip.frames, "label": self._label(clip)}
-        self._rows.append({**place, **about})
+        place = {"offset": self._frames.length, "length": clip.frames, "label": self._label(clip), "fps": clip.fps}
+        self._rows.append({**place, **clip.about})
         self._ids.add(clip.source_id)
         self._frames.append(clip.coords.swapaxes(0, 1))
         sure = np.where(clip.confidence > 0, np.maximum(clip.confidence, SMALLEST_CONFIDENCE), 0)

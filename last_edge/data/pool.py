@@ -277,9 +277,9 @@ def _pool(
                 packed, store.layout, number, kinds, np.random.default_rng([options.seed, clip, number])
             )
             yield SkeletonClip.from_points(
-                made[..., :-1], layout=own.layout, fps=own.fps, units=own.units, label=own.label, subject=own.subject,
-                split=original.split, camera=own.camera, setup=own.setup, source_id=f"{own.source_id}#v{number:02d}",
+                made[..., :-1], layout=own.layout, fps=own.fps, units=own.units, label=own.label,
                 confidence=np.nan_to_num(made[..., -1]),
+                **original.about | {"source_id": f"{own.source_id}#v{number:02d}"},
             )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from last_edge.errors import InputError
 from last_edge.skeleton.layout import Layout
 
 Units = Literal["image01", "metres"]
+ABOUT = ("subject", "source_id", "split", "camera", "setup", "text")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class SkeletonClip:
     def frames(self) -> int:
         """T, the number of frames."""
         return int(self.coords.shape[1])
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What is known of the recording beside its label."""
+        return {name: getattr(self, name) for name in ABOUT}
 
     @classmethod
     def from_points(

@@ -49,11 +49,10 @@ def convert_clip(clip: SkeletonClip, target: Layout, *, side: Side = "right") ->
     recipe = find_recipe(clip.layout.name, target.name, side=side)
     nothing = np.zeros(clip.confidence.shape[:-1], np.float32)
     sure = [clip.confidence[..., list(joints)].min(axis=-1) if joints else nothing for joints in recipe]
-    about = {name: getattr(clip, name) for name in ("label", "subject", "source_id", "split", "camera", "setup")}
     points = convert(clip.coords, source=clip.layout.name, target=target.name, side=side)
     confidence = np.stack(sure, axis=-1)
     return SkeletonClip.from_points(
-        points, layout=target, fps=clip.fps, units=clip.units, confidence=confidence, **about
+        points, layout=target, fps=clip.fps, units=clip.units, confidence=confidence, label=clip.label, **clip.about
     )
 
 

@@ -50,11 +50,13 @@ def test_openpose_body_keeps_sides_and_lacks_what_it_never_had():
 @pytest.mark.parametrize(("source", "target"), conversions())
 def test_every_conversion_fits_its_layout_and_keeps_missing_points_missing(source, target):
     points = np.full((1, 3, get_layout(source).joints, 3), np.nan, np.float32)
-    clip = SkeletonClip.from_points(points, layout=get_layout(source), fps=30, units="metres", label="x")
+    clip = SkeletonClip.from_points(
+        points, layout=get_layout(source), fps=30, units="metres", label="x", text="so it is said", subject="ann"
+    )
     converted = convert_clip(clip, get_layout(target))
     assert converted.coords.shape == (1, 3, get_layout(target).joints, 3)
     assert np.isnan(converted.coords).all()
-    assert converted.label == "x"
+    assert converted.label == "x" and converted.about == clip.about
 
 
 def test_palm_is_missing_when_one_knuckle_is():

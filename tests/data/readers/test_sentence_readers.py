@@ -184,7 +184,8 @@ def test_pose_files_meet_their_table(posed: Path, tmp_path: Path) -> None:
     assert second.text == "Bye." and second.coords.shape[0] == 1 and second.coords.shape[-1] == 2
     out = ["--out", str(tmp_path / "s"), "--quiet", "--index", str(posed / "table.tsv")]
     assert main(["data", "prepare", "pose_tsv", str(posed), "--layout", "mediapipe_holistic75", *out]) == 0
-    assert ClipStore.open(tmp_path / "s").layout.name == "mediapipe_holistic75"
+    store = ClipStore.open(tmp_path / "s")
+    assert store.layout.name == "mediapipe_holistic75" and store.index.text.tolist() == ["Hello, you.", "Bye."]
 
 
 @pytest.mark.parametrize(
