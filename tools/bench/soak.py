@@ -106,5 +106,4 @@ def slope(samples: list[Sample]) -> float:
     if len(samples) < 2:
         return 0.0
     seconds, megabytes = np.array(samples).T
-    centred = seconds - seconds.mean()
-    return float(3600 * (centred @ megabytes) / (centred @ centred))
+    return float(3600 * np.polyfit(seconds, megabytes, 1)[0])

@@ -1,19 +1,19 @@
-"""Comparing two ways of training that answered the same clips, in numpy."""
+"""Comparing two ways of training that answered the same clips."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from last_edge.errors import InputError
 
 Hits = NDArray[np.bool_]
 DRAWS = 10_000
 CHUNK = 500  # resamples held in memory at once
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,7 @@ def class_difference(one: Hits, other: Hits, labels: NDArray[np.int64], *, draws
 def mcnemar(one: Hits, other: Hits) -> float:
     """Two-sided exact p of as uneven a split of the clips that only one of two runs got right (McNemar 1947)."""
     wins, losses = int((one & ~other).sum()), int((other & ~one).sum())
-    total, fewer = wins + losses, min(wins, losses)
-    tail = sum(math.comb(total, k) for k in range(fewer + 1))
-    return float(min(1.0, 2 * tail / 2**total))
+    return float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
 
 
 def _check_pair(one: Hits, other: Hits) -> None:
@@ -72,12 +70,12 @@ def _check_pair(one: Hits, other: Hits) -> None:
 
 def _bootstrapped(values: NDArray[np.float64], draws: int, seed: int, each: tuple[float, ...]) -> Paired:
     """The mean of differences in points, and the percentile bootstrap's interval over them."""
-    random = np.random.default_rng(seed)
-    chunks = [min(CHUNK, draws - done) for done in range(0, draws, CHUNK)]
-    means = np.concatenate([values[random.integers(0, len(values), (n, len(values)))].mean(1) for n in chunks])
-    edge = 50.0 * (1 - CONFIDENCE)
-    low, high = np.percentile(means, [edge, 100 - edge])
-    return Paired(round(float(values.mean()), 2), round(float(low), 2), round(float(high), 2), each)
+    low = high = mean = float(values.mean())
+    if len(values) > 1:
+        random = np.random.default_rng(seed)
+        found = stats.bootstrap((values,), np.mean, n_resamples=draws, batch=CHUNK, method="percentile", rng=random)
+        low, high = found.confidence_interval
+    return Paired(round(mean, 2), round(float(low), 2), round(float(high), 2), each)
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,12 @@ class Spread:
 
 def spread(hits: Hits | NDArray[np.float64]) -> Spread:
     """Of right answers (seeds, clips), or of the shares of them in each class (seeds, K)."""
-    top1 = 100.0 * hits.mean(axis=1)
+    return spread_of(100.0 * hits.mean(axis=1))
+
+
+def spread_of(percents: Sequence[float] | NDArray[np.float64]) -> Spread:
+    """Of one figure a seed, two decimals."""
+    top1 = np.asarray(percents, np.float64)
     std = float(top1.std(ddof=1)) if len(top1) > 1 else 0.0
-    values = (float(top1.mean()), std, float(top1.min()), float(top1.max()))
-    mean, std, least, greatest = (round(value, 2) for value in values)
+    mean, std, least, greatest = (round(float(value), 2) for value in (top1.mean(), std, top1.min(), top1.max()))
     return Spread(mean, std, least, greatest, len(top1))

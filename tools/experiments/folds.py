@@ -15,6 +15,7 @@ from last_edge.clips.store import HEADER, ClipStore
 from last_edge.clips.writer import leave_out
 from last_edge.errors import UsageError
 from last_edge.tasks.config import Recipe
+from last_edge.tools.experiments.compare import spread_of
 from last_edge.tools.experiments.repeat import once
 from last_edge.train.request import Report, Request
 from last_edge.train.run import run_training
@@ -101,10 +102,8 @@ def train_folds(folds: Folds, *, report: Callable[[str], Report], train: Train =
 
 def summary(rows: Sequence[Score]) -> dict[str, float]:
     """Mean, standard deviation, least and greatest of the subjects' top-1."""
-    values = np.array([row["top1"] for row in rows])
-    std = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    figures = {"mean": values.mean(), "std": std, "least": values.min(), "greatest": values.max()}
-    return {name: round(float(value), 2) for name, value in figures.items()}
+    found = dataclasses.asdict(spread_of([row["top1"] for row in rows]))
+    return {name: found[name] for name in ("mean", "std", "least", "greatest")}
 
 
 def _run(folds: Folds, fold: Sequence[str], seed: int, report: Callable[[str], Report], train: Train) -> dict[str, Any]:

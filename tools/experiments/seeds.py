@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from last_edge.errors import InputError
 from last_edge.tasks.class_learner import predict
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.metrics import Logits, merged, metrics_of
-from last_edge.tools.experiments.compare import Hits, paired_difference
+from last_edge.tools.experiments.compare import Hits, paired_difference, spread_of
 from last_edge.train.checkpoint import load_checkpoint
 from last_edge.train.recipe import identity_of, load_recipe
 from last_edge.train.run_folder import FINAL
@@ -136,5 +135,5 @@ def _row(runs: list[Measured], merge_at: str) -> dict[str, Any]:
 
 def _spread(name: str, values: list[float]) -> dict[str, Any]:
     """Mean, standard deviation over seeds (None of a single one) and the figures themselves, two decimals."""
-    deviation = round(statistics.stdev(values), 2) if len(values) > 1 else None
-    return {name: round(statistics.fmean(values), 2), f"{name}_sd": deviation, f"{name}_each": values}
+    found = spread_of(values)
+    return {name: found.mean, f"{name}_sd": found.std if len(values) > 1 else None, f"{name}_each": values}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import binomtest
+
 from last_edge import __version__, records
 from last_edge.errors import MissingError
-from last_edge.tools.report.collect import BundleResult, Collection, Row, RunResult, make_rows
+from last_edge.tools.report.collect import BundleResult, Collection, Row, RunResult, bundle_rows, make_rows
 
 NOT_MEASURED = "not measured"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -95,15 +96,8 @@ def interval(row: Row) -> str:
     """The 95% interval of top-1 that its number of clips allows (Wilson 1927)."""
     if row.top1 is None or not row.n:
         return NOT_MEASURED
-    low, high = wilson(row.top1 / 100.0, row.n)
+    low, high = binomtest(round(row.top1 * row.n / 100.0), row.n).proportion_ci(method="wilson")
     return f"{100 * low:.1f}–{100 * high:.1f}"
-
-
-def wilson(share: float, n: int, *, z: float = 1.96) -> tuple[float, float]:
-    """Bounds of a share seen in n trials."""
-    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    middle = share + z * z / (2 * n)
-    return max((middle - spread) / (1 + z * z / n), 0.0), min((middle + spread) / (1 + z * z / n), 1.0)
 
 
 COLUMNS: dict[str, Callable[[Row], str]] = {
@@ -191,7 +185,10 @@ def int8_gain(result: BundleResult, found: Collection) -> dict[str, float] | Non
     """INT8 against FP32: points of top-1 or BLEU-4, times smaller and faster; what cannot be compared is left out."""
     if not {"fp32", "int8"} <= set(result.precisions):
         return None
-    fp32, int8 = (_first_row(result, found, precision) for precision in ("fp32", "int8"))
+    fp32, int8 = (
+        bundle_rows(result, precision, found.bench.get(result.sha256(precision), []))[0]
+        for precision in ("fp32", "int8")
+    )
     gain = {"smaller": round(result.size("fp32") / result.size("int8"), 2)}
     if fp32.top1 is not None and int8.top1 is not None and (fp32.n, fp32.split) == (int8.n, int8.split):
         gain["top1_points"] = round(int8.top1 - fp32.top1, 2)
@@ -200,9 +197,3 @@ def int8_gain(result: BundleResult, found: Collection) -> dict[str, float] | Non
     if fp32.p50_ms and int8.p50_ms and (fp32.device, fp32.threads) == (int8.device, int8.threads):
         gain["faster"] = round(fp32.p50_ms / int8.p50_ms, 2)
     return gain
-
-
-def _first_row(result: BundleResult, found: Collection, precision: str) -> Row:
-    from last_edge.tools.report.collect import bundle_rows
-
-    return bundle_rows(result, precision, found.bench.get(result.sha256(precision), []))[0]

@@ -16,10 +16,10 @@ from last_edge.timing import Schedule
 from last_edge.tools.bench.record import BenchRecord, load_records, save_records
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
 from last_edge.tools.cli.report import report
-from last_edge.tools.report.collect import collect, make_rows
+from last_edge.tools.report.collect import Row, collect, make_rows
 from last_edge.tools.report.measure import with_latency
 from last_edge.tools.report.plots import confusion_matrix
-from last_edge.tools.report.render import NOT_MEASURED, int8_gain, make_report, to_html, to_markdown, wilson
+from last_edge.tools.report.render import NOT_MEASURED, int8_gain, interval, make_report, to_html, to_markdown
 
 METRICS = {
     "fp32": {"top1": 93.5, "top3": 99.0, "n": 840, "split": "test"},
@@ -90,9 +90,9 @@ def test_what_is_not_measured_says_so(make_bundle: Any) -> None:
 
 def test_interval_of_a_share() -> None:
     """The example of Newcombe 1998: 81 of 263."""
-    low, high = wilson(81 / 263, 263)
-    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
-    assert wilson(1.0, 10)[1] == 1.0
+    row = Row("bundle", "bundle", "", "int8", None, None)
+    assert interval(dataclasses.replace(row, top1=round(100 * 81 / 263, 2), n=263)) == "25.5–36.6"
+    assert interval(dataclasses.replace(row, top1=100.0, n=10)).endswith("–100.0")
 
 
 def test_latency_is_measured_only_where_it_is_missing(folder: Path, make_bundle: Any, monkeypatch: Any) -> None:
