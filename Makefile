@@ -12,6 +12,7 @@ MAKEFLAGS += --no-builtin-rules
 SHELL := /bin/bash
 
 PYTHON ?= python3
+VENV ?= .venv
 EXTRAS ?= dev
 NAME ?= signs
 RUN := runs/$(NAME)
@@ -34,9 +35,9 @@ BENCH ?=
 # Two busy OpenMP threads that spin make training ten times slower as soon as anything else runs.
 export OMP_WAIT_POLICY = passive
 
-BIN := .venv/bin
+BIN := $(VENV)/bin
 CLI := $(BIN)/last-edge
-INSTALLED := .venv/.installed
+INSTALLED := $(VENV)/.installed
 # A finished run whose input is newer is trained anew; an interrupted one is continued.
 again = $(if $(wildcard $(1)),--force)
 
@@ -48,12 +49,12 @@ help: ## Show this list
 	@echo
 	@echo "  NAME=$(NAME)  STORE=$(STORE)  TEACHER_RECIPE=$(TEACHER_RECIPE)  STUDENT_RECIPE=$(STUDENT_RECIPE)"
 
-setup: $(INSTALLED) ## Make .venv with everything installed
+setup: $(INSTALLED) ## Make .venv (VENV=) with everything installed
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed: make setup PYTHON=python3.11"; exit 3; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	@touch $@
 
@@ -156,4 +157,4 @@ format: $(INSTALLED) ## Format the code
 
 clean: ## Remove caches and build results; runs and .venv stay
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +

@@ -19,7 +19,7 @@ import typer
 from last_edge.errors import MissingError
 from last_edge.tools.cli.options import SCREEN, Screen
 
-OLDEST_PYTHON, FIRST_UNTRIED_PYTHON = (3, 11), (3, 14)
+OLDEST_PYTHON, FIRST_UNTRIED_PYTHON = (3, 11), (3, 15)
 # Package -> the extra that brings it; "" for what every command needs.
 PACKAGES = {
     "numpy": "",
