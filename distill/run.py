@@ -48,42 +48,37 @@ def run_distillation(
     cache: Path | None = None,
     beside: Path | None = None,
     answers: Path | None = None,
+    on_view: OnView = in_silence,
     report: Report = silent,
 ) -> dict[str, Any]:
     """Train the recipe's model with the help of `teachers` (runs or checkpoints). Returns final.json's content.
 
-    cache, beside: where a recipe with `distill.cache: on` keeps the teachers' answers; see `ask_once`. answers: a
-    finished cache that stands for teachers which are not here, as those of a GPU elsewhere. Raises
+    cache, beside, on_view: where a recipe with `distill.cache: on` keeps the teachers' answers; see `ask_once`.
+    answers: a finished cache that stands for teachers which are not here, as those of a GPU elsewhere. Raises
     `InputError` when a teacher reads another layout or names other labels than the student's store, or the cache is
     stale, and `UsageError` when the recipe's loss map, weights or cache do not fit the teachers, or its model reads
     features.
     """
-    if reads_features(request.recipe):
+    wanted = request.recipe
+    if reads_features(wanted):
         hint = "last-edge train, or a student that reads landmarks alone"
-        raise UsageError("a model with a second input is not distilled", where=request.recipe.model.name, hint=hint)
+        raise UsageError("a model with a second input is not distilled", where=wanted.model.name, hint=hint)
+    checkpoints: list[Checkpoint] = []
+    source: Source | None
     if answers is not None:
-        return _from_answers(request, answers, report)
-    checkpoints = [load_checkpoint(path) for path in teachers]
-    check_weights(request.recipe, checkpoints)
-    cached = ask_once(request, checkpoints, cache, beside=beside)
+        source, header = read_answers(answers, make_plan(ClipStore.open(request.store), wanted), wanted)
+        extra = f"answers {records.digest(header)}"
+    else:
+        checkpoints = [load_checkpoint(path) for path in teachers]
+        check_weights(wanted, checkpoints)
+        source = ask_once(request, checkpoints, cache, beside=beside, on_view=on_view)
+        extra = "\n".join(f"teacher {sha256_of(checkpoint.path / WEIGHTS)}" for checkpoint in checkpoints)
 
     def make_objective(recipe: Recipe, plan: Plan, device: str) -> Objective:
         check_teachers(checkpoints, plan)
-        return distillation(cached or live(checkpoints, recipe, device), checkpoints, recipe, plan)
+        return distillation(source or live(checkpoints, recipe, device), checkpoints, recipe, plan)
 
-    extra = "\n".join(f"teacher {sha256_of(checkpoint.path / WEIGHTS)}" for checkpoint in checkpoints)
-    whole = dataclasses.replace(request, extra=extra, views=views_of(request.recipe))
-    return run_training(whole, make_objective=make_objective, report=report)
-
-
-def _from_answers(request: Request, folder: Path, report: Report) -> dict[str, Any]:
-    source, header = read_answers(folder, make_plan(ClipStore.open(request.store), request.recipe), request.recipe)
-
-    def make_objective(recipe: Recipe, plan: Plan, device: str) -> Objective:
-        return Distillation(source, cross_entropy(recipe, plan, "cpu"), recipe.distill)
-
-    extra = f"answers {records.digest(header)}"
-    whole = dataclasses.replace(request, extra=extra, views=views_of(request.recipe))
+    whole = dataclasses.replace(request, extra=extra, views=views_of(wanted))
     return run_training(whole, make_objective=make_objective, report=report)
 
 
