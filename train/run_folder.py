@@ -87,8 +87,8 @@ def _differences(then: str, now: str) -> str:
     """What two recipes in YAML say differently, as "key then -> now"."""
     old, new = dict(_flat(yaml.safe_load(then))), dict(_flat(yaml.safe_load(now) or {}))
     differ = [key for key in new if new[key] != old.get(key) and not key.startswith("quantize.")]
-    told = [f"{key} {old.get(key)} -> {new[key]}" for key in differ]
-    return ", ".join(told[:SHOWN]) or "another store, other starting weights or other teachers"
+    changes = [f"{key} {old.get(key)} -> {new[key]}" for key in differ]
+    return ", ".join(changes[:SHOWN]) or "another store, other starting weights or other teachers"
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
