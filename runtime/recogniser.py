@@ -16,7 +16,7 @@ from last_edge.bundle import Bundle
 from last_edge.bundle.zoo import find_bundle
 from last_edge.errors import InputError, UsageError
 from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
-from last_edge.runtime.landmarks import Detector
+from last_edge.runtime.landmarks import By, Detector
 from last_edge.runtime.pipeline.feed import open_feed
 from last_edge.runtime.pipeline.pipeline import Item
 from last_edge.runtime.pipeline.watch import Pace, Watch
@@ -147,6 +147,7 @@ class Recogniser:
         limit: int | None = ...,
         detector: Detector | None = ...,
         hand: str = ...,
+        landmarks_by: By = ...,
         options: RecogniseOptions | None = ...,
         notice: Callable[[str], None] = ...,
     ) -> Iterator[Event]: ...
@@ -162,6 +163,7 @@ class Recogniser:
         limit: int | None = ...,
         detector: Detector | None = ...,
         hand: str = ...,
+        landmarks_by: By = ...,
         options: RecogniseOptions | None = ...,
         notice: Callable[[str], None] = ...,
     ) -> Iterator[Item]: ...
@@ -176,6 +178,7 @@ class Recogniser:
         limit: int | None = None,
         detector: Detector | None = None,
         hand: str = "first",
+        landmarks_by: By = "auto",
         options: RecogniseOptions | None = None,
         notice: Callable[[str], None] = lambda text: None,
     ) -> Iterator[Event] | Iterator[Item]:
@@ -183,11 +186,14 @@ class Recogniser:
 
         source: as `last-edge run --source` takes it. frames: give every frame instead, an `Item` with its image or
         points, the newest prediction and its events. pace, limit: as for `Watch`. loop: play what has an end again and
-        again. detector: None takes the one that feeds the bundle's layout. notice: called with what the source has to
+        again. detector: None takes the one that feeds the bundle's layout. landmarks_by: the library that finds points
+        in images. notice: called with what the source has to
         say. Leaving the loop closes the source.
         Raises as `open_feed` does, at the first step.
         """
-        with open_feed(source, layout=self.layout, detector=detector, hand=hand, loop=loop) as feed:
+        with open_feed(
+            source, layout=self.layout, detector=detector, hand=hand, loop=loop, landmarks_by=landmarks_by
+        ) as feed:
             stream = self.stream(layout=feed.layout, units=feed.units, hand=hand, options=options)
             with closing(iter(Watch(feed, stream, pace=pace, limit=limit))) as items:
                 for item in items:

@@ -1,16 +1,21 @@
-"""From an image to skeleton points by MediaPipe Tasks: hands, pose, holistic. Model files come from `models`."""
+"""From an image to skeleton points: hands, pose, holistic, by MediaPipe or LiteRT. Model files come from `models`."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Literal
 
-from last_edge.errors import UsageError
-from last_edge.runtime.landmarks.mediapipe import HandLandmarks, HolisticLandmarks, LandmarkSource, PoseLandmarks
+from last_edge.errors import MissingError, UsageError
+from last_edge.runtime.landmarks.litert import LiteRTHands, LiteRTHolistic, LiteRTPose
+from last_edge.runtime.landmarks.mediapipe import HandLandmarks, HolisticLandmarks, PoseLandmarks
+from last_edge.runtime.landmarks.source import LandmarkSource
 from last_edge.skeleton import Layout, get_layout
 from last_edge.skeleton.convert import conversions
 
 Detector = Literal["hand", "hand_lite", "pose", "holistic"]
 DETECTORS: tuple[Detector, ...] = ("hand", "hand_lite", "pose", "holistic")
+By = Literal["auto", "mediapipe", "litert"]
+MODULES = {"mediapipe": "mediapipe", "litert": "ai_edge_litert"}
 GIVES: dict[str, Detector] = {
     "mediapipe_hand21": "hand",
     "mediapipe_pose33": "pose",
@@ -32,10 +37,25 @@ def detector_for(layout: Layout) -> Detector:
     )
 
 
-def create_landmarks(detector: Detector, *, hand: str = "first", layout: str = "") -> LandmarkSource:
-    """A ready detector. hand: which hand a hand detector follows. layout: of the bundle; decides about face points."""
+def create_landmarks(detector: Detector, *, hand: str = "first", layout: str = "", by: By = "auto") -> LandmarkSource:
+    """A ready detector.
+
+    hand: which hand a hand detector follows. layout: of the bundle; decides about face points. by: which library runs
+    the networks; `auto` takes MediaPipe where it is installed, else LiteRT. `MissingError` where neither is.
+    """
+    library = library_here() if by == "auto" else by
     if detector in ("hand", "hand_lite"):
-        return HandLandmarks(model=detector, hand=hand)
+        return (HandLandmarks if library == "mediapipe" else LiteRTHands)(model=detector, hand=hand)
     if detector == "pose":
-        return PoseLandmarks()
-    return HolisticLandmarks(layout=layout if layout == "mediapipe_holistic83" else "mediapipe_holistic75")
+        return PoseLandmarks() if library == "mediapipe" else LiteRTPose()
+    whole = layout if layout == "mediapipe_holistic83" else "mediapipe_holistic75"
+    return HolisticLandmarks(layout=whole) if library == "mediapipe" else LiteRTHolistic(layout=whole)
+
+
+def library_here() -> str:
+    """The library that `auto` means on this machine; `MissingError` with what brings one."""
+    for name, module in MODULES.items():
+        if find_spec(module) is not None:
+            return name
+    hint = "pip install 'last-edge[runtime]', or 'last-edge[litert]' where MediaPipe has no wheel"
+    raise MissingError("nothing that finds landmarks is installed", expected=" or ".join(MODULES), hint=hint)

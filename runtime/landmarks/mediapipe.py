@@ -5,53 +5,38 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from last_edge.clips.pose_file import FACE_POINTS
 from last_edge.errors import MissingError, UsageError
 from last_edge.runtime.landmarks.models import model_path
-from last_edge.skeleton import Layout, get_layout
-
-Image = NDArray[np.uint8]
-Points = NDArray[np.float32]
+from last_edge.runtime.landmarks.source import HAND, POSE, Image, LandmarkSource, Points, check_hand
 
 SYSTEM_LIBRARIES = "apt-get install libgl1 libegl1 libgles2 libglib2.0-0, on a slim system"
-HANDS = ("first", "left", "right")
-POSE, HAND, MESH = 33, 21, 468
+MESH = 468
 LAYOUTS = ("mediapipe_holistic75", "mediapipe_holistic83")
 
 
-class LandmarkSource(ABC):
-    """Points of one person in a stream of images.
-
-    Points are (V, 3) in units of the image's height, origin top left, x right, y down, z away from the camera
-    (`image01`); NaN where a point is not seen. MediaPipe's own x and z are in image widths, so both are multiplied
-    by width / height.
-    """
-
-    layout: Layout
-    model: str
+class MediaPipeSource(LandmarkSource):
+    """A MediaPipe task in VIDEO mode."""
 
     def __init__(self, *, model: str, layout: str) -> None:
-        self.model, self.layout = model, get_layout(layout)
+        super().__init__(model=model, layout=layout)
         self._task = self._start()
         self._clock_ms = -1
 
     def __call__(self, image: Image, timestamp_s: float) -> Points:
-        """(V, 3) points of an (H, W, 3) BGR image; images must come in the order of time."""
         if self._clock_ms >= 0:
             return self._detect(image, timestamp_s)
         with quiet_native_logs():
             return self._detect(image, timestamp_s)
 
     def close(self) -> None:
-        """Give the detector's threads and memory back."""
         self._task.close()
 
     def _start(self) -> Any:
@@ -110,7 +95,7 @@ def _vision() -> Any:
 def how_to_get_it() -> str:
     """What brings MediaPipe to this machine, or what does without it where there is none."""
     if platform.system() == "Linux" and platform.machine() != "x86_64":
-        return "it has no wheel for Linux on ARM: a --source of points, or last-edge web, where the browser finds them"
+        return "it has no wheel for Linux on ARM: --landmarks-by litert, pip install 'last-edge[litert]'"
     return f"pip install 'last-edge[runtime]'; {SYSTEM_LIBRARIES}"
 
 
@@ -127,7 +112,7 @@ def _as_rgb(image: Image) -> Any:
     return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 
 
-class HandLandmarks(LandmarkSource):
+class HandLandmarks(MediaPipeSource):
     """Follows one hand.
 
     `first` takes the hand that is found first and stays with it until it is lost: one hand is tracked, which is the
@@ -136,9 +121,7 @@ class HandLandmarks(LandmarkSource):
     """
 
     def __init__(self, *, model: str = "hand", hand: str = "first") -> None:
-        if hand not in HANDS:
-            raise UsageError(f"unknown hand {hand!r}", expected=" or ".join(HANDS))
-        self.hand = hand
+        self.hand = check_hand(hand)
         super().__init__(model=model, layout="mediapipe_hand21")
 
     def _create(self, vision: Any, base_options: Any) -> Any:
@@ -159,7 +142,7 @@ class HandLandmarks(LandmarkSource):
         return to_points(result.hand_landmarks[surest], HAND, aspect)
 
 
-class PoseLandmarks(LandmarkSource):
+class PoseLandmarks(MediaPipeSource):
     """The most prominent person's body."""
 
     def __init__(self) -> None:
@@ -173,7 +156,7 @@ class PoseLandmarks(LandmarkSource):
         return to_points(result.pose_landmarks[0] if result.pose_landmarks else [], POSE, aspect)
 
 
-class HolisticLandmarks(LandmarkSource):
+class HolisticLandmarks(MediaPipeSource):
     """Points in the order pose 0–32, left hand 33–53, right hand 54–74, face 75–82."""
 
     def __init__(self, *, layout: str = "mediapipe_holistic75") -> None:

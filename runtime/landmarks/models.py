@@ -10,6 +10,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from last_edge.errors import InputError, MissingError
@@ -40,7 +41,8 @@ class Part:
 class TaskModel:
     """A MediaPipe `.task` file: parts, the sha256 of the assembled file, and Google's own file.
 
-    dummies: members that the loader wants and nobody reads.
+    plain_sha256: of the file as it is assembled where MediaPipe is not installed: without what its loader wants added,
+    which LiteRT does without. dummies: members that the loader wants and nobody reads.
     """
 
     file: str
@@ -48,12 +50,14 @@ class TaskModel:
     assembled_sha256: str
     url: str = ""
     official_sha256: str = ""
+    plain_sha256: str = ""
     dummies: Mapping[str, Callable[[], bytes]] | None = None
 
     @property
     def accepted(self) -> frozenset[str]:
-        """Hashes a cached file may have."""
-        return frozenset(filter(None, (self.assembled_sha256, self.official_sha256)))
+        """Hashes a cached file may have on this machine."""
+        plain = "" if has_mediapipe() else self.plain_sha256
+        return frozenset(filter(None, (self.assembled_sha256, self.official_sha256, plain)))
 
 
 _MODULES = "mediapipe/modules"
@@ -84,11 +88,13 @@ MODELS: Mapping[str, TaskModel] = {
         "hand_landmarker_lite.task",
         (_PALM_LITE, _HAND_LITE),
         assembled_sha256="3cccfaf6d31a91f816c91d0ef1a8a73d7a6ba3c1b47983b8b93aa3fbe306fa09",
+        plain_sha256="55e61b390a0edb8305b4d143f9e3300871168fe6514c8a64f06375ca7f83dcb7",
     ),
     "pose": TaskModel(
         "pose_landmarker_full.task",
         (_PERSON, _POSE),
         assembled_sha256="a79c39eabcded298c588ff2ddb3dc96be90d7d145efedfae5e46a69e47bd5e6e",
+        plain_sha256="225516aed9587febe10f138cb287474e1f608d8b95f02cbad9021d3e1e51d795",
         url=f"{OFFICIAL}/pose_landmarker/pose_landmarker_full/float16/1/pose_landmarker_full.task",
         official_sha256="4eaa5eb7a98365221087693fcc286334cf0858e2eb6e15b506aa4a7ecdcec4ad",
     ),
@@ -101,6 +107,11 @@ MODELS: Mapping[str, TaskModel] = {
         dummies={"face_blendshapes.tflite": task_bundle.zero_blendshapes},
     ),
 }
+
+
+def has_mediapipe() -> bool:
+    """Whether MediaPipe, whose schemas the additions are written with, is installed."""
+    return find_spec("mediapipe") is not None
 
 
 def get_model(name: str) -> TaskModel:
@@ -133,7 +144,8 @@ def fetch(name: str, *, official: bool = False, force: bool = False) -> Path:
     if path.is_file() and not force and sha256_of(path) in model.accepted:
         return path
     content = _download(model) if official else _assemble(model)
-    expected = model.official_sha256 if official else model.assembled_sha256
+    assembled = model.assembled_sha256 if has_mediapipe() else model.plain_sha256 or model.assembled_sha256
+    expected = model.official_sha256 if official else assembled
     _check(content, expected, where=model.url if official else model.file)
     with writing(path) as stream:
         stream.write(content)
@@ -163,8 +175,10 @@ def _assemble(model: TaskModel) -> bytes:
 
 def assemble_from(wheel: Path, model: TaskModel) -> bytes:
     """The bytes of a `.task` file made from the wheel's `.tflite` files; the same input gives the same bytes."""
+    edited = has_mediapipe() or not model.plain_sha256
     with zipfile.ZipFile(wheel) as archive:
-        members = {part.name: _edited(archive.read(part.wheel_path), part.edits) for part in model.parts}
+        read = {part: archive.read(part.wheel_path) for part in model.parts}
+    members = {part.name: _edited(content, part.edits) if edited else content for part, content in read.items()}
     made = {name: make() for name, make in (model.dummies or {}).items()}
     return task_bundle.pack(members | made)
 

@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 
 from last_edge.errors import MissingError
-from last_edge.runtime.landmarks import Detector, create_landmarks, detector_for
-from last_edge.runtime.landmarks.mediapipe import LandmarkSource
+from last_edge.runtime.landmarks import By, Detector, create_landmarks, detector_for
+from last_edge.runtime.landmarks.source import LandmarkSource
 from last_edge.runtime.recognise.window import Points
 from last_edge.runtime.sources import Frame, Source, open_source
 from last_edge.runtime.sources.base import LoopedSource
@@ -78,12 +78,19 @@ class Feed:
 
 
 def open_feed(
-    text: str, *, layout: Layout, detector: Detector | None = None, hand: str = "first", loop: bool = False
+    text: str,
+    *,
+    layout: Layout,
+    detector: Detector | None = None,
+    hand: str = "first",
+    loop: bool = False,
+    landmarks_by: By = "auto",
 ) -> Feed:
     """The source a user named, with a detector where it gives images.
 
     layout: what a bundle takes, which decides about the detector (None takes the one that feeds it) and about what a
-    generated motion shows. hand: which hand a hand detector follows. loop: played again and again.
+    generated motion shows. hand: which hand a hand detector follows. loop: played again and again. landmarks_by: the
+    library that finds points in images.
     Raises as `open_source` and `create_landmarks` do, `UsageError` when no detector feeds the layout.
     """
     opened = partial(open_source, text, layout=layout)
@@ -91,7 +98,8 @@ def open_feed(
     if source.layout is not None:
         return Feed(source, None)
     try:
-        return Feed(source, create_landmarks(detector or detector_for(layout), hand=hand, layout=layout.name))
+        kind = detector or detector_for(layout)
+        return Feed(source, create_landmarks(kind, hand=hand, layout=layout.name, by=landmarks_by))
     except BaseException:
         source.close()
         raise

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from last_edge.runtime.backends import OnnxRuntimeCpu
-from last_edge.runtime.landmarks import Detector
+from last_edge.runtime.landmarks import By, Detector
 from last_edge.runtime.pipeline.timings import StageTiming
 from last_edge.runtime.pipeline.watch import Pace
 from last_edge.runtime.recognise.model import Precision
@@ -22,8 +22,8 @@ class RunOptions:
     pace: `fast` works on every frame of a file; `real` plays it at its own rate and drops what comes too fast, as a
     live source always does. loop: play what has an end again and again.
     precision: None takes INT8 where the bundle has it. detector: None takes the one that feeds the bundle's layout.
-    hand: which hand a hand detector follows. threads: of the model; None for what `bench tune` found fastest, else 1.
-    backend: what runs the model. force: replace existing files.
+    hand: which hand a hand detector follows. landmarks_by: the library that finds points in images. threads: of the
+    model; None for what `bench tune` found fastest, else 1. backend: what runs it. force: replace existing files.
     """
 
     events: Path | None = None
@@ -37,6 +37,7 @@ class RunOptions:
     precision: Precision | None = None
     detector: Detector | None = None
     hand: str = "first"
+    landmarks_by: By = "auto"
     threads: int | None = None
     backend: str = OnnxRuntimeCpu.name
     force: bool = False

@@ -47,7 +47,14 @@ def run(
     with ExitStack() as stack:
         model = Recogniser.open(bundle, precision=options.precision, threads=options.threads, backend=options.backend)
         feed = stack.enter_context(
-            open_feed(source, layout=model.layout, detector=options.detector, hand=options.hand, loop=options.loop)
+            open_feed(
+                source,
+                layout=model.layout,
+                detector=options.detector,
+                hand=options.hand,
+                loop=options.loop,
+                landmarks_by=options.landmarks_by,
+            )
         )
         log = stack.enter_context(event_log(options.events))
         session = Session(model, feed, log=log, options=options, on_event=on_event, on_notice=on_notice)

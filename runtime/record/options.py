@@ -7,7 +7,7 @@ from pathlib import Path
 
 from last_edge.clips import ClipStore
 from last_edge.errors import UsageError
-from last_edge.runtime.landmarks import Detector
+from last_edge.runtime.landmarks import By, Detector
 
 Counts = dict[str, dict[str, int]]
 SPLITS = ("train", "val", "test")
@@ -53,6 +53,7 @@ class RecordOptions:
     bundle: Path | None = None
     detector: Detector | None = None
     hand: str = "first"
+    landmarks_by: By = "auto"
     window: bool = False
 
     def __post_init__(self) -> None:

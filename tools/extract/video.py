@@ -18,7 +18,7 @@ from last_edge.data.readers.nslt import TO_THE_END
 from last_edge.errors import InputError, MissingError
 from last_edge.files import writing
 from last_edge.runtime.landmarks import GIVES, create_landmarks
-from last_edge.runtime.landmarks.mediapipe import LandmarkSource
+from last_edge.runtime.landmarks.source import LandmarkSource
 from last_edge.runtime.sources.base import Frame
 from last_edge.runtime.sources.video import VideoSource
 from last_edge.tools.extract.plan import Job

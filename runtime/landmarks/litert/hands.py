@@ -1,0 +1,108 @@
+"""Hands by LiteRT: a palm detector finds them, landmarks follow them from frame to frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from last_edge.runtime.landmarks.litert.network import Detector, Network
+from last_edge.runtime.landmarks.litert.region import Array, Image, Region, around, cut, direction
+
+POINTS = 21
+STRIDES = (8, 16, 16, 16)
+WRIST, INDEX, MIDDLE, RING = 0, 5, 9, 13
+PALM_WRIST, PALM_MIDDLE = 0, 2
+STEADY = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
+"""Points that say where the hand is next: all but the moving ends of the fingers."""
+DEPTH = 0.4
+SAME_PALM, SAME_POINTS, SAME_BOX = 0.2, 10, 0.2
+PALM_UP = 90.0
+"""In radians: MediaPipe's hand landmarker gives its ninety degrees to a calculator that takes radians, and so looks at
+a new hand turned by 0.46 more than upright. Landmarks agree with its own only where this is repeated."""
+
+
+@dataclass(frozen=True)
+class Hand:
+    """points: (21, 3) pixels, z in pixels too, from the wrist. world: (21, 3) metres about the hand's middle.
+
+    right: probability of being the person's right hand in an image that is not mirrored. presence: that it is a hand.
+    """
+
+    points: Array
+    world: Array
+    right: float
+    presence: float
+    region: Region
+
+    @property
+    def next_region(self) -> Region:
+        """Where to look for this hand in the next frame."""
+        flat = self.points[:, :2]
+        towards = ((flat[INDEX] + flat[RING]) / 2 + flat[MIDDLE]) / 2
+        return around(flat[list(STEADY)], direction(flat[WRIST], towards)).scaled(2.0, shift_y=-0.1)
+
+
+class HandTracker:
+    """Follows up to `hands` hands through the frames of a video.
+
+    A hand is looked for where it was; the palm detector, which takes longer, runs while fewer than `hands` are
+    followed, and then in one frame of `detect_every`.
+    """
+
+    def __init__(
+        self, task: Path, *, hands: int = 1, threads: int = 1, detect_every: int = 1,
+        least_detection: float = 0.5, least_presence: float = 0.5, least_overlap: float = 0.5,
+    ) -> None:  # fmt: skip
+        palms = Network(task, "hand_detector.tflite", threads=threads)
+        self._detector = Detector(palms, strides=STRIDES, least_score=least_detection)
+        self._landmarks = Network(task, "hand_landmarks_detector.tflite", threads=threads)
+        self.hands, self.detect_every = hands, detect_every
+        self.least_presence, self.least_overlap = least_presence, least_overlap
+        self._regions: list[Region] = []
+        self._since_detection = 0
+
+    def __call__(self, image: Image) -> list[Hand]:
+        """Hands in an RGB image (H, W, 3), those that were followed first."""
+        regions = list(self._regions)
+        self._since_detection += 1
+        if len(regions) < self.hands and (self._since_detection >= self.detect_every or not regions):
+            self._since_detection = 0
+            for palm in self._detector(image)[: self.hands]:
+                angle = direction(palm.points[PALM_WRIST], palm.points[PALM_MIDDLE], up=PALM_UP)
+                region = palm.region(angle).scaled(2.6, shift_y=-0.5)
+                if all(region.overlap(other) <= self.least_overlap for other in regions):
+                    regions.append(region)
+        found = [hand for hand in (self.look(image, region) for region in regions[: self.hands]) if hand is not None]
+        kept = _distinct(found)
+        self._regions = [hand.next_region for hand in kept]
+        return kept
+
+    def look(self, image: Image, region: Region) -> Hand | None:
+        """The hand in a region, None where there is none."""
+        flat, presence, right, world = self._landmarks(cut(image, region, self._landmarks.size))
+        if float(presence[0]) <= self.least_presence:
+            return None
+        own = flat.reshape(POINTS, 3) / self._landmarks.size
+        own[:, 2] /= DEPTH
+        metres = world.reshape(POINTS, 3).copy()
+        metres[:, :2] = metres[:, :2] @ region.axes.T
+        return Hand(region.to_image(own), metres, float(right[0]), float(presence[0]), region)
+
+
+def _distinct(hands: list[Hand]) -> list[Hand]:
+    """Hands without those that lie on one before them."""
+    kept: list[Hand] = []
+    for hand in hands:
+        if not any(_same(hand, other) for other in kept):
+            kept.append(hand)
+    return kept
+
+
+def _same(one: Hand, other: Hand) -> bool:
+    """Whether two are one hand: half of the points lie within a fifth of a palm, and the boxes overlap."""
+    flat, others = one.points[:, :2], other.points[:, :2]
+    palm = max(np.linalg.norm(points[MIDDLE] - points[WRIST]) for points in (flat, others))
+    near = int((np.linalg.norm(flat - others, axis=1) < SAME_PALM * palm).sum())
+    return near >= SAME_POINTS and around(flat, 0.0).overlap(around(others, 0.0)) > SAME_BOX

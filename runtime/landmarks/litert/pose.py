@@ -1,0 +1,154 @@
+"""A body by LiteRT: a person detector finds it, landmarks follow it, filters steady it as MediaPipe's do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from last_edge.runtime.landmarks.litert.network import Detector, Network
+from last_edge.runtime.landmarks.litert.region import Array, Image, Region, cut, direction
+
+POINTS, ALL_POINTS = 33, 39
+CENTRE, RIM = 33, 34
+"""Two points beyond the body's own: the middle of the hips, and one on the circle about the whole person."""
+STRIDES = (8, 16, 32, 32, 32)
+MARGIN = 1.25
+KERNEL, SUREST = 7, 0.5
+VISIBILITY_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Pose:
+    """points: (33, 3) pixels, z in pixels too, from the hips. visibility, presence: (33,) 0..1.
+
+    world: (33, 3) metres about the middle of the hips.
+    """
+
+    points: Array
+    visibility: Array
+    presence: Array
+    world: Array
+    region: Region
+
+
+class PoseTracker:
+    """Follows the most prominent person through the frames of a video."""
+
+    def __init__(
+        self, task: Path, *, threads: int = 1, least_detection: float = 0.5, least_presence: float = 0.5
+    ) -> None:
+        people = Network(task, "pose_detector.tflite", low=-1.0, threads=threads)
+        self._detector = Detector(people, strides=STRIDES, least_score=least_detection)
+        self._landmarks = Network(task, "pose_landmarks_detector.tflite", threads=threads)
+        self.least_presence = least_presence
+        self._region: Region | None = None
+        self._filters = _Filters()
+
+    def __call__(self, image: Image, seconds: float) -> Pose | None:
+        """The person in an RGB image (H, W, 3) at a time, None where nobody is seen."""
+        region = self._region or self._find(image)
+        found = None if region is None else self._look(image, region)
+        if found is None or region is None:
+            self._region, self._filters = None, _Filters()
+            return None
+        points, world, scores = found
+        size = region.width
+        self._region = _about(points[CENTRE, :2], points[RIM, :2])
+        steady = self._filters.points(points[:POINTS], seconds, size)
+        visibility = self._filters.visibility(scores[:POINTS, :1], VISIBILITY_SHARE)[:, 0]
+        return Pose(steady, visibility, scores[:POINTS, 1], self._filters.world(world, seconds, 1.0), region)
+
+    def _find(self, image: Image) -> Region | None:
+        people = self._detector(image)
+        return _about(people[0].points[0], people[0].points[1]) if people else None
+
+    def _look(self, image: Image, region: Region) -> tuple[Array, Array, Array] | None:
+        """(39, 3) points in pixels, (33, 3) in metres and (39, 2) visibility and presence of the person in a region."""
+        values, presence, _, heatmap, world = self._landmarks(cut(image, region, self._landmarks.size))
+        if float(presence.reshape(-1)[0]) <= self.least_presence:
+            return None
+        rows = values.reshape(ALL_POINTS, 5)
+        own = refined(rows[:, :3] / self._landmarks.size, heatmap)
+        metres = world.reshape(ALL_POINTS, 3)[:POINTS].copy()
+        metres[:, :2] = metres[:, :2] @ region.axes.T
+        return region.to_image(own), metres, _sigmoid(rows[:, 3:])
+
+
+def _about(centre: Array, rim: Array) -> Region:
+    """The region about a person: a circle's square with some margin, upright along centre to rim."""
+    side = 2 * float(np.linalg.norm(rim - centre))
+    return Region(float(centre[0]), float(centre[1]), side, side, direction(centre, rim)).scaled(MARGIN)
+
+
+def refined(points: Array, heatmap: Array) -> Array:
+    """Points (P, 3), x and y moved to the mean of their heat map (H, W, P) nearby, where it is sure of itself."""
+    height, width, _ = heatmap.shape
+    moved, reach = points.copy(), KERNEL // 2
+    for index, (x, y) in enumerate(points[:, :2] * [width, height]):
+        column, row = int(x), int(y)
+        if not (0 <= column < width and 0 <= row < height):
+            continue
+        top, left = max(row - reach, 0), max(column - reach, 0)
+        heat = _sigmoid(heatmap[top : row + reach + 1, left : column + reach + 1, index])
+        if heat.max() >= SUREST:
+            rows, columns = np.mgrid[top : top + heat.shape[0], left : left + heat.shape[1]]
+            moved[index, :2] = (columns * heat).sum() / width, (rows * heat).sum() / height
+            moved[index, :2] /= heat.sum()
+    return moved
+
+
+def _sigmoid(values: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-values)), np.float32)
+
+
+class OneEuro:
+    """The one-euro filter (Casiez et al. 2012): slow values are smoothed, fast ones followed; sizes are relative."""
+
+    def __init__(self, *, least_cutoff: float, beta: float) -> None:
+        self.least_cutoff, self.beta = least_cutoff, beta
+        self._raw: Array | None = None
+        self._value: Array = np.zeros(0, np.float32)
+        self._speed: Array = np.zeros(0, np.float32)
+        self._seconds = 0.0
+
+    def __call__(self, values: Array, seconds: float, size: float) -> Array:
+        """Filtered values of this moment; their speed counts in units of `size`."""
+        if self._raw is None:
+            self._value, self._speed = values, np.zeros_like(values)
+        else:
+            step = max(seconds - self._seconds, 1e-6)
+            speed = (values - self._raw) / size / step
+            self._speed = self._speed + _share(np.ones_like(speed), step) * (speed - self._speed)
+            share = _share(self.least_cutoff + self.beta * np.abs(self._speed), step)
+            self._value = self._value + share * (values - self._value)
+        self._raw, self._seconds = values, seconds
+        return self._value
+
+
+def _share(cutoff: Array, step: float) -> Array:
+    """How far a low-pass filter moves towards a new value."""
+    return np.asarray(1 / (1 + 1 / (2 * math.pi * cutoff * step)), np.float32)
+
+
+class LowPass:
+    """Moves by a fixed share towards each new value."""
+
+    def __init__(self) -> None:
+        self._value: Array | None = None
+
+    def __call__(self, values: Array, share: float) -> Array:
+        """The filtered values."""
+        self._value = values if self._value is None else self._value + share * (values - self._value)
+        return self._value
+
+
+class _Filters:
+    """The filters of one person, new when it is found."""
+
+    def __init__(self) -> None:
+        self.points = OneEuro(least_cutoff=0.05, beta=80.0)
+        self.world = OneEuro(least_cutoff=0.1, beta=40.0)
+        self.visibility = LowPass()

@@ -1,0 +1,127 @@
+"""LiteRT's trackers as landmark sources: hands, pose, and both together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from last_edge.errors import UsageError
+from last_edge.runtime.landmarks.litert.hands import Hand, HandTracker
+from last_edge.runtime.landmarks.litert.pose import Pose, PoseTracker
+from last_edge.runtime.landmarks.litert.region import Array
+from last_edge.runtime.landmarks.models import model_path
+from last_edge.runtime.landmarks.source import HAND, POSE, Image, LandmarkSource, Points, check_hand
+
+LEFT_WRIST, RIGHT_WRIST = 15, 16
+REACH = 0.35
+"""A hand belongs to a wrist of the body that is nearer than this, in image heights."""
+MOST_THREADS = 4
+SURE = 0.5
+
+
+def threads_here() -> int:
+    """Processor threads that a landmark network may take: half of them, four at most."""
+    return max(1, min(MOST_THREADS, (os.cpu_count() or 2) // 2))
+
+
+class LiteRTHands(LandmarkSource):
+    """Follows one hand, by the rules of `mediapipe.HandLandmarks`."""
+
+    def __init__(self, *, model: str = "hand", hand: str = "first", detect_every: int = 1) -> None:
+        self.hand = check_hand(hand)
+        super().__init__(model=model, layout="mediapipe_hand21")
+        hands = 1 if hand == "first" else 2
+        self._tracker = HandTracker(model_path(model), hands=hands, threads=threads_here(), detect_every=detect_every)
+
+    def __call__(self, image: Image, timestamp_s: float) -> Points:
+        found = self._tracker(as_rgb(image))
+        surest = max(found, key=self._fits, default=None)
+        if surest is None or self._fits(surest) <= SURE:
+            return _none(HAND)
+        return np.asarray(surest.points / image.shape[0], np.float32)
+
+    def _fits(self, hand: Hand) -> float:
+        """How surely this is the hand to follow."""
+        sides = {"left": 1 - hand.right, "right": hand.right}
+        return sides.get(self.hand, max(sides.values()))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class LiteRTPose(LandmarkSource):
+    """The most prominent person's body."""
+
+    def __init__(self) -> None:
+        super().__init__(model="pose", layout="mediapipe_pose33")
+        self._tracker = PoseTracker(model_path("pose"), threads=threads_here())
+
+    def __call__(self, image: Image, timestamp_s: float) -> Points:
+        found = self._tracker(as_rgb(image), timestamp_s)
+        return np.asarray(_body(found) / image.shape[0], np.float32)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class LiteRTHolistic(LandmarkSource):
+    """Points in the order pose 0–32, left hand 33–53, right hand 54–74.
+
+    Body and hands are followed apart; a hand is left or right by the wrist of the body that it is at, or by its own
+    shape where no body is seen. MediaPipe's holistic task looks for hands at the wrists alone.
+    """
+
+    def __init__(self, *, layout: str = "mediapipe_holistic75") -> None:
+        if layout != "mediapipe_holistic75":
+            hint = "--landmarks-by mediapipe, or a bundle of mediapipe_holistic75"
+            raise UsageError(f"LiteRT has no face points for {layout!r}", expected="mediapipe_holistic75", hint=hint)
+        super().__init__(model="holistic", layout=layout)
+        threads = threads_here()
+        self._pose = PoseTracker(model_path("pose"), threads=threads)
+        self._hands = HandTracker(model_path("hand"), hands=2, threads=threads)
+
+    def __call__(self, image: Image, timestamp_s: float) -> Points:
+        seen = as_rgb(image)
+        pose, hands = self._pose(seen, timestamp_s), self._hands(seen)
+        sides = _sides(hands, pose, reach=REACH * image.shape[0])
+        parts = [_body(pose), *(_none(HAND) if hand is None else hand.points for hand in sides)]
+        return np.asarray(np.concatenate(parts) / image.shape[0], np.float32)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def as_rgb(image: Image) -> Image:
+    """BGR as OpenCV reads it to RGB."""
+    import cv2
+
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _body(pose: Pose | None) -> Array:
+    return _none(POSE) if pose is None else pose.points
+
+
+def _none(points: int) -> Points:
+    return np.full((points, 3), np.nan, np.float32)
+
+
+def _sides(hands: Sequence[Hand], pose: Pose | None, *, reach: float) -> tuple[Hand | None, Hand | None]:
+    """The left and the right hand, each at most once; `reach` in pixels."""
+    costs = []
+    for number, hand in enumerate(hands):
+        for side, wrist in enumerate((LEFT_WRIST, RIGHT_WRIST)):
+            if pose is None:
+                cost = hand.right if side == 0 else 1 - hand.right
+            else:
+                cost = float(np.linalg.norm(hand.points[0, :2] - pose.points[wrist, :2])) / reach
+            costs.append((cost, number, side))
+    found: list[Hand | None] = [None, None]
+    taken: set[int] = set()
+    for cost, number, side in sorted(costs):
+        if cost < 1 and number not in taken and found[side] is None:
+            found[side] = hands[number]
+            taken.add(number)
+    return found[0], found[1]

@@ -1,0 +1,47 @@
+"""What finds points in images, whichever library does it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.errors import UsageError
+from last_edge.skeleton import Layout, get_layout
+
+Image = NDArray[np.uint8]
+Points = NDArray[np.float32]
+
+HANDS = ("first", "left", "right")
+POSE, HAND = 33, 21
+
+
+class LandmarkSource(ABC):
+    """Points of one person in a stream of images.
+
+    Points are (V, 3) in units of the image's height, origin top left, x right, y down, z away from the camera
+    (`image01`); NaN where a point is not seen. MediaPipe's own x and z are in image widths, so both are multiplied
+    by width / height.
+    """
+
+    layout: Layout
+    model: str
+
+    def __init__(self, *, model: str, layout: str) -> None:
+        self.model, self.layout = model, get_layout(layout)
+
+    @abstractmethod
+    def __call__(self, image: Image, timestamp_s: float) -> Points:
+        """(V, 3) points of an (H, W, 3) BGR image; images must come in the order of time."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the detector's threads and memory back."""
+
+
+def check_hand(hand: str) -> str:
+    """The hand to follow; `UsageError` when it is none of `HANDS`."""
+    if hand not in HANDS:
+        raise UsageError(f"unknown hand {hand!r}", expected=" or ".join(HANDS))
+    return hand

@@ -1,0 +1,203 @@
+"""LiteRT's landmarks beside MediaPipe's on real clips, and the geometry they stand on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from last_edge.data.find import find_data
+from last_edge.errors import MissingError, UsageError
+from last_edge.runtime import landmarks
+from last_edge.runtime.landmarks import Detector, create_landmarks, models
+from last_edge.runtime.landmarks.litert import network, region
+from last_edge.runtime.landmarks.litert.hands import STRIDES, HandTracker
+from last_edge.runtime.landmarks.litert.pose import STRIDES as POSE_STRIDES
+from last_edge.runtime.landmarks.litert.pose import OneEuro, refined
+from last_edge.runtime.landmarks.litert.region import Region
+from last_edge.runtime.sources.video import VideoSource
+
+CLIPS = sorted((find_data("clips") or Path()).glob("*.mp4"))
+SHORT = "how2sign_0fO5ETSwyg_1-5.mp4"
+VISIBLE = slice(0, 17)
+"""Of a body that is seen to the waist, all but hands, hips and legs."""
+
+
+def needs(*names: str) -> None:
+    pytest.importorskip("ai_edge_litert")
+    absent = [name for name in names if not (models.cache_folder() / models.MODELS[name].file).is_file()]
+    if absent:
+        pytest.skip(f"needs `last-edge models fetch {absent[0]}`")
+
+
+def clip(name: str) -> Path:
+    found = [path for path in CLIPS if path.name == name]
+    if not found:
+        pytest.skip("needs real clips: set LAST_EDGE_DATA")
+    return found[0]
+
+
+def frames(path: Path, count: int | None = None) -> Iterator[tuple[np.ndarray, float]]:
+    with VideoSource(path) as video:
+        for frame in islice(video, count):
+            if frame.image is not None:
+                yield frame.image, frame.timestamp_s
+
+
+def both(path: Path, detector: Detector, count: int | None = None, hand: str = "first") -> tuple[np.ndarray, ...]:
+    """(T, V, 3) points by MediaPipe and by LiteRT."""
+    pytest.importorskip("mediapipe")
+    needs(detector)
+    sources = [create_landmarks(detector, by=by, hand=hand) for by in ("mediapipe", "litert")]
+    found = tuple(np.stack([source(*frame) for frame in frames(path, count)]) for source in sources)
+    for source in sources:
+        source.close()
+    return found
+
+
+def apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(T,) greatest distance in x or y over the points, image heights, where both see them."""
+    distance = np.abs(one[..., :2] - other[..., :2]).max((1, 2))
+    return np.asarray(distance[~np.isnan(distance)])
+
+
+def test_a_hand_is_followed_as_mediapipe_follows_it() -> None:
+    theirs, ours = both(clip(SHORT), "hand")
+    assert (np.isnan(theirs[:, 0, 0]) == np.isnan(ours[:, 0, 0])).all()
+    assert np.median(apart(theirs, ours)) < 0.001 and apart(theirs, ours).max() < 0.01
+
+
+@pytest.mark.parametrize("hand", ["left", "right"])
+def test_a_side_is_the_same_hand(hand: str) -> None:
+    theirs, ours = both(clip(SHORT), "hand", hand=hand)
+    assert np.median(apart(theirs, ours)) < 0.003
+
+
+def test_a_body_is_followed_as_mediapipe_follows_it() -> None:
+    theirs, ours = both(clip(SHORT), "pose")
+    assert len(apart(theirs, ours)) == len(theirs)
+    assert np.median(apart(theirs[:, VISIBLE], ours[:, VISIBLE])) < 0.003
+    assert apart(theirs[:, VISIBLE], ours[:, VISIBLE]).max() < 0.01
+
+
+def test_holistic_joins_body_and_hands() -> None:
+    needs("hand", "pose")
+    holistic = create_landmarks("holistic", by="litert")
+    points = np.stack([holistic(*frame) for frame in frames(clip(SHORT), 3)])
+    holistic.close()
+    assert points.shape == (3, 75, 3)
+    for first, wrist in ((33, 15), (54, 16)):
+        assert np.nanmax(np.linalg.norm(points[:, first, :2] - points[:, wrist, :2], axis=-1)) < 0.15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CLIPS, ids=lambda path: path.name)
+def test_every_clip_shows_the_same_hand(path: Path) -> None:
+    theirs, ours = both(path, "hand")
+    distances, lost = apart(theirs, ours), np.isnan(ours[:, 0, 0]).sum() - np.isnan(theirs[:, 0, 0]).sum()
+    assert np.median(distances) < 0.003 and np.quantile(distances, 0.95) < 0.01
+    assert lost <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CLIPS, ids=lambda path: path.name)
+def test_every_clip_shows_the_same_body(path: Path) -> None:
+    theirs, ours = both(path, "pose")
+    points = np.abs(theirs[:, VISIBLE, :2] - ours[:, VISIBLE, :2]).max(2)
+    assert np.isnan(points).sum() == 0
+    assert np.median(points) < 0.005 and np.quantile(points, 0.95) < 0.01
+
+
+def test_an_image_without_anyone_has_no_points() -> None:
+    needs("hand_lite")
+    source = create_landmarks("hand_lite", by="litert")
+    points = source(np.zeros((120, 160, 3), np.uint8), 0.0)
+    assert points.shape == (21, 3) and np.isnan(points).all()
+
+
+def test_the_palm_detector_rests_between_its_turns() -> None:
+    needs("hand_lite")
+    tracker = HandTracker(models.model_path("hand_lite"), hands=2, detect_every=3)
+    calls = []
+    detector = tracker._detector
+    tracker._detector = lambda image: calls.append(1) or detector(image)  # type: ignore[assignment, func-returns-value]
+    images = [image[..., ::-1] for image, _ in frames(clip(SHORT), 6)]
+    one_hand = [tracker(image)[:1] for image in images]
+    assert all(one_hand) and len(calls) < 6
+
+
+def test_auto_takes_mediapipe_where_it_is_and_else_litert(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = {"mediapipe", "ai_edge_litert"}
+    monkeypatch.setattr(landmarks, "find_spec", lambda name: name if name in here else None)
+    assert landmarks.library_here() == "mediapipe"
+    here.remove("mediapipe")
+    assert landmarks.library_here() == "litert"
+    here.clear()
+    with pytest.raises(MissingError, match="nothing that finds landmarks") as caught:
+        landmarks.library_here()
+    assert caught.value.exit_code == 5
+
+
+def test_face_points_are_refused_with_what_gives_them() -> None:
+    with pytest.raises(UsageError, match="no face points"):
+        create_landmarks("holistic", by="litert", layout="mediapipe_holistic83")
+
+
+@pytest.mark.parametrize(("strides", "size", "count"), [(STRIDES, 192, 2016), (POSE_STRIDES, 224, 2254)])
+def test_anchors_are_as_many_as_the_networks_answers(strides: tuple[int, ...], size: int, count: int) -> None:
+    made = region.anchors(size, strides)
+    assert made.shape == (count, 2) and made.min() > 0 and made.max() < 1
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.3, -2.0])
+def test_what_is_cut_out_comes_back_to_its_place(angle: float) -> None:
+    image = np.zeros((200, 300, 3), np.uint8)
+    image[118:123, 158:163] = 255
+    window = Region(150, 110, 80, 80, angle)
+    rows, columns, _ = np.nonzero(region.cut(image, window, 160))
+    own = np.array([[columns.mean() / 160, rows.mean() / 160, 0.5]], np.float32)
+    np.testing.assert_allclose(window.to_image(own), [[160, 120, 40]], atol=0.6)
+
+
+def test_around_holds_its_points_and_no_more() -> None:
+    points = np.random.default_rng(0).normal(size=(21, 2)).astype(np.float32) * [40, 10] + [100, 50]
+    for angle in (0.0, 0.7, -1.9):
+        window = region.around(points, angle)
+        own = (points - [window.x, window.y]) @ window.axes / [window.width, window.height]
+        np.testing.assert_allclose([own.min(0), own.max(0)], [[-0.5, -0.5], [0.5, 0.5]], atol=1e-4)
+
+
+def test_a_direction_is_upright_for_a_hand_that_points_up() -> None:
+    wrist, finger = np.array([5.0, 9.0]), np.array([5.0, 2.0])
+    assert region.direction(wrist, finger) == pytest.approx(0.0)
+    assert region.direction(finger, wrist) == pytest.approx(-math.pi)
+
+
+def test_detections_of_one_object_are_merged_by_score() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [40, 40, 50, 50]], np.float32)
+    points = boxes.reshape(3, 2, 2)
+    first, second = network._merged(boxes, points, np.array([0.75, 0.25, 0.2], np.float32))
+    np.testing.assert_allclose(first.box, [0.25, 0, 10.25, 10])
+    assert first.score == pytest.approx(0.75) and second.box[0] == 40
+
+
+def test_the_filter_holds_still_points_and_follows_fast_ones() -> None:
+    still, fast = OneEuro(least_cutoff=0.05, beta=80.0), OneEuro(least_cutoff=0.05, beta=80.0)
+    random = np.random.default_rng(0)
+    noisy = np.concatenate([still(random.normal(0, 0.1, 1).astype(np.float32), t / 30, 200.0) for t in range(90)])
+    assert noisy[30:].std() < 0.04
+    moved = [float(fast(np.array([20.0 * t], np.float32), t / 30, 200.0)[0]) for t in range(30)]
+    assert abs(moved[-1] - 580) < 10
+
+
+def test_a_sure_heat_map_moves_its_point() -> None:
+    heatmap = np.full((64, 64, 2), -20.0, np.float32)
+    heatmap[30, 33, 0] = 20.0
+    points = np.array([[0.5, 0.5, 0.1], [0.5, 0.5, 0.1]], np.float32)
+    moved = refined(points, heatmap)
+    np.testing.assert_allclose(moved[0], [33 / 64, 30 / 64, 0.1], atol=1e-4)
+    np.testing.assert_array_equal(moved[1], points[1])
