@@ -72,6 +72,10 @@ SourceName = Annotated[
     ),
 ]
 Landmarks = Annotated[Detector, typer.Option("--landmarks", help="Detector; auto takes what the bundle needs.")]
+LandmarksBy = Annotated[
+    Literal["auto", "mediapipe", "litert"],
+    typer.Option("--landmarks-by", help="Library that finds landmarks; auto: MediaPipe where it is, else LiteRT."),
+]
 Hand = Annotated[
     Literal["first", "left", "right"],
     typer.Option("--hand", help="Hand to follow; left and right are the person's own."),

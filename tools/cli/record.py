@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from last_edge.errors import InputError, MissingError
-from last_edge.tools.cli.options import SCREEN, Hand, Landmarks, Screen
+from last_edge.tools.cli.options import SCREEN, Hand, Landmarks, LandmarksBy, Screen
 from last_edge.tools.output import make_table
 
 StoreFolder = Annotated[Path, typer.Argument(metavar="STORE", help="A clip store, new or to be added to.")]
@@ -59,6 +59,7 @@ def record(
     retake: Retake = 0,
     bundle: ForBundle = None,
     landmarks: Landmarks = "auto",
+    landmarks_by: LandmarksBy = "auto",
     hand: Hand = "first",
     window: Window = None,
     screen: Screen = SCREEN,
@@ -95,6 +96,7 @@ def record(
         bundle=bundle,
         detector=None if landmarks == "auto" else landmarks,
         hand=hand,
+        landmarks_by=landmarks_by,
         window=source.startswith("cam:") and has_screen() if window is None else window,
     )
     summary = record_source(store, source, options=chosen, on_notice=on_notice)
