@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import sys
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +12,7 @@ import numpy as np
 from last_edge.clips.pose_file import FACE_POINTS
 from last_edge.errors import MissingError, UsageError
 from last_edge.runtime.landmarks.models import model_path
-from last_edge.runtime.landmarks.source import HAND, POSE, Image, LandmarkSource, Points, check_hand
+from last_edge.runtime.landmarks.source import HAND, POSE, Image, LandmarkSource, Points, check_hand, quiet_native_logs
 
 SYSTEM_LIBRARIES = "apt-get install libgl1 libegl1 libgles2 libglib2.0-0, on a slim system"
 MESH = 468
@@ -68,20 +65,6 @@ def to_points(landmarks: Sequence[Any], joints: int, aspect: float) -> Points:
         return np.full((joints, 3), np.nan, np.float32)
     rows = [(point.x * aspect, point.y, point.z * aspect) for point in landmarks[:joints]]
     return np.array(rows, np.float32)
-
-
-@contextmanager
-def quiet_native_logs() -> Iterator[None]:
-    """Keep the start-up chatter of MediaPipe's C++ side, which no setting silences, off the terminal."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _vision() -> Any:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,3 +49,17 @@ def check_hand(hand: str) -> str:
     if hand not in HANDS:
         raise UsageError(f"unknown hand {hand!r}", expected=" or ".join(HANDS))
     return hand
+
+
+@contextmanager
+def quiet_native_logs() -> Iterator[None]:
+    """Keep the start-up chatter of MediaPipe and LiteRT, which no setting silences, off the terminal."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -11,6 +11,7 @@ import numpy as np
 
 from last_edge.errors import InputError, MissingError
 from last_edge.runtime.landmarks.litert.region import Array, Image, Region, anchors, cut, overlaps, whole_image
+from last_edge.runtime.landmarks.source import quiet_native_logs
 
 INSTALL = "pip install 'last-edge[litert]'"
 SCORE_LIMIT = 80.0
@@ -31,8 +32,9 @@ class Network:
         try:
             with zipfile.ZipFile(task) as archive:
                 content = archive.read(member)
-            self._interpreter: Any = Interpreter(model_content=content, num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with quiet_native_logs():
+                self._interpreter: Any = Interpreter(model_content=content, num_threads=threads)
+                self._interpreter.allocate_tensors()
         except (KeyError, zipfile.BadZipFile, ValueError, RuntimeError) as error:
             fault = "not a landmark model that LiteRT can load"
             raise InputError(fault, where=task, expected=member, got=error) from error

@@ -94,7 +94,7 @@ def test_every_backend_is_listed_with_what_brings_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("machine", "hint"), [("x86_64", "pip install 'last-edge[runtime]'"), ("aarch64", "last-edge web")]
+    ("machine", "hint"), [("x86_64", "pip install 'last-edge[runtime]'"), ("aarch64", "--landmarks-by litert")]
 )
 def test_without_mediapipe_the_way_on_is_that_of_the_machine(
     machine: str, hint: str, monkeypatch: pytest.MonkeyPatch
