@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from last_edge.export.onnx.edge_transformer import EdgeEncoderLayer
-from last_edge.export.onnx.fold_parts import linear
 from last_edge.models.hybrid_nslt import FeatureBranch, HybridBody, LandmarkBranch
-from last_edge.models.layers.encoder import MASKED
+from last_edge.models.layers.attention import MASKED
+from last_edge.models.layers.folding import linear
 from last_edge.models.layers.joining import Concat, Cross, Gated, Reading
 
 

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from last_edge.export.onnx.fold_parts import linear
-from last_edge.models.layers.encoder import MASKED, EncoderLayer
+from last_edge.models.layers.attention import MASKED, EncoderLayer
+from last_edge.models.layers.folding import linear
 from last_edge.models.pose_transformer import PoseTransformerBody
 
 

@@ -23,7 +23,12 @@ from last_edge.export.onnx.edge_modules import (
     EdgeTemporal,
 )
 from last_edge.export.onnx.edge_transformer import EdgePoseTransformer
-from last_edge.export.onnx.fold_parts import (
+from last_edge.export.onnx.fold_v2 import fold_v2
+from last_edge.models.hybrid_nslt import HybridBody
+from last_edge.models.landmark_model import LandmarkModel
+from last_edge.models.last_e import Block, LastBody
+from last_edge.models.last_v2 import LastV2Body
+from last_edge.models.layers.folding import (
     bn_conv,
     conv_bn,
     gate_branch,
@@ -35,15 +40,10 @@ from last_edge.export.onnx.fold_parts import (
     side_by_side,
     taps,
 )
-from last_edge.export.onnx.fold_v2 import fold_v2
-from last_edge.models.hybrid_nslt import HybridBody
-from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.last_e import Block, LastBody
-from last_edge.models.last_v2 import LastV2Body
 from last_edge.models.layers.fusion import StreamFusionConcat, StreamFusionSoftmax
 from last_edge.models.layers.gates import HybridGate, JointAttention, MotionGate
+from last_edge.models.layers.gcn import SpatialGCN
 from last_edge.models.layers.head import GatedHead
-from last_edge.models.layers.spatial_gcn import SpatialGCN
 from last_edge.models.layers.temporal import EpSepTCN
 from last_edge.models.pose_transformer import PoseTransformerBody
 

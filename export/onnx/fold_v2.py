@@ -15,7 +15,9 @@ from last_edge.export.onnx.edge_v2 import (
     EdgeLinearAttention,
     EdgeSeparable,
 )
-from last_edge.export.onnx.fold_parts import (
+from last_edge.models.last_v2 import Block, LastV2Body
+from last_edge.models.layers.adaptive_gcn import AdaptiveGraphConv
+from last_edge.models.layers.folding import (
     affine,
     conv_bn,
     conv_like,
@@ -28,8 +30,6 @@ from last_edge.export.onnx.fold_parts import (
     side_by_side,
     taps,
 )
-from last_edge.models.last_v2 import Block, LastV2Body
-from last_edge.models.layers.adaptive_gcn import AdaptiveGraphConv
 from last_edge.models.layers.gates import JointAttention
 from last_edge.models.layers.linear_attention import LinearAttention
 from last_edge.models.layers.temporal import SeparableTCN

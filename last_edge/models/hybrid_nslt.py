@@ -13,7 +13,7 @@ from last_edge.inputs.features import FeatureInput
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.body import Body
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.layers.encoder import EncoderLayer
+from last_edge.models.layers.attention import EncoderLayer
 from last_edge.models.layers.joining import JOINS
 from last_edge.models.layers.positions import Positions
 from last_edge.models.options import adjust, check_choice

@@ -12,7 +12,7 @@ from last_edge.models.layers.bottleneck import BOTTLENECKS
 from last_edge.models.layers.drop_path import DropPath
 from last_edge.models.layers.fusion import FUSIONS
 from last_edge.models.layers.gates import HybridGate, JointAttention, MotionGate
-from last_edge.models.layers.spatial_gcn import SpatialGCN
+from last_edge.models.layers.gcn import SpatialGCN
 from last_edge.models.layers.temporal import EpSepTCN, strided_projection
 from last_edge.models.options import check_choice, check_per_stage
 

@@ -13,9 +13,9 @@ from last_edge.models.last_block import Block, Options
 from last_edge.models.layers.bodies import merge_bodies, merge_maps, present_bodies
 from last_edge.models.layers.drop_path import ramp
 from last_edge.models.layers.fusion import FUSIONS
+from last_edge.models.layers.gcn import SpatialGCN
 from last_edge.models.layers.head import GatedHead
 from last_edge.models.layers.initialise import initialise
-from last_edge.models.layers.spatial_gcn import SpatialGCN
 from last_edge.models.options import adjust
 from last_edge.skeleton.graph import spatial_partition
 

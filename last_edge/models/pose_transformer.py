@@ -12,7 +12,7 @@ from last_edge.errors import UsageError
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.body import Body
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.layers.encoder import EncoderLayer
+from last_edge.models.layers.attention import EncoderLayer
 from last_edge.models.layers.fingers import FingerFeatures
 from last_edge.models.options import adjust
 from last_edge.models.registry import register_model

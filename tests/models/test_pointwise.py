@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from last_edge.models.layers.gates import JointAttention, MotionGate
+from last_edge.models.layers.gcn import SpatialGCN
 from last_edge.models.layers.pointwise import FrameDepthwise, Pointwise, spread_product, stacked_product
-from last_edge.models.layers.spatial_gcn import SpatialGCN
 
 
 def features(*shape: int) -> Tensor:

@@ -12,7 +12,7 @@ from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.models.describe import count
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.layers.encoder import SelfAttention
+from last_edge.models.layers.attention import SelfAttention
 from last_edge.models.layers.fingers import FingerFeatures
 from last_edge.skeleton import Layout, get_layout
 

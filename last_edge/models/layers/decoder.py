@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from last_edge.models.layers.encoder import MASKED, split_heads
+from last_edge.models.layers.attention import MASKED, split_heads
 from last_edge.models.layers.precision import full_precision
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from last_edge.models.layers.encoder import attention_weights, split_heads
+from last_edge.models.layers.attention import attention_weights, split_heads
 
 
 class Concat(nn.Module):
