@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from last_edge.models.layers.precision import full_precision
+from last_edge.models.layers.attention import full_precision
 
 SMALLEST_NORM = 1e-8
 

@@ -20,7 +20,7 @@ from last_edge.distill.losses import (
 from last_edge.distill.teachers import Source, StageOf
 from last_edge.errors import UsageError
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.layers.precision import full_precision
+from last_edge.models.layers.attention import full_precision
 from last_edge.tasks.config import DistillConfig, StageLoss
 from last_edge.tasks.objective import CrossEntropy
 

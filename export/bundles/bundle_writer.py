@@ -18,7 +18,6 @@ from last_edge.clips.windows import check_fits, labelled_clips, plain_batch
 from last_edge.export.bundles.accept import accept_threshold, validation_clips
 from last_edge.export.bundles.origin import provenance_of
 from last_edge.export.bundles.rejection import rejection_thresholds
-from last_edge.export.onnx.fold import fold
 from last_edge.export.onnx.onnx_graph import OPSET, to_onnx
 from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.evaluate import summarise
@@ -72,7 +71,7 @@ def export_run(
     measured = None if store is None else _measured(store, split, checkpoint)
     name = out.name.removesuffix(".last")
     graph = to_onnx(
-        fold(checkpoint.model),
+        checkpoint.model.deployed(),
         spec=checkpoint.spec,
         labels=checkpoint.labels,
         name=checkpoint.card.name,

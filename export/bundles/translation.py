@@ -40,7 +40,6 @@ from last_edge.export.bundles.bundle_writer import USUAL_AXES
 from last_edge.export.bundles.origin import provenance_of
 from last_edge.export.onnx.onnx_graph import OPSET, tidy
 from last_edge.export.onnx.quiet import quiet_export
-from last_edge.export.onnx.translation_trunk import with_edge_trunk
 from last_edge.export.proof.golden_points import golden_points
 from last_edge.export.proof.translation_figures import bundle_figures
 from last_edge.files import check_free
@@ -114,7 +113,7 @@ def export_translation(
 
 def graphs_of(loaded: LoadedTranslator) -> dict[str, bytes]:
     """Both graphs in FP32; any number of clips, of any length."""
-    model, name = with_edge_trunk(loaded.translator.model.cpu().eval()), loaded.card.name
+    model, name = loaded.translator.model.cpu().eval().deployed(), loaded.card.name
     return {
         encoder_file("fp32"): _bytes(_encoder(model), f"{name}_encoder", loaded),
         decoder_file("fp32"): _bytes(decoder_graph(model), f"{name}_decoder", loaded),

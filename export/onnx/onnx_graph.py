@@ -1,8 +1,9 @@
-"""From the edge form to one ONNX file: declared names and axes, dynamic batch, the same bytes for the same weights."""
+"""From a deployed model to one ONNX file: declared names and axes, dynamic batch, same bytes for same weights."""
 
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 
 import onnx
 import onnxslim
@@ -10,9 +11,6 @@ import torch
 from torch import nn
 
 from last_edge.errors import UsageError
-from last_edge.export.onnx.edge_hybrid import EdgeHybridModel
-from last_edge.export.onnx.edge_modules import EdgeModel
-from last_edge.export.onnx.edge_resample import AnyLength
 from last_edge.export.onnx.export_spec import (
     BATCH_AXIS,
     IR_VERSION,
@@ -25,6 +23,7 @@ from last_edge.export.onnx.export_spec import (
 from last_edge.export.onnx.quiet import quiet_export
 from last_edge.inputs.features import FeatureInput
 from last_edge.inputs.spec import InputSpec
+from last_edge.models.front import Resample
 from last_edge.models.landmark_model import LandmarkModel
 
 OPSET = LAST.opset
@@ -34,22 +33,20 @@ EXAMPLE_FRAMES = 37
 
 
 def to_onnx(
-    edge: EdgeModel | EdgeHybridModel, *, spec: InputSpec, labels: tuple[str, ...], name: str,
+    edge: LandmarkModel, *, spec: InputSpec, labels: tuple[str, ...], name: str,
     dynamic_time: bool = False, features: FeatureInput | None = None,
 ) -> bytes:  # fmt: skip
-    """ONNX bytes of an edge model; the same weights give the same bytes.
+    """ONNX bytes of a deployed model; the same weights give the same bytes.
 
     dynamic_time: the graph takes clips of any length and resamples them itself. features: its second input, where it
     has one. The metadata carries `model`, `input_sha256` (of the `InputSpec`), `labels` (a JSON list) and `time`,
     `fixed` or `dynamic`, so that a graph that has lost its manifest still says what it takes and gives. `GateError`
     when the file is not as its `ExportSpec` declares.
     """
-    if dynamic_time and isinstance(edge, EdgeHybridModel):
+    if dynamic_time and features is not None:
         raise UsageError("a graph with a second input takes windows alone", hint="without --dynamic-time")
-    declared, module = (
-        export_spec(name),
-        AnyLength(edge, spec) if isinstance(edge, EdgeModel) and dynamic_time else edge,
-    )
+    declared = export_spec(name)
+    module = nn.Sequential(OrderedDict(resample=Resample(spec), edge=edge)) if dynamic_time else edge
     proto = _trace(module, spec, declared, dynamic_time=dynamic_time, features=features)
     metadata = {**_metadata(spec, labels, name), "time": "dynamic" if dynamic_time else "fixed"}
     proto = tidy(onnxslim.slim(proto), metadata=metadata)

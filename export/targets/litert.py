@@ -11,11 +11,10 @@ from pathlib import Path
 
 from last_edge.bundle.bundle import Bundle, rewrite_bundle
 from last_edge.errors import GateError, InputError, MissingError, UsageError
-from last_edge.export.onnx.edge_modules import EdgeModel
-from last_edge.export.onnx.fold import fold
 from last_edge.export.proof.matrix import MOST_FP32
 from last_edge.export.proof.parity import compare, same_checkpoint
 from last_edge.inputs.spec import InputSpec
+from last_edge.models.landmark_model import LandmarkModel
 from last_edge.runtime.backends.base import has_module
 from last_edge.runtime.backends.litert import LiteRT
 from last_edge.runtime.recognise.model import artefact_name
@@ -35,8 +34,8 @@ def require_converter() -> None:
         raise MissingError(reason, hint="pip install 'last-edge[litert-convert]'")
 
 
-def to_litert(edge: EdgeModel, spec: InputSpec) -> bytes:
-    """`.tflite` bytes of an edge model; `MissingError` without the converter, `InputError` when it cannot convert."""
+def to_litert(edge: LandmarkModel, spec: InputSpec) -> bytes:
+    """`.tflite` bytes of a deployed model; `MissingError` without the converter, `InputError` when it fails."""
     require_converter()
     import litert_torch
     import torch
@@ -61,10 +60,9 @@ def add_litert(path: Path, run: Path, *, force: bool = False) -> str:
     if NAME in bundle.manifest.files and not force:
         raise UsageError("the bundle has this file", where=path / NAME, hint="--force to make it anew")
     checkpoint = same_checkpoint(bundle, run)
-    edge = fold(checkpoint.model)
-    if not isinstance(edge, EdgeModel):
+    if checkpoint.model.features is not None:
         raise UsageError("no LiteRT file of a model with a second input", where=run, hint="without --target litert")
-    content = to_litert(edge, checkpoint.spec)
+    content = to_litert(checkpoint.model.deployed(), checkpoint.spec)
     check_litert(bundle, content)
     rewrite_bundle(bundle, bundle.manifest, files={NAME: content})
     return NAME

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from last_edge.inputs.spec import InputSpec
-from last_edge.models.body import Body
 from last_edge.models.front import LandmarkFront
-from last_edge.models.landmark_model import LandmarkModel
+from last_edge.models.landmark_model import Body, LandmarkModel
 from last_edge.models.registry import create_model, model_names
 from last_edge.models.sign2text import create_translator, translator_names
 from last_edge.skeleton.layout import load_layout

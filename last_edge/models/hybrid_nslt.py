@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +12,87 @@ from torch import Tensor, nn
 from last_edge.errors import UsageError
 from last_edge.inputs.features import FeatureInput
 from last_edge.inputs.spec import InputSpec
-from last_edge.models.body import Body
-from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.layers.attention import EncoderLayer
-from last_edge.models.layers.joining import JOINS
-from last_edge.models.layers.positions import Positions
-from last_edge.models.options import adjust, check_choice
-from last_edge.models.pose_transformer import FrameFeatures
-from last_edge.models.registry import register_model
+from last_edge.models.landmark_model import Body, LandmarkModel
+from last_edge.models.layers.attention import EncoderLayer, attention_weights, masking_of, split_heads
+from last_edge.models.layers.folding import linear
+from last_edge.models.pose_transformer import FrameFeatures, embedding_with_flag
+from last_edge.models.registry import adjust, check_choice, register_model
 
 MANY_CLASSES = 500
 LAST_LAYER_GAIN = 0.1
+BASE = 10_000.0
+
+
+class Concat(nn.Module):
+    """Both means side by side: tokens (N, L, D) with keep (N, L), others (N, S, D) with theirs -> (N, 2D)."""
+
+    def __init__(self, width: int, *, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.width = 2 * width
+
+    def forward(self, x: Tensor, keep: Tensor, other: Tensor, there: Tensor) -> Tensor:
+        """See the class."""
+        return torch.cat([mean_of(x, keep), mean_of(other, there)], dim=-1)
+
+
+class Gated(nn.Module):
+    """g * other + (1 - g) * own, both means, g of both: shapes as `Concat`, but -> (N, D)."""
+
+    def __init__(self, width: int, *, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.width = width
+        self.gate = nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor, keep: Tensor, other: Tensor, there: Tensor) -> Tensor:
+        """See the class."""
+        own, others = mean_of(x, keep), mean_of(other, there)
+        gate = torch.sigmoid(self.gate(torch.cat([own, others], dim=-1)))
+        return gate * others + (1 - gate) * own
+
+
+class Cross(nn.Module):
+    """Each side's tokens read the other's over time, then both means side by side: shapes as `Concat`."""
+
+    def __init__(self, width: int, *, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.width = 2 * width
+        self.own = Reading(width, heads=heads, dropout=dropout)
+        self.others = Reading(width, heads=heads, dropout=dropout)
+
+    def forward(self, x: Tensor, keep: Tensor, other: Tensor, there: Tensor) -> Tensor:
+        """See the class."""
+        own, others = self.own(x, other, there), self.others(other, x, keep)
+        return torch.cat([mean_of(own, keep), mean_of(others, there)], dim=-1)
+
+
+class Reading(nn.Module):
+    """Norm(x + attention of x to other): (N, L, D), (N, S, D), keep (N, S) -> (N, L, D).
+
+    Nothing is read of a side that shows nothing at all.
+    """
+
+    def __init__(self, width: int, *, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, other: Tensor, keep: Tensor) -> Tensor:
+        """See the class."""
+        parts = ((self.query, x), (self.key, other), (self.value, other))
+        query, key, value = (split_heads(part(tokens), self.heads) for part, tokens in parts)
+        weights = self.dropout(attention_weights(query, key, keep)).to(value.dtype)
+        read = self.out((weights @ value).transpose(1, 2).flatten(2))
+        return self.norm(x + self.dropout(read) * keep.amax(1)[:, None, None])  # type: ignore[no-any-return]
+
+
+def mean_of(x: Tensor, keep: Tensor) -> Tensor:
+    """(N, L, D), keep (N, L) 1 or 0 -> (N, D), the mean of the tokens that are there; 0 of none."""
+    total = (x * keep[..., None]).sum(1)
+    return total / keep.sum(1, keepdim=True).clamp(min=1.0)
+
+
+JOINS: dict[str, type[Concat | Gated | Cross]] = {"concat": Concat, "gated": Gated, "cross": Cross}
 
 
 @dataclass(frozen=True)
@@ -29,7 +100,7 @@ class Options:
     """Size and switches of the recogniser.
 
     width: of a token; layers, heads: of the landmark encoder. dropout: everywhere. fusion: `concat`, `gated` or `cross`
-    (see `last_edge.models.layers.joining`). sinusoidal_positions: else the legacy table, random at first and learnt.
+    (see the classes of these names). sinusoidal_positions: else the legacy table, random at first and learnt.
     features: name of the second input; feature_dim: its numbers a frame, which a run takes from its store;
     feature_frames: its window. fingers: as in the pose transformers.
     """
@@ -54,6 +125,36 @@ class Options:
     def second_input(self) -> FeatureInput:
         """What the model reads beside landmarks."""
         return FeatureInput(self.features, self.feature_frames, self.feature_dim)
+
+
+def sinusoidal(length: int, width: int) -> Tensor:
+    """(length, width): sin(p / 10000^(2i/D)) in even columns, the cosine in odd ones (Vaswani et al. 2017, 3.5)."""
+    places = torch.arange(length, dtype=torch.float32)[:, None]
+    rates = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(BASE) / width))
+    table = torch.zeros(length, width)
+    table[:, 0::2] = torch.sin(places * rates)
+    table[:, 1::2] = torch.cos(places * rates)[:, : width // 2]
+    return table
+
+
+class Positions(nn.Module):
+    """Adds a place to each token: (N, L, D) -> (N, L, D).
+
+    sinusoidal: a fixed table; else the legacy one, which starts at random, N(0, 1), and is learnt.
+    """
+
+    table: Tensor
+
+    def __init__(self, length: int, width: int, *, fixed: bool) -> None:
+        super().__init__()
+        if fixed:
+            self.register_buffer("table", sinusoidal(length, width), persistent=False)
+        else:
+            self.table = nn.Parameter(torch.randn(length, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        return x + self.table
 
 
 class LandmarkBranch(nn.Module):
@@ -140,27 +241,114 @@ class HybridBody(Body):
         rows, there = self.visual(self._none(streams) if features is None else features)
         return self.head(self.join(tokens, seen, rows, there))  # type: ignore[no-any-return]
 
+    def deployed(self, spec: InputSpec) -> EdgeHybrid:
+        """See `Body`."""
+        return EdgeHybrid(self)
+
     def _none(self, streams: Tensor) -> Tensor:
         return streams.new_full((len(streams), *self.options.second_input.shape), torch.nan)
 
 
-class HybridModel(LandmarkModel):
-    """Points (N, T, V, C) and features (N, F, E), NaN where missing -> logits (N, K); see `HybridBody`."""
+class EdgeLandmarkBranch(nn.Module):
+    """Streams (N, S*C, T, V) -> tokens (N, 1, T, D), and 1 where a frame shows a point (N, 1, T).
 
-    def __init__(self, spec: InputSpec, body: HybridBody) -> None:
-        super().__init__(spec, body)
-        self.features = body.options.second_input
+    See `embedding_with_flag`.
+    """
 
-    def forward(self, points: Tensor, features: Tensor | None = None) -> Tensor:
+    def __init__(self, branch: LandmarkBranch) -> None:
+        super().__init__()
+        self.features = branch.features
+        self.embed = embedding_with_flag(branch.embed)
+        self.place, self.norm = branch.place, branch.norm
+        self.layers = nn.ModuleList(layer.deployed() for layer in branch.layers)  # type: ignore[operator]
+
+    def forward(self, streams: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
-        return self.from_streams(self.front(points), features)
+        frames, seen = self.features(streams)
+        joined = torch.cat([frames, seen[..., None]], dim=-1).transpose(1, 2)[..., None]
+        made = self.embed(joined)[..., 0].transpose(1, 2)[:, None]
+        x, shown = self.norm(self.place(made[..., :-1])), made[..., -1]
+        masking = masking_of(shown)
+        for layer in self.layers:
+            x = layer(x, masking)
+        return x, shown
 
-    def from_streams(self, streams: Tensor, features: Tensor | None = None) -> Tensor:
-        """Streams (N, [M,] S*C, T, V) and features (N, F, E) -> logits (N, K)."""
-        return self.body(streams, features)  # type: ignore[no-any-return]
+
+class EdgeFeatureBranch(nn.Module):
+    """Features (N, F, E), NaN where missing -> tokens (N, 1, F, D), and 1 where a row was there (N, 1, F)."""
+
+    def __init__(self, branch: FeatureBranch) -> None:
+        super().__init__()
+        self.embed, self.place, self.norm = branch.embed, branch.place, branch.norm
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        missing = torch.isnan(features[:, None])
+        there = 1 - missing.to(features.dtype).amax(-1)
+        rows = torch.where(missing, 0.0, features[:, None])
+        return self.norm(self.place(self.embed(rows))), there
+
+
+class EdgeReading(nn.Module):
+    """`Reading` on maps: (N, 1, L, D), (N, 1, S, D), keep (N, 1, S) -> (N, 1, L, D)."""
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__()
+        self.heads = reading.heads
+        shrink = 1 / math.sqrt(reading.query.in_features // reading.heads)
+        self.query = linear(reading.query.weight * shrink, reading.query.bias * shrink)
+        self.key, self.value, self.out, self.norm = reading.key, reading.value, reading.out, reading.norm
+
+    def forward(self, x: Tensor, other: Tensor, keep: Tensor) -> Tensor:
+        """See the class."""
+        query, key, value = (
+            torch.unflatten(part(tokens).squeeze(1), -1, (self.heads, -1)).transpose(1, 2)
+            for part, tokens in ((self.query, x), (self.key, other), (self.value, other))
+        )
+        weights = torch.softmax(query @ key.transpose(-1, -2) + masking_of(keep), dim=-1)
+        read = self.out((weights @ value).transpose(1, 2).flatten(2).unsqueeze(1))
+        return self.norm(read * keep.amax(2)[:, :, None, None] + x)  # type: ignore[no-any-return]
+
+
+class EdgeHybrid(nn.Module):
+    """Streams (N, S*C, T, V) and features (N, F, E) -> logits (N, K)."""
+
+    def __init__(self, body: HybridBody) -> None:
+        super().__init__()
+        self.landmarks, self.visual = EdgeLandmarkBranch(body.landmarks), EdgeFeatureBranch(body.visual)
+        self.join = body.join
+        if isinstance(body.join, Cross):
+            self.own, self.others = EdgeReading(body.join.own), EdgeReading(body.join.others)
+        self.head = body.head
+        self.shape = body.options.second_input.shape
+
+    def forward(self, streams: Tensor, features: Tensor | None = None) -> Tensor:
+        """See the class; without features none are there."""
+        if features is None:
+            features = streams.new_full((len(streams), *self.shape), torch.nan)
+        tokens, seen = self.landmarks(streams)
+        rows, there = self.visual(features)
+        if isinstance(self.join, Cross):
+            tokens, rows = self.own(tokens, rows, there), self.others(rows, tokens, seen)
+        return self.head(self._joined(mean_of_maps(tokens, seen), mean_of_maps(rows, there)))  # type: ignore[no-any-return]
+
+    def _joined(self, own: Tensor, others: Tensor) -> Tensor:
+        both = torch.cat([own, others], dim=-1)
+        if isinstance(self.join, Concat | Cross):
+            return both
+        assert isinstance(self.join, Gated)
+        gate = torch.sigmoid(self.join.gate(both))
+        return gate * others + (1 - gate) * own
+
+
+def mean_of_maps(x: Tensor, keep: Tensor) -> Tensor:
+    """(N, 1, L, D), keep (N, 1, L) -> (N, D), the mean of the tokens that are there; 0 of none."""
+    total = (x * keep[..., None]).sum(2)
+    return (total / keep.sum(2)[..., None].clamp(min=1.0))[:, 0]
 
 
 @register_model
 def hybrid_nslt(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
     """Landmarks and a vision model's features; width 512, dropout 0.5."""
-    return HybridModel(spec, HybridBody(spec, classes, adjust(Options(), options)))
+    adjusted = adjust(Options(), options)
+    return LandmarkModel(spec, HybridBody(spec, classes, adjusted), features=adjusted.second_input)

@@ -1,23 +1,129 @@
-"""The body of LAST-E and LAST-Lite: fusion of streams, stages of blocks, gated head."""
+"""The family of LAST-E and LAST-Lite: the block that both repeat, its options, and the body around the blocks."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from last_edge.inputs.spec import InputSpec
-from last_edge.models.body import Body
-from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.last_block import Block, Options
-from last_edge.models.layers.bodies import merge_bodies, merge_maps, present_bodies
-from last_edge.models.layers.drop_path import ramp
+from last_edge.models.landmark_model import Body, LandmarkModel
+from last_edge.models.layers.folding import projection
 from last_edge.models.layers.fusion import FUSIONS
+from last_edge.models.layers.gates import EdgeGates, HybridGate, JointAttention, MotionGate
 from last_edge.models.layers.gcn import SpatialGCN
-from last_edge.models.layers.head import GatedHead
-from last_edge.models.layers.initialise import initialise
-from last_edge.models.options import adjust
+from last_edge.models.layers.head import BODIES, BOTTLENECKS, GatedHead, merge_bodies, merge_maps, present_bodies
+from last_edge.models.layers.temporal import EpSepTCN, activation, strided_projection
+from last_edge.models.registry import adjust, check_choice, check_per_stage
 from last_edge.skeleton.graph import spatial_partition
+
+
+@dataclass(frozen=True)
+class Options:
+    """Widths and switches of a LAST body.
+
+    widths, blocks, strides, use_st_att, hybrid_gate: one entry a stage. max_hop: K = 2 * max_hop + 1 graph subsets.
+    learn_edges, motion_gate, subset_attention: the input- or data-dependent parts, all off in LAST-Lite.
+    hybrid_gate: stages whose gate also reads the temporal spectrum. fusion: `concat`, or `softmax` blend of streams.
+    ib: information bottleneck: `none`, `norm` (a regulariser of the pooled feature), `sampled` (classify a latent).
+    bodies: of several, read the `first`, or the `mean` or `max` of the pooled features of those present.
+    legacy_partition: cut the breadth-first search at `max_hop`, as older public graph code did.
+    """
+
+    stem: int
+    widths: tuple[int, ...]
+    blocks: tuple[int, ...]
+    max_hop: int
+    dropout: float
+    strides: tuple[int, ...] = (1, 2, 2)
+    use_st_att: tuple[bool, ...] = (True, True, True)
+    hybrid_gate: tuple[bool, ...] = (False, False, False)
+    expand: int = 2
+    subset_attention: bool = False
+    motion_gate: bool = True
+    learn_edges: bool = True
+    drop_path_rate: float = 0.0
+    act: str = "hardswish"
+    fusion: str = "concat"
+    ib: str = "none"
+    bodies: str = "first"
+    legacy_partition: bool = False
+
+    def __post_init__(self) -> None:
+        check_per_stage(self, names=("widths", "blocks", "strides", "use_st_att", "hybrid_gate"))
+        for option, known in (("fusion", FUSIONS), ("ib", BOTTLENECKS), ("bodies", BODIES)):
+            check_choice(option, getattr(self, option), known)
+
+
+class Block(nn.Module):
+    """Graph conv, activation, temporal conv, gates, drop path, plus residual: (N, C_in, T, V) -> (N, C_out, T/s, V)."""
+
+    def __init__(
+        self, channels: tuple[int, int], *, gcn: SpatialGCN, stage: int, stride: int, drop: float, o: Options
+    ) -> None:
+        super().__init__()
+        channels_in, channels_out = channels
+        self.gcn = gcn
+        self.act = activation(o.act)
+        self.tcn = EpSepTCN(channels_out, stride=stride, expand=o.expand, act=o.act)
+        self.gate = _gate(channels_out, stage, o)
+        self.st_att = JointAttention(channels_out) if o.use_st_att[stage] else nn.Identity()
+        self.drop_path: nn.Module = DropPath(drop)
+        same = stride == 1 and channels_in == channels_out
+        self.residual: nn.Module = (
+            nn.Identity() if same else strided_projection(channels_in, channels_out, stride=stride)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        y = self.tcn(self.act(self.gcn(x)))
+        return self.drop_path(self.st_att(self.gate(y))) + self.residual(x)  # type: ignore[no-any-return]
+
+    def deployed(self, frames: int) -> Self:
+        """Itself, every part in its deployed form. frames: those that its temporal part leaves."""
+        channel = None if isinstance(self.gate, nn.Identity) else self.gate.deployed(frames)
+        joint = None if isinstance(self.st_att, nn.Identity) else self.st_att.deployed()
+        self.gcn, self.tcn = self.gcn.deployed(), self.tcn.deployed()  # type: ignore[assignment]
+        self.gate = EdgeGates(channel=channel, joint=joint)  # type: ignore[assignment]
+        self.st_att, self.drop_path = nn.Identity(), nn.Identity()
+        self.residual = projection(self.residual)
+        return self
+
+    @property
+    def sees_whole_clip(self) -> bool:
+        """Whether a gate or the subset attention pools over all frames."""
+        return self.gcn.attention is not None or not all(
+            isinstance(gate, nn.Identity) for gate in (self.gate, self.st_att)
+        )
+
+
+def _gate(channels: int, stage: int, o: Options) -> nn.Identity | HybridGate | MotionGate:
+    if not o.motion_gate:
+        return nn.Identity()
+    return HybridGate(channels) if o.hybrid_gate[stage] else MotionGate(channels)
+
+
+class DropPath(nn.Module):
+    """In training, zero a sample's branch with probability `rate` and rescale the kept ones by 1 / (1 - rate)."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, ...) -> same."""
+        if not self.training or self.rate == 0.0:
+            return x
+        keep = 1.0 - self.rate
+        coin = torch.rand((x.shape[0],) + (1,) * (x.dim() - 1), device=x.device) < keep
+        return x * coin.to(x.dtype) / keep
+
+
+def ramp(highest: float, blocks: int) -> list[float]:
+    """Drop rates of `blocks` blocks, linear from 0 to `highest`."""
+    return [highest * index / max(blocks - 1, 1) for index in range(blocks)]
 
 
 class LastBody(Body):
@@ -44,6 +150,23 @@ class LastBody(Body):
         """See the class."""
         return self._maps_and_logits(self._bodies(streams))[1]
 
+    def bodies_read(self, spec: InputSpec) -> int:
+        """See `Body`."""
+        return 1 if self.options.bodies == "first" else spec.bodies
+
+    def deployed(self, spec: InputSpec) -> Self:
+        """See `Body`."""
+        self.fold_stages(spec.frames)
+        self.head = self.head.deployed(bodies=self.bodies_read(spec))  # type: ignore[assignment]
+        return self
+
+    def fold_stages(self, frames: int) -> None:
+        """Fusion and stages in their deployed form, for streams of `frames` frames."""
+        self.fusion = self.fusion.deployed()  # type: ignore[assignment]
+        for block in [module for module in self.stages.modules() if isinstance(module, Block)]:
+            frames = -(-frames // block.tcn.depthwise.stride[0])
+            block.deployed(frames)
+
     def stage_widths(self) -> tuple[int, ...]:
         """See `Body`."""
         return self.options.widths
@@ -63,8 +186,8 @@ class LastBody(Body):
         if streams.dim() == 4:
             maps = self.stage_features(streams)
             return maps, self.head(maps[-1])
-        maps = self.stage_features(streams.flatten(0, 1))
-        by_body = self.head.pool(maps[-1]).reshape(*streams.shape[:2], -1)
+        maps = self.stage_features(streams.reshape(-1, *streams.shape[2:]))
+        by_body = self.head.pool(maps[-1]).reshape(-1, streams.shape[1], self.options.widths[-1])
         merged = merge_bodies(by_body, present_bodies(streams), self.options.bodies)
         return maps, self.head.classify(merged)
 
@@ -112,3 +235,17 @@ def _stages(spec: InputSpec, o: Options) -> list[nn.Sequential]:
 def build(spec: InputSpec, classes: int, variant: Options, options: dict[str, Any]) -> LandmarkModel:
     """A model of this family from a variant and the caller's changes to it."""
     return LandmarkModel(spec, LastBody(spec, classes, adjust(variant, options)))
+
+
+def initialise(model: nn.Module) -> None:
+    """Convolutions kaiming-normal over fan-out, linear layers N(0, 0.01), batch norms 1 and 0."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.01)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)

@@ -6,8 +6,7 @@ from typing import Any
 
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.last_block import Options
-from last_edge.models.last_body import build
+from last_edge.models.last_body import Options, build
 from last_edge.models.registry import register_model
 
 

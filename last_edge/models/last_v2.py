@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from last_edge.inputs.spec import InputSpec
-from last_edge.models.body import Body
-from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.layers.adaptive_gcn import AdaptiveGraphConv, column_partition
-from last_edge.models.layers.bodies import BODIES, merge_bodies, merge_maps, present_bodies
+from last_edge.models.landmark_model import Body, LandmarkModel
+from last_edge.models.last_body import initialise
+from last_edge.models.layers.folding import affine, linear, projection, scales_and_shifts
 from last_edge.models.layers.fusion import log_mean_probability
-from last_edge.models.layers.gates import JointAttention
-from last_edge.models.layers.head import MeanHead
-from last_edge.models.layers.initialise import initialise
-from last_edge.models.layers.linear_attention import LinearAttention
-from last_edge.models.layers.temporal import SeparableTCN, strided_projection
-from last_edge.models.options import adjust, check_choice, check_per_stage
-from last_edge.models.registry import register_model
+from last_edge.models.layers.gates import EdgeGates, JointAttention
+from last_edge.models.layers.gcn import AdaptiveGraphConv, column_partition
+from last_edge.models.layers.head import BODIES, MeanHead, merge_bodies, merge_maps, present_bodies
+from last_edge.models.layers.temporal import LinearAttention, SeparableTCN, strided_projection
+from last_edge.models.registry import adjust, check_choice, check_per_stage, register_model
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,9 @@ class Block(nn.Module):
         super().__init__()
         channels_in, width = channels
         self.gcn = gcn
-        self.gcn_bn = nn.BatchNorm2d(width)
+        self.gcn_bn: nn.Module = nn.BatchNorm2d(width)
         self.st_att = JointAttention(width)
-        self.temporal: nn.Module = (
+        self.temporal = (
             LinearAttention(width, heads=o.heads, stride=stride, dropout=o.block_dropout)
             if attends
             else SeparableTCN(width, stride=stride, dropout=o.block_dropout)
@@ -71,6 +69,13 @@ class Block(nn.Module):
         """See the class."""
         y = self.st_att(torch.relu(self.gcn_bn(self.gcn(x))))
         return torch.relu(self.temporal(y) + self.residual(x))
+
+    def deployed(self) -> Self:
+        """Itself, every part in its deployed form."""
+        self.gcn, self.gcn_bn = self.gcn.deployed(self.gcn_bn), nn.Identity()  # type: ignore[assignment]
+        self.st_att = EdgeGates(channel=None, joint=self.st_att.deployed())  # type: ignore[assignment]
+        self.temporal, self.residual = self.temporal.deployed(), projection(self.residual)  # type: ignore[assignment]
+        return self
 
 
 class LastV2Body(Body):
@@ -96,6 +101,21 @@ class LastV2Body(Body):
         """See the class."""
         bodies = self._bodies(streams)
         return self._merge(self.stages(self._rows(bodies)), bodies)
+
+    def bodies_read(self, spec: InputSpec) -> int:
+        """See `Body`."""
+        return 1 if self.options.bodies == "first" else spec.bodies
+
+    def deployed(self, spec: InputSpec) -> EdgeBodyV2:
+        """See `Body`."""
+        return EdgeBodyV2(
+            norms=affine(*scales_and_shifts(self.norms)),
+            blocks=nn.Sequential(*(block.deployed() for block in self.modules() if isinstance(block, Block))),
+            fc=linear(self.head.fc.weight, self.head.fc.bias),
+            streams=len(self.norms),
+            bodies=self.bodies_read(spec),
+            how=self.options.bodies,
+        )
 
     def stage_widths(self) -> tuple[int, ...]:
         """See `Body`."""
@@ -128,6 +148,33 @@ class LastV2Body(Body):
         return log_mean_probability(
             torch.stack([merge_bodies(stream, present, self.options.bodies) for stream in logits])
         )
+
+
+class EdgeBodyV2(nn.Module):
+    """Streams (N, S*C, T, V), or (N, M, S*C, T, V), as rows of one batch -> log-probabilities (N, K).
+
+    norms: every stream's norm as one affine map. how: the logits of several bodies are merged.
+    """
+
+    def __init__(
+        self, *, norms: nn.Conv2d, blocks: nn.Sequential, fc: nn.Linear, streams: int, bodies: int, how: str
+    ) -> None:
+        super().__init__()
+        self.norms, self.blocks, self.fc = norms, blocks, fc
+        self.streams, self.bodies, self.how = streams, bodies, how
+
+    def forward(self, streams: Tensor) -> Tensor:
+        """See the class."""
+        channels, frames, joints = streams.shape[-3:]
+        rows = self.norms(streams.reshape(-1, channels, frames, joints))
+        maps = self.blocks(rows.reshape(-1, channels // self.streams, frames, joints))
+        logits = self.fc(maps.mean(dim=(2, 3)))
+        if self.bodies == 1:
+            logits = logits.reshape(-1, self.streams, logits.shape[1])
+        else:
+            by_body = logits.reshape(-1, self.bodies, self.streams, logits.shape[1])
+            logits = merge_bodies(by_body, present_bodies(streams), self.how)
+        return torch.logsumexp(torch.log_softmax(logits, dim=-1), dim=1) - math.log(self.streams)
 
 
 def _stages(spec: InputSpec, o: Options) -> list[nn.Sequential]:

@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from last_edge.errors import UsageError
 from last_edge.inputs.spec import InputSpec
-from last_edge.models.body import Body
-from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.layers.attention import EncoderLayer
+from last_edge.models.landmark_model import Body, LandmarkModel
+from last_edge.models.layers.attention import MASKED, EncoderLayer
 from last_edge.models.layers.fingers import FingerFeatures
-from last_edge.models.options import adjust
-from last_edge.models.registry import register_model
+from last_edge.models.layers.folding import with_weights
+from last_edge.models.registry import adjust, register_model
 
 INITIAL_SPREAD = 0.02
 
@@ -106,9 +105,59 @@ class PoseTransformerBody(Body):
             x = layer(x, keep)
         return self.head(x[:, 0])  # type: ignore[no-any-return]
 
+    def deployed(self, spec: InputSpec) -> EdgePoseTransformer:
+        """See `Body`."""
+        return EdgePoseTransformer(self)
+
     def encoder_layers(self) -> list[EncoderLayer]:
         """The encoder, first layer first."""
         return [layer for layer in self.layers if isinstance(layer, EncoderLayer)]
+
+
+class EdgePoseTransformer(nn.Module):
+    """Streams (N, S*C, T, V) -> logits (N, K).
+
+    The class token is a frame of zeros before the others: what the embedding makes of it is in the table of positions.
+    See `embedding_with_flag`.
+    """
+
+    table: Tensor
+    masked: Tensor
+
+    def __init__(self, body: PoseTransformerBody) -> None:
+        super().__init__()
+        self.features = body.features
+        self.embed = embedding_with_flag(body.embed)
+        table = body.positions.clone()
+        table[0] += body.cls - body.embed.bias
+        self.register_buffer("table", table)
+        masked = torch.full((len(table),), MASKED, dtype=table.dtype)
+        masked[0] = 0
+        self.register_buffer("masked", masked)
+        self.norm, self.head = body.norm, body.head.fc
+        self.layers = nn.ModuleList(layer.deployed() for layer in body.encoder_layers())
+
+    def forward(self, streams: Tensor) -> Tensor:
+        """See the class."""
+        frames, seen = self.features(streams)
+        padded = nn.functional.pad(torch.cat([frames, seen[..., None]], dim=-1), (0, 0, 1, 0))
+        made = self.embed(padded.transpose(1, 2)[..., None])[..., 0].transpose(1, 2)[:, None]
+        x, shown = made[..., :-1], made[..., -1]
+        x, masking = self.norm(x + self.table), ((1 - shown) * self.masked)[:, :, None]
+        for layer in self.layers:
+            x = layer(x, masking)
+        return self.head(x[:, 0, 0])  # type: ignore[no-any-return]
+
+
+def embedding_with_flag(embed: nn.Linear) -> nn.Conv2d:
+    """The embedding of frames as a convolution with one channel more, which passes on whether a frame shows a point.
+
+    Being the graph's first convolution, all behind it then follows from its output.
+    """
+    made = nn.Conv2d(embed.in_features + 1, embed.out_features + 1, 1)
+    weight = nn.functional.pad(embed.weight, (0, 1, 0, 1))
+    weight[-1, -1] = 1
+    return with_weights(made, weight[..., None, None], nn.functional.pad(embed.bias, (0, 1)))
 
 
 def _layer(o: Options) -> EncoderLayer:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +15,12 @@ from torch import Tensor, nn
 from last_edge.errors import UsageError
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.front import LandmarkFront
-from last_edge.models.layers.decoder import DecoderLayer, PreNormEncoderLayer
-from last_edge.models.options import adjust
-from last_edge.models.registry import TRANSLATORS
-from last_edge.models.sign_stem import FrameStem
-from last_edge.models.sign_trunk import TrunkTokens
+from last_edge.models.last_body import LastBody
+from last_edge.models.layers.attention import DecoderLayer, PreNormEncoderLayer
+from last_edge.models.registry import TRANSLATORS, adjust, create_model
 from last_edge.names import did_you_mean
 
-INITIAL_SPREAD = 0.02
+KERNEL = 5
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,17 @@ class Sign2Text(nn.Module):
             frames = math.ceil(frames / o.trunk_frames) * o.trunk_frames // self.trunk.rate
         length = max(math.ceil(frames / o.stride), o.longest)
         self.register_buffer("positions", sinusoids(length, o.width), persistent=False)
+
+    @torch.no_grad()
+    def deployed(self) -> Sign2Text:
+        """The model to export, norms and masks of its trunk folded away; itself where it has none."""
+        if self.trunk is None:
+            return self
+        made = copy.deepcopy(self)
+        assert made.trunk is not None
+        made.trunk.body.double().eval().fold_stages(made.trunk.frames)
+        made.trunk.body.float()
+        return made.eval()
 
     @property
     def spec(self) -> InputSpec:
@@ -209,6 +220,82 @@ def _initialise(model: Sign2Text) -> None:
             nn.init.xavier_uniform_(module.weight)
             nn.init.zeros_(module.bias)
     nn.init.normal_(model.embed.weight, 0.0, model.options.width**-0.5)
+
+
+class FrameStem(nn.Module):
+    """Frames (N, T, F), 0 where nothing is shown, and shown (N, T) 1 or 0 -> tokens (N, S, D) and keep (N, S).
+
+    S is T / stride, rounded up. What follows the last frame counts as zeros, be it padding or the end of the tensor.
+    """
+
+    def __init__(self, features: int, width: int, *, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        if stride == 1:
+            self.embed: nn.Module = nn.Linear(features, width)
+            self.halve = nn.ModuleList()
+            return
+        sizes = [features, *([width] * (stride.bit_length() - 1))]
+        self.halve = nn.ModuleList(
+            nn.Conv1d(before, after, KERNEL, stride=2, padding=KERNEL // 2)
+            for before, after in zip(sizes, sizes[1:], strict=False)
+        )
+        self.embed = nn.Identity()
+
+    def forward(self, frames: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        x, keep = frames.transpose(1, 2), shown
+        for number, half in enumerate(self.halve):
+            pair = nn.functional.pad(keep, (0, 1))[:, None, None]  # in two dimensions, which exports with any length
+            keep = nn.functional.max_pool2d(pair, (1, 2))[:, 0, 0]
+            x = half(nn.functional.gelu(x) if number else x) * keep[:, None]
+        return self.embed(x.transpose(1, 2)), keep
+
+
+class TrunkTokens(nn.Module):
+    """Points (N, T, V, C), NaN where missing -> tokens (N, S, F) and keep (N, S), 1 where one's frames show a point.
+
+    The clip is cut into stretches of `frames`, each normalised by itself, as the recogniser was taught; what follows
+    the clip's end is missing points, so that padding changes nothing. Batch norms and dropout are as in use, always.
+    Raises `UsageError` for a recogniser without stages of LAST blocks.
+    """
+
+    def __init__(self, spec: InputSpec, name: str, options: dict[str, Any], *, frames: int) -> None:
+        super().__init__()
+        model = create_model(name, spec=dataclasses.replace(spec, frames=frames), classes=1, **options)
+        if not isinstance(model.body, LastBody):
+            raise UsageError(f"{name} has no trunk for a translator", expected="last_e_* or last_lite_*")
+        self.front, self.body, self.frames = model.front, model.body, frames
+        self.rate = math.prod(model.body.options.strides)
+        if frames < self.rate or frames % self.rate:
+            raise UsageError("model option trunk_frames", expected=f"a multiple of {self.rate}", got=frames)
+        self.width = model.body.options.widths[-1]
+        self.body.head = nn.Identity()  # type: ignore[assignment]
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stays as in use."""
+        return super().train(False)
+
+    def forward(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        streams, keep = self.streams(points)
+        return self.tokens(streams, clips=len(points)), keep
+
+    def streams(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Streams of every stretch (N * W, S*C, frames, V), and keep of the tokens that they give."""
+        clips, length = points.shape[:2]
+        stretches = (length + self.frames - 1) // self.frames
+        spare = torch.full_like(points[:, :1], torch.nan).expand(-1, self.frames, -1, -1)
+        whole = torch.cat([points, spare], dim=1)[:, : stretches * self.frames]
+        shown = (~torch.isnan(whole)).to(points.dtype).amin(dim=-1).amax(dim=-1)
+        keep = shown.reshape(clips, -1, self.rate).amax(dim=-1)
+        return self.front(whole.reshape(-1, self.frames, *points.shape[2:])), keep
+
+    def tokens(self, streams: Tensor, *, clips: int) -> Tensor:
+        """Tokens (N, S, F) of `streams`."""
+        maps = self.body.stage_features(streams)[-1]
+        return maps.mean(dim=-1).transpose(1, 2).reshape(clips, -1, self.width)
 
 
 Builder = Callable[..., Sign2Text]

@@ -14,10 +14,9 @@ from last_edge.clips.features import ClipFeatures, features_for, open_features
 from last_edge.clips.store import ClipStore
 from last_edge.errors import UsageError
 from last_edge.inputs.features import FeatureInput
-from last_edge.models.hybrid_nslt import HybridModel, Options
+from last_edge.models.hybrid_nslt import Options
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.options import adjust
-from last_edge.models.registry import resolve_name
+from last_edge.models.registry import adjust, resolve_name
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.objective import CrossEntropy
 
@@ -85,6 +84,5 @@ class FeatureCrossEntropy(CrossEntropy):
 
     def __call__(self, model: LandmarkModel, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """See `Objective`."""
-        assert isinstance(model, HybridModel)
         logits = model.from_streams(self.streams(model, points), self._rows.to(points.device))
         return self.loss(model, logits, targets), logits

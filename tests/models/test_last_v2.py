@@ -9,8 +9,8 @@ import torch
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.layers.adaptive_gcn import AdaptiveGraphConv, column_partition, similarity, symmetric
-from last_edge.models.layers.linear_attention import LinearAttention
+from last_edge.models.layers.gcn import AdaptiveGraphConv, column_partition, similarity, symmetric
+from last_edge.models.layers.temporal import LinearAttention
 from last_edge.skeleton import Layout, get_layout, layout_names
 
 TINY = {"widths": (16, 24, 32), "blocks": (1, 2, 1)}

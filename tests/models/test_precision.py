@@ -8,7 +8,7 @@ import torch
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.models.layers.gates import HybridGate
-from last_edge.models.layers.linear_attention import LinearAttention
+from last_edge.models.layers.temporal import LinearAttention
 from last_edge.skeleton import Layout
 
 MODELS = {

@@ -100,10 +100,3 @@ def projection(module: nn.Module) -> nn.Module:
     conv, norm = module
     assert isinstance(conv, nn.Conv2d)
     return conv_bn(conv, norm)
-
-
-def gate_branch(branch: nn.Sequential) -> nn.Sequential:
-    """A joint attention's small branch, its norm folded."""
-    reduce, norm, act, restore = branch
-    assert isinstance(reduce, nn.Conv2d) and isinstance(restore, nn.Conv2d)
-    return nn.Sequential(conv_bn(reduce, norm), act, conv_like(restore, weight=restore.weight, bias=restore.bias))

@@ -1,12 +1,27 @@
-"""Temporal convolutions: of the LAST-E and LAST-Lite blocks, and of LAST-v2's."""
+"""What a block does over time: separable convolutions and linear attention, each with its deployed form."""
 
 from __future__ import annotations
+
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from last_edge.models.layers.activation import activation
+from last_edge.errors import UsageError
+from last_edge.models.layers.attention import full_precision
+from last_edge.models.layers.folding import affine, conv_bn, pointwise, projection, scale_and_shift
 from last_edge.models.layers.pointwise import FrameDepthwise, Pointwise
+from last_edge.names import did_you_mean
+
+SMALLEST_NORMALISER = 1e-4
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hardswish": nn.Hardswish}
+
+
+def activation(name: str) -> nn.Module:
+    """A fresh activation module; `UsageError` with the nearest names when unknown."""
+    if name not in ACTIVATIONS:
+        raise UsageError(f"unknown activation {name!r}", expected=did_you_mean(name, ACTIVATIONS))
+    return ACTIVATIONS[name]()
 
 
 class EpSepTCN(nn.Module):
@@ -18,12 +33,12 @@ class EpSepTCN(nn.Module):
     def __init__(self, channels: int, *, stride: int = 1, expand: int = 2, act: str = "hardswish") -> None:
         super().__init__()
         hidden = channels * expand
-        self.expand = Pointwise(channels, hidden)
-        self.expand_bn = nn.BatchNorm2d(hidden)
-        self.depthwise = FrameDepthwise(hidden, taps=5, stride=stride)
-        self.depthwise_bn = nn.BatchNorm2d(hidden)
-        self.project = Pointwise(hidden, channels)
-        self.project_bn = nn.BatchNorm2d(channels)
+        self.expand: nn.Conv2d = Pointwise(channels, hidden)
+        self.expand_bn: nn.Module = nn.BatchNorm2d(hidden)
+        self.depthwise: nn.Conv2d = FrameDepthwise(hidden, taps=5, stride=stride)
+        self.depthwise_bn: nn.Module = nn.BatchNorm2d(hidden)
+        self.project: nn.Conv2d = Pointwise(hidden, channels)
+        self.project_bn: nn.Module = nn.BatchNorm2d(channels)
         self.act = activation(act)
         self.skip: nn.Module = nn.Identity() if stride == 1 else strided_projection(channels, channels, stride=stride)
 
@@ -33,22 +48,95 @@ class EpSepTCN(nn.Module):
         y = self.act(self.depthwise_bn(self.depthwise(y)))
         return self.project_bn(self.project(y)) + self.skip(x)  # type: ignore[no-any-return]
 
+    def deployed(self) -> Self:
+        """Itself, the norms folded into the convolutions before them."""
+        for name in ("expand", "depthwise", "project"):
+            setattr(self, name, conv_bn(getattr(self, name), getattr(self, f"{name}_bn")))
+            setattr(self, f"{name}_bn", nn.Identity())
+        self.skip = projection(self.skip)
+        return self
+
 
 class SeparableTCN(nn.Module):
     """Norm, ReLU, depthwise (9, 1) with stride, 1x1, norm, dropout: (N, C, T, V) -> (N, C, T/stride, V)."""
 
     def __init__(self, channels: int, *, stride: int, dropout: float) -> None:
         super().__init__()
-        self.norm_in = nn.BatchNorm2d(channels)
+        self.norm_in: nn.Module = nn.BatchNorm2d(channels)
         self.depthwise = FrameDepthwise(channels, taps=9, stride=stride)
-        self.pointwise = Pointwise(channels, channels)
-        self.norm_out = nn.BatchNorm2d(channels)
-        self.dropout = nn.Dropout(dropout)
+        self.pointwise: nn.Conv2d = Pointwise(channels, channels)
+        self.norm_out: nn.Module = nn.BatchNorm2d(channels)
+        self.dropout: nn.Module = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         y = self.pointwise(self.depthwise(torch.relu(self.norm_in(x))))
         return self.dropout(self.norm_out(y))  # type: ignore[no-any-return]
+
+    def deployed(self) -> Self:
+        """Itself, the first norm an affine convolution that ReLU is fused with, the other folded."""
+        self.norm_in = affine(*scale_and_shift(self.norm_in))
+        self.pointwise, self.norm_out = conv_bn(self.pointwise, self.norm_out), nn.Identity()
+        self.dropout = nn.Identity()
+        return self
+
+
+class LinearAttention(nn.Module):
+    """Every frame reads all frames of its joint, at a cost linear in T: (N, C, T, V) -> (N, C, T/stride, V).
+
+    Katharopoulos et al. 2020. Features elu(x) + 1 instead of a softmax, average pooling (3, 1) for the stride. Sums and
+    normaliser are float32.
+    """
+
+    def __init__(self, channels: int, *, heads: int = 4, stride: int = 1, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(channels, 3 * channels, bias=False)
+        self.out = nn.Linear(channels, channels)
+        self.dropout = nn.Dropout(dropout)
+        pool = nn.AvgPool2d((3, 1), (stride, 1), (1, 0), count_include_pad=False)
+        self.pool: nn.Module = pool if stride > 1 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        qkv = self.qkv(x.permute(0, 3, 2, 1)).unflatten(-1, (3, self.heads, -1))
+        query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)
+        read = _attend(query, key, value).transpose(2, 3).flatten(3)
+        y = self.dropout(self.out(read.to(qkv.dtype))).permute(0, 3, 2, 1)
+        return self.pool(y)  # type: ignore[no-any-return]
+
+    def deployed(self) -> EdgeLinearAttention:
+        """With 1x1 convolutions on the map as it lies."""
+        out = pointwise(self.out.weight, self.out.bias)
+        return EdgeLinearAttention(qkv=pointwise(self.qkv.weight), out=out, pool=self.pool, heads=self.heads)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Three (..., T, d) -> (..., T, d): sum_s f(q_t).f(k_s) v_s / sum_s f(q_t).f(k_s), in float32 at least."""
+    with full_precision(query):
+        query, key, value = (part.float() if part.dtype != torch.float64 else part for part in (query, key, value))
+        query, key = nn.functional.elu(query) + 1, nn.functional.elu(key) + 1
+        weight = (query * key.sum(-2, keepdim=True)).sum(-1, keepdim=True)
+        return query @ (key.transpose(-1, -2).contiguous() @ value) / weight.clamp(min=SMALLEST_NORMALISER)
+
+
+class EdgeLinearAttention(nn.Module):
+    """`LinearAttention` on (N, C, T, V) with 1x1 convolutions: (N, C, T, V) -> (N, C, T/stride, V)."""
+
+    def __init__(self, *, qkv: nn.Conv2d, out: nn.Conv2d, pool: nn.Module, heads: int) -> None:
+        super().__init__()
+        self.qkv, self.out, self.pool, self.heads = qkv, out, pool, heads
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        channels, frames, joints = x.shape[1:]
+        query, key, value = self.qkv(x).reshape(-1, 3 * self.heads, channels // self.heads, frames, joints).chunk(3, 1)
+        query = (nn.functional.elu(query) + 1.0).permute(0, 1, 4, 3, 2)
+        key = (nn.functional.elu(key) + 1.0).permute(0, 1, 4, 2, 3)
+        weight = torch.matmul(query, key.sum(dim=-1, keepdim=True)).clamp(min=SMALLEST_NORMALISER)
+        read = torch.matmul(query, torch.matmul(key, value.permute(0, 1, 4, 3, 2))) / weight
+        y = self.out(read.permute(0, 1, 4, 3, 2).reshape(-1, channels, frames, joints))
+        return self.pool(y)  # type: ignore[no-any-return]
 
 
 def strided_projection(channels_in: int, channels_out: int, *, stride: int, bias: bool = False) -> nn.Sequential:

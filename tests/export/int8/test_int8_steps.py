@@ -30,7 +30,6 @@ from last_edge.export.int8.quantize import (
     relu_pairs,
 )
 from last_edge.export.int8.selection import search_float, sensitivities
-from last_edge.export.onnx.fold import fold
 from last_edge.export.onnx.onnx_graph import to_onnx
 from last_edge.export.onnx.session import logits_of, open_session
 from last_edge.export.proof.judge import Judge
@@ -71,7 +70,7 @@ def last_e(exported: Path, **options: str) -> bytes:
     for name, value in model.named_parameters():
         if name.endswith(("alpha", "edge", "fc.weight", "bn.bias")):
             value.data.add_(0.3 * torch.randn_like(value))
-    return to_onnx(fold(model), spec=spec, labels=("grab", "swipe", "tap"), name="last_e_nano")
+    return to_onnx(model.deployed(), spec=spec, labels=("grab", "swipe", "tap"), name="last_e_nano")
 
 
 def near(one: NDArray[np.float32], other: NDArray[np.float32], share: float) -> bool:

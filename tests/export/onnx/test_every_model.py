@@ -10,7 +10,6 @@ import torch
 
 from last_edge.export.int8.quantize import quantize_graph
 from last_edge.export.onnx.export_spec import EXPORT_SPECS, export_spec
-from last_edge.export.onnx.fold import fold
 from last_edge.export.onnx.onnx_graph import to_onnx
 from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.golden_points import golden_inputs
@@ -40,7 +39,7 @@ def check(name: str, spec: InputSpec, **options: Any) -> None:
     torch.nn.init.normal_(model.body.head.fc.weight)
     inputs = golden_inputs(spec, model.features)
     expected = torch_logits(model, inputs)
-    graph = to_onnx(fold(model), spec=spec, labels=tuple("abcde"), name=name, features=model.features)
+    graph = to_onnx(model.deployed(), spec=spec, labels=tuple("abcde"), name=name, features=model.features)
     allowed = export_spec(name).tolerance * np.abs(expected).max()
     np.testing.assert_allclose(logits_of(graph, inputs), expected, rtol=0, atol=allowed)
     np.testing.assert_allclose(logits_of(graph, pick(inputs, slice(1))), expected[:1], rtol=0, atol=allowed)

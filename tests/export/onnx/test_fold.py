@@ -10,8 +10,6 @@ import torch
 from torch import nn
 
 from last_edge.errors import UsageError
-from last_edge.export.onnx.edge_front import EdgeFront
-from last_edge.export.onnx.fold import fold
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model, model_names
 from last_edge.models.front import LandmarkFront
@@ -63,18 +61,18 @@ SPECS = {
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_the_edge_front_equals_the_models_front(name: str) -> None:
+def test_a_front_that_reads_one_body_gives_the_first_ones_streams(name: str) -> None:
     spec = SPECS[name]
     batch = points(spec)
     expected = LandmarkFront(spec)(batch)
     expected = expected if spec.bodies == 1 else expected[:, 0]
-    torch.testing.assert_close(EdgeFront(spec)(batch), expected, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(LandmarkFront(spec, bodies=1)(batch), expected, atol=1e-6, rtol=1e-6)
 
 
-def test_the_edge_front_of_every_body_equals_the_models() -> None:
-    spec = SPECS["two bodies"]
-    batch = points(spec)
-    torch.testing.assert_close(EdgeFront(spec, bodies=2)(batch), LandmarkFront(spec)(batch), atol=1e-6, rtol=1e-6)
+@pytest.mark.parametrize("name", SPECS)
+def test_streams_of_points_normalised_beforehand_are_the_fronts(name: str) -> None:
+    front, batch = LandmarkFront(SPECS[name]), points(SPECS[name])
+    assert torch.equal(front.streams(*front.normalised(batch)), front(batch))
 
 
 def check_folding(name: str, spec: InputSpec, **options: Any) -> None:
@@ -83,7 +81,7 @@ def check_folding(name: str, spec: InputSpec, **options: Any) -> None:
     if spec.bodies > 1:
         batch[3, 1:] = torch.nan  # a second body that is not there
     with torch.no_grad():
-        expected, got = model(batch), fold(model)(batch)
+        expected, got = model(batch), model.deployed()(batch)
     assert expected.std() > 0.01
     scale = float(expected.abs().max())
     torch.testing.assert_close(got / scale, expected / scale, atol=1e-5, rtol=0)
@@ -129,28 +127,29 @@ def test_folding_keeps_the_function_of_several_bodies(name: str, bodies: str) ->
 def test_folding_leaves_the_model_alone() -> None:
     model = trained("last_e_nano", SPECS["shrec22"])
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    fold(model)
+    model.deployed()
     assert model.state_dict().keys() == before.keys()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_no_norm_drop_or_mask_is_left() -> None:
-    edge = fold(trained("last_e_nano", SPECS["shrec22"], drop_path_rate=0.2))
+    edge = trained("last_e_nano", SPECS["shrec22"], drop_path_rate=0.2).deployed()
     kinds = {type(module).__name__ for module in edge.modules()}
     assert not {kind for kind in kinds if "Norm" in kind or "Drop" in kind or kind == "SpatialGCN"}
 
 
 def test_lite_has_no_input_dependent_part() -> None:
     """Scaling what leaves the stem scales what reaches the head: without biases the body is homogeneous."""
-    edge = fold(trained("last_lite_nano", SPECS["shrec22"]))
+    edge = trained("last_lite_nano", SPECS["shrec22"]).deployed()
     for module in edge.modules():
         if isinstance(module, nn.Conv2d) and module.bias is not None:
             module.bias.data.zero_()
+    blocks = nn.Sequential(*edge.body.stages)  # type: ignore[arg-type]
     x = torch.randn(2, 24, 16, 22)
     with torch.no_grad():
-        torch.testing.assert_close(edge.body.blocks(3 * x), 3 * edge.body.blocks(x), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(blocks(3 * x), 3 * blocks(x), atol=1e-4, rtol=1e-4)
 
 
 def test_another_family_is_refused() -> None:
     with pytest.raises(UsageError, match="no edge form"):
-        fold(LandmarkModel(SPECS["shrec22"], nn.Flatten()))
+        LandmarkModel(SPECS["shrec22"], nn.Flatten()).deployed()

@@ -18,7 +18,6 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import GateError
 from last_edge.export.onnx.export_spec import check_graph_signature, export_spec
-from last_edge.export.onnx.fold import fold
 from last_edge.export.onnx.onnx_graph import to_onnx
 from last_edge.export.onnx.session import logits_of, metadata_of
 from last_edge.export.proof.golden_points import golden_points
@@ -80,7 +79,7 @@ def test_nothing_of_this_machine_is_in_the_file(exported: Path) -> None:
 def test_any_batch_gives_the_models_logits(exported: Path, run: Path, store: ClipStore) -> None:
     checkpoint = load_checkpoint(run)
     points = plain_batch(store, np.arange(5), checkpoint.spec)
-    points[2, 3:6] = np.nan
+    points["landmarks"][2, 3:6] = np.nan
     expected = torch_logits(checkpoint.model, points)
     graph = Bundle.open(exported).graph("fp32")
     assert np.abs(expected).max() > 0.1
@@ -93,11 +92,10 @@ def test_any_batch_gives_the_models_logits(exported: Path, run: Path, store: Cli
 def test_the_same_checkpoint_gives_the_same_bytes_in_another_process(exported: Path, run: Path) -> None:
     code = (
         "import hashlib, sys; from pathlib import Path\n"
-        "from last_edge.export.onnx.fold import fold\n"
         "from last_edge.export.onnx.onnx_graph import to_onnx\n"
         "from last_edge.train.checkpoint import load_checkpoint\n"
         "c = load_checkpoint(Path(sys.argv[1]))\n"
-        "g = to_onnx(fold(c.model), spec=c.spec, labels=c.labels, name=c.card.name)\n"
+        "g = to_onnx(c.model.deployed(), spec=c.spec, labels=c.labels, name=c.card.name)\n"
         "print(hashlib.sha256(g).hexdigest())\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True, check=True)
@@ -110,7 +108,7 @@ def test_a_graph_of_any_length_resamples_as_the_runtime_does(bodies: int) -> Non
     spec = InputSpec(get_layout("shrec22"), frames=16, bodies=bodies)
     model = create_model("last_lite_nano", spec=spec, classes=3).eval()
     torch.nn.init.normal_(model.body.head.fc.weight)  # type: ignore[union-attr, arg-type]
-    graph = to_onnx(fold(model), spec=spec, labels=("a", "b", "c"), name="last_lite_nano", dynamic_time=True)
+    graph = to_onnx(model.deployed(), spec=spec, labels=("a", "b", "c"), name="last_lite_nano", dynamic_time=True)
     assert metadata_of(graph)["time"] == "dynamic"
     axes = dims(onnx.load_from_string(graph).graph.input[0])
     assert axes == ["batch", *([bodies] if bodies > 1 else []), "time", 22, 3]
