@@ -27,6 +27,15 @@ LARGEST_MANIFEST = 16 * 2**20
 Figure = int | float | str
 # Fields that bundles made before them lack. They are not written while empty, so that those bundles keep their seal.
 LATER = ("tuned", "engines")
+TOKENIZER = "tokenizer.json"
+SEARCH = "search.json"
+MEMORY = ("memory_keys", "memory_values", "memory_keep")
+"""Outputs of the encoder and inputs of the decoder: (N, layers, H, S, d) twice and (N, S)."""
+PAST = ("past_keys", "past_values")
+"""Inputs of the decoder: (N, layers, H, P, d), P sub-words so far; P may be 0."""
+KEPT = ("keys", "values")
+"""Outputs of the decoder: its `PAST` with one sub-word more."""
+TOKEN, POSITION = "token", "position"
 
 
 def model_file(precision: str) -> str:
@@ -150,17 +159,6 @@ def _text(manifest: Manifest) -> str:
 def _check_labels(manifest: Manifest, where: object) -> None:
     if not manifest.labels or len(set(manifest.labels)) != len(manifest.labels):
         raise InputError("labels must be unique and at least one", where=where, got=len(manifest.labels))
-
-
-TOKENIZER = "tokenizer.json"
-SEARCH = "search.json"
-MEMORY = ("memory_keys", "memory_values", "memory_keep")
-"""Outputs of the encoder and inputs of the decoder: (N, layers, H, S, d) twice and (N, S)."""
-PAST = ("past_keys", "past_values")
-"""Inputs of the decoder: (N, layers, H, P, d), P sub-words so far; P may be 0."""
-KEPT = ("keys", "values")
-"""Outputs of the decoder: its `PAST` with one sub-word more."""
-TOKEN, POSITION = "token", "position"
 
 
 def encoder_file(precision: str) -> str:

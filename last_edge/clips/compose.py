@@ -3,7 +3,7 @@
 - A clip is played as it is, resampled to the stream's frame rate.
 - In an idle stretch the body rests as the clip before left it, moves over to where the next begins, and rests again;
   what rests still trembles as the sensor does, estimated from the clips' own second differences.
-- An unknown motion is either a clip of a class that the listener is not told of, or made: the body goes through poses
+- An unknown motion is either a clip of a class that the recogniser does not know, or made: the body goes through poses
   drawn from the person's other clips, which no class does in this order.
 """
 

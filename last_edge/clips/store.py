@@ -26,6 +26,12 @@ from last_edge.skeleton.layout import Layout
 NUMBERS = {"offset": np.int64, "length": np.int64, "label": np.int64, "fps": np.float64}
 LATER = ("text",)
 """Columns that older stores lack; neither written nor part of the identity while every value is empty."""
+HEADER = "store.json"
+FRAMES = "frames.npy"
+CONFIDENCE = "confidence.npy"
+INDEX = "index.parquet"
+READERS = {".npz": "npz {path} --layout LAYOUT", ".skeleton": "ntu {path}", ".pose": "pose {path}"}
+"""What reads recordings with this ending."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +113,6 @@ def _pyarrow() -> tuple[Any, Any]:
     return pyarrow, parquet
 
 
-HEADER = "store.json"
-FRAMES = "frames.npy"
-CONFIDENCE = "confidence.npy"
-INDEX = "index.parquet"
-
-
 @dataclass(frozen=True)
 class StoredFile:
     """One file of the store: its size in bytes and sha256."""
@@ -160,10 +160,6 @@ def content_sha256(
     parts = [files[FRAMES].sha256, files[CONFIDENCE].sha256, index.digest(), records.digest(layout), units]
     digest.update(json.dumps([*parts, list(labels)]).encode())
     return digest.hexdigest()
-
-
-READERS = {".npz": "npz {path} --layout LAYOUT", ".skeleton": "ntu {path}", ".pose": "pose {path}"}
-"""What reads recordings with this ending."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,6 +50,13 @@ FORMS: dict[Role, tuple[str, ...]] = {
 }  # fmt: skip
 OPTIONAL = 0.5
 """Chance of each part of a sentence that may be absent."""
+AUXILIARIES = {
+    "past": ("did", "did"), "future": ("will", "will"), "present": ("does", "do"), "": ("does", "do"),
+}  # fmt: skip
+"""Tense -> the auxiliary of one person and of two."""
+TEXT_SHARES = {"train": 80, "val": 10, "test": 10}
+"""Percent of all sentences that may be signed in each split, so that no text stands in two."""
+MOST_DRAWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -79,12 +86,6 @@ class Sentence:
 
     signs: tuple[str, ...]
     text: str
-
-
-AUXILIARIES = {
-    "past": ("did", "did"), "future": ("will", "will"), "present": ("does", "do"), "": ("does", "do"),
-}  # fmt: skip
-"""Tense -> the auxiliary of one person and of two."""
 
 
 def default_lexicon(labels: Iterable[str]) -> Lexicon:
@@ -148,12 +149,6 @@ def _verb(forms: tuple[str, ...], tense: str, *, many: bool, negated: list[str])
     return past if tense == "past" else (plain if many else third)
 
 
-TEXT_SHARES = {"train": 80, "val": 10, "test": 10}
-"""Percent of all sentences that may be signed in each split, so that no text stands in two."""
-MOST_DRAWS = 10_000
-Part = tuple[str, str]
-
-
 @dataclass(frozen=True)
 class SentenceOptions:
     """What is composed.
@@ -194,8 +189,8 @@ def compose_sentences(
     store = ClipStore.open(path)
     words = default_lexicon(store.labels) if lexicon is None else load_lexicon(lexicon, store.labels)
     people = subjects_by_split(store, options)
-    told = dataclasses.asdict(options) | {"transition_s": list(options.transition_s), "store_sha256": store.sha256}
-    about: dict[str, Any] = {**store.about, "source": path.name, "compose": told, "lexicon": records.to_dict(words)}
+    made = dataclasses.asdict(options) | {"transition_s": list(options.transition_s), "store_sha256": store.sha256}
+    about: dict[str, Any] = {**store.about, "source": path.name, "compose": made, "lexicon": records.to_dict(words)}
     return store_clips(
         _sentences(store, words, people, options), name="compose", out=out, labels=(), about=about, dry_run=dry_run,
         force=force, progress=progress,

@@ -34,6 +34,8 @@ LARGEST_VIEW = 0.15
 NOISES = (0.01, 0.02, 0.03)
 SHIFT, SIZE, SPEED, WARP, HIDDEN = (0.1, 0.3), (0.7, 1.5), (0.5, 1.8), (0.2, 0.5), (0.15, 0.35)
 PROPORTION = 0.15
+SPLIT_BY = ("keep", "source", "subject")
+VARIANT = re.compile(r"#v\d+$")
 
 
 def kinds_for(layout: Layout, axes: int, without: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -152,10 +154,6 @@ def _turned(packed: Points, layout: Layout, matrix: NDArray[np.float64]) -> Poin
     pivot = seen.mean(axis=0) if len(seen) else np.nanmean(packed[..., :-1], axis=(0, 1, 2))
     points = (packed[..., :-1] - pivot) @ matrix.T + pivot
     return np.concatenate([points, packed[..., -1:]], axis=-1, dtype=np.float32)
-
-
-SPLIT_BY = ("keep", "source", "subject")
-VARIANT = re.compile(r"#v\d+$")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,10 @@ from last_edge.skeleton.clip import SkeletonClip
 Options = dict[str, Any]
 Reader = Callable[..., Iterator[SkeletonClip]]
 """`reader(source, **options)` yields clips; `InputError` names file and reason."""
+METRIC = "x to the subject's right, y up, z away from the sensor"
+IMAGE = "x to the image's right, y down, z away from the camera; all in image heights"
+Progress = Callable[[int], None]
+logger = logging.getLogger(__name__)
 
 
 def _from_clips(source: Path, options: Options) -> None:
@@ -55,9 +59,6 @@ class Dataset:
     options: tuple[str, ...] = ()
     labels: Callable[[Path, Options], tuple[str, ...] | None] = _from_clips
 
-
-METRIC = "x to the subject's right, y up, z away from the sensor"
-IMAGE = "x to the image's right, y down, z away from the camera; all in image heights"
 
 READERS: dict[str, Dataset] = {
     "shrec17": Dataset(
@@ -137,11 +138,6 @@ def get_dataset(name: str) -> Dataset:
     if name not in READERS:
         raise UsageError(f"unknown dataset {name!r}", expected=did_you_mean(name, READERS))
     return READERS[name]
-
-
-Progress = Callable[[int], None]
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

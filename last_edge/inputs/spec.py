@@ -47,7 +47,7 @@ class InputSpec:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """One clip at the graph's door: (T, V, C), or (M, T, V, C) for more than one body."""
+        """One clip as the graph takes it: (T, V, C), or (M, T, V, C) for more than one body."""
         points = (self.frames, self.layout.joints, self.channels)
         return points if self.bodies == 1 else (self.bodies, *points)
 

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from last_edge.skeleton.layout import Layout
 
+PLANES = ((1, 2), (0, 2), (0, 1))
+"""The plane that a turn about x, y or z leaves as it is."""
+
 
 def mirror(points: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:
     """(..., V, C) points seen in a mirror at x = 0; missing points stay missing. Twice gives the input back.
@@ -32,10 +35,6 @@ def limb_length(body: NDArray[np.floating], layout: Layout) -> float:
     lengths = limb_lengths(body, layout)
     seen = lengths[~np.isnan(lengths)]
     return float(seen.mean()) if len(seen) and seen.mean() > 0 else float("nan")
-
-
-PLANES = ((1, 2), (0, 2), (0, 1))
-"""The plane that a turn about x, y or z leaves as it is."""
 
 
 def rotation(angles: NDArray[np.floating] | float, plane: tuple[int, int], *, axes: int = 3) -> NDArray[np.float64]:

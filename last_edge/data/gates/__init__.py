@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from last_edge.clips import ClipStore
-from last_edge.data.gates.figures import measure
-from last_edge.data.gates.general import Gate, Limits, limits_from, people_gates, point_gates, require
+from last_edge.data.gates.general import Gate, Limits, limits_from, measure, people_gates, point_gates, require
 from last_edge.data.gates.ntu import ntu_gates
 from last_edge.data.inspect import NearPair
 

@@ -1,8 +1,9 @@
-"""Gates that any store must pass: its points, splits, classes and people; what a gate is and the limits it holds to."""
+"""Gates that any store must pass: its points, splits, classes and people; what they measure of every clip, once."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips import ClipStore
-from last_edge.data.gates.figures import ClipFigures, Column
 from last_edge.data.inspect import NEAR, NearPair
 from last_edge.errors import GateError, UsageError
 from last_edge.names import did_you_mean
+from last_edge.skeleton.geometry import limb_length, limb_lengths
+from last_edge.skeleton.layout import Layout
 
+Points = NDArray[np.float32]
+Column = NDArray[np.float64]
 WORST = 5
+SAME_PEOPLE = ("xview", "xset")
+"""Protocols whose splits are cameras or setups: people, and in xview whole performances, are in both by design."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +100,89 @@ def not_asked(name: str, rule: str, why: str) -> Gate:
     return Gate(name, rule, why, None)
 
 
+@dataclass(frozen=True)
+class ClipFigures:
+    """Columns over the clips (N,), NaN where a clip does not show what is measured.
+
+    seen: (N, M) share of points that each body shows. zero: every point shown lies at 0 0 0. largest: absolute
+    coordinate. step: the longest way of a joint between two frames; steps, fast: how many there are and how many are
+    longer than allowed. limb, spread: mean of the layout's unit limb and its deviation by that mean. extent: median
+    longest side of body 0. origin: distance of the first joint of body 0 from 0 0 0 in the first frame that shows it.
+    tilt: cosine between y and body 0's first bone in the first frame that shows it. digest: identity of the points.
+    """
+
+    seen: Column
+    zero: NDArray[np.bool_]
+    largest: Column
+    step: Column
+    steps: NDArray[np.int64]
+    fast: NDArray[np.int64]
+    limb: Column
+    spread: Column
+    extent: Column
+    origin: Column
+    tilt: Column
+    digest: NDArray[np.object_]
+
+
+def measure(store: ClipStore, *, step: float) -> ClipFigures:
+    """Read every clip once. step: the way beyond which a joint counts as fast."""
+    rows = [_figures(store.points(clip), store.layout, step) for clip in range(len(store))]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    kinds = {"zero": np.bool_, "steps": np.int64, "fast": np.int64, "digest": np.object_}
+    return ClipFigures(**{name: np.array(column, kinds.get(name, np.float64)) for name, column in columns.items()})
+
+
+def _figures(points: Points, layout: Layout, step: float) -> dict[str, object]:
+    """Figures of (M, T, V, C) points."""
+    here = np.asarray(~np.isnan(points).any(-1))
+    steps = np.linalg.norm(np.diff(points, axis=1), axis=-1)
+    steps = steps[~np.isnan(steps)]
+    lengths, limb = limb_lengths(points[0], layout), limb_length(points[0], layout)
+    deviation = float(lengths[~np.isnan(lengths)].std()) if limb > 0 else np.nan
+    origin, tilt = _first_pose(points[0])
+    shown = np.abs(points[here])
+    return {
+        "seen": here.mean((1, 2)),
+        "zero": bool(shown.size) and not shown.any(),
+        "largest": shown.max(initial=0.0),
+        "step": steps.max(initial=0.0),
+        "steps": steps.size,
+        "fast": int((steps > step).sum()),
+        "limb": limb,
+        "spread": deviation / limb,
+        "extent": _extent(points[0][here[0].any(-1)]),
+        "origin": origin,
+        "tilt": tilt,
+        "digest": hashlib.blake2b(np.ascontiguousarray(points).tobytes(), digest_size=16).digest(),
+    }
+
+
+def _extent(frames: Points) -> float:
+    """Median longest side of the box about (T, V, C) points, each frame of which shows one."""
+    if not len(frames):
+        return np.nan
+    return float(np.median((np.nanmax(frames, axis=1) - np.nanmin(frames, axis=1)).max(-1)))
+
+
+def _first_pose(body: Points) -> tuple[float, float]:
+    """Where the first joint first is, as its distance from 0 0 0, and how upright the bone to the second is there."""
+    seen = np.flatnonzero(~np.isnan(body[:, 0]).any(-1))
+    if not len(seen) or body.shape[1] < 2:
+        return np.nan, np.nan
+    root, bone = body[seen[0], 0], body[:, 1] - body[:, 0]
+    shown = np.flatnonzero(~np.isnan(bone).any(-1))
+    up = bone[shown[0]] if len(shown) else np.full(body.shape[-1], np.nan)
+    return float(np.linalg.norm(root)), float(up[1] / max(float(np.linalg.norm(up)), 1e-9))
+
+
 def point_gates(store: ClipStore, figures: ClipFigures, limits: Limits) -> Iterator[Gate]:
     """The gates in the order of the report."""
     ids, lengths = store.index.source_id, store.index.length
     axes = store.header.shape[-1]
     yield Gate("shape", "float32 points of 2 or 3 axes", f"{store.frames.dtype} {store.header.shape}", axes in (2, 3))
-    told = f"min {lengths.min()} / median {np.median(lengths):.0f} / max {lengths.max()} frames"
-    yield no_clip("length", f"at least {limits.shortest:g} frames", lengths < limits.shortest, ids, told)
+    found = f"min {lengths.min()} / median {np.median(lengths):.0f} / max {lengths.max()} frames"
+    yield no_clip("length", f"at least {limits.shortest:g} frames", lengths < limits.shortest, ids, found)
     yield no_clip("empty clips", "every clip shows a point", ~np.asarray(figures.seen.any(axis=1)), ids)
     yield no_clip("zero clips", "no clip lies whole at 0 0 0", figures.zero, ids)
     yield no_clip("still clips", "something moves in every clip", (figures.step == 0) & (lengths > 1), ids)
@@ -163,10 +245,6 @@ def _limb(store: ClipStore, figures: ClipFigures, limits: Limits) -> Gate:
     return Gate("limb", rule, found, passed, () if passed else worst(figures.spread, store))
 
 
-SAME_PEOPLE = ("xview", "xset")
-"""Protocols whose splits are cameras or setups: people, and in xview whole performances, are in both by design."""
-
-
 def people_gates(
     store: ClipStore, figures: ClipFigures, limits: Limits, pairs: Sequence[NearPair] | None
 ) -> Iterator[Gate]:
@@ -210,12 +288,12 @@ def _classes(store: ClipStore, splits: list[str]) -> Gate:
         split: np.bincount(label[store.select(split=split)].clip(-1) + 1, minlength=classes + 1)[1:] for split in splits
     }
     parts = parts or {"all": np.bincount(label + 1, minlength=classes + 1)[1:]}
-    told = ", ".join(f"{split} {counts.min()} to {counts.max()} a class" for split, counts in parts.items())
+    found = ", ".join(f"{split} {counts.min()} to {counts.max()} a class" for split, counts in parts.items())
     absent = sorted({store.labels[number] for counts in parts.values() for number in np.flatnonzero(counts == 0)})
     if absent and store.about.get("dataset") == "ntu" and len(absent) * 2 > classes:
         return not_asked("classes", rule, f"a part of the data set: {classes - len(absent)} of {classes} classes")
-    told += f"; absent: {', '.join(absent[:WORST])}" if absent else ""
-    return Gate("classes", rule, told, not absent)
+    found += f"; absent: {', '.join(absent[:WORST])}" if absent else ""
+    return Gate("classes", rule, found, not absent)
 
 
 def _taught(store: ClipStore) -> Gate:

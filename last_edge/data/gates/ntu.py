@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips import ClipStore
-from last_edge.data.gates.figures import ClipFigures
-from last_edge.data.gates.general import WORST, Gate, Limits, no_clip, not_asked, protocol_of
+from last_edge.data.gates.general import WORST, ClipFigures, Gate, Limits, no_clip, not_asked, protocol_of
 from last_edge.data.readers.ntu import MUTUAL_ACTIONS, NONE, OFFICIAL, NtuName, missing_ids, parse_id
 from last_edge.data.synth.ntu import HALVES, PUBLISHED
 

@@ -40,16 +40,16 @@ def read_npz(
         raise UsageError("npz files need a layout", expected="--layout", hint=command)
     if units not in (None, *UNITS):
         raise UsageError("unknown units", expected=" | ".join(UNITS), got=units)
-    joints, found, told = load_layout(layout), False, True
+    joints, found, named = load_layout(layout), False, True
     for name, content in members(source, lambda name: name.endswith(".npz")):
         found, where = True, locate(source, name)
         arrays = load_arrays(content, where)
-        told = told and (units is not None or "units" in arrays)
+        named = named and (units is not None or "units" in arrays)
         stem = PurePosixPath(name).with_suffix("").as_posix()
         yield from _clips(arrays, stem, where, joints, units or UNITS[0], fps)
-    if not told:
+    if not named:
         command = NEXT.format(source=source, layout=layout, units="|".join(UNITS))
-        logger.warning("units not told, taken for %s; to tell them: %s", UNITS[0], command)
+        logger.warning("no units given, taken for %s; to give them: %s", UNITS[0], command)
     if not found:
         raise InputError("no .npz file found", where=source)
 

@@ -38,6 +38,9 @@ CLASSES = (60, 120)
 SPLIT_TYPES = ("xsub", "xview", "xset")
 MUTUAL_ACTIONS = frozenset((*range(50, 61), *range(106, 121)))
 """Actions of two people."""
+OFFICIAL = "official"
+NONE = "none"
+FPS = 30.0
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,6 @@ def parse_id(clip_id: str) -> NtuName | None:
     return parse_name(f"{clip_id}.skeleton")
 
 
-OFFICIAL = "official"
-NONE = "none"
 SHIPPED = Path(__file__).with_name("ntu_missing.txt")
 
 
@@ -105,9 +106,6 @@ def read_missing_list(path: Path) -> frozenset[str]:
     if not ids:
         raise InputError("missing list names no clip", where=path, expected="SsssCcccPpppRrrrAaaa on each line")
     return ids
-
-
-FPS = 30.0
 
 
 def read_ntu(

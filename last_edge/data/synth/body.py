@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.data.synth.hand import about_axis, hand_points
-from last_edge.data.synth.motion import HandMotion
-from last_edge.data.synth.signer import Signer
+from last_edge.data.synth.signer import HandMotion, Signer
 
 Array = NDArray[np.float64]
 JOINTS = 75

@@ -12,8 +12,7 @@ import numpy as np
 from last_edge.data.synth.body import body_points
 from last_edge.data.synth.camera import project, to_world, track, view
 from last_edge.data.synth.gloss import Gloss, lexicon
-from last_edge.data.synth.motion import perform, timing
-from last_edge.data.synth.signer import signer
+from last_edge.data.synth.signer import perform, signer, timing
 from last_edge.errors import UsageError
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout

@@ -18,9 +18,41 @@ from last_edge.errors import UsageError
 
 Array = NDArray[np.float64]
 
-
 # Circles in the time of one shake.
 CIRCLES = 0.6
+# Where the palm is, in metres of an average adult from between the shoulders: own side, up, towards the viewer.
+LOCATIONS: dict[str, tuple[float, float, float]] = {
+    "forehead": (0.06, 0.265, 0.16),
+    "cheek": (0.13, 0.17, 0.13),
+    "chin": (0.02, 0.06, 0.17),
+    "shoulder": (-0.13, -0.03, 0.16),
+    "chest": (0.05, -0.13, 0.17),
+    "space": (0.20, -0.12, 0.30),
+    "side": (0.33, 0.08, 0.20),
+    "waist": (0.14, -0.34, 0.24),
+}
+# Directions of the fingers and of the palm, in the same axes.
+ORIENTATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "palm_out": ((-0.1, 1.0, 0.1), (0.0, 0.0, 1.0)),
+    "palm_in": ((-0.65, 0.75, 0.1), (0.0, 0.0, -1.0)),
+    "palm_down": ((-0.65, 0.1, 0.75), (0.0, -1.0, 0.0)),
+    "palm_up": ((-0.45, 0.1, 0.85), (0.0, 1.0, 0.0)),
+    "palm_side": ((0.0, 0.65, 0.75), (-1.0, 0.0, 0.0)),
+}
+# one: the other hand rests; both: it does the same, mirrored; base: it lies flat below the signing hand.
+HANDS = ("one", "both", "base")
+BASE_PLACES = ("chest", "space", "waist")
+FINGER_PLAY = ("wiggle", "open", "close")
+NEEDS_FINGERS = ("fist", "thumb")
+RESERVED_SHARE = 0.25
+# Orders the combinations; this one gives the first twenty glosses varied components and one- and two-handed signs.
+LEXICON_SEED = 420
+# Components in which a family's members differ from its root, for families in turn; movements most of all, because
+# they alone cannot be told from where a hand is and how it looks.
+FAMILIES = (
+    ("movement", "handshape", "movement", "location"),
+    ("movement", "handshape", "movement", "orientation"),
+)
 
 
 @dataclass(frozen=True)
@@ -138,33 +170,6 @@ MOVEMENTS: dict[str, Callable[[Array, Array], Stroke]] = {
 }
 
 
-# Where the palm is, in metres of an average adult from between the shoulders: own side, up, towards the viewer.
-LOCATIONS: dict[str, tuple[float, float, float]] = {
-    "forehead": (0.06, 0.265, 0.16),
-    "cheek": (0.13, 0.17, 0.13),
-    "chin": (0.02, 0.06, 0.17),
-    "shoulder": (-0.13, -0.03, 0.16),
-    "chest": (0.05, -0.13, 0.17),
-    "space": (0.20, -0.12, 0.30),
-    "side": (0.33, 0.08, 0.20),
-    "waist": (0.14, -0.34, 0.24),
-}
-# Directions of the fingers and of the palm, in the same axes.
-ORIENTATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
-    "palm_out": ((-0.1, 1.0, 0.1), (0.0, 0.0, 1.0)),
-    "palm_in": ((-0.65, 0.75, 0.1), (0.0, 0.0, -1.0)),
-    "palm_down": ((-0.65, 0.1, 0.75), (0.0, -1.0, 0.0)),
-    "palm_up": ((-0.45, 0.1, 0.85), (0.0, 1.0, 0.0)),
-    "palm_side": ((0.0, 0.65, 0.75), (-1.0, 0.0, 0.0)),
-}
-# one: the other hand rests; both: it does the same, mirrored; base: it lies flat below the signing hand.
-HANDS = ("one", "both", "base")
-BASE_PLACES = ("chest", "space", "waist")
-FINGER_PLAY = ("wiggle", "open", "close")
-NEEDS_FINGERS = ("fist", "thumb")
-RESERVED_SHARE = 0.25
-# Orders the combinations; this one gives the first twenty glosses varied components and one- and two-handed signs.
-LEXICON_SEED = 420
 # What each component may be.
 VALUES: dict[str, tuple[str, ...]] = {
     "handshape": tuple(HANDSHAPES),
@@ -173,12 +178,6 @@ VALUES: dict[str, tuple[str, ...]] = {
     "orientation": tuple(ORIENTATIONS),
     "hands": HANDS,
 }
-# Components in which a family's members differ from its root, for families in turn; movements most of all, because
-# they alone cannot be told from where a hand is and how it looks.
-FAMILIES = (
-    ("movement", "handshape", "movement", "location"),
-    ("movement", "handshape", "movement", "orientation"),
-)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,31 @@ KINDS = ((True, True), (False, False), (True, False), (False, True))
 
 Group = tuple[int, int]
 """(setup, subject)."""
+Points = NDArray[np.float64]
+Random = np.random.Generator
+HALF_BODY = (
+    (0.0, 0.0), (0.0, 0.27), (0.0, 0.57), (0.0, 0.72),
+    (-0.18, 0.48), (-0.22, 0.22), (-0.24, -0.02), (-0.24, -0.10), (0.18, 0.48), (0.22, 0.22), (0.24, -0.02),
+    (0.24, -0.10), (-0.09, -0.04), (-0.10, -0.45), (-0.10, -0.83), (-0.10, -0.88), (0.09, -0.04), (0.10, -0.45),
+    (0.10, -0.83), (0.10, -0.88), (0.0, 0.50), (-0.24, -0.17), (-0.21, -0.08), (0.24, -0.17), (0.21, -0.08),
+)  # fmt: skip
+"""x to the person's right and y up, in metres about the spine base, of a person 1.7 m tall who stands still."""
+FORWARD = {15: -0.12, 19: -0.12, 22: -0.03, 24: -0.03}
+"""Joints in front of the body, towards the sensor: feet and thumbs."""
+REST = np.array([(x, y, FORWARD.get(joint, 0.0)) for joint, (x, y) in enumerate(HALF_BODY)])
+"""(25, 3) of the standing body."""
+CHAINS = (
+    (8, (9, 10, 11, 23, 24)),
+    (4, (5, 6, 7, 21, 22)),
+    (16, (17, 18, 19)),
+    (12, (13, 14, 15)),
+    (0, (1, 20, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 21, 22, 23, 24)),
+)
+"""(pivot, joints that turn about it): right arm, left arm, right leg, left leg, trunk."""
+CAMERA_YAW = {1: 0.0, 2: -45.0, 3: 45.0}
+DISTANCE = 3.0
+JITTER = 0.004
+FIRST_ID = 72_057_594_037_927_936
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,34 +158,6 @@ def count_splits(names: Iterable[NtuName], *, without: frozenset[str] = frozense
     """Protocol -> split -> clips, leaving out the ids in `without`."""
     kept = [name for name in names if name.clip_id not in without]
     return {kind: dict(sorted(Counter(name.split(kind) for name in kept).items())) for kind in SPLIT_TYPES}
-
-
-Points = NDArray[np.float64]
-Random = np.random.Generator
-
-HALF_BODY = (
-    (0.0, 0.0), (0.0, 0.27), (0.0, 0.57), (0.0, 0.72),
-    (-0.18, 0.48), (-0.22, 0.22), (-0.24, -0.02), (-0.24, -0.10), (0.18, 0.48), (0.22, 0.22), (0.24, -0.02),
-    (0.24, -0.10), (-0.09, -0.04), (-0.10, -0.45), (-0.10, -0.83), (-0.10, -0.88), (0.09, -0.04), (0.10, -0.45),
-    (0.10, -0.83), (0.10, -0.88), (0.0, 0.50), (-0.24, -0.17), (-0.21, -0.08), (0.24, -0.17), (0.21, -0.08),
-)  # fmt: skip
-"""x to the person's right and y up, in metres about the spine base, of a person 1.7 m tall who stands still."""
-FORWARD = {15: -0.12, 19: -0.12, 22: -0.03, 24: -0.03}
-"""Joints in front of the body, towards the sensor: feet and thumbs."""
-REST = np.array([(x, y, FORWARD.get(joint, 0.0)) for joint, (x, y) in enumerate(HALF_BODY)])
-"""(25, 3) of the standing body."""
-CHAINS = (
-    (8, (9, 10, 11, 23, 24)),
-    (4, (5, 6, 7, 21, 22)),
-    (16, (17, 18, 19)),
-    (12, (13, 14, 15)),
-    (0, (1, 20, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 21, 22, 23, 24)),
-)
-"""(pivot, joints that turn about it): right arm, left arm, right leg, left leg, trunk."""
-CAMERA_YAW = {1: 0.0, 2: -45.0, 3: 45.0}
-DISTANCE = 3.0
-JITTER = 0.004
-FIRST_ID = 72_057_594_037_927_936
 
 
 @dataclass(frozen=True)

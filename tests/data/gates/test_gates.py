@@ -11,7 +11,7 @@ import pytest
 from last_edge.clips import ClipStore, writing_store
 from last_edge.clips.store import ClipIndex, StoreHeader
 from last_edge.data.gates import Limits, limits_from, require, run_gates
-from last_edge.data.gates.figures import ClipFigures, measure
+from last_edge.data.gates.general import ClipFigures, measure
 from last_edge.data.gates.ntu import ntu_gates
 from last_edge.data.inspect import near_duplicates
 from last_edge.data.readers.ntu import missing_ids, read_ntu
