@@ -48,12 +48,11 @@ def run_distillation(
     cache: Path | None = None,
     beside: Path | None = None,
     answers: Path | None = None,
-    on_view: OnView = in_silence,
     report: Report = silent,
 ) -> dict[str, Any]:
     """Train the recipe's model with the help of `teachers` (runs or checkpoints). Returns final.json's content.
 
-    cache, beside, on_view: where a recipe with `distill.cache: on` keeps the teachers' answers; see `ask_once`.
+    cache, beside: where a recipe with `distill.cache: on` keeps the teachers' answers; see `ask_once`.
     answers: a finished cache that stands for teachers which are not here, as those of a GPU elsewhere. Raises
     `InputError` when a teacher reads another layout or names other labels than the student's store, or the cache is
     stale, and `UsageError` when the recipe's loss map, weights or cache do not fit the teachers, or its model reads
@@ -71,7 +70,7 @@ def run_distillation(
     else:
         checkpoints = [load_checkpoint(path) for path in teachers]
         check_weights(wanted, checkpoints)
-        source = ask_once(request, checkpoints, cache, beside=beside, on_view=on_view)
+        source = ask_once(request, checkpoints, cache, beside=beside)
         extra = "\n".join(f"teacher {sha256_of(checkpoint.path / WEIGHTS)}" for checkpoint in checkpoints)
 
     def make_objective(recipe: Recipe, plan: Plan, device: str) -> Objective:
@@ -168,7 +167,7 @@ def check_teachers(teachers: Sequence[Checkpoint], plan: Plan) -> None:
 
 
 def describe_distillation(
-    request: Request, teachers: Sequence[Path], cache: Path | None = None, *, answers: Path | None = None
+    request: Request, teachers: Sequence[Path], *, cache: Path | None = None, answers: Path | None = None
 ) -> dict[str, Any]:
     """Teachers, loss, loss map and cache of a request; raises what the run itself would raise about them."""
     plan = make_plan(ClipStore.open(request.store), request.recipe)

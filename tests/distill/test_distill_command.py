@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from last_edge.distill.answers import merge_answers
 from last_edge.tools.cli import main
 
 SETS = ("training.epochs=1", "training.batch_size=8", "input.frames=16", "validation.subjects=[1]")
@@ -80,3 +81,26 @@ def test_help_names_the_flags_and_ends_with_an_example(capsys: pytest.CaptureFix
     told = capsys.readouterr().out
     assert "--cache" in told and "several: repeat it" in " ".join(told.split())
     assert "Example: last-edge distill" in told
+
+
+def test_a_student_learns_from_answers_instead_of_teachers(
+    toy_store: Path, tmp_path: Path, teacher: Path, other_teacher: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    views = ["--set", "distill.cache_views=2", "--set", "distill.losses=[]"]
+    each, merged = (str(tmp_path / name) for name in ("each", "merged"))
+    both = ["--teacher", str(teacher), "--teacher", str(other_teacher)]
+    assert main(typed(toy_store, tmp_path / "asked", *both, *views, "--cache", each)) == 0
+    merge_answers(Path(each), Path(merged), tau=4.0)
+    capsys.readouterr()
+    command = typed(toy_store, tmp_path / "run", "--answers", merged, *views)
+    assert main([*command, "--dry-run"]) == 0
+    assert "teachers: 2\n" in capsys.readouterr().out and not (tmp_path / "run").exists()
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["beyond_recipe"][0].startswith("answers ")
+    assert main([*command, "--set", "augment.mask=0.3", "--force"]) == 3
+    assert "augment.mask: 0.3" in capsys.readouterr().err
+    for more, named in ((both, "--teacher RUN or --answers FOLDER"), (["--cache", each], "one of them")):
+        assert main([*command, *more]) == 2
+        assert named in capsys.readouterr().err
+    assert main(typed(toy_store, tmp_path / "run")) == 2
+    assert "who teaches?" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from last_edge.errors import UsageError
 from last_edge.tools.cli.options import SCREEN, DryRun, Force, Out, Screen
 from last_edge.tools.cli.training import Flags, choose, preview, readable, summary
 from last_edge.tools.output import view_progress
@@ -60,9 +61,14 @@ def train(
 
 
 def distill(
-    teacher: Annotated[list[Path], typer.Option("--teacher", help="A trained run or checkpoint; several: repeat it.")],
     out: Out,
     flags: Flags,
+    teacher: Annotated[
+        list[Path] | None, typer.Option("--teacher", help="A trained run or checkpoint; several: repeat it.")
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option("--answers", help="Instead of --teacher: answers of teachers that are elsewhere.")
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Keep the teachers' answers in this folder and learn from them.")
     ] = None,
@@ -77,26 +83,34 @@ def distill(
 
     With --cache the teachers answer once and any number of students learn from that. It takes a fixed number of
     augmentations of each clip, --set distill.cache_views=8, and for the stages' maps --set distill.cache_features=true;
-    --dry-run says how large it gets.
+    --dry-run says how large it gets. With --answers a finished cache stands for teachers that are elsewhere.
 
     Example: last-edge distill --teacher runs/shrec14/teacher --model last_lite_nano --store runs/shrec14/store
     --out runs/shrec14/student --recipe shrec17_kd
     """
+    teachers = teacher or []
+    if bool(teachers) == (answers is not None):
+        raise UsageError("who teaches?", expected="--teacher RUN or --answers FOLDER", hint="last-edge distill --help")
+    if answers is not None and cache is not None:
+        raise UsageError("--answers are there, --cache is for those still to be asked for", hint="one of them")
     cached: dict[str, object] = {} if cache is None else {"distill.cache": "on"}
     choice = choose(dataclasses.replace(flags, base=cached), out=out, recipe="kd_nano")
     request = choice.request(force=force)
     if dry_run:
         from last_edge.distill.run import describe_distillation
 
-        screen.emit(readable(describe_distillation(request, teacher, cache) | preview(request), screen.json))
+        teaching = describe_distillation(request, teachers, cache=cache, answers=answers)
+        screen.emit(readable(teaching | preview(request), screen.json))
         return
     from last_edge.distill.run import ask_once, run_distillation
     from last_edge.train.checkpoint import load_checkpoint
     from last_edge.train.processes import is_first
 
-    ask_once(request, [load_checkpoint(path) for path in teacher], cache, on_view=view_progress(quiet=screen.silent))
+    if answers is None:
+        asked = [load_checkpoint(path) for path in teachers]
+        ask_once(request, asked, cache, on_view=view_progress(quiet=screen.silent))
     with screen.epochs("distill") as report:
-        final = run_distillation(request, teacher, cache=cache, report=report)
+        final = run_distillation(request, teachers, cache=cache, answers=answers, report=report)
     if is_first():
         screen.emit(final if screen.json else summary(final, out))
 

@@ -232,9 +232,8 @@ def readable(preview: dict[str, Any], as_json: bool) -> dict[str, Any]:
         return preview
     rates = "".join(f"\n  {epoch:4d}  {rate:.6f}" for epoch, rate in enumerate(preview["lr"]))
     recipe = "".join(f"\n  {line}" for line in preview["recipe"].splitlines())
-    lines = {
-        key: _lines(preview[key]) for key in ("teachers", "loss_map", "cache", "hyperparameters") if preview.get(key)
-    }
+    listed = ("teachers", "answers", "loss_map", "cache", "hyperparameters")
+    lines = {key: _lines(preview[key]) for key in listed if preview.get(key)}
     return preview | lines | {"lr": f"at the start of each epoch{rates}", "recipe": recipe}
 
 
