@@ -72,7 +72,7 @@ def bench_live(
     *,
     options: RunOptions,
     command: str = "",
-    tell: Callable[[str], None] = lambda text: None,
+    notify: Callable[[str], None] = lambda text: None,
 ) -> list[LiveRecord]:
     """Play each source once at its own rate; a row says why where one of several does not fit.
 
@@ -84,7 +84,7 @@ def bench_live(
         "platform": f"{platform.system()} {platform.machine()}",
     }  # fmt: skip
     for source in sources:
-        tell(source)
+        notify(source)
         before = os.getloadavg()[0]
         try:
             summary = run(bundle, source, options=replace(options, pace="real"))

@@ -22,10 +22,10 @@ from last_edge.tools.bench.train_record import TrainRecord
 from last_edge.train.environment import commit, processor
 
 FAMILIES = ("last_e_", "last_lite_")
-TRANSLATED = "TORCHINDUCTOR_CACHE_DIR"
+COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 Times = NDArray[np.float64]
 """(3, rounds, steps) seconds waited, worked, and of these moved weights (see `Step`)."""
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,17 @@ def family() -> tuple[str, ...]:
     return tuple(name for name in model_names() if name.startswith(FAMILIES))
 
 
-def bench_training(bench: TrainBench, tell: Tell = lambda text: None) -> list[TrainRecord]:
-    """One record a model and setting, in the order given. `tell` hears what is going on.
+def bench_training(bench: TrainBench, notify: Notify = lambda text: None) -> list[TrainRecord]:
+    """One record a model and setting, in the order given. notify: called with what is going on.
 
     The settings begin with the plain one. Raises what hinders a model's plain training; a setting that this machine
     lacks something for has a record that says so.
     """
     models = list(dict.fromkeys(resolve_name(name) for name in bench.models))
-    with _left_as_found(), _translations_anew(bench.conditions.work, lanes=len(models) * len(bench.settings)):
+    with _left_as_found(), _compiled_anew(bench.conditions.work, lanes=len(models) * len(bench.settings)):
         lanes = [Lane(model, setting, bench.conditions) for model in models for setting in bench.settings]
-        firsts = [_warm_up(lane, bench.schedule, tell) for lane in lanes]
-        times = _time_in_turns(lanes, bench.schedule, tell)
+        firsts = [_warm_up(lane, bench.schedule, notify) for lane in lanes]
+        times = _time_in_turns(lanes, bench.schedule, notify)
     plain = {lane.model: (lane, own) for lane, own in zip(lanes, times, strict=True) if lane.setting.name == PLAIN}
     return [
         _record(lane, plain[lane.model][0], bench, _figures(lane, own, first, plain=plain[lane.model]))
@@ -63,7 +63,7 @@ def bench_training(bench: TrainBench, tell: Tell = lambda text: None) -> list[Tr
 
 
 @contextmanager
-def made_store() -> Iterator[Path]:
+def synthetic_store() -> Iterator[Path]:
     """A store of synthetic signs for as long as it is needed, for those who have no data at hand."""
     from last_edge.data.prepare import store_clips
     from last_edge.data.synth import SynthOptions, gloss_names, synthesise
@@ -86,42 +86,42 @@ def _left_as_found() -> Iterator[None]:
 
 
 @contextmanager
-def _translations_anew(work: Path, *, lanes: int) -> Iterator[None]:
-    """torch.compile finds nothing translated before, so that a first step is one, and room for every lane.
+def _compiled_anew(work: Path, *, lanes: int) -> Iterator[None]:
+    """torch.compile finds nothing compiled before, so that a first step is one, and room for every lane.
 
     Past its limit it would run the rest as written, and not say so.
     """
     import torch._dynamo.config as dynamo
 
     dynamo.recompile_limit = max(dynamo.recompile_limit, 4 * lanes)
-    before = os.environ.get(TRANSLATED)
-    os.environ[TRANSLATED] = str(work / "translated")
+    before = os.environ.get(COMPILED)
+    os.environ[COMPILED] = str(work / "compiled")
     try:
         yield
     finally:
-        os.environ.pop(TRANSLATED)
+        os.environ.pop(COMPILED)
         if before is not None:
-            os.environ[TRANSLATED] = before
+            os.environ[COMPILED] = before
 
 
-def _warm_up(lane: Lane, schedule: Schedule, tell: Tell) -> float:
+def _warm_up(lane: Lane, schedule: Schedule, notify: Notify) -> float:
     """Steps that are not timed; the seconds of the first."""
     if lane.unavailable:
         return 0.0
-    tell(f"{lane.model} {lane.setting.name}: first step")
+    notify(f"{lane.model} {lane.setting.name}: first step")
     first = lane.try_first()
     for _ in range(0 if lane.unavailable else schedule.warm_up):
         lane.step()
     return first
 
 
-def _time_in_turns(lanes: Sequence[Lane], schedule: Schedule, tell: Tell) -> list[Times]:
+def _time_in_turns(lanes: Sequence[Lane], schedule: Schedule, notify: Notify) -> list[Times]:
     """Seconds of every lane; each round starts with another one."""
     times = [np.zeros((3, schedule.rounds, schedule.calls)) for _ in lanes]
     for turn, which in turns(schedule.rounds, len(lanes)):
         lane = lanes[which]
         if not lane.unavailable:
-            tell(f"round {turn + 1} of {schedule.rounds}: {lane.model} {lane.setting.name}")
+            notify(f"round {turn + 1} of {schedule.rounds}: {lane.model} {lane.setting.name}")
             for number in range(schedule.calls):
                 step = lane.step()
                 times[which][:, turn, number] = step.waited, step.worked, step.moved

@@ -69,7 +69,7 @@ class Lane:
         return Step(came - before, time.perf_counter() - came, self._moved)
 
     def try_first(self) -> float:
-        """Seconds of the first step, in which torch.compile translates; what fails there makes the lane unavailable."""
+        """Seconds of the first step, in which torch.compile compiles; what fails there makes the lane unavailable."""
         try:
             step = self.step()
         except RuntimeError as error:

@@ -15,7 +15,7 @@ class TrainRecord:
     clips_per_s: of whole steps, loading and augmentation included; median over rounds. ratio: to the plain setting of
     the same model, clip for clip, median over rounds of the same round's two figures. p50_ms, p95_ms, p99_ms: a step;
     optimizer_ms: its optimiser, median. waiting: percentage of the time spent waiting for data; None with workers,
-    which read on while another lane has its turn. first_s: the first step, with whatever is translated or set up in it.
+    which read on while another lane has its turn. first_s: the first step, with whatever is compiled or set up in it.
     All are None where `unavailable` says why this machine cannot. store: its folder's name. command: that gave the row.
     """
 
@@ -55,8 +55,8 @@ Clips per second of whole training steps: reading, augmentation, forward and bac
 averages, as `last-edge train` does them. The settings of all models in one call take turns in one process, so the
 *ratio*, the median over rounds of a setting against the plain step of the same model in the same round, is fair even
 while the machine does other work; *clips/s* is what was left for this one. Plain is float32, optimiser unfused, not
-compiled. *waiting* is the share of time spent waiting for data: not told with workers, which read on while another
-setting has its turn. *first step* holds what torch.compile translates.
+compiled. *waiting* is the share of time spent waiting for data: not given with workers, which read on while another
+setting has its turn. *first step* holds what torch.compile compiles.
 """
 
 

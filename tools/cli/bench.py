@@ -129,7 +129,7 @@ def train(
 
     Every step is one of `last-edge train`: reading, augmentation, forward, backward, optimiser. All lanes take turns in
     one process; the ratio is to plain settings (float32, unfused, not compiled) of the same model in the same round.
-    Translation by torch.compile counts as first step. What this machine cannot do is shown with the reason. With --join
+    Compiling by torch.compile counts as first step. What this machine cannot do is shown with the reason. With --join
     and without --models nothing is measured.
 
     Example: last-edge bench train --models last_e_nano,last_lite_nano --recipe shrec17 --out training.md
@@ -137,7 +137,7 @@ def train(
     from last_edge import records
     from last_edge.timing import Schedule
     from last_edge.tools.bench.record import load_records
-    from last_edge.tools.bench.train import TrainBench, bench_training, family, made_store
+    from last_edge.tools.bench.train import TrainBench, bench_training, family, synthetic_store
     from last_edge.tools.bench.train_lane import Conditions, parse_settings
     from last_edge.tools.bench.train_record import COLUMNS, TrainRecord, to_markdown, where
     from last_edge.train.device import resolve_device
@@ -150,14 +150,14 @@ def train(
         parsed = tuple(parse_settings(names_of(settings)))
         with (
             TemporaryDirectory() as work,
-            made_store() if store is None else nullcontext(store) as clips,
-            screen.status("making lanes") as tell,
+            synthetic_store() if store is None else nullcontext(store) as clips,
+            screen.status("making lanes") as notify,
         ):
             conditions = Conditions(
                 clips, Path(work), recipe=recipe, sets=sets, threads=threads, device=resolve_device(device)
             )
             asked = TrainBench(names_of(models) or family(), parsed, schedule, conditions, command_line("bench"))
-            rows += bench_training(asked, tell)
+            rows += bench_training(asked, notify)
     write_pages(rows, out, page=to_markdown)
     screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
 
@@ -212,7 +212,7 @@ def live(
     force: Force = False,
     screen: Screen = SCREEN,
 ) -> None:
-    """Play recordings at their own rate and tell p50, p95 and p99 of each stage, what waited and what was dropped.
+    """Play recordings at their own rate and give p50, p95 and p99 of each stage, what waited and what was dropped.
 
     With --join and without BUNDLE nothing is played: records are shown, or put together in a page.
 
@@ -229,8 +229,10 @@ def live(
     rows = [row for path in join or [] for row in load_records(path, LiveRecord)]
     if bundle is not None:
         chosen = RunOptions(precision=precision, detector=None if landmarks == "auto" else landmarks, hand=hand)
-        tell = (lambda text: None) if screen.json else screen.note
-        rows += bench_live(bundle, live_sources(source or []), options=chosen, command=command_line("bench"), tell=tell)
+        notify = (lambda text: None) if screen.json else screen.note
+        rows += bench_live(
+            bundle, live_sources(source or []), options=chosen, command=command_line("bench"), notify=notify
+        )
     write_pages(rows, out, page=to_markdown)
     screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
     check_limit("recognition takes too much of a frame", {row.source: row.ours for row in rows}, max_ours, "%")

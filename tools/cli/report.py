@@ -37,9 +37,8 @@ def report(
     Example: last-edge report runs/demo --store runs/demo/store --out runs/demo/report.html
     """
     from last_edge.files import write_text
-    from last_edge.tools.report.collect import collect
+    from last_edge.tools.report.collect import collect, with_accuracy, with_latency
     from last_edge.tools.report.decisions import decisions
-    from last_edge.tools.report.measure import with_accuracy, with_latency
     from last_edge.tools.report.render import make_report, to_html, to_json, to_markdown
     from last_edge.train.environment import describe_environment
 

@@ -1,7 +1,8 @@
-"""Gathering what lies under the given paths: training runs, bundles, bench records."""
+"""What a report is about: runs, bundles and bench records under the given paths, what is measured now, the rows."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,8 +14,11 @@ from last_edge import records
 from last_edge.bundle import Bundle, is_bundle
 from last_edge.bundle.manifest import decoder_of, encoder_file, encoder_precisions, model_file, translates
 from last_edge.errors import InputError
+from last_edge.timing import Schedule
 from last_edge.tools.bench.record import BENCH_FILE, BenchRecord, load_records
+from last_edge.tools.bench.run import BenchOptions, bench_bundles
 
+SCHEDULE = Schedule(rounds=10, calls=30)
 RUN_FILES = ("run.json", "final.json", "metrics.jsonl")
 DEEPEST = 4
 Metrics = dict[str, Any]
@@ -106,7 +110,7 @@ def is_run(path: Path) -> bool:
 
 def read_run(path: Path) -> RunResult:
     """A run's figures; what it has not written yet is empty."""
-    best = _best_checkpoint(path)
+    best = path / "checkpoints" / str(_object(path / "run.json").get("best", ""))
     recipe, weights = path / "recipe.yaml", best / "model.safetensors"
     return RunResult(
         path,
@@ -128,10 +132,6 @@ def read_bench(paths: Iterable[Path]) -> dict[str, list[BenchRecord]]:
             if record not in rows:
                 rows.append(record)
     return found
-
-
-def _best_checkpoint(path: Path) -> Path:
-    return path / "checkpoints" / str(_object(path / "run.json").get("best", ""))
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -162,6 +162,7 @@ def _unique(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
+SPEED = ("p50_ms", "p95_ms", "p99_ms", "rss_mb", "load_ms", "threads", "backend", "device")
 FIGURES = ("top1", "top3", "top5", "ece", "bleu4", "wer", "n")
 
 
@@ -235,7 +236,7 @@ def bundle_rows(result: BundleResult, precision: str, bench: list[BenchRecord]) 
         "sha256": result.sha256(precision),
         **_bundle_accuracy(result, precision),
     }
-    return [Row(**common, **_speed(record)) for record in bench] or [Row(**common)]
+    return [Row(**common, **{name: getattr(record, name) for name in SPEED}) for record in bench] or [Row(**common)]
 
 
 def _bundle_accuracy(result: BundleResult, precision: str) -> dict[str, Any]:
@@ -253,6 +254,56 @@ def _accuracy(metrics: Metrics, *, split: str, source: str) -> dict[str, Any]:
     return {**figures, "split": split, "accuracy_from": source}
 
 
-def _speed(record: BenchRecord) -> dict[str, Any]:
-    kept = ("p50_ms", "p95_ms", "p99_ms", "rss_mb", "load_ms", "threads", "backend", "device")
-    return {name: getattr(record, name) for name in kept}
+def with_latency(found: Collection, *, threads: int = 1) -> Collection:
+    """The collection with a bench record for every exported file; a bundle that has all of its own keeps them.
+
+    One that lacks a record is timed whole, and its older records give way, so that no gain of INT8 over FP32 compares
+    two measurements; so is every bundle that shares a graph with it.
+    """
+    chosen = _to_time(found)
+    if not chosen:
+        return found
+    fresh: dict[str, list[BenchRecord]] = {}
+    options = BenchOptions(threads=(threads,), schedule=SCHEDULE)
+    for record in bench_bundles([result.path for result in chosen], options):
+        fresh.setdefault(record.artefact_sha256, [record])
+    return dataclasses.replace(found, bench={**found.bench, **fresh})
+
+
+def with_accuracy(found: Collection, stores: Sequence[Path]) -> Collection:
+    """The collection with full metrics of every exported file that one of the stores fits."""
+    return dataclasses.replace(found, bundles=tuple(_evaluated(result, stores) for result in found.bundles))
+
+
+def _to_time(found: Collection) -> list[BundleResult]:
+    """The bundles with a graph that has no record or that one of the others brings a new record of."""
+    graphs = {result.path: set(map(result.sha256, result.precisions)) for result in found.bundles}
+    chosen = {path for path, mine in graphs.items() if mine - found.bench.keys()}
+    while True:
+        timed = {sha256 for path in chosen for sha256 in graphs[path]}
+        touched = {path for path, mine in graphs.items() if mine & timed}
+        if touched == chosen:
+            return [result for result in found.bundles if result.path in chosen]
+        chosen = touched
+
+
+def _evaluated(result: BundleResult, stores: Sequence[Path]) -> BundleResult:
+    """With the figures of the first store that fits, by precision."""
+    from last_edge.clips.store import ClipStore
+    from last_edge.export.proof import evaluate, translation_figures
+
+    spec, labels = result.bundle.manifest.input, result.bundle.manifest.labels
+    for path in stores:
+        store = ClipStore.open(path)
+        if result.translates and store.layout == spec.layout and (store.index.text != "").any():
+            measured = {
+                name: translation_figures.evaluate_bundle(result.path, store, split="test", precision=name)
+                for name in result.precisions
+            }
+            return dataclasses.replace(result, measured=measured)
+        if store.layout == spec.layout and store.labels == labels:
+            measured = {
+                name: evaluate.evaluate_bundle(result.bundle, store, precision=name) for name in result.precisions
+            }
+            return dataclasses.replace(result, measured=measured)
+    return result

@@ -20,7 +20,7 @@ from last_edge.timing import Schedule
 from last_edge.tools.bench import train as bench_module
 from last_edge.tools.bench import train_lane
 from last_edge.tools.bench.record import load_records, save_records
-from last_edge.tools.bench.train import TrainBench, bench_training, family, made_store
+from last_edge.tools.bench.train import TrainBench, bench_training, family, synthetic_store
 from last_edge.tools.bench.train_lane import Conditions, Lane, Step, parse_settings
 from last_edge.tools.bench.train_record import TrainRecord, to_markdown
 from last_edge.tools.cli import main
@@ -82,7 +82,7 @@ def test_no_compiler_is_a_reason_not_an_error(bench: Bench, monkeypatch: pytest.
     assert "no C++ compiler: no-such-compiler" in compiled.unavailable
 
 
-def test_translations_start_anew_and_the_users_own_stay(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compilations_start_anew_and_the_users_own_stay(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "mine")
     seen: list[str] = []
     warm_up = bench_module._warm_up
@@ -92,7 +92,7 @@ def test_translations_start_anew_and_the_users_own_stay(bench: Bench, monkeypatc
         lambda *given: (seen.append(os.environ["TORCHINDUCTOR_CACHE_DIR"]), warm_up(*given))[1],
     )
     bench(rounds=1)
-    assert seen[0].endswith("translated") and os.environ["TORCHINDUCTOR_CACHE_DIR"] == "mine"
+    assert seen[0].endswith("compiled") and os.environ["TORCHINDUCTOR_CACHE_DIR"] == "mine"
 
 
 def test_what_fails_in_the_first_step_is_a_reason(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,8 +175,8 @@ def test_the_default_models_are_the_trained_families() -> None:
     assert {"last_e_nano", "last_lite_small"} <= set(family()) and "last_v2_base" not in family()
 
 
-def test_a_made_store_lasts_as_long_as_it_is_needed() -> None:
-    with made_store() as path:
+def test_a_synthetic_store_lasts_as_long_as_it_is_needed() -> None:
+    with synthetic_store() as path:
         store = ClipStore.open(path)
         assert len(store.select(split="train")) >= 128
     assert not path.exists()

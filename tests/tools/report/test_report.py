@@ -16,8 +16,7 @@ from last_edge.timing import Schedule
 from last_edge.tools.bench.record import BenchRecord, load_records, save_records
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
 from last_edge.tools.cli.report import report
-from last_edge.tools.report.collect import Row, collect, make_rows
-from last_edge.tools.report.measure import with_latency
+from last_edge.tools.report.collect import Row, collect, make_rows, with_latency
 from last_edge.tools.report.plots import confusion_matrix
 from last_edge.tools.report.render import NOT_MEASURED, int8_gain, interval, make_report, to_html, to_markdown
 
@@ -99,7 +98,7 @@ def test_latency_is_measured_only_where_it_is_missing(folder: Path, make_bundle:
     make_bundle("other", thresholds={"accept": 0.5})
     asked: list[Path] = []
     monkeypatch.setattr(
-        "last_edge.tools.report.measure.bench_bundles", lambda paths, options: asked.extend(paths) or []
+        "last_edge.tools.report.collect.bench_bundles", lambda paths, options: asked.extend(paths) or []
     )
     with_latency(collect([folder]))
     assert asked == [], "the other bundle holds the same graphs, which have records"
@@ -119,7 +118,7 @@ def test_a_gain_never_mixes_two_measurements(folder: Path, make_bundle: Any, mon
         asked.extend(path.name for path in paths)
         return bench_bundles(paths, QUICK)
 
-    monkeypatch.setattr("last_edge.tools.report.measure.bench_bundles", bench)
+    monkeypatch.setattr("last_edge.tools.report.collect.bench_bundles", bench)
     found = with_latency(collect([folder]))
     assert sorted(asked) == ["bundle", "other"]
     assert [len(rows) for rows in found.bench.values()] == [1, 1]
