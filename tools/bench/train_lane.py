@@ -1,4 +1,4 @@
-"""One model under one setting, trained step by step as `last-edge train` trains it."""
+"""Settings of a training side by side, and one model under one of them, stepped as `last-edge train` steps it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,51 @@ from last_edge.names import did_you_mean
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request
 from last_edge.train.run import Run
+
+PLAIN = "plain"
+PLAIN_SETS = ("training.amp=off", "training.fused=off", "training.compile=false")
+SWITCHES = {
+    PLAIN: (),
+    "bf16": ("training.amp=bf16",),
+    "fp16": ("training.amp=fp16",),
+    "fused": ("training.fused=on",),
+    "compile": ("training.compile=true",),
+}
+NUMBERS = {"batch": "training.batch_size", "threads": None}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to train. sets: recipe values, the plain ones first. threads: None for those of the whole benchmark."""
+
+    name: str
+    sets: tuple[str, ...]
+    threads: int | None = None
+
+
+def parse_settings(texts: Sequence[str]) -> list[Setting]:
+    """Settings by name, parts joined with `+`; `plain`, which all are compared with, comes first, asked for or not."""
+    return [_parse(name) for name in dict.fromkeys([PLAIN, *texts])]
+
+
+def _parse(name: str) -> Setting:
+    sets: list[str] = list(PLAIN_SETS)
+    threads = None
+    for part in name.split("+"):
+        key, equals, value = part.partition("=")
+        if equals and key in NUMBERS:
+            if not value.isdecimal() or int(value) < 1:
+                hint = "--settings plain,batch=64"
+                raise UsageError("a setting's number is a whole one above 0", got=part, hint=hint)
+            number = int(value)
+            threads = number if key == "threads" else threads
+            sets += [] if key == "threads" else [f"{NUMBERS[key]}={number}"]
+        elif not equals and key in SWITCHES:
+            sets += SWITCHES[key]
+        else:
+            known = [*SWITCHES, *(f"{number}=N" for number in NUMBERS)]
+            raise UsageError(f"unknown setting {part!r}", where=name, expected=did_you_mean(part, known))
+    return Setting(name, tuple(sets), threads)
 
 
 @dataclass(frozen=True)
@@ -84,7 +129,12 @@ class Lane:
         folder = conditions.work / f"{self.model}-{self.setting.name}"
         try:
             run = Run(Request(self.recipe, conditions.store, folder, self.device))
-            _check_batch(run)
+            size, clips = self.recipe.training.batch_size, len(run.plan.train)
+            if clips < size:
+                hint = f"--batch-size {clips}, or another --store"
+                raise UsageError(
+                    "too few training clips for a batch", where=run.store.path, expected=size, got=clips, hint=hint
+                )
         except LastEdgeError as error:
             if self.setting.name == PLAIN:
                 raise
@@ -110,63 +160,3 @@ class Lane:
         while True:
             yield from self.started.rest_of_epoch()
             self.started.trainer.end_epoch()
-
-
-def _check_batch(run: Run) -> None:
-    """`UsageError` where no batch would be whole."""
-    size, clips = run.recipe.training.batch_size, len(run.plan.train)
-    if clips < size:
-        hint = f"--batch-size {clips}, or another --store"
-        raise UsageError(
-            "too few training clips for a batch", where=run.store.path, expected=size, got=clips, hint=hint
-        )
-
-
-PLAIN = "plain"
-PLAIN_SETS = ("training.amp=off", "training.fused=off", "training.compile=false")
-SWITCHES = {
-    PLAIN: (),
-    "bf16": ("training.amp=bf16",),
-    "fp16": ("training.amp=fp16",),
-    "fused": ("training.fused=on",),
-    "compile": ("training.compile=true",),
-}
-NUMBERS = {"batch": "training.batch_size", "threads": None}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One way to train. sets: recipe values, the plain ones first. threads: None for those of the whole benchmark."""
-
-    name: str
-    sets: tuple[str, ...]
-    threads: int | None = None
-
-
-def parse_settings(texts: Sequence[str]) -> list[Setting]:
-    """Settings by name, parts joined with `+`; `plain`, which all are compared with, comes first, asked for or not."""
-    names = list(dict.fromkeys([PLAIN, *texts]))
-    return [_parse(name) for name in names]
-
-
-def _parse(name: str) -> Setting:
-    sets: list[str] = list(PLAIN_SETS)
-    threads = None
-    for part in name.split("+"):
-        key, equals, value = part.partition("=")
-        if equals and key in NUMBERS:
-            number = _count(value, part)
-            threads = number if key == "threads" else threads
-            sets += [] if key == "threads" else [f"{NUMBERS[key]}={number}"]
-        elif not equals and key in SWITCHES:
-            sets += SWITCHES[key]
-        else:
-            known = [*SWITCHES, *(f"{number}=N" for number in NUMBERS)]
-            raise UsageError(f"unknown setting {part!r}", where=name, expected=did_you_mean(part, known))
-    return Setting(name, tuple(sets), threads)
-
-
-def _count(value: str, part: str) -> int:
-    if not value.isdecimal() or int(value) < 1:
-        raise UsageError("a setting's number is a whole one above 0", got=part, hint="--settings plain,batch=64")
-    return int(value)

@@ -113,7 +113,7 @@ def _run(folds: Folds, fold: Sequence[str], seed: int, report: Callable[[str], R
     recipe = dataclasses.replace(folds.recipe, seed=seed)
     request = Request(recipe, store, folds.run(fold, seed), device=folds.device)
     title, name = f"{' '.join(fold)} seed {seed}", folds.folder(fold).name
-    return once(request.out, lambda: train(request, name, report(title)))
+    return once(request.out, train, request, name, report(title))
 
 
 def _sources(store: Path) -> tuple[str, str, int]:

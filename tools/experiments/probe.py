@@ -31,6 +31,7 @@ from last_edge.train.request import Report, Request
 from last_edge.train.run import run_training
 from last_edge.train.run_folder import FINAL
 
+DECAY, STEPS = 1e-3, 200
 WAYS = {
     "probe": "linear probe, trunk frozen",
     "probe_untrained": "linear probe of an untrained trunk",
@@ -90,73 +91,24 @@ def run_probe(request: ProbeRequest, *, report: MakeReport) -> dict[str, Any]:
     trunk = read_trunk(request.trunk, model=request.recipe.model.name, spec=plan.spec)
     cells = []
     for share in request.shares:
-        hits: dict[str, list[Hits]] = {way: [] for way in WAYS}
+        answers: dict[str, list[Hits]] = {way: [] for way in WAYS}
         counts = []
         for seed in request.seeds:
-            one = _recipe(request.recipe, share, seed)
-            counts.append(len(make_plan(store, one).train))
-            for way, answer in _answers(request, one, store, clips, trunk, report).items():
-                hits[way].append(answer)
-        cells.append(_cell(share, counts, {way: np.array(rows) for way, rows in hits.items()}))
-    return _table(request, store, trunk, len(clips), cells)
-
-
-def _recipe(base: Recipe, share: float, seed: int) -> Recipe:
-    training = dataclasses.replace(base.training, label_share=share, init="")
-    return dataclasses.replace(base, seed=seed, training=training)
-
-
-def _answers(
-    request: ProbeRequest, recipe: Recipe, store: ClipStore, clips: NDArray[np.int64], trunk: Start, report: MakeReport
-) -> dict[str, Hits]:
-    """Right answers of each way, for one share of the labels and one seed."""
-    plan = make_plan(store, recipe)
-    answers = {
-        "probe": _linear(_fresh(recipe, plan, trunk), plan, clips, request.device),
-        "probe_untrained": _linear(_fresh(recipe, plan, None), plan, clips, request.device),
-    }
-    for way, start in (("finetune", str(request.trunk)), ("scratch", "")):
-        out = request.out / f"labels_{recipe.training.label_share:g}" / f"{way}_seed_{recipe.seed}"
-        training = dataclasses.replace(recipe.training, init=start)
-        wanted = Request(
-            dataclasses.replace(recipe, training=training), request.store, out, device=request.device, test=False
-        )
-        name = f"{way} {recipe.training.label_share:.0%} seed {recipe.seed}"
-        once(out, lambda wanted=wanted, name=name: run_training(wanted, report=report(name)))  # type: ignore[misc]
-        answers[way] = hits_of(out, store, clips, device=request.device)
-    return answers
-
-
-def _fresh(recipe: Recipe, plan: Plan, trunk: Start | None) -> LandmarkModel:
-    """A model as its seed draws it, with the trunk put in where there is one."""
-    torch.manual_seed(recipe.seed)
-    model = create_model(
-        recipe.model.name, spec=plan.spec, classes=len(plan.store.labels), **recipe.model.options
-    )  # fmt: skip
-    if trunk is not None:
-        trunk.into(model)
-    return model
-
-
-def _linear(model: LandmarkModel, plan: Plan, clips: NDArray[np.int64], device: str) -> Hits:
-    labels = plan.store.index.label
-    features = mean_features(model, plan.store, plan.train, device=device)
-    classifier = fit_linear(features, labels[plan.train], len(plan.store.labels))
-    return linear_hits(classifier, mean_features(model, plan.store, clips, device=device), labels[clips])
-
-
-def _cell(share: float, counts: list[int], hits: dict[str, Hits]) -> dict[str, Any]:
-    """One share of the labels: each way's top-1, and what pre-training adds to a training."""
-    ways = {
-        way: records.to_dict(spread(rows)) | {"hits": [as_digits(row) for row in rows]} for way, rows in hits.items()
-    }
-    gain = records.to_dict(paired_difference(hits["finetune"], hits["scratch"]))
-    return {"labels": share, "train_clips": counts, "ways": ways, "finetune_minus_scratch": gain}
-
-
-def _table(
-    request: ProbeRequest, store: ClipStore, trunk: Start, clips: int, cells: list[dict[str, Any]]
-) -> dict[str, Any]:
+            training = dataclasses.replace(request.recipe.training, label_share=share, init="")
+            recipe = dataclasses.replace(request.recipe, seed=seed, training=training)
+            counts.append(len(make_plan(store, recipe).train))
+            for way, answer in _answers(request, recipe, store, clips, trunk, report).items():
+                answers[way].append(answer)
+        hits = {way: np.array(rows) for way, rows in answers.items()}
+        cells.append({
+            "labels": share,
+            "train_clips": counts,
+            "ways": {
+                way: records.to_dict(spread(rows)) | {"hits": [as_digits(row) for row in rows]}
+                for way, rows in hits.items()
+            },
+            "finetune_minus_scratch": records.to_dict(paired_difference(hits["finetune"], hits["scratch"])),
+        })  # fmt: skip
     return {
         "schema_version": 1,
         "trunk": str(request.trunk),
@@ -165,14 +117,41 @@ def _table(
         "store_sha256": store.sha256,
         "split": request.split,
         "val_subjects": request.recipe.validation.subjects,
-        "clips": clips,
+        "clips": len(clips),
         "seeds": list(request.seeds),
         "cells": cells,
     }
 
 
-DECAY = 1e-3
-STEPS = 200
+def _answers(
+    request: ProbeRequest, recipe: Recipe, store: ClipStore, clips: NDArray[np.int64], trunk: Start, report: MakeReport
+) -> dict[str, Hits]:
+    """Right answers of each way, for one share of the labels and one seed."""
+    plan = make_plan(store, recipe)
+    answers = {
+        "probe": _linear_probe(recipe, plan, clips, trunk=trunk, device=request.device),
+        "probe_untrained": _linear_probe(recipe, plan, clips, trunk=None, device=request.device),
+    }
+    for way, start in (("finetune", str(request.trunk)), ("scratch", "")):
+        out = request.out / f"labels_{recipe.training.label_share:g}" / f"{way}_seed_{recipe.seed}"
+        own = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, init=start))
+        wanted = Request(own, request.store, out, device=request.device, test=False)
+        name = f"{way} {recipe.training.label_share:.0%} seed {recipe.seed}"
+        once(out, run_training, wanted, report=report(name))
+        answers[way] = hits_of(out, store, clips, device=request.device)
+    return answers
+
+
+def _linear_probe(recipe: Recipe, plan: Plan, clips: NDArray[np.int64], *, trunk: Start | None, device: str) -> Hits:
+    """(n,) right answers of a linear classifier on a frozen trunk, None for one as its seed draws it."""
+    torch.manual_seed(recipe.seed)
+    store, labels = plan.store, plan.store.index.label
+    model = create_model(recipe.model.name, spec=plan.spec, classes=len(store.labels), **recipe.model.options)
+    if trunk is not None:
+        trunk.into(model)
+    features = mean_features(model, store, plan.train, device=device)
+    classifier = fit_linear(features, labels[plan.train], len(store.labels))
+    return linear_hits(classifier, mean_features(model, store, clips, device=device), labels[clips])
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,13 @@ from last_edge.tasks.plan import make_plan
 from last_edge.train.checkpoint import load_checkpoint
 from last_edge.train.run_folder import FINAL, FinishedRun
 
+P = ParamSpec("P")
 
-def once(out: Path, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What a run gives, or what it gave when it was done before with these very settings."""
+
+def once(out: Path, run: Callable[P, dict[str, Any]], *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+    """What `run` in folder `out` gives, or what it gave when it was done before with these very settings."""
     try:
-        return run()
+        return run(*args, **kwargs)
     except FinishedRun:
         return dict(records.read_json(out / FINAL))
 

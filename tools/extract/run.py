@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,13 +22,16 @@ from last_edge.errors import InputError, MissingError
 from last_edge.files import write_text
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout
-from last_edge.tools.extract.plan import Job, Settings
+from last_edge.tools.extract.plan import Job
 from last_edge.tools.extract.video import Outcome, extract, read_result
 from last_edge.train.checkpoint import as_json
 
 STORE = "store"
 BROKEN = "broken.json"
 AXES = "x to the image's right, y down, z away from the camera; all in image heights"
+CRASHED = "the process that read it ended without a word"
+PATIENCE_S = 10.0
+Work = Callable[[Job], Outcome]
 log = logging.getLogger(__name__)
 
 
@@ -64,7 +67,11 @@ def extract_all(
     before = [job for job in jobs if read_result(job) is not None]
     done = {job.name: Outcome(job.name, fresh=False) for job in before}
     left = [job for job in jobs if job.name not in done]
-    for outcome in _work(left, processes=processes, dask=dask):
+    if dask:
+        outcomes = on_a_cluster(left, address=dask)
+    else:
+        outcomes = on_this_machine(left, processes=processes) if processes > 1 else map(extract, left)
+    for outcome in outcomes:
         done[outcome.name] = outcome
         if outcome.problem:
             log.warning("%s: %s", outcome.name, outcome.problem)
@@ -82,22 +89,18 @@ def write_store(jobs: list[Job], path: Path, name: str, index: Path | None) -> P
     """The store of finished jobs, in their order."""
     settings = jobs[0].settings
     labels = nslt_labels(index) if index else None
+    vision = Path(settings.vision).name if settings.vision else ""  # a record without this machine's paths
+    options = {**asdict(settings), "vision": vision, "numpy": np.__version__}
     about: dict[str, Any] = {
         "dataset": "extracted", "source": index.name if index else "videos", "licence": "that of the videos",
-        "axes": AXES, "options": _told(settings),
+        "axes": AXES, "options": options,
     }  # fmt: skip
     made = store_clips(_clips(jobs), name="extracted", out=path, labels=labels, about=about, force=True)
     if settings.vision:
         store, by_name = ClipStore.open(path), {job.name: job for job in jobs}
         rows = (_result(by_name[str(clip)])["features"] for clip in store.index.source_id)
-        write_features(store, name, rows, about=about["options"])
+        write_features(store, name, rows, about=options)
     return made
-
-
-def _work(jobs: list[Job], *, processes: int, dask: str) -> Iterator[Outcome]:
-    if dask:
-        return on_a_cluster(jobs, address=dask)
-    return on_this_machine(jobs, processes=processes) if processes > 1 else map(extract, jobs)
 
 
 def _clips(jobs: list[Job]) -> Iterator[SkeletonClip]:
@@ -116,34 +119,23 @@ def _result(job: Job) -> dict[str, NDArray[Any]]:
     return result
 
 
-def _told(settings: Settings) -> dict[str, Any]:
-    """The settings for the record, without this machine's paths."""
-    return {
-        **asdict(settings),
-        "vision": Path(settings.vision).name if settings.vision else "",
-        "numpy": np.__version__,
-    }
-
-
-CRASHED = "the process that read it ended without a word"
-PATIENCE_S = 10.0
-Work = Callable[[Job], Outcome]
-
-
 def on_this_machine(jobs: Sequence[Job], *, processes: int, work: Work = extract) -> Iterator[Outcome]:
     """Outcomes as they come. A video that takes its process down is one without a result; the others go on."""
+    spawn = multiprocessing.get_context("spawn")
     suspects: list[Job] = []
-    with _pool(processes) as pool:
-        waiting = {pool.submit(work, job): job for job in jobs}
-        while waiting:
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                job = waiting.pop(future)
-                try:
-                    yield future.result()
-                except BrokenProcessPool:
-                    suspects.append(job)
-    for job in suspects:
-        yield _alone(job, work)
+    with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
+        futures = {pool.submit(work, job): job for job in jobs}
+        for future in as_completed(futures):
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                suspects.append(futures[future])
+    for job in suspects:  # each in a process of its own: another one's crash may have ended the pool it was in
+        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+            try:
+                yield pool.submit(work, job).result()
+            except BrokenProcessPool:
+                yield Outcome(job.name, problem=CRASHED)
 
 
 def on_a_cluster(
@@ -154,27 +146,14 @@ def on_a_cluster(
     `MissingError` without dask.distributed, or where no scheduler answers.
     """
     try:
-        from distributed import Client, as_completed
+        import distributed
     except ImportError as error:
         raise MissingError("a cluster needs dask.distributed", hint="pip install 'last-edge[cluster]'") from error
     try:
-        client = Client(address, timeout=patience_s)
+        client = distributed.Client(address, timeout=patience_s)
     except (OSError, ValueError) as error:
         raise MissingError("no Dask scheduler answers", where=address, got=error, hint="dask scheduler") from error
     with client:
         futures = client.map(work, jobs, key=[f"extract-{number}" for number in range(len(jobs))], pure=False)
-        for future in as_completed(futures):
+        for future in distributed.as_completed(futures):
             yield future.result()
-
-
-def _pool(processes: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
-
-
-def _alone(job: Job, work: Work) -> Outcome:
-    """A job once more in a process of its own: another one's crash may have ended the pool it was in."""
-    with _pool(1) as pool:
-        try:
-            return pool.submit(work, job).result()
-        except BrokenProcessPool:
-            return Outcome(job.name, problem=CRASHED)

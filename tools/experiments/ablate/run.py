@@ -131,9 +131,7 @@ def do(ablation: Ablation, *, report: MakeReport, on_cell: OnCell) -> None:
     check_used(ablation)
     for name, cell, out, seed in ablation.runs():
         title = name if seed is None else f"{name} seed {seed}"
-        once(out, lambda cell=cell, out=out, seed=seed, title=title: _run(  # type: ignore[misc]
-            ablation, cell, out, seed, report(title)
-        ))  # fmt: skip
+        once(out, _run, ablation, cell, out, seed, report(title))
         if seed == ablation.seeds[-1]:
             on_cell()
 
