@@ -18,6 +18,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.data.augment import VERTICAL, Augment, Draw
 from last_edge.inputs.spec import InputSpec
 from last_edge.inputs.transforms import seen_span
+from last_edge.models.front import between_frames
 from last_edge.skeleton.graph import ancestors
 from last_edge.skeleton.layout import Layout
 
@@ -126,11 +127,8 @@ def apply_batch(frames: Tensor, drawn: Draws, *, starts: Tensor, ends: Tensor, l
     """
     before = drawn.positions.floor().long()
     after = torch.minimum(before + 1, ends[:, None])
-    weight = (drawn.positions - before).float()[..., None, None, None]
-    earlier, later = frames[starts[:, None] + before], frames[starts[:, None] + after]
-    blend = earlier * (1 - weight) + later * weight
-    missing = torch.isnan(blend).any(-1, keepdim=True)
-    moved = torch.where(missing, torch.where(weight < 0.5, earlier, later), blend)
+    weight, first = (drawn.positions - before).float(), starts[:, None]
+    moved = between_frames(frames[first + before], frames[first + after], weight)
     reflected = moved[..., list(layout.mirror), :].clone()
     reflected[..., 0] *= -1
     moved = torch.where(drawn.mirrored[:, None, None, None, None], reflected, moved)

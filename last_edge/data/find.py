@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from last_edge.errors import MissingError
-
 VARIABLE = "LAST_EDGE_DATA"
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = {
@@ -27,12 +25,3 @@ def find_data(name: str) -> Path | None:
     """The file or folder of a dataset, None when it is nowhere. `name` is one of `PLACES` or a path below a root."""
     candidates = [root / PLACES.get(name, name) for root in data_roots()]
     return next((path for path in candidates if path.exists()), None)
-
-
-def real_data(name: str) -> Path:
-    """As `find_data`; `MissingError` says where the data should lie when they are absent."""
-    path = find_data(name)
-    if path is None:
-        places = ", ".join(str(root / PLACES.get(name, name)) for root in data_roots())
-        raise MissingError(f"real data {name!r} not found", where=places, hint=f"export {VARIABLE}=/path/to/data")
-    return path

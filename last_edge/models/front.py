@@ -148,9 +148,16 @@ def _resampled(points: Tensor, steps: Tensor) -> Tensor:
     at = before.to(torch.int64)
     after = (at + 1).clamp(max=length - 1)
     rows = torch.arange(at.shape[0], device=points.device)[:, None]
-    one, other = frames[rows, at], frames[rows, after]
+    window = between_frames(frames[rows, at], frames[rows, after], weight)
+    return window if points.dim() == 4 else window.transpose(1, 2)
+
+
+def between_frames(one: Tensor, other: Tensor, weight: Tensor) -> Tensor:
+    """Points (N, T, ..., V, C) between those of two frames by weights (N, T) of the second.
+
+    Where one of the two is missing the nearer frame's point counts, missing or not. Torch twin of `sample_at`.
+    """
     share = weight.reshape(*weight.shape, *([1] * (one.dim() - 2)))
     mixed = one * (1 - share) + other * share
     nearer = torch.where(share < 0.5, one, other)
-    window = torch.where(torch.isnan(mixed).any(-1, keepdim=True), nearer, mixed)
-    return window if points.dim() == 4 else window.transpose(1, 2)
+    return torch.where(torch.isnan(mixed).any(-1, keepdim=True), nearer, mixed)

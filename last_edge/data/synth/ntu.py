@@ -34,8 +34,6 @@ from last_edge.skeleton.geometry import PLANES, rotation
 
 CAMERAS = (1, 2, 3)
 REPEATS = (1, 2)
-ACTIONS_OF_HALF = 60
-GROUP = len(CAMERAS) * len(REPEATS) * ACTIONS_OF_HALF
 
 PUBLISHED = {
     (60, "xsub"): {"all": (40_320, 16_560), "kept": (40_091, 16_487)},
@@ -129,12 +127,6 @@ def names_of(groups: Iterable[Group], actions: Sequence[int]) -> Iterator[NtuNam
     for setup, subject in groups:
         for camera, repeat, action in product(CAMERAS, REPEATS, actions):
             yield NtuName.of(setup, camera, subject, repeat, action)
-
-
-def all_names(classes: int) -> Iterator[NtuName]:
-    """Every clip of NTU 60 or 120."""
-    for half in HALVES[: CLASSES.index(classes) + 1]:
-        yield from names_of(groups_of(half), half.actions)
 
 
 def part(classes: int, *, groups: int, actions: int) -> list[NtuName]:

@@ -10,11 +10,9 @@ import pytest
 from last_edge.data.readers.ntu import MUTUAL_ACTIONS, TRAIN_SUBJECTS, missing_ids, parse_id
 from last_edge.data.readers.ntu_skeleton import parse_skeleton, select_bodies
 from last_edge.data.synth.ntu import (
-    GROUP,
     HALVES,
     PUBLISHED,
     NtuSynthOptions,
-    all_names,
     count_splits,
     groups_of,
     part,
@@ -24,10 +22,13 @@ from last_edge.data.synth.ntu import (
 IDS = {60: 56_880, 120: 114_480}
 MISSING = {60: 302, 120: 535}
 
+GROUP = 360
+"""Clips of one person in one setup."""
+
 
 @pytest.fixture(scope="module", params=[60, 120])
 def names(request):
-    return request.param, list(all_names(request.param))
+    return request.param, part(request.param, groups=0, actions=0)
 
 
 def test_every_id_is_there_once(names):
@@ -49,7 +50,7 @@ def test_protocols_count_as_published_with_and_without_the_missing_list(names):
 
 
 def test_ntu60_xsub_has_672_and_276_clips_a_class():
-    counts = Counter((name.split("xsub"), name.action) for name in all_names(60))
+    counts = Counter((name.split("xsub"), name.action) for name in part(60, groups=0, actions=0))
     assert {split: {counts[split, action] for action in range(1, 61)} for split in ("train", "test")} == {
         "train": {672},
         "test": {276},
@@ -83,8 +84,10 @@ def test_a_part_has_every_split_of_every_protocol(classes, clips):
     assert {name.subject in TRAIN_SUBJECTS for name in names} == {True, False}
 
 
-def test_a_part_of_everything_is_everything():
-    assert part(60, groups=0, actions=0) == list(all_names(60))
+def test_the_whole_has_every_clip_of_its_groups_once():
+    names = part(60, groups=0, actions=0)
+    groups = {(name.setup, name.subject) for name in names}
+    assert len(set(names)) == len(names) == GROUP * len(groups) == 56_880
 
 
 def bodies_of(name, **options):
