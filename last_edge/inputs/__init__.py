@@ -1,6 +1,6 @@
-"""From a clip to a model's input: the specification and its numpy transforms. One truth for training and serving."""
+"""From a clip to a model's input: what it takes, its window of frames and what it reads beside landmarks."""
 
 from last_edge.inputs.spec import InputSpec
-from last_edge.inputs.transforms import fit_window, model_input, normalise, streams
+from last_edge.inputs.transforms import fit_window
 
-__all__ = ["InputSpec", "fit_window", "model_input", "normalise", "streams"]
+__all__ = ["InputSpec", "fit_window"]

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from last_edge.inputs.spec import InputSpec
-from last_edge.inputs.transforms import SMALLEST_SCALE
+
+SMALLEST_SCALE = 1e-6
 
 
 class LandmarkFront(nn.Module):

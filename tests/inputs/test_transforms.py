@@ -1,4 +1,4 @@
-"""The numpy transforms and their torch twins give the same numbers, whatever is missing."""
+"""The front and its twin in numpy give the same numbers, whatever is missing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from last_edge.inputs import InputSpec, fit_window, model_input, normalise, streams
+from last_edge.inputs import InputSpec, fit_window
 from last_edge.models import front
 from last_edge.skeleton import Layout, get_layout
+from tests.reference.transforms import model_input, normalise, streams
 
 CENTRES, SCALES, BODIES = ("first", "frame", "none"), ("limb", "frame", "none"), (1, 2)
 

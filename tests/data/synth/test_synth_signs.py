@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from last_edge.data.synth import SynthOptions, gloss_names, synthesise
 from last_edge.data.synth.signer import LEFT_HANDED_AT
 from last_edge.errors import UsageError
+from last_edge.inputs import fit_window
 from last_edge.inputs.spec import InputSpec
-from last_edge.inputs.transforms import fit_window, normalise
 from last_edge.skeleton.clip import SkeletonClip
+from tests.reference.transforms import normalise
 
 Array = NDArray[np.float64]
 FRAMES = 32

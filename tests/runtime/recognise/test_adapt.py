@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from last_edge.errors import InputError, UsageError
-from last_edge.inputs import InputSpec, model_input
+from last_edge.inputs import InputSpec
 from last_edge.runtime.recognise.adapt import LIMB_METRES, Adapter
 from last_edge.skeleton import get_layout
 from last_edge.skeleton.geometry import limb_length
+from tests.reference.transforms import model_input
 
 HAND = get_layout("mediapipe_hand21")
 SHREC = get_layout("shrec22")
