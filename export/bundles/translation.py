@@ -38,8 +38,7 @@ from last_edge.clips.windows import check_points
 from last_edge.errors import GateError
 from last_edge.export.bundles.bundle_writer import USUAL_AXES
 from last_edge.export.bundles.origin import provenance_of
-from last_edge.export.onnx.onnx_graph import OPSET, tidy
-from last_edge.export.onnx.quiet import quiet_export
+from last_edge.export.onnx.onnx_graph import OPSET, quiet_export, tidy
 from last_edge.export.proof.golden_points import golden_points
 from last_edge.export.proof.translation_figures import bundle_figures
 from last_edge.files import check_free

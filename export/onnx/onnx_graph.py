@@ -1,33 +1,33 @@
-"""From a deployed model to one ONNX file: declared names and axes, dynamic batch, same bytes for same weights."""
+"""From a model to one ONNX file: declared names, axes and operators, any batch, same bytes for same weights."""
 
 from __future__ import annotations
 
 import json
+import logging
+import warnings
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import onnx
 import onnxslim
 import torch
 from torch import nn
 
-from last_edge.errors import UsageError
-from last_edge.export.onnx.export_spec import (
-    BATCH_AXIS,
-    IR_VERSION,
-    LAST,
-    TIME_AXIS,
-    ExportSpec,
-    check_graph_signature,
-    export_spec,
-)
-from last_edge.export.onnx.quiet import quiet_export
+from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
+from last_edge.errors import GateError, UsageError
 from last_edge.inputs.features import FeatureInput
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.front import Resample
 from last_edge.models.landmark_model import LandmarkModel
 
-OPSET = LAST.opset
+OPSET = 20
+IR_VERSION = 10
 PRODUCER = "last-edge"
+BATCH_AXIS = "batch"
+TIME_AXIS = "time"
+# Operators that a deployed form has folded away, or that compute shapes at run time.
+FORBIDDEN = ("Einsum", "BatchNormalization", "Shape", "Expand", "Dropout", "If", "Loop", "Scan")
 # Frames of the example behind a dynamic time axis: any number but 1 and the window's own.
 EXAMPLE_FRAMES = 37
 
@@ -41,22 +41,20 @@ def to_onnx(
     dynamic_time: the graph takes clips of any length and resamples them itself. features: its second input, where it
     has one. The metadata carries `model`, `input_sha256` (of the `InputSpec`), `labels` (a JSON list) and `time`,
     `fixed` or `dynamic`, so that a graph that has lost its manifest still says what it takes and gives. `GateError`
-    when the file is not as its `ExportSpec` declares.
+    when the file is not as declared (see `check_graph_signature`).
     """
     if dynamic_time and features is not None:
         raise UsageError("a graph with a second input takes windows alone", hint="without --dynamic-time")
-    declared = export_spec(name)
     module = nn.Sequential(OrderedDict(resample=Resample(spec), edge=edge)) if dynamic_time else edge
-    proto = _trace(module, spec, declared, dynamic_time=dynamic_time, features=features)
-    metadata = {**_metadata(spec, labels, name), "time": "dynamic" if dynamic_time else "fixed"}
-    proto = tidy(onnxslim.slim(proto), metadata=metadata)
-    check_graph_signature(proto, declared, spec=spec, classes=len(labels), dynamic_time=dynamic_time, features=features)
+    proto = onnxslim.slim(_trace(module, spec, dynamic_time=dynamic_time, features=features))
+    proto = tidy(proto, metadata={**_metadata(spec, labels, name), "time": "dynamic" if dynamic_time else "fixed"})
+    check_graph_signature(proto, spec=spec, classes=len(labels), dynamic_time=dynamic_time, features=features)
     return bytes(proto.SerializeToString(deterministic=True))
 
 
 def plain_onnx(model: LandmarkModel, *, labels: tuple[str, ...], name: str) -> bytes:
-    """The model exported as it was trained: what the edge form is compared with, never what is shipped."""
-    proto = _trace(model.cpu().eval(), model.spec, export_spec(name), dynamic_time=False, features=model.features)
+    """The model exported as it was trained: what the deployed form is compared with, never what is shipped."""
+    proto = _trace(model.cpu().eval(), model.spec, features=model.features)
     tidied = tidy(proto, metadata={**_metadata(model.spec, labels, name), "form": "plain"})
     return bytes(tidied.SerializeToString(deterministic=True))
 
@@ -66,37 +64,44 @@ def _metadata(spec: InputSpec, labels: tuple[str, ...], name: str) -> dict[str, 
 
 
 def _trace(
-    module: nn.Module,
-    spec: InputSpec,
-    declared: ExportSpec,
-    *,
-    dynamic_time: bool,
-    features: FeatureInput | None = None,
+    module: nn.Module, spec: InputSpec, *, dynamic_time: bool = False, features: FeatureInput | None = None
 ) -> onnx.ModelProto:
     *bodies, frames, joints, channels = spec.shape
-    example: tuple[torch.Tensor, ...] = (
-        torch.zeros(2, *bodies, EXAMPLE_FRAMES if dynamic_time else frames, joints, channels),
-    )
+    inputs = {INPUT_NAME: torch.zeros(2, *bodies, EXAMPLE_FRAMES if dynamic_time else frames, joints, channels)}
     batch = torch.export.Dim(BATCH_AXIS)
-    dynamic, names, axes = {0: batch}, [declared.input_name], []
-    if features is not None:
-        example, names, axes = (*example, torch.zeros(2, *features.shape)), [*names, features.name], [{0: batch}]
+    axes = {INPUT_NAME: {0: batch}}
     if dynamic_time:
-        dynamic[1 + len(bodies)] = torch.export.Dim(TIME_AXIS)
+        axes[INPUT_NAME][1 + len(bodies)] = torch.export.Dim(TIME_AXIS)
+    if features is not None:
+        inputs[features.name], axes[features.name] = torch.zeros(2, *features.shape), {0: batch}
     with torch.inference_mode(), quiet_export():
         program = torch.onnx.export(
             module,
-            example,
+            tuple(inputs.values()),
             dynamo=True,
-            opset_version=declared.opset,
-            input_names=names,
-            output_names=[declared.output_name],
-            dynamic_shapes=(dynamic, *axes),
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=[OUTPUT_NAME],
+            dynamic_shapes=tuple(axes.values()),
             external_data=False,
             verbose=False,
         )
     assert program is not None
     return program.model_proto
+
+
+@contextmanager
+def quiet_export() -> Iterator[None]:
+    """Keep the exporter's notes about packages that are not needed here from the user's screen."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def tidy(proto: onnx.ModelProto, *, metadata: dict[str, str]) -> onnx.ModelProto:
@@ -115,3 +120,38 @@ def tidy(proto: onnx.ModelProto, *, metadata: dict[str, str]) -> onnx.ModelProto
     onnx.helper.set_model_props(proto, dict(sorted(metadata.items())))
     onnx.checker.check_model(proto, full_check=True)
     return proto
+
+
+def check_graph_signature(
+    proto: onnx.ModelProto, *, spec: InputSpec, classes: int, dynamic_time: bool = False,
+    features: FeatureInput | None = None, forbidden: tuple[str, ...] = FORBIDDEN,
+) -> None:  # fmt: skip
+    """`GateError` naming the first of names, axes, operator sets and operators that is not as declared.
+
+    Axes are batch, [bodies,] time, joints, axes of a point; a name stands for one that may change. features: the second
+    input of a model that has one. forbidden: operators that a window's graph must not have; resampling by length needs
+    the length's shape.
+    """
+    *bodies, frames, joints, channels = spec.shape
+    inputs: dict[str, list[str | int]] = {
+        INPUT_NAME: [BATCH_AXIS, *bodies, TIME_AXIS if dynamic_time else frames, joints, channels]
+    }
+    if features is not None:
+        inputs[features.name] = [BATCH_AXIS, *features.shape]
+    outputs: dict[str, list[str | int]] = {OUTPUT_NAME: [BATCH_AXIS, classes]}
+    for side, values, axes in (("input", proto.graph.input, inputs), ("output", proto.graph.output, outputs)):
+        _same(f"names of the graph's {side}s", list(axes), [value.name for value in values])
+        _same(f"axes of the graph's {side}", list(axes.values()), [axes_of(value) for value in values])
+    _same("operator sets", [("", OPSET)], [(entry.domain, entry.version) for entry in proto.opset_import])
+    found = set() if dynamic_time else set(forbidden) & {node.op_type for node in proto.graph.node}
+    _same("forbidden operators", [], sorted(found))
+
+
+def axes_of(value: onnx.ValueInfoProto) -> list[str | int]:
+    """Sizes of a graph's input or output, names where they may change."""
+    return [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+
+
+def _same(what: str, expected: object, got: object) -> None:
+    if expected != got:
+        raise GateError(f"the exported graph differs from its declaration: {what}", expected=expected, got=got)

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from last_edge.export.int8.quantize import quantize_graph
-from last_edge.export.onnx.export_spec import EXPORT_SPECS, export_spec
 from last_edge.export.onnx.onnx_graph import to_onnx
 from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.golden_points import golden_inputs
@@ -27,20 +26,22 @@ SPECS = {
 }
 
 
+# Of the largest logit. LAST-v2's probabilities are averaged in the log domain, and its attention divides by small sums.
+TOLERANCES = {"last_v2": 2e-5}
 FACED = InputSpec(
     get_layout("mediapipe_holistic83"), frames=16, centre="frame", scale="frame", streams=("joint",)
 )  # fmt: skip
 
 
 def check(name: str, spec: InputSpec, **options: Any) -> None:
-    """FP32 as near as declared, for one clip as for four; INT8 finite and not far."""
+    """FP32 within the tolerance, for one clip as for four; INT8 finite and not far."""
     torch.manual_seed(5)
     model = create_model(name, spec=spec, classes=5, **options).eval()
     torch.nn.init.normal_(model.body.head.fc.weight)
     inputs = golden_inputs(spec, model.features)
     expected = torch_logits(model, inputs)
     graph = to_onnx(model.deployed(), spec=spec, labels=tuple("abcde"), name=name, features=model.features)
-    allowed = export_spec(name).tolerance * np.abs(expected).max()
+    allowed = TOLERANCES.get(name.rpartition("_")[0], 1e-5) * np.abs(expected).max()
     np.testing.assert_allclose(logits_of(graph, inputs), expected, rtol=0, atol=allowed)
     np.testing.assert_allclose(logits_of(graph, pick(inputs, slice(1))), expected[:1], rtol=0, atol=allowed)
     int8 = logits_of(quantize_graph(graph, inputs), inputs)
@@ -76,7 +77,3 @@ def test_every_option(name: str, options: dict[str, Any]) -> None:
 @pytest.mark.slow
 def test_finger_features() -> None:
     check("pose_transformer_small", FACED, fingers=True)
-
-
-def test_every_registered_model_is_declared() -> None:
-    assert set(EXPORT_SPECS) == set(model_names())

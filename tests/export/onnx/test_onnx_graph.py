@@ -17,8 +17,7 @@ from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import GateError
-from last_edge.export.onnx.export_spec import check_graph_signature, export_spec
-from last_edge.export.onnx.onnx_graph import to_onnx
+from last_edge.export.onnx.onnx_graph import check_graph_signature, to_onnx
 from last_edge.export.onnx.session import logits_of, metadata_of
 from last_edge.export.proof.golden_points import golden_points
 from last_edge.export.proof.parity import torch_logits
@@ -134,9 +133,8 @@ def test_the_plain_graph_is_the_unfolded_model(run: Path, exported: Path, store:
 
 def test_a_graph_that_is_not_as_declared_is_refused(proto: onnx.ModelProto) -> None:
     spec = InputSpec(get_layout("shrec22"), frames=16, scale="limb")
-    check_graph_signature(proto, export_spec("last_lite_nano"), spec=spec, classes=3)
+    check_graph_signature(proto, spec=spec, classes=3)
     with pytest.raises(GateError, match="axes of the graph's input"):
-        check_graph_signature(proto, export_spec("last_lite_nano"), spec=dataclasses.replace(spec, frames=8), classes=3)
+        check_graph_signature(proto, spec=dataclasses.replace(spec, frames=8), classes=3)
     with pytest.raises(GateError, match="forbidden operators"):
-        strict = dataclasses.replace(export_spec("last_lite_nano"), forbidden=("MatMul",))
-        check_graph_signature(proto, strict, spec=spec, classes=3)
+        check_graph_signature(proto, spec=spec, classes=3, forbidden=("MatMul",))
