@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from last_edge.api import load
+    from last_edge.api import export, load, quantize, train
     from last_edge.clips.store import ClipStore
     from last_edge.runtime.pipeline.pipeline import Item
     from last_edge.runtime.recognise.results import Event, Guess, Prediction
@@ -34,7 +34,10 @@ __all__ = [
     "Stream",
     "Translation",
     "Translator",
+    "export",
     "load",
+    "quantize",
+    "train",
 ]
 
 _HOME = {
@@ -49,11 +52,15 @@ _HOME = {
     "Translation": "last_edge.runtime.translator",
     "Translator": "last_edge.runtime.translator",
     "load": "last_edge.api",
+    "quantize": "last_edge.api",
 }
+_CALLABLE = ("export", "train")
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, from the module that holds it (PEP 562)."""
+    """A public name, from the module that holds it (PEP 562); `train` and `export` are packages that can be called."""
+    if name in _CALLABLE:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOME[name]), name)

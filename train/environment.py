@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,8 @@ import yaml
 from last_edge import records
 from last_edge.errors import UsageError
 from last_edge.names import did_you_mean
+from last_edge.tasks.config import Recipe
+from last_edge.train.recipe import load_recipe
 
 PACKAGES = ("last-edge", "torch", "numpy", "onnx", "onnxruntime", "onnxscript", "mediapipe")
 
@@ -80,6 +83,11 @@ class Profile:
         """The profile's training values as `--set` texts."""
         values = self.training | (self.sgd if optimizer == "sgd" else {})
         return [f"training.{name}={value}" for name, value in values.items()]
+
+    def recipe(self, name: str | None, *, overrides: Sequence[str] = ()) -> Recipe:
+        """The recipe called `name` as it runs here: the profile's values above the recipe's, `overrides` above all."""
+        optimizer = load_recipe(name, overrides=overrides).training.optimizer
+        return load_recipe(name, overrides=[*self.overrides(optimizer), *overrides])
 
 
 def profile_names() -> tuple[str, ...]:

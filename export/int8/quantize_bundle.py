@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from last_edge.export.proof.judge import Judge
 from last_edge.export.proof.parity import parity_rows, tolerance
 from last_edge.tasks.config import QuantizeConfig
 
+AUTO = "auto"
 Row = dict[str, Figure]
 Report = Callable[[str, list[Row]], None]
 
@@ -51,6 +52,37 @@ class Plan:
     qat: QatOptions | None = None
     teacher: Path | None = None
     gates: QuantizeConfig | None = None
+
+    @classmethod
+    def of(
+        cls,
+        limits: QuantizeConfig,
+        *,
+        target: str = "cpu-vnni",
+        keep_float: Sequence[str] = (),
+        latency_budget: float = 1.1,
+        run: Path | None = None,
+        seed: int = 0,
+        qat: QatOptions | None = None,
+        teacher: Path | None = None,
+    ) -> Self:
+        """A plan that holds the file to a recipe's limits. keep_float: nodes, `auto` among them for the search.
+
+        `UsageError` for a teacher without training.
+        """
+        if teacher is not None and qat is None:
+            raise UsageError("--teacher teaches in training alone", hint="--qat")
+        floats = tuple(name for name in keep_float if name != AUTO)
+        return cls(
+            QuantizeOptions.from_recipe(limits, keep_float=floats, target=target),
+            count=limits.clips,
+            seed=seed,
+            run=run,
+            search_budget=latency_budget if AUTO in keep_float else None,
+            qat=qat,
+            teacher=teacher,
+            gates=limits,
+        )
 
     @property
     def chooses(self) -> bool:

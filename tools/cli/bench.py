@@ -33,6 +33,7 @@ from last_edge.tools.cli.options import (
     check_limit,
     check_out,
     command_line,
+    in_zoo,
     names_of,
 )
 from last_edge.tools.output import make_table
@@ -62,7 +63,14 @@ Sources = Annotated[
 
 
 def bench(
-    bundles: Annotated[list[Path], typer.Argument(help="Bundle folders, .last files or bare .onnx files.")],
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="BUNDLE",
+            callback=in_zoo,
+            help="Bundle folders, .last files, names of the zoo or bare .onnx files.",
+        ),
+    ],
     precision: Precisions = None,
     backend: Backends = None,
     threads: Threads = None,
@@ -198,7 +206,10 @@ def tune(
 
 
 def live(
-    bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="Bundle folder or .last file.")] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(metavar="[BUNDLE]", callback=in_zoo, help="Bundle folder, .last file or name of the zoo."),
+    ] = None,
     source: Sources = None,
     precision: Graph = None,
     landmarks: Landmarks = "auto",

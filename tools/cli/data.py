@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from last_edge.errors import UsageError
-from last_edge.tools.cli.options import SCREEN, DryRun, Force, Hand, Out, Screen, StoreArgument, names_of
+from last_edge.tools.cli.options import SCREEN, DryRun, Force, Hand, Out, Screen, StoreArgument, in_zoo, names_of
 from last_edge.tools.cli.register import Command, Function, described, expanded
 from last_edge.tools.output import make_table
 
@@ -308,7 +308,9 @@ def extract(
 
 def convert(
     store: StoreArgument,
-    bundle: Annotated[Path, typer.Option("--bundle", help="The bundle whose joints, axes and units are wanted.")],
+    bundle: Annotated[
+        Path, typer.Option("--bundle", callback=in_zoo, help="The bundle whose joints, axes and units are wanted.")
+    ],
     out: Out,
     hand: Hand = "first",
     force: Force = False,

@@ -21,6 +21,7 @@ from last_edge.tools.cli.options import (
     Seed,
     Split,
     Store,
+    in_zoo,
     torch_threads,
 )
 from last_edge.tools.output import make_table
@@ -79,6 +80,7 @@ def eval(
         refuse("without --stream", {"--merge-at": merge_at, "--which": which, "--beam": beam})
     else:
         refuse("with --stream", {"--subject": subject, "--unknown": unknown})
+    artefact = in_zoo(artefact)
     opened = ClipStore.open(store)
     if stream:
         score = evaluate_streams(

@@ -26,10 +26,21 @@ def remember(context: typer.Context, value: bool) -> bool:
     return value
 
 
+def in_zoo(given: Any) -> Any:
+    """The paths of bundles that were named, by path or by name in the zoo; None where none was."""
+    from last_edge.bundle.zoo import find_bundle
+
+    if isinstance(given, list):
+        return [find_bundle(path) for path in given]
+    return None if given is None else find_bundle(given)
+
+
 Precision = Literal["fp32", "int8"]
 Detector = Literal["auto", "hand", "hand_lite", "pose", "holistic"]
 
-BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle folder or .last file.")]
+BundlePath = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", callback=in_zoo, help="A bundle folder, .last file or name of the zoo.")
+]
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes.")]
 OutFile = Annotated[Path | None, typer.Option("--out", help="Also write the result to this file.")]
 OutFiles = Annotated[list[Path] | None, typer.Option("--out", help="Records (.json) or a page (.md); repeatable.")]

@@ -20,6 +20,7 @@ from last_edge.tools.cli.options import (
     Split,
     Threads,
     check_out,
+    in_zoo,
     open_store,
     torch_threads,
 )
@@ -36,7 +37,15 @@ Layers = Annotated[
 
 
 def parity(
-    bundle: Annotated[Path | None, typer.Argument(help="A bundle folder or .last file.", show_default=False)] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="BUNDLE",
+            callback=in_zoo,
+            help="A bundle folder, .last file or name of the zoo.",
+            show_default=False,
+        ),
+    ] = None,
     store: MeasureOn = None,
     run: Annotated[Path | None, typer.Option("--run", help="Its run, to compare torch on the store too.")] = None,
     backends: Names = None,

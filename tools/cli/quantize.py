@@ -23,6 +23,7 @@ from last_edge.tools.cli.options import (
     Store,
     Threads,
     check_out,
+    in_zoo,
 )
 from last_edge.tools.cli.translate import is_translator, quantize_translator, refuse
 from last_edge.tools.output import rows_table, stderr
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore
     from last_edge.export.int8.quantize_bundle import Plan
 
-AUTO = "auto"
 KeepFloat = Annotated[
     list[str] | None,
     typer.Option("--keep-float", help="Node of the FP32 graph, repeatable; auto: the most sensitive that fit."),
@@ -58,7 +58,8 @@ def quantize(
     ] = 1.1,
     qat: Annotated[bool, typer.Option("--qat", help="Train the rounded weights on the train split.")] = False,
     teacher: Annotated[
-        Path | None, typer.Option("--teacher", help="With --qat: a bundle that teaches; default: itself.")
+        Path | None,
+        typer.Option("--teacher", callback=in_zoo, help="With --qat: a bundle that teaches; default: itself."),
     ] = None,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Of --qat.")] = 3,
     run: Annotated[
@@ -84,15 +85,20 @@ def quantize(
     Example: last-edge quantize runs/shrec14/bundle --store runs/shrec14/store
     """
     from last_edge.clips.store import ClipStore
-    from last_edge.export.int8.quantize_bundle import preview_quantize, quantize_bundle
+    from last_edge.export.int8.qat import QatOptions
+    from last_edge.export.int8.quantize_bundle import Plan, preview_quantize, quantize_bundle
+    from last_edge.train.recipe import load_recipe
 
     changes = {"method": method, "percentile": percentile, "clips": clips}
     sets = [*(set_ or ()), *(more or ())]
     sets += [f"quantize.{name}={value}" for name, value in changes.items() if value is not None]
-    plan = plan_of(recipe, sets, target=target, keep_float=keep_float or [], budget=latency_budget, run=run, seed=seed)
-    if percentile is not None and plan.options.method != "percentile":
-        raise UsageError("--percentile is of --method percentile", got=plan.options.method, hint="--method percentile")
-    plan = with_training(plan, qat=qat, teacher=teacher, epochs=epochs)
+    limits = load_recipe(recipe, overrides=sets).quantize
+    if percentile is not None and limits.method != "percentile":
+        raise UsageError("--percentile is of --method percentile", got=limits.method, hint="--method percentile")
+    plan = Plan.of(
+        limits, target=target, keep_float=keep_float or (), latency_budget=latency_budget, run=run, seed=seed,
+        qat=QatOptions(epochs=epochs, seed=seed) if qat else None, teacher=teacher,
+    )  # fmt: skip
     opened = ClipStore.open(store)
     if bundle.exists() and is_translator(bundle):
         refuse({"--compare": compare, "--out": out is not None})
@@ -117,33 +123,6 @@ def quantize(
     show_bundle(made.manifest, bundle, screen, gates=gates, tables=made.tables)
     if not screen.json:
         screen.emit({}, table=lambda: rows_table("gates", gates))
-
-
-def plan_of(
-    recipe: str | None, sets: list[str], *, target: str, keep_float: list[str], budget: float, run: Path | None,
-    seed: int,
-) -> Plan:  # fmt: skip
-    """How to quantise, as recipe and flags say."""
-    from last_edge.export.int8.quantize import QuantizeOptions
-    from last_edge.export.int8.quantize_bundle import Plan
-    from last_edge.train.recipe import load_recipe
-
-    limits = load_recipe(recipe, overrides=sets).quantize
-    floats = tuple(name for name in keep_float if name != AUTO)
-    chosen = QuantizeOptions.from_recipe(limits, keep_float=floats, target=target)
-    searched = budget if AUTO in keep_float else None
-    return Plan(chosen, count=limits.clips, seed=seed, run=run, search_budget=searched, gates=limits)
-
-
-def with_training(plan: Plan, *, qat: bool, teacher: Path | None, epochs: int) -> Plan:
-    """The plan with quantisation-aware training, where that is asked for."""
-    import dataclasses
-
-    from last_edge.export.int8.qat import QatOptions
-
-    if teacher is not None and not qat:
-        raise UsageError("--teacher teaches in training alone", hint="--qat")
-    return dataclasses.replace(plan, qat=QatOptions(epochs=epochs, seed=plan.seed), teacher=teacher) if qat else plan
 
 
 def compare_variants(

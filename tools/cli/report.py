@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from last_edge.tools.cli.options import SCREEN, Force, Screen, check_out, command_line
+from last_edge.tools.cli.options import SCREEN, Force, Screen, check_out, command_line, in_zoo
 
-Paths = Annotated[list[Path], typer.Argument(help="Runs, bundles, or folders that hold them.")]
+Paths = Annotated[list[Path], typer.Argument(callback=in_zoo, help="Runs, bundles, or folders that hold them.")]
 Stores = Annotated[list[Path] | None, typer.Option("--store", help="Measure exported files on it; repeatable.")]
 Ablations = Annotated[
     list[Path] | None,

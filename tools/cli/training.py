@@ -15,7 +15,7 @@ import typer
 
 from last_edge.errors import InputError, UsageError
 from last_edge.tasks.config import TrainingConfig, settings
-from last_edge.tools.cli.options import Device, More, RecipeName, Set, Threads, torch_threads
+from last_edge.tools.cli.options import Device, More, RecipeName, Set, Threads, in_zoo, torch_threads
 from last_edge.tools.cli.register import OptionGroup
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Flags(OptionGroup):
             raise UsageError("--finetune and --init both say what to start from", hint="one of them")
         if self.store is None:
             raise UsageError("--finetune needs the clips to learn", expected="--store", hint="last-edge record STORE")
-        return replace(self, recipe=self.recipe or RECIPE, base=finetune_values(bundle, self.store))
+        return replace(self, recipe=self.recipe or RECIPE, base=finetune_values(in_zoo(bundle), self.store))
 
     def typed(self, profile: Profile) -> list[str]:
         """`--set` texts of all flags, those of `--set` last."""
@@ -186,13 +186,10 @@ def choose(flags: Flags, *, out: Path | None = None, recipe: str | None = None) 
     recipe: where the flags name none. out: default runs/STORE/MODEL.
     """
     from last_edge.train.environment import detect, load_profile
-    from last_edge.train.recipe import load_recipe
 
     env = flags.env or detect()
     profile, name = load_profile(env), flags.recipe or recipe
-    typed = flags.typed(profile)
-    optimizer = load_recipe(name, overrides=typed).training.optimizer
-    resolved = load_recipe(name, overrides=[*profile.overrides(optimizer), *typed])
+    resolved = profile.recipe(name, overrides=flags.typed(profile))
     store = flags.store or store_path(flags.dataset, flags.split_type, flags.data_root or Path(profile.data_root))
     place = out or Path("runs") / store.name / resolved.model.name
     if flags.store is None and not store.exists():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from last_edge.errors import InputError, UsageError
-from last_edge.tools.cli.options import SCREEN, Graph, OwnThreads, Precision, Screen, torch_threads
+from last_edge.tools.cli.options import SCREEN, Graph, OwnThreads, Precision, Screen, in_zoo, torch_threads
 
 if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore
@@ -98,7 +98,14 @@ def readable(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def translate(
-    bundle: Annotated[Path, typer.Argument(help="A translator's bundle, made by `last-edge export RUN --out BUNDLE`.")],
+    bundle: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BUNDLE",
+            callback=in_zoo,
+            help="A translator's bundle, made by `last-edge export RUN --out BUNDLE`.",
+        ),
+    ],
     source: Annotated[
         str, typer.Option("--source", help="FILE.pose, store:FOLDER, or store:FOLDER#CLIP for one clip.")
     ],
