@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from last_edge.errors import UsageError
-from last_edge.tools.cli.options import SCREEN, DryRun, Force, Out, Screen
+from last_edge.tools.cli.options import SCREEN, DryRun, Force, Out, Screen, in_zoo
 from last_edge.tools.cli.training import Flags, choose, preview, readable, summary
 from last_edge.tools.output import view_progress
 
@@ -56,7 +56,7 @@ def train(
         return
     made: dict[str, Any] = {}
     if finetune is not None:
-        made = finish_bundle(choice.out, choice.store, base=finetune, limits=choice.recipe.quantize)
+        made = finish_bundle(choice.out, choice.store, base=in_zoo(finetune), limits=choice.recipe.quantize)
     screen.emit((final if screen.json else summary(final, choice.out)) | made)
 
 
