@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.bundle.archive import SUFFIX
-from last_edge.bundle.bundle import write_bundle
+from last_edge.bundle.bundle import SUFFIX, write_bundle
 from last_edge.bundle.golden import Golden
 from last_edge.bundle.manifest import GOLDEN, MANIFEST, WEIGHTS, Manifest, ModelInfo, model_file
 from last_edge.clips.store import ClipStore

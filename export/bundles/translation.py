@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from last_edge import records
-from last_edge.bundle.archive import SUFFIX
-from last_edge.bundle.bundle import Bundle, with_hashes, write_bundle
+from last_edge.bundle.bundle import SUFFIX, Bundle, with_hashes, write_bundle
 from last_edge.bundle.golden import Golden
 from last_edge.bundle.manifest import (
     GOLDEN,

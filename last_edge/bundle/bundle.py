@@ -1,23 +1,29 @@
-"""Opening a bundle, strictly: every file must be the one that was exported; and writing one, as a folder or archive."""
+"""Opening a bundle, strictly, and writing one: a folder, or a `.last` archive, which is a plain zip."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import shutil
+import stat
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from last_edge.bundle.archive import SUFFIX, read_archive, safe_name, write_archive
+from last_edge.arrays import EPOCH
 from last_edge.bundle.card import render_card
 from last_edge.bundle.golden import Golden
 from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, Manifest, from_bytes, model_file, to_bytes, translates
 from last_edge.errors import InputError
-from last_edge.files import check_free, recover, writing_folder
+from last_edge.files import DAMAGED_ARCHIVE, check_free, recover, writing, writing_folder
 from last_edge.names import did_you_mean
 
+SUFFIX = ".last"
+MOST_MEMBERS = 64
+LARGEST_TOTAL = 512 * 2**20
 MAKE_ONE = "last-edge export RUN --out BUNDLE"
 
 
@@ -123,6 +129,67 @@ def _read_folder(path: Path) -> dict[str, bytes]:
                 raise InputError("bundle: a link leads out of the bundle", where=file)
             contents[name] = file.read_bytes()
     return contents
+
+
+def safe_name(name: str) -> str | None:
+    """Why a member name must not be used, or None when it is a plain relative path."""
+    path = PurePosixPath(name)
+    if not name or "\\" in name or "\0" in name or ":" in name:
+        return "not a plain name"
+    if path.is_absolute():
+        return "an absolute path"
+    if ".." in name.split("/"):
+        return "a path that leaves the archive"
+    return None if str(path) == name else "not a plain name"
+
+
+def read_archive(path: Path) -> dict[str, bytes]:
+    """All members by name; `InputError` for names that leave the archive, links, duplicates or absurd sizes."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            contents = {}
+            for member in _checked(archive.infolist(), path):
+                with archive.open(member) as stream:
+                    content = stream.read(member.file_size + 1)  # never more than it declares
+                if len(content) != member.file_size:
+                    where = f"{path} › {member.filename}"
+                    raise InputError("archive member has another size than declared", where=where)
+                contents[member.filename] = content
+            return contents
+    except DAMAGED_ARCHIVE as error:
+        raise InputError("not a bundle archive", where=path, expected="a zip written by export", got=error) from error
+
+
+def write_archive(path: Path, files: dict[str, bytes]) -> None:
+    """Write members uncompressed, sorted and with a fixed date, through a partial file."""
+    with writing(path) as stream:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+            for name in sorted(files):
+                archive.writestr(zipfile.ZipInfo(name, EPOCH), files[name])
+        stream.write(buffer.getvalue())
+
+
+def _checked(members: list[zipfile.ZipInfo], path: Path) -> list[zipfile.ZipInfo]:
+    if len(members) > MOST_MEMBERS:
+        raise InputError("archive has too many members", where=path, expected=f"<= {MOST_MEMBERS}", got=len(members))
+    total = sum(member.file_size for member in members)
+    if total > LARGEST_TOTAL:
+        raise InputError("archive is too large", where=path, expected=f"<= {LARGEST_TOTAL} bytes", got=total)
+    seen: set[str] = set()
+    for member in members:
+        fault = safe_name(member.orig_filename) or safe_name(member.filename)
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG):
+            fault = "a link" if kind == stat.S_IFLNK else "not a plain file"
+        if member.flag_bits & 0x1:
+            fault = "encrypted"
+        if fault is None and member.filename in seen:
+            fault = "the same name twice"
+        if fault is not None:
+            raise InputError(f"archive member refused: {fault}", where=f"{path} › {member.filename}")
+        seen.add(member.filename)
+    return members
 
 
 def with_hashes(manifest: Manifest, files: dict[str, bytes]) -> Manifest:

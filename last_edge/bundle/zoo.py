@@ -6,8 +6,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from last_edge.bundle.archive import SUFFIX
-from last_edge.bundle.bundle import MAKE_ONE, is_bundle
+from last_edge.bundle.bundle import MAKE_ONE, SUFFIX, is_bundle
 from last_edge.errors import InputError
 from last_edge.names import nearest
 

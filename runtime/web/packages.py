@@ -18,7 +18,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from last_edge.bundle.archive import safe_name
+from last_edge.bundle.bundle import safe_name
 from last_edge.errors import InputError, MissingError
 from last_edge.files import DAMAGED_ARCHIVE, sha256_of, writing_folder
 from last_edge.runtime.cache import cache_folder

@@ -18,7 +18,7 @@ import pytest
 
 from last_edge import records
 from last_edge.bundle import Bundle, Golden, Manifest, ModelInfo, write_bundle
-from last_edge.bundle import archive as archive_module
+from last_edge.bundle import bundle as archive_module
 from last_edge.bundle.golden import POINTS
 from last_edge.bundle.manifest import GOLDEN, MANIFEST
 from last_edge.errors import InputError, UsageError
