@@ -27,7 +27,7 @@ class StartRecord:
     """Milliseconds, median and slowest of some fresh processes.
 
     import_ms: of `last_edge.runtime.pipeline.run` and all that it imports. label_ms: from the start of the process
-    `last-edge run` on made points to its first prediction. first_label: what it said. load: busy processes before and
+    `last-edge run` on synthetic points to its first prediction. first_label: its label. load: busy processes before and
     after.
     """
 
@@ -47,15 +47,15 @@ def bench_start(bundle: Path, *, precision: Precision | None = None, rounds: int
     """Start fresh processes in turns; raises what `run` raises for a bundle that it cannot load."""
     model = Recogniser.open(bundle, precision=precision)
     before = os.getloadavg()[0]
-    imports, labels, said = [], [], ""
+    imports, labels, label = [], [], ""
     for _ in range(rounds):
         imports.append(import_seconds())
-        seconds, said = first_label(bundle, model.precision)
+        seconds, label = first_label(bundle, model.precision)
         labels.append(seconds)
     (import_ms, import_slowest), (label_ms, label_slowest) = _figures(imports), _figures(labels)
     return StartRecord(
         bundle=model.name, precision=model.precision, rounds=rounds, import_ms=import_ms,
-        import_slowest_ms=import_slowest, label_ms=label_ms, label_slowest_ms=label_slowest, first_label=said,
+        import_slowest_ms=import_slowest, label_ms=label_ms, label_slowest_ms=label_slowest, first_label=label,
         load=(round(before, 2), round(os.getloadavg()[0], 2)),
     )  # fmt: skip
 
@@ -80,7 +80,7 @@ def first_label(bundle: Path, precision: str) -> tuple[float, str]:
                 return seconds, str(record["prediction"]["top"][0]["label"])
             if record["type"] == "summary":
                 break
-    raise InputError("the bundle predicts nothing on made points", where=bundle)
+    raise InputError("the bundle predicts nothing on synthetic points", where=bundle)
 
 
 def _figures(seconds: Sequence[float]) -> tuple[float, float]:

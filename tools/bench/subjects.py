@@ -151,19 +151,14 @@ def _in_bundle(bundle: Bundle, backend: type[Backend], precision: str, *, asked:
 
 
 def _bare(path: Path, kind: Kind) -> Subject:
-    """A file that no manifest describes: its precision is in its name (`x.int8.onnx`), its inputs are made."""
+    """A file that no manifest describes: its precision is in its name (`x.int8.onnx`), its inputs are random."""
     if not path.is_file():
         raise UsageError("no such file", where=path)
     precision = next((part for part in path.name.split(".") if part in ("fp32", "fp16", "int8")), "fp32")
     content = path.read_bytes()
-    inputs = _made(OnnxRuntimeCpu(content).input_shapes)
-    return Subject(str(path), path.stem, kind, path.name, content, precision, inputs)
-
-
-def _made(shapes: dict[str, tuple[int | None, ...]]) -> Inputs:
-    """Random inputs of these shapes."""
     random = np.random.default_rng(0)
-    return {
+    inputs = {
         name: random.normal(size=(CLIPS, *(size or 1 for size in shape[1:]))).astype(np.float32)
-        for name, shape in shapes.items()
+        for name, shape in OnnxRuntimeCpu(content).input_shapes.items()
     }
+    return Subject(str(path), path.stem, kind, path.name, content, precision, inputs)

@@ -84,7 +84,7 @@ def train(options: argparse.Namespace, runs: list[Path]) -> None:
 
 def measure(options: argparse.Namespace, runs: list[Path]) -> None:
     """Metrics of each member and of their mean probability, on validation and test; logits beside them."""
-    store, told, logits = ClipStore.open(options.store), {}, {}
+    store, figures, logits = ClipStore.open(options.store), {}, {}
     for split in ("val", "test"):
         parts = []
         for run in runs:
@@ -96,14 +96,14 @@ def measure(options: argparse.Namespace, runs: list[Path]) -> None:
                 continue
             model = checkpoint.model.to(options.device)
             parts.append(predict(model, store, clips, spec=checkpoint.spec, device=options.device))
-            told[f"{split} {run.name}"] = _short(parts[-1], store, clips, options.merge_at)
+            figures[f"{split} {run.name}"] = _short(parts[-1], store, clips, options.merge_at)
             logits[f"{split}_{run.name}"] = parts[-1]
         if len(parts) == len(runs):
             mean = torch.log_softmax(torch.from_numpy(np.stack(parts)), -1).exp().mean(0).log().numpy()
-            told[f"{split} ensemble"] = _short(mean, store, clips, options.merge_at)
+            figures[f"{split} ensemble"] = _short(mean, store, clips, options.merge_at)
     np.savez_compressed(options.out / "logits.npz", **logits)  # type: ignore[arg-type]
-    (options.out / "ensemble.json").write_text(json.dumps(told, indent=1))
-    log.info("%s", json.dumps(told, indent=1))
+    (options.out / "ensemble.json").write_text(json.dumps(figures, indent=1))
+    log.info("%s", json.dumps(figures, indent=1))
 
 
 def _short(logits: Any, store: ClipStore, clips: Any, merge_at: str) -> dict[str, Any]:

@@ -129,9 +129,9 @@ class VisionModel:
 
         pixels = self._prepare(images=[image[..., ::-1].copy() for image in images], return_tensors="pt")
         with torch.inference_mode():
-            said = self._model(pixel_values=pixels["pixel_values"])
-        pooled = getattr(said, "pooler_output", None)
-        found = said.last_hidden_state.mean(1) if pooled is None else pooled
+            output = self._model(pixel_values=pixels["pixel_values"])
+        pooled = getattr(output, "pooler_output", None)
+        found = output.last_hidden_state.mean(1) if pooled is None else pooled
         if len(found) != len(images):
             raise InputError("not a model of single images", where=self._folder, expected=len(images), got=len(found))
         return np.asarray(found.flatten(1).float().numpy())
