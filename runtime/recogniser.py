@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, cast, overload
+from typing import Any, Literal, Self, TypedDict, Unpack, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,32 @@ from last_edge.runtime.recognise.results import Event, Prediction
 from last_edge.runtime.recognise.stream import TOP, RecogniseOptions, Stream
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
+
+
+class OpenOptions(TypedDict, total=False):
+    """How a source is opened, see `open_feed`.
+
+    loop: play what has an end again and again. detector: None takes the one that feeds the bundle's layout.
+    landmarks_by: the library that finds points in images.
+    """
+
+    loop: bool
+    detector: Detector | None
+    landmarks_by: By
+
+
+class WatchOptions(OpenOptions, total=False):
+    """How `Recogniser.watch` plays a source.
+
+    pace, limit: as for `Watch`. hand: which hand counts. options: windows and decoding. notice: called with what the
+    source has to say.
+    """
+
+    pace: Pace
+    limit: int | None
+    hand: str
+    options: RecogniseOptions | None
+    notice: Callable[[str], None]
 
 
 class Recogniser:
@@ -138,71 +164,42 @@ class Recogniser:
 
     @overload
     def watch(
-        self,
-        source: str = ...,
-        *,
-        frames: Literal[False] = ...,
-        pace: Pace = ...,
-        loop: bool = ...,
-        limit: int | None = ...,
-        detector: Detector | None = ...,
-        hand: str = ...,
-        landmarks_by: By = ...,
-        options: RecogniseOptions | None = ...,
-        notice: Callable[[str], None] = ...,
+        self, source: str = ..., *, frames: Literal[False] = ..., **how: Unpack[WatchOptions]
     ) -> Iterator[Event]: ...
 
     @overload
-    def watch(
-        self,
-        source: str = ...,
-        *,
-        frames: Literal[True],
-        pace: Pace = ...,
-        loop: bool = ...,
-        limit: int | None = ...,
-        detector: Detector | None = ...,
-        hand: str = ...,
-        landmarks_by: By = ...,
-        options: RecogniseOptions | None = ...,
-        notice: Callable[[str], None] = ...,
-    ) -> Iterator[Item]: ...
+    def watch(self, source: str = ..., *, frames: Literal[True], **how: Unpack[WatchOptions]) -> Iterator[Item]: ...
 
     def watch(
-        self,
-        source: str = "cam:0",
-        *,
-        frames: bool = False,
-        pace: Pace = "fast",
-        loop: bool = False,
-        limit: int | None = None,
-        detector: Detector | None = None,
-        hand: str = "first",
-        landmarks_by: By = "auto",
-        options: RecogniseOptions | None = None,
-        notice: Callable[[str], None] = lambda text: None,
+        self, source: str = "cam:0", *, frames: bool = False, **how: Unpack[WatchOptions]
     ) -> Iterator[Event] | Iterator[Item]:
         """Events of a camera, an address, a video, a replay or a clip store, as they happen.
 
         source: as `last-edge run --source` takes it. frames: give every frame instead, an `Item` with its image or
-        points, the newest prediction and its events. pace, limit: as for `Watch`. loop: play what has an end again and
-        again. detector: None takes the one that feeds the bundle's layout. landmarks_by: the library that finds points
-        in images. notice: called with what the source has to
-        say. Leaving the loop closes the source.
+        points, the newest prediction and its events. how: see `WatchOptions`. Leaving the loop closes the source.
         Raises as `open_feed` does, at the first step.
         """
-        with open_feed(
-            source, layout=self.layout, detector=detector, hand=hand, loop=loop, landmarks_by=landmarks_by
-        ) as feed:
+        items = self._items(source, **how)
+        return items if frames else _events(items)
+
+    def _items(
+        self,
+        source: str,
+        *,
+        pace: Pace = "fast",
+        limit: int | None = None,
+        options: RecogniseOptions | None = None,
+        notice: Callable[[str], None] = lambda text: None,
+        hand: str = "first",
+        **opening: Unpack[OpenOptions],
+    ) -> Generator[Item]:
+        with open_feed(source, layout=self.layout, hand=hand, **opening) as feed:
             stream = self.stream(layout=feed.layout, units=feed.units, hand=hand, options=options)
             with closing(iter(Watch(feed, stream, pace=pace, limit=limit))) as items:
                 for item in items:
                     for text in feed.unread():
                         notice(text)
-                    if frames:
-                        yield item
-                    else:
-                        yield from (event for _, event in item.events)
+                    yield item
             for text in feed.unread():
                 notice(text)
 
@@ -217,3 +214,10 @@ class Recogniser:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _events(items: Generator[Item]) -> Generator[Event]:
+    """What the frames complete."""
+    with closing(items):
+        for item in items:
+            yield from (event for _, event in item.events)

@@ -19,7 +19,7 @@ from last_edge.runtime.cache import cache_folder
 Points = NDArray[np.float32]
 Buffers = Literal["call", "bound", "reused"]
 Provider = str | tuple[str, dict[str, str]]
-PROVIDER = "CPUExecutionProvider"
+CPU_PROVIDER = "CPUExecutionProvider"
 
 
 @dataclass(frozen=True)
@@ -121,20 +121,24 @@ class _Reused:
         return self._bound.setdefault(len(points), (binding, source, result))
 
 
-class OnnxRuntimeCpu(Backend):
-    """One session with a fixed number of threads that sleep, not spin, between calls unless the options say so.
+class _OnnxRuntime(Backend):
+    """One session of one provider; it never falls back to another unsaid.
 
     `__call__` raises `InputError` when the points do not have the graph's shape.
     """
 
-    name = "onnxruntime-cpu"
-    package = module = "onnxruntime"
-    mend = "pip install 'last-edge[runtime]'"
+    module = "onnxruntime"
+    provider: ClassVar[str]
+    usual: ClassVar[OrtOptions]
 
     def __init__(self, model: Path | bytes, *, threads: int = 1, options: OrtOptions | None = None) -> None:
         self.require()
-        options, self._where = options or OrtOptions(), name_of(model)
-        self._session = create_session(model, threads=threads, options=options, providers=[PROVIDER], where=self._where)
+        options, self._where = options or self.usual, name_of(model)
+        self._session = create_session(
+            model, threads=threads, options=options, providers=self._providers(), where=self._where
+        )
+        if self.provider not in self._session.get_providers():
+            raise MissingError(f"{self.provider} could not start", where=self._where, hint="nvidia-smi")
         self.input_shapes = input_shapes_of(self._session, where=self._where)
         self.input_shape = self.input_shapes[LANDMARKS]
         self._call = caller(self._session, options.buffers)
@@ -160,33 +164,28 @@ class OnnxRuntimeCpu(Backend):
     def metadata(self) -> dict[str, str]:
         return dict(self._session.get_modelmeta().custom_metadata_map)
 
+    @classmethod
+    def _providers(cls) -> list[Provider]:
+        """In the order of preference."""
+        return [cls.provider]
 
-class _OnGpu(Backend):
-    """A session whose first provider is `provider`; it never falls back to the processor unsaid."""
 
-    module = "onnxruntime"
+class OnnxRuntimeCpu(_OnnxRuntime):
+    """On the processor: a fixed number of threads that sleep, not spin, between calls unless the options say so."""
+
+    name = "onnxruntime-cpu"
+    package = "onnxruntime"
+    mend = "pip install 'last-edge[runtime]'"
+    provider = CPU_PROVIDER
+    usual = OrtOptions()
+
+
+class _OnGpu(_OnnxRuntime):
+    """On an NVIDIA GPU, with arrays bound to the session."""
+
     package = "onnxruntime-gpu"
     mend = "pip uninstall onnxruntime && pip install onnxruntime-gpu"
-    provider: ClassVar[str]
-
-    def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
-        self.require()
-        self._where = name_of(model)
-        self._session = create_session(
-            model, threads=threads, options=OrtOptions(), providers=self._providers(), where=self._where
-        )
-        if self.provider not in self._session.get_providers():
-            raise MissingError(f"{self.provider} could not start", where=self._where, hint="nvidia-smi")
-        self.input_shape = landmark_shape(self._session, where=self._where)
-        self._call = caller(self._session, "bound")
-
-    def __call__(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        check_shape(points.shape, self.input_shape, where=self._where)
-        return self._call(np.ascontiguousarray(points, np.float32))
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        return dict(self._session.get_modelmeta().custom_metadata_map)
+    usual = OrtOptions(buffers="bound")
 
     @classmethod
     def why_not(cls) -> str:
@@ -197,10 +196,6 @@ class _OnGpu(Backend):
         have = onnxruntime.get_available_providers()
         return "" if cls.provider in have else f"this ONNX Runtime has no {cls.provider}: {cls.package} brings it"
 
-    @classmethod
-    def _providers(cls) -> list[Provider]:
-        return [cls.provider, "CPUExecutionProvider"]
-
 
 class OnnxRuntimeCuda(_OnGpu):
     """The CUDA provider, without TF32: FP32 files stay FP32."""
@@ -210,7 +205,7 @@ class OnnxRuntimeCuda(_OnGpu):
 
     @classmethod
     def _providers(cls) -> list[Provider]:
-        return [(cls.provider, {"use_tf32": "0"}), "CPUExecutionProvider"]
+        return [(cls.provider, {"use_tf32": "0"}), CPU_PROVIDER]
 
 
 class OnnxRuntimeTensorRT(_OnGpu):
@@ -229,4 +224,4 @@ class OnnxRuntimeTensorRT(_OnGpu):
             "trt_timing_cache_enable": "1",
             "trt_timing_cache_path": str(folder),
         }
-        return [(cls.provider, kept), "CUDAExecutionProvider", "CPUExecutionProvider"]
+        return [(cls.provider, kept), "CUDAExecutionProvider", CPU_PROVIDER]
