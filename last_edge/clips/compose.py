@@ -122,23 +122,19 @@ class _Composer:
             if self._random.random() < made:
                 yield "", self._made()
             label = self._store.labels[int(self._store.index.label[clip])]
-            yield "" if label in self._options.unknown else label, self._played(int(clip))
-
-    def _played(self, clip: int) -> Points:
-        points, fps = self._store.points(clip), float(self._store.index.fps[clip])
-        frames = max(2, round((points.shape[1] - 1) / fps * self._fps) + 1)
-        return sample_at(points, np.linspace(0, points.shape[1] - 1, frames))
+            points, fps = self._store.points(int(clip)), float(self._store.index.fps[clip])
+            played = replayed(points, (0, points.shape[1] - 1), fps=fps, at=self._fps)
+            yield "" if label in self._options.unknown else label, played
 
     def _made(self) -> Points:
         """A walk through poses of the person's clips."""
-        poses = [self._pose() for _ in range(self._random.integers(*POSES))]
+        poses = []
+        for _ in range(self._random.integers(*POSES)):
+            points = self._store.points(int(self._random.choice(self._clips)))
+            poses.append(points[:, int(self._random.integers(points.shape[1]))])
         legs = zip(poses, poses[1:], strict=False)
         moves = [eased(one, other, self._frames(float(self._random.uniform(*POSE_S)))) for one, other in legs]
         return self._trembling(np.concatenate(moves, axis=1))
-
-    def _pose(self) -> Points:
-        points = self._store.points(int(self._random.choice(self._clips)))
-        return points[:, int(self._random.integers(points.shape[1]))]
 
     def _idle(self, before: Points, after: Points) -> Points:
         """(M, T, V, C): rest, move over, rest."""
@@ -154,6 +150,12 @@ class _Composer:
 
     def _frames(self, seconds: float) -> int:
         return max(2, round(seconds * self._fps))
+
+
+def replayed(points: Points, span: tuple[int, int], *, fps: float, at: float) -> Points:
+    """The frames of (M, T, V, C) from a first to a last one, recorded at `fps`, at another frame rate."""
+    frames = max(2, round((span[1] - span[0]) / fps * at) + 1)
+    return sample_at(points, np.linspace(*span, frames))
 
 
 def eased(before: Points, after: Points, frames: int) -> Points:

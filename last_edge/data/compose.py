@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge import records
-from last_edge.clips.compose import Points, eased
+from last_edge.clips.compose import Points, eased, replayed
 from last_edge.clips.store import ClipStore
 from last_edge.data.prepare import Prepared, store_clips
 from last_edge.errors import InputError, UsageError
-from last_edge.inputs.transforms import sample_at, seen_span
+from last_edge.inputs.transforms import seen_span
 from last_edge.skeleton.clip import SkeletonClip
 
 Role = Literal["who", "thing", "verb", "quality", "time", "negation"]
@@ -260,10 +260,8 @@ class Signer:
 
     def _motion(self, label: str, random: np.random.Generator) -> Points:
         clip = int(random.choice(self._clips[label]))
-        points, fps = self._store.points(clip), float(self._store.index.fps[clip])
-        first, last = seen_span(points)
-        frames = max(2, round((last - first) / fps * self._fps) + 1)
-        return sample_at(points, np.linspace(first, last, frames))
+        points = self._store.points(clip)
+        return replayed(points, seen_span(points), fps=float(self._store.index.fps[clip]), at=self._fps)
 
     def _way(self, before: Points, after: Points, random: np.random.Generator) -> Points:
         """The frames strictly between one sign's last pose and the next one's first."""

@@ -1,6 +1,16 @@
 """Sub-words and the search for a sentence; numpy alone, so that a device does with it what training measured."""
 
-from last_edge.text.search import SearchOptions, StepDecoder, search
-from last_edge.text.vocabulary import EOS, PAD, SOS, SPECIAL, UNK, Vocabulary, normalised
+from last_edge.text.search import (
+    EOS,
+    PAD,
+    SOS,
+    SPECIAL,
+    UNK,
+    SearchOptions,
+    StepDecoder,
+    Vocabulary,
+    normalised,
+    search,
+)
 
 __all__ = ["EOS", "PAD", "SOS", "SPECIAL", "UNK", "SearchOptions", "StepDecoder", "Vocabulary", "normalised", "search"]
