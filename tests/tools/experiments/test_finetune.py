@@ -16,13 +16,12 @@ from last_edge.bundle.manifest import WEIGHTS
 from last_edge.clips import ClipStore
 from last_edge.clips.writer import append_clips
 from last_edge.errors import EXIT_INPUT, EXIT_USAGE, GateError, InputError, UsageError
-from last_edge.export.bundles import bundle_writer
-from last_edge.export.int8 import quantize_bundle
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.skeleton import Layout
 from last_edge.tasks.config import QuantizeConfig
 from last_edge.tools import cli
+from last_edge.tools.experiments import finetune
 from last_edge.tools.experiments.finetune import finish_bundle
 from last_edge.train.checkpoint import checkpoint_folder, read_trunk
 from last_edge.train.finetune import epochs_for, finetune_values
@@ -158,8 +157,8 @@ def test_both_licences_go_on_and_a_refused_int8_leaves_fp32(
     def refuse(*given: object, **named: object) -> None:
         raise GateError("the INT8 file is not shipped")
 
-    monkeypatch.setattr(bundle_writer, "export_run", export)
-    monkeypatch.setattr(quantize_bundle, "quantize_bundle", refuse)
+    monkeypatch.setattr(finetune, "export_run", export)
+    monkeypatch.setattr(finetune, "quantize_bundle", refuse)
     said = finish_bundle(trained, toy_store, base=base, limits=QuantizeConfig())
     assert said["int8"] == "none: the INT8 file is not shipped" and said["measured_on"] == "test"
     assert asked[0]["weights"] is True and asked[0]["store"] is not None
