@@ -91,38 +91,19 @@ def _make(phase: Array, path: tuple[Array | float, ...] = (0.0, 0.0, 0.0), **par
     return Stroke(axes, *(parts.get(name, still) for name in ("twist", "nod", "closed", "wiggle")))
 
 
-def _straight(side: float, up: float, out: float) -> Callable[[Array, Array], Stroke]:
-    def move(phase: Array, turns: Array) -> Stroke:
-        way = 2 * smooth(phase) - 1
-        return _make(phase, (side * way, up * way, out * way))
-
-    return move
+def _straight(phase: Array, side: float, up: float, out: float) -> Stroke:
+    way = 2 * smooth(phase) - 1
+    return _make(phase, (side * way, up * way, out * way))
 
 
-def _circle(direction: float) -> Callable[[Array, Array], Stroke]:
-    def move(phase: Array, turns: Array) -> Stroke:
-        angle = direction * 2 * np.pi * CIRCLES * turns
-        return _make(phase, (0.9 * np.sin(angle), 0.9 * np.cos(angle), 0.0))
-
-    return move
+def _circle(phase: Array, turns: Array, direction: float) -> Stroke:
+    angle = direction * 2 * np.pi * CIRCLES * turns
+    return _make(phase, (0.9 * np.sin(angle), 0.9 * np.cos(angle), 0.0))
 
 
-def _forward(phase: Array, turns: Array) -> Stroke:
-    way = smooth(phase)
-    return _make(phase, (0.0, 0.4 - 0.8 * way, 2.6 * way - 0.4))
-
-
-def _arc(phase: Array, turns: Array) -> Stroke:
+def _arc(phase: Array) -> Stroke:
     angle = np.pi * smooth(phase)
     return _make(phase, (-np.cos(angle), 1.1 * np.sin(angle) - 0.5, 0.0))
-
-
-def _hold(phase: Array, turns: Array) -> Stroke:
-    return _make(phase)
-
-
-def _shake(phase: Array, turns: Array) -> Stroke:
-    return _make(phase, (0.55 * np.sin(2 * np.pi * turns), 0.0, 0.0))
 
 
 def _tap(phase: Array, turns: Array) -> Stroke:
@@ -130,43 +111,23 @@ def _tap(phase: Array, turns: Array) -> Stroke:
     return _make(phase, (0.1 * lift, 0.15 * lift, 0.7 * lift))
 
 
-def _twist(phase: Array, turns: Array) -> Stroke:
-    return _make(phase, twist=0.75 * np.sin(2 * np.pi * turns))
-
-
-def _nod(phase: Array, turns: Array) -> Stroke:
-    return _make(phase, nod=0.65 * np.sin(2 * np.pi * turns))
-
-
-def _wiggle(phase: Array, turns: Array) -> Stroke:
-    return _make(phase, wiggle=turns + 2 * phase)
-
-
-def _open(phase: Array, turns: Array) -> Stroke:
-    return _make(phase, closed=1 - smooth(1.4 * phase - 0.2))
-
-
-def _close(phase: Array, turns: Array) -> Stroke:
-    return _make(phase, closed=smooth(1.4 * phase - 0.2))
-
-
 MOVEMENTS: dict[str, Callable[[Array, Array], Stroke]] = {
-    "hold": _hold,
-    "down": _straight(0.0, -1.0, 0.0),
-    "up": _straight(0.0, 1.0, 0.0),
-    "across": _straight(-1.0, 0.0, 0.0),
-    "aside": _straight(1.0, 0.0, 0.0),
-    "forward": _forward,
-    "arc": _arc,
-    "circle": _circle(1.0),
-    "loop": _circle(-1.0),
-    "shake": _shake,
+    "hold": lambda phase, turns: _make(phase),
+    "down": lambda phase, turns: _straight(phase, 0.0, -1.0, 0.0),
+    "up": lambda phase, turns: _straight(phase, 0.0, 1.0, 0.0),
+    "across": lambda phase, turns: _straight(phase, -1.0, 0.0, 0.0),
+    "aside": lambda phase, turns: _straight(phase, 1.0, 0.0, 0.0),
+    "forward": lambda phase, turns: _make(phase, (0.0, 0.4 - 0.8 * smooth(phase), 2.6 * smooth(phase) - 0.4)),
+    "arc": lambda phase, turns: _arc(phase),
+    "circle": lambda phase, turns: _circle(phase, turns, 1.0),
+    "loop": lambda phase, turns: _circle(phase, turns, -1.0),
+    "shake": lambda phase, turns: _make(phase, (0.55 * np.sin(2 * np.pi * turns), 0.0, 0.0)),
     "tap": _tap,
-    "twist": _twist,
-    "nod": _nod,
-    "wiggle": _wiggle,
-    "open": _open,
-    "close": _close,
+    "twist": lambda phase, turns: _make(phase, twist=0.75 * np.sin(2 * np.pi * turns)),
+    "nod": lambda phase, turns: _make(phase, nod=0.65 * np.sin(2 * np.pi * turns)),
+    "wiggle": lambda phase, turns: _make(phase, wiggle=turns + 2 * phase),
+    "open": lambda phase, turns: _make(phase, closed=1 - smooth(1.4 * phase - 0.2)),
+    "close": lambda phase, turns: _make(phase, closed=smooth(1.4 * phase - 0.2)),
 }
 
 
