@@ -31,11 +31,11 @@ class Setting:
         """Whether a value of the right type is one of the choices or within the bounds."""
         if self.choices:
             return value in self.choices
-        return not (
-            (self.low is not None and value < self.low)
-            or (self.high is not None and value > self.high)
-            or (self.above is not None and value <= self.above)
-            or (self.below is not None and value >= self.below)
+        return (
+            (self.low is None or value >= self.low)
+            and (self.high is None or value <= self.high)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
         )
 
     @property

@@ -69,6 +69,7 @@ def test_a_dumped_recipe_loads_to_the_same(tmp_path: Path) -> None:
         ("model.dropout=2", "model.dropout"),
         ("model.drop_path_rate=much", "model.drop_path_rate"),
         ("training.label_share=0", "above 0 and at most 1"),
+        ("training.lr=.nan", "training.lr must be above 0"),
         ("quantize.percentile=50", "above 50 and at most 100"),
         ("input.centre=middle", "one of first, frame, none"),
         ("distill.cache=yes", "off"),
