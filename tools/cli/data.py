@@ -71,7 +71,7 @@ class Formats(TyperGroup):
         from last_edge.data.prepare import get_dataset
 
         function = prepare(name, get_dataset(name))
-        app = typer.Typer(add_completion=False)
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
         app.command(name, cls=FormatCommand, **described(function))(expanded(function))
         return typer.main.get_command(app)
 

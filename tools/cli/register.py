@@ -95,7 +95,9 @@ def typer_group(group: Group) -> typer.Typer:
     """A group as typer has it."""
     epilog = f"Example: {group.example}" if group.example else None
     cls = group.cls or (DefaultGroup if group.default else TyperGroup)
-    made = typer.Typer(cls=cls, help=group.text, epilog=epilog, no_args_is_help=group.default is None)
+    made = typer.Typer(
+        cls=cls, help=group.text, short_help=group.text, epilog=epilog, no_args_is_help=group.default is None
+    )
     register(made, {**({DEFAULT: group.default} if group.default else {}), **group.commands})
     return made
 
@@ -103,7 +105,7 @@ def typer_group(group: Group) -> typer.Typer:
 def described(function: Function) -> dict[str, Any]:
     """A command's help, and as its end the example: the docstring's last paragraph."""
     text, _, example = (function.__doc__ or "").partition("\n\n    Example:")
-    return {"help": text, "epilog": f"Example:{example}"}
+    return {"help": text, "short_help": text.partition("\n")[0], "epilog": f"Example:{example}"}
 
 
 def expanded(function: Function) -> Function:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from functools import cache
 from inspect import Parameter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self, get_origin
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 PROTOCOLS = {"ntu60": ("xsub", "xview"), "ntu120": ("xsub", "xset")}
 CLASS_WEIGHTS = {None: None, True: "balanced", False: "none"}
-PANEL = "Settings of the recipe's part training"
 # Settings that have other names as flags, or flags that mean something else.
 NAMED = {"gradient_clip": "grad_clip", "patience": "early_stopping"}
 OWN = ("amp", "class_weights", "init")
@@ -60,27 +60,21 @@ class Flags(OptionGroup):
             "--init",
             help="A run whose trunk the model starts from (`pretrain`); a translator starts from "
             "another translator or looks through a recogniser's trunk.",
-            rich_help_panel=PANEL,
         ),
     ] = None
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of every random draw; default: the recipe's.")
     ] = None
-    dropout: Annotated[
-        float | None, typer.Option("--dropout", help="model.dropout, before the classifier.", rich_help_panel=PANEL)
-    ] = None
+    dropout: Annotated[float | None, typer.Option("--dropout", help="model.dropout, before the classifier.")] = None
     amp: Annotated[
         bool | None,
-        typer.Option(
-            "--amp/--no-amp", help="Mixed precision on a GPU, as the environment says.", rich_help_panel=PANEL
-        ),
+        typer.Option("--amp/--no-amp", help="Mixed precision on a GPU, as the environment says."),
     ] = None
     class_weights: Annotated[
         bool | None,
         typer.Option(
             "--use-class-weights/--no-class-weights",
-            help="class_weights: balanced or none.",
-            rich_help_panel=PANEL,
+            help="Count classes with few training clips more.",
         ),
     ] = None
     env: Annotated[
@@ -133,6 +127,7 @@ class Flags(OptionGroup):
         return [*set_values([*self.base.items(), *flags.items()]), *(self.set_ or ()), *(self.more or ())]
 
 
+@cache
 def schema_options() -> list[Parameter]:
     """An option for each setting of the recipe's part `training`, with its meaning from the schema."""
     options = []
@@ -144,8 +139,8 @@ def schema_options() -> list[Parameter]:
         kind = str if get_origin(setting.kind) is list else setting.kind
         words = f"--{flag}/--no-{flag}" if kind is bool else f"--{flag}"
         choices = f" ({', '.join(setting.choices)})" if setting.choices else ""
-        meaning = (f"{key}: " if name != key else "") + setting.help + choices
-        option = typer.Option(words, help=meaning, rich_help_panel=PANEL)
+        meaning = setting.help[0].upper() + setting.help[1:]
+        option = typer.Option(words, help=f"{meaning}{choices}.")
         options.append(Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]))
     return options
 
