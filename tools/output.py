@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 MOST_WAITING = 5.0  # percent of an epoch spent waiting for data that go without saying
+LONGEST_WORD = 20
 WIDE = 160  # columns of a table that no terminal shows: nothing is cut off
 
 if TYPE_CHECKING:
@@ -42,9 +43,10 @@ def emit(result: Any, *, as_json: bool, table: Callable[[], Any] | None = None) 
 
 @dataclass(frozen=True)
 class FittedTable:
-    """Columns as a table where it fits and, where it does not, in fewer columns, so that no figure is ever cut.
+    """Columns as a table where it fits and, where it does not, in less room, so that no figure is ever cut.
 
-    Columns whose cells are all equal go below the title first; what still is too wide is shown row by row.
+    Columns whose cells are all equal go below the title first; then headers and long texts are folded; what still is
+    too wide is shown row by row.
     """
 
     title: str
@@ -56,12 +58,23 @@ class FittedTable:
         rows = max(map(len, self.columns.values()), default=0)
         same = {name: cells[0] for name, cells in self.columns.items() if rows > 1 and len(set(map(str, cells))) == 1}
         varied = {name: cells for name, cells in self.columns.items() if name not in same}
-        told = ", ".join(f"{name} {value}" for name, value in same.items())
-        for table in (grid(self.title, self.columns), grid(f"{self.title}\n{told}" if told else self.title, varied)):
+        told = ", ".join(f"{name} {value}" for name, value in same.items() if str(value))
+        title = f"{self.title}\n{told}" if told else self.title
+        for table in (grid(self.title, self.columns), grid(title, varied)):
             if not rows or Measurement.get(console, options.update(width=10_000), table).maximum <= options.max_width:
                 yield table
                 return
-        yield listed(self.title, self.columns)
+        least = {name: least_width(name, cells) for name, cells in varied.items()}
+        fits = sum(least.values()) + len(least) <= options.max_width
+        yield grid(title, varied, least=least) if fits else listed(title, varied)
+
+
+def least_width(name: str, cells: Sequence[Any]) -> int:
+    """The width below which a column is not folded: a figure whole, of a text its longest word up to `LONGEST_WORD`."""
+    texts = [str(value) for value in cells]
+    figures = all(text.replace(".", "").lstrip("+-").isdigit() for text in texts if text)
+    words = max((len(word) for text in texts for word in ([text] if figures else text.split())), default=0)
+    return max(words if figures else min(words, LONGEST_WORD), *map(len, name.split()), 1)
 
 
 def make_table(title: str, columns: dict[str, list[Any]]) -> FittedTable:
@@ -85,13 +98,15 @@ def cell(name: str, value: Any) -> str:
     return f"{value:.3g}" if name.endswith("_abs") or name == "relative" else str(value)
 
 
-def grid(title: str, columns: dict[str, list[Any]]) -> Table:
-    """One line a row."""
+def grid(title: str, columns: dict[str, list[Any]], *, least: dict[str, int] | None = None) -> Table:
+    """One line a row; with `least` widths it is narrow, and folds what is longer."""
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    narrow = {} if least is None else {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "pad_edge": False}
+    table = Table(title=title, title_justify="left", **narrow)  # type: ignore[arg-type]
     for name in columns:
-        table.add_column(name)
+        table.add_column(name, min_width=(least or {}).get(name), overflow="fold")
     for row in zip(*columns.values(), strict=True):
         table.add_row(*[str(value) for value in row])
     return table

@@ -42,7 +42,7 @@ def describe(name: str, model: LandmarkModel) -> dict[str, Any]:
     """What a table of models says of one.
 
     params: trained; inference_params: left once trained. gflops: billions of operations of one clip, a multiply-add
-    as two, one body, or two where the model reads all bodies. receptive_field: see `Body`. streamable: frame by frame.
+    as two, one body, or two where the model reads all bodies; flops: the same, exactly. receptive_field: see `Body`. streamable: frame by frame.
     gives: a class of a clip, or the words of a sentence.
     """
     body = model.body if isinstance(model.body, Body) else Body()
@@ -51,7 +51,7 @@ def describe(name: str, model: LandmarkModel) -> dict[str, Any]:
         "name": name,
         "params": params,
         "inference_params": params - sum(count(module) for module in body.training_only()),
-        "gflops": gflops(model),
+        **_operations(model, model.example()),
         "receptive_field": body.receptive_field(),
         "streamable": body.streamable,
         "gives": CLASS,
@@ -67,7 +67,7 @@ def describe_translator(name: str, spec: InputSpec) -> dict[str, Any]:
         "name": name,
         "params": count(model),
         "inference_params": count(model),
-        "gflops": _gflops(model, (clip, sentence)),
+        **_operations(model, (clip, sentence)),
         "receptive_field": None,
         "streamable": False,
         "gives": SENTENCE,
@@ -81,10 +81,11 @@ def count(module: nn.Module) -> int:
 
 def gflops(model: LandmarkModel) -> float:
     """Billions of floating-point operations of one clip, counted by torch."""
-    return _gflops(model, model.example())
+    return float(_operations(model, model.example())["gflops"])
 
 
-def _gflops(model: nn.Module, example: tuple[Tensor, ...]) -> float:
+def _operations(model: nn.Module, example: tuple[Tensor, ...]) -> dict[str, Any]:
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model.eval()(*example)
-    return float(round(counter.get_total_flops() / 1e9, 4))
+    total = counter.get_total_flops()
+    return {"gflops": round(total / 1e9, 4), "flops": total}

@@ -79,6 +79,11 @@ COMMANDS: dict[str, Function | Group] = {
         "last-edge data synth --out runs/signs/store",
     ),
     "models": Group("Models and landmark models.", {"fetch": models.fetch}, default=models.models),
+    "zoo": Group(
+        "Trained bundles that have a name.",
+        {"ls": models.zoo_ls, "get": models.zoo_get},
+        "last-edge run last_lite_nano_shrec14 --source cam:0",
+    ),
     "recipes": Group(
         "The shipped recipes: every value of a training, with the command that uses it.",
         {"ls": models.recipes_ls, "show": models.recipes_show},

@@ -1,13 +1,20 @@
-"""`last-edge models`, `models fetch` and `recipes`: what can be trained, what detects landmarks, with which values."""
+"""`last-edge models`, `zoo` and `recipes`: what can be trained, with which values, and what is trained already."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from last_edge.tools.cli.options import SCREEN, Force, More, Screen, Set
 from last_edge.tools.output import make_table
+
+if TYPE_CHECKING:
+    from last_edge.bundle import Manifest
+
+FEWEST_OF_A_HAND = 16
+"""Points: a part of a layout with fewer is a palm or a wrist, not a hand."""
 
 
 def models(
@@ -22,10 +29,14 @@ def models(
 
     Example: last-edge models --layout shrec22 --classes 14
     """
-    from last_edge.models.describe import describe_models
+    from last_edge.tools.counts import kept_counts
 
-    rows = describe_models(layout=layout, classes=classes)
-    columns: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in rows[0]}
+    rows = kept_counts(layout, classes)
+    if rows is None:
+        from last_edge.models.describe import describe_models
+
+        rows = describe_models(layout=layout, classes=classes)
+    columns: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in rows[0] if key != "flops"}
     screen.emit(rows, table=lambda: make_table(f"{classes} classes, {layout}, 64 frames", columns))
 
 
@@ -84,3 +95,67 @@ def recipes_show(
         screen.emit(dataclasses.asdict(recipe))
     else:
         typer.echo(dump_recipe(recipe), nl=False)
+
+
+def zoo_ls(screen: Screen = SCREEN) -> None:
+    """List the bundles that have a name: what each recognises, of which points, in which precisions.
+
+    A name of the zoo stands wherever a bundle's path does.
+
+    Example: last-edge zoo ls --json
+    """
+    from last_edge.bundle import Bundle
+    from last_edge.bundle.zoo import zoo
+
+    rows: list[dict[str, Any]] = []
+    for name, path in zoo().items():
+        manifest = Bundle.open(path, verify_hashes=False).manifest
+        layout, precisions = manifest.input.layout.name, list(manifest.precisions)
+        about = {"name": name, "model": manifest.model.name, "layout": layout, "labels": list(manifest.labels)}
+        rows.append({**about, "precisions": precisions, "hands": hands_of(manifest)})
+    columns: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in ("name", "model", "layout", "hands")}
+    columns["classes"] = [len(row["labels"]) for row in rows]
+    columns["precisions"] = [", ".join(row["precisions"]) for row in rows]
+    screen.emit(rows, table=lambda: make_table("zoo", columns))
+
+
+def hands_of(manifest: Manifest) -> int:
+    """How many hands a bundle reads, finger by finger."""
+    spec = manifest.input
+    if "wrist" in spec.layout.names[0]:
+        return spec.bodies
+    parts = spec.layout.parts.items()
+    return sum("hand" in name and len(joints) >= FEWEST_OF_A_HAND for name, joints in parts)
+
+
+def zoo_get(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the zoo; `last-edge zoo ls` lists them.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Where the bundle goes; default: NAME here.")] = None,
+    force: Force = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Copy a bundle of the zoo, every file held to its hash.
+
+    Example: last-edge zoo get last_lite_nano_shrec14 --out my_gestures
+    """
+    from last_edge.bundle import Bundle
+    from last_edge.bundle.zoo import zoo
+    from last_edge.errors import InputError
+    from last_edge.files import check_free, writing, writing_folder
+    from last_edge.names import did_you_mean
+
+    bundles = zoo()
+    if name not in bundles:
+        raise InputError("no bundle of this name", where=name, expected=did_you_mean(name, bundles))
+    source, place = bundles[name], out or Path(bundles[name].name)
+    marker = "manifest.json" if source.is_dir() else ""
+    check_free(place, force=force, marker=marker)
+    manifest = Bundle.open(source).manifest
+    if source.is_dir():
+        with writing_folder(place, marker=marker, force=force) as folder:
+            for file in source.iterdir():
+                (folder / file.name).write_bytes(file.read_bytes())
+    else:
+        with writing(place) as stream:
+            stream.write(source.read_bytes())
+    screen.emit({"bundle": str(place), "model": manifest.model.name, "precisions": list(manifest.precisions)})
