@@ -42,8 +42,8 @@ def describe(name: str, model: LandmarkModel) -> dict[str, Any]:
     """What a table of models says of one.
 
     params: trained; inference_params: left once trained. gflops: billions of operations of one clip, a multiply-add
-    as two, one body, or two where the model reads all bodies; flops: the same, exactly. receptive_field: see `Body`. streamable: frame by frame.
-    gives: a class of a clip, or the words of a sentence.
+    as two, one body, or two where the model reads all bodies; flops: the same, exactly. receptive_field: see `Body`.
+    streamable: frame by frame. gives: a class of a clip, or the words of a sentence.
     """
     body = model.body if isinstance(model.body, Body) else Body()
     params = count(model)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from last_edge.errors import UsageError
 from last_edge.tools import output
-from last_edge.tools.cli import main
+from last_edge.tools.cli import COMMANDS, main
+from last_edge.tools.cli.register import Group
 
 ROW = {"epoch": 1.0, "loss": 0.5, "train_top1": 50.0, "skipped": 0.0}
 
@@ -53,3 +56,41 @@ def test_quiet_keeps_the_result(capsys: pytest.CaptureFixture[str]) -> None:
     zoo = Path(__file__).parents[3] / "zoo" / "last_lite_nano_utd27"
     assert main(["verify", str(zoo), "--quiet"]) == 0
     assert "model.int8.onnx" in capsys.readouterr().out
+
+
+WIDE = {
+    "artefact": ["zoo/last_lite_nano_shrec14", "zoo/last_e_nano_shrec14"],
+    "backend": ["onnxruntime-cpu 1.26.0"] * 2,
+    **{f"{name} ms": [f"{value}.25", f"{value}.75"] for name, value in (("p50", 10), ("p95", 11), ("load", 900))},
+    "top-1": ["92.98", "94.17"],
+}
+
+
+@pytest.mark.parametrize("columns", [60, 80, 160])
+def test_no_figure_of_a_table_is_cut(columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    output.emit({}, as_json=False, table=lambda: output.make_table("bench", WIDE))
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= columns
+    assert all(value in shown for name, cells in WIDE.items() if name != "artefact" for value in cells)
+
+
+def commands(known: Mapping[str, Any], *before: str) -> Iterator[list[str]]:
+    """The words of every command and group."""
+    for name, command in known.items():
+        yield [*before, name]
+        if isinstance(command, Group):
+            yield from commands(command.commands, *before, name)
+
+
+@pytest.mark.parametrize("words", list(commands(COMMANDS)), ids=" ".join)
+def test_help_of_every_command_ends_with_an_example(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--help"]) == 0
+    assert " Example: last-edge" in " ".join(capsys.readouterr().out.split())[-300:]
+
+
+def test_verbose_shows_where_an_error_comes_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes", "show", "nowhere.yaml"]) == 3
+    assert "Traceback" not in capsys.readouterr().err
+    assert main(["recipes", "show", "nowhere.yaml", "--verbose"]) == 3
+    assert "Traceback" in capsys.readouterr().err
