@@ -74,7 +74,7 @@ def least_width(name: str, cells: Sequence[Any]) -> int:
     texts = [str(value) for value in cells]
     figures = all(text.replace(".", "").lstrip("+-").isdigit() for text in texts if text)
     words = max((len(word) for text in texts for word in ([text] if figures else text.split())), default=0)
-    return max(words if figures else min(words, LONGEST_WORD), *map(len, name.split()), 1)
+    return max(words if figures else min(words, LONGEST_WORD), *map(len, name.replace("_", " ").split()), 1)
 
 
 def make_table(title: str, columns: dict[str, list[Any]]) -> FittedTable:
@@ -106,7 +106,8 @@ def grid(title: str, columns: dict[str, list[Any]], *, least: dict[str, int] | N
     narrow = {} if least is None else {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "pad_edge": False}
     table = Table(title=title, title_justify="left", **narrow)  # type: ignore[arg-type]
     for name in columns:
-        table.add_column(name, min_width=(least or {}).get(name), overflow="fold")
+        heading = name if least is None else name.replace("_", " ")
+        table.add_column(heading, min_width=(least or {}).get(name), overflow="fold")
     for row in zip(*columns.values(), strict=True):
         table.add_row(*[str(value) for value in row])
     return table
