@@ -64,9 +64,12 @@ class FittedTable:
             if not rows or Measurement.get(console, options.update(width=10_000), table).maximum <= options.max_width:
                 yield table
                 return
-        least = {name: least_width(name, cells) for name, cells in varied.items()}
-        fits = sum(least.values()) + len(least) <= options.max_width
-        yield grid(title, varied, least=least) if fits else listed(title, varied)
+        widths = {name: least_width(name, cells) for name, cells in varied.items()}
+        room = options.max_width - sum(widths.values()) - len(widths)
+        for name, cells in varied.items() if room >= 0 else ():
+            more = min(max(0, max(len(str(value)) for value in cells) - widths[name]), room)
+            widths[name], room = widths[name] + more, room - more
+        yield grid(title, varied, widths=widths) if room >= 0 else listed(title, varied)
 
 
 def least_width(name: str, cells: Sequence[Any]) -> int:
@@ -98,16 +101,16 @@ def cell(name: str, value: Any) -> str:
     return f"{value:.3g}" if name.endswith("_abs") or name == "relative" else str(value)
 
 
-def grid(title: str, columns: dict[str, list[Any]], *, least: dict[str, int] | None = None) -> Table:
-    """One line a row; with `least` widths it is narrow, and folds what is longer."""
+def grid(title: str, columns: dict[str, list[Any]], *, widths: dict[str, int] | None = None) -> Table:
+    """One line a row; with `widths` it has no frame and folds what is longer."""
     from rich import box
     from rich.table import Table
 
-    narrow = {} if least is None else {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "pad_edge": False}
+    narrow = {} if widths is None else {"box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0), "pad_edge": False}
     table = Table(title=title, title_justify="left", **narrow)  # type: ignore[arg-type]
     for name in columns:
-        heading = name if least is None else name.replace("_", " ")
-        table.add_column(heading, min_width=(least or {}).get(name), overflow="fold")
+        heading = name if widths is None else name.replace("_", " ")
+        table.add_column(heading, width=(widths or {}).get(name), overflow="fold")
     for row in zip(*columns.values(), strict=True):
         table.add_row(*[str(value) for value in row])
     return table
