@@ -15,10 +15,13 @@ from last_edge.clips import ClipStore, writing_store
 from last_edge.clips.store import HEADER
 from last_edge.data.readers.holistic_words import read_holistic_words
 from last_edge.data.readers.how2sign import read_how2sign
+from last_edge.data.readers.mediapipe import read_asl_signs, read_landmark_csv, read_mediapipe_npy
 from last_edge.data.readers.npz import read_npz
 from last_edge.data.readers.ntu import ntu_labels, read_ntu
+from last_edge.data.readers.openpose import read_kinetics, read_openpose
 from last_edge.data.readers.phoenix import read_phoenix
 from last_edge.data.readers.pose import pose_labels, read_pose_files, read_pose_tsv
+from last_edge.data.readers.pyskl import read_ctrgcn, read_pyskl
 from last_edge.data.readers.shrec17 import read_shrec17, shrec17_labels
 from last_edge.data.readers.utd_mhad import ACTIONS, read_utd_mhad
 from last_edge.errors import InputError, UsageError
@@ -122,6 +125,55 @@ READERS: dict[str, Dataset] = {
         IMAGE,
         options=("index", "layout", "axes"),
         labels=_none,
+    ),
+    "mediapipe_npy": Dataset(
+        "MediaPipe landmarks as .npy: a file a frame (WORD/SEQUENCE/0.npy) or a clip",
+        read_mediapipe_npy,
+        "as the files' source",
+        IMAGE,
+        options=("image_size", "fps", "mirrored", "side"),
+    ),
+    "landmark_csv": Dataset(
+        "tables of hand shapes: a label and 42 or 63 numbers a row, or point histories",
+        read_landmark_csv,
+        "as the files' source",
+        IMAGE,
+        options=("label_file", "image_size", "mirrored", "frames", "fps"),
+    ),
+    "asl_signs": Dataset(
+        "isolated signs of the Kaggle competition asl-signs: train.csv and parquet files",
+        read_asl_signs,
+        "CC BY 4.0; cite the competition",
+        IMAGE,
+        options=("layout", "aspect", "fps"),
+    ),
+    "openpose": Dataset(
+        "OpenPose JSON, a file a frame in LABEL/CLIP folders",
+        read_openpose,
+        "as the files' source",
+        "x to the image's right, y down; both in image heights",
+        options=("image_size", "fps", "bodies"),
+    ),
+    "kinetics": Dataset(
+        "Kinetics-skeleton: kinetics_train and kinetics_val, a JSON a clip",
+        read_kinetics,
+        "as Kinetics; cite Yan et al. 2018",
+        "x to the image's right, y down; both in image heights",
+        options=("image_size", "fps", "bodies"),
+    ),
+    "pyskl": Dataset(
+        "annotations of PYSKL and mmaction2 (.pkl): COCO key points, NTU in 3D",
+        read_pyskl,
+        "as the annotated data set",
+        "image heights, x right, y down; or the sensor's metres",
+        options=("split_type", "layout", "fps"),
+    ),
+    "ctrgcn": Dataset(
+        "arrays of CTR-GCN (.npz) and ST-GCN (.npy with .pkl labels)",
+        read_ctrgcn,
+        "as the data set they were made of",
+        "the sensor's metres, as they were normalised",
+        options=("layout", "fps"),
     ),
     "npz": Dataset(
         "any sensor: .npz with frames, lengths, labels, subjects, split, and a layout",

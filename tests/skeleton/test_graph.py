@@ -9,6 +9,11 @@ from last_edge.skeleton import Layout, get_layout, layout_names
 from last_edge.skeleton.graph import body_regions, centre_distance, hop_distance, spatial_partition
 
 EXPECTED = {
+    "coco17": {"head", "left_arm", "right_arm", "left_leg", "right_leg"},
+    "coco18": {"head", "trunk", "left_arm", "right_arm", "left_leg", "right_leg"},
+    "body25": {"head", "trunk", "left_arm", "right_arm", "left_leg", "right_leg"},
+    "leap20": {"palm", "thumb", "index", "middle", "ring", "pinky"},
+    "hololens26": {"palm", "thumb", "index", "middle", "ring", "pinky"},
     "shrec22": {"palm", "thumb", "index", "middle", "ring", "pinky"},
     "mediapipe_hand21": {"palm", "thumb", "index", "middle", "ring", "pinky"},
     "kinect20": {"trunk", "left_arm", "right_arm", "left_leg", "right_leg"},

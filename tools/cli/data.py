@@ -30,7 +30,7 @@ VERDICTS = {True: "passed", False: "FAILED", None: "-"}
 FORMAT_OPTIONS: dict[str, tuple[Any, str]] = {
     "layout": (str, "Layout name or file."),
     "labels": (int, "14 or 28 classes."),
-    "split_type": (str, "xsub, xview or xset."),
+    "split_type": (str, "Which split: xsub, xview or xset of NTU; of a PYSKL file the one to take."),
     "missing_list": (Path, "Clips to leave out: official, none or a file."),
     "classes": (int, "60 (actions to 60 alone) or 120; default: all."),
     "rotate": (bool, "Spine along y, shoulders along x."),
@@ -40,6 +40,12 @@ FORMAT_OPTIONS: dict[str, tuple[Any, str]] = {
     "words": (str, "Only these labels, comma between."),
     "units": (str, "metres or image01."),
     "fps": (float, "Frames a second."),
+    "label_file": (Path, "Names, one a line, for labels that are numbers."),
+    "mirrored": (str, "yes where pictures were flipped before, as in selfie views."),
+    "side": (str, "Which of two hands: left or right."),
+    "frames": (int, "Frames of a clip that is one static shape."),
+    "bodies": (int, "People to keep in a clip."),
+    "aspect": (float, "Width over height of the pictures."),
     "axes": (int, "Axes of a point to keep: 2 drops the depth."),
     "index": (
         Path,
