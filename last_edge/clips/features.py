@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from last_edge import records
 from last_edge.arrays import GrowingArray, map_npy
-from last_edge.clips.store import FRAMES, ClipStore, StoredFile
+from last_edge.clips.store import FRAMES, ClipStore, StoredFile, check_hashes
 from last_edge.errors import InputError
 from last_edge.files import recover, writing_folder
 from last_edge.inputs.features import FeatureInput, Features, feature_window
@@ -62,10 +62,7 @@ class ClipFeatures:
 
     def verify(self) -> None:
         """Hash both files; `InputError` names the one that has changed."""
-        for name, stored in self.header.files.items():
-            if (got := StoredFile.of(self.path / name)) != stored:
-                where = self.path / name
-                raise InputError("features: bytes have changed", where=where, expected=stored.sha256, got=got.sha256)
+        check_hashes(self.path, self.header.files, of="features")
 
 
 def write_features(

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,14 @@ class StoredFile:
         return cls(path.stat().st_size, sha256_of(path))
 
 
+def check_hashes(folder: Path, files: Mapping[str, StoredFile], *, of: str) -> None:
+    """Hash files; `InputError` names the first that has changed and what it is part `of`."""
+    for name, stored in files.items():
+        if (got := StoredFile.of(folder / name)) != stored:
+            where, expected = folder / name, stored.sha256
+            raise InputError(f"{of}: bytes have changed", where=where, expected=expected, got=got.sha256)
+
+
 @dataclass(frozen=True)
 class StoreHeader:
     """The store's description.
@@ -146,20 +154,16 @@ class StoreHeader:
     about: dict[str, Any] = field(default_factory=dict)
     schema_version: int = 1
 
+    def sealed(self, index: ClipIndex) -> StoreHeader:
+        """The same header with the hashes of content and description.
 
-def about_sha256(about: dict[str, Any]) -> str:
-    """Identity of the description, so that a changed licence or axis is found too."""
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-
-
-def content_sha256(
-    files: dict[str, StoredFile], index: ClipIndex, *, layout: Layout, units: str, labels: tuple[str, ...]
-) -> str:
-    """Identity of a store's content. The index enters by its values: parquet bytes differ between writers."""
-    digest = hashlib.sha256()
-    parts = [files[FRAMES].sha256, files[CONFIDENCE].sha256, index.digest(), records.digest(layout), units]
-    digest.update(json.dumps([*parts, list(labels)]).encode())
-    return digest.hexdigest()
+        The index enters by its values: parquet bytes differ between writers.
+        """
+        parts = [self.files[FRAMES].sha256, self.files[CONFIDENCE].sha256, index.digest(), records.digest(self.layout)]
+        content = json.dumps([*parts, self.units, list(self.labels)])
+        about = json.dumps(self.about, sort_keys=True)
+        hashes = [hashlib.sha256(text.encode()).hexdigest() for text in (content, about)]
+        return replace(self, content_sha256=hashes[0], about_sha256=hashes[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,17 +255,8 @@ class ClipStore:
 
     def verify(self) -> None:
         """Hash every file and the content; `InputError` names the first that has changed."""
-        for name, stored in self.header.files.items():
-            got = StoredFile.of(self.path / name)
-            if got != stored:
-                raise InputError(
-                    "clip store: bytes have changed", where=self.path / name, expected=stored.sha256, got=got.sha256
-                )
-        header = self.header
-        got_id = content_sha256(
-            header.files, self.index, layout=header.layout, units=header.units, labels=header.labels
-        )
-        if got_id != header.content_sha256 or about_sha256(header.about) != header.about_sha256:
+        check_hashes(self.path, self.header.files, of="clip store")
+        if self.header.sealed(self.index) != self.header:
             raise InputError("clip store: header has changed", where=self.path / HEADER)
 
     def _rows(self, clip: int) -> slice:

@@ -24,8 +24,6 @@ from last_edge.clips.store import (
     ClipStore,
     StoredFile,
     StoreHeader,
-    about_sha256,
-    content_sha256,
     write_index,
 )
 from last_edge.errors import InputError, UsageError
@@ -71,7 +69,6 @@ class StoreWriter:
         index = ClipIndex.from_rows(self._rows)
         write_index(index, self._folder / INDEX)
         files = {name: StoredFile.of(self._folder / name) for name in (FRAMES, CONFIDENCE, INDEX)}
-        identity = content_sha256(files, index, layout=self._layout, units=self._units, labels=labels)
         shape = (self._frames.length, *(self._frames.row or ()))
         header = StoreHeader(
             layout=self._layout,
@@ -80,10 +77,9 @@ class StoreWriter:
             clips=len(index),
             shape=shape,
             files=files,
-            content_sha256=identity,
-            about_sha256=about_sha256(about),
+            content_sha256="",
             about=about,
-        )
+        ).sealed(index)
         records.save(header, self._folder / HEADER)
         return header
 
@@ -165,22 +161,16 @@ def append_clips(
     """
     recover(path)
     old = ClipStore.open(path) if (path / HEADER).is_file() else None
-    first = clips[0] if clips else None
-    if old is None and first is None:
+    like = old if old is not None else next(iter(clips), None)
+    if like is None:
         raise InputError("no clips to store", where=path)
-    known = old.labels if old is not None else ()
-    new = sorted({clip.label for clip in clips if clip.label is not None} - set(known))
-    with writing_store(
-        path,
-        layout=old.layout if old is not None else first.layout,  # type: ignore[union-attr]
-        units=old.units if old is not None else first.units,  # type: ignore[union-attr]
-        labels=(*known, *new),
-        about=old.about if old is not None else about,
-        force=True,
-    ) as writer:
-        for number in range(0 if old is None else len(old)):
-            if number not in drop:
-                writer.add(old.clip(number))  # type: ignore[union-attr]
+    known = () if old is None else old.labels
+    labels = (*known, *sorted({clip.label for clip in clips if clip.label is not None} - set(known)))
+    about = about if old is None else old.about
+    with writing_store(path, layout=like.layout, units=like.units, labels=labels, about=about, force=True) as writer:
+        if old is not None:
+            for number in sorted(set(range(len(old))) - set(drop)):
+                writer.add(old.clip(number))
         for clip in clips:
             writer.add(clip)
     return ClipStore.open(path)
@@ -206,10 +196,7 @@ def leave_out(store: ClipStore, out: Path, *, subjects: Iterable[str], force: bo
             _link(file, folder / file.relative_to(store.path))
         write_index(index, folder / INDEX)
         files = {**store.header.files, INDEX: StoredFile.of(folder / INDEX)}
-        identity = content_sha256(files, index, layout=store.layout, units=store.units, labels=store.labels)
-        header = dataclasses.replace(
-            store.header, files=files, content_sha256=identity, about=about, about_sha256=about_sha256(about)
-        )
+        header = dataclasses.replace(store.header, files=files, about=about).sealed(index)
         records.save(header, folder / HEADER)
     return ClipStore.open(out)
 
