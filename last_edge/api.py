@@ -111,17 +111,14 @@ def export(
     from last_edge.clips.store import ClipStore
     from last_edge.errors import UsageError
     from last_edge.export.bundles.bundle_writer import export_run
-    from last_edge.export.bundles.translation import export_translation
     from last_edge.export.targets.deploy import add_targets, known_targets
     from last_edge.train.evaluate import is_translation
 
     source, place, opened = Path(run), Path(out), None if store is None else ClipStore.open(Path(store))
     known = known_targets(list(targets))
     _use_threads(threads)
-    if is_translation(source):
-        if dynamic_time or weights or known:
-            raise UsageError("dynamic_time, weights and targets are for classifiers, this is a translator", where=run)
-        return export_translation(source, place, store=opened, split=split, threads=threads, force=force)
+    if (dynamic_time or weights or known) and is_translation(source):
+        raise UsageError("dynamic_time, weights and targets are for classifiers, this is a translator", where=run)
     manifest = export_run(
         source, place, store=opened, split=split, threads=threads, dynamic_time=dynamic_time, weights=weights,
         force=force,

@@ -3,45 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import yaml
 
-from last_edge.bundle.bundle import SUFFIX, write_bundle
+from last_edge import records
+from last_edge.bundle.bundle import SUFFIX, Bundle, with_hashes, write_bundle
 from last_edge.bundle.golden import Golden
-from last_edge.bundle.manifest import GOLDEN, MANIFEST, WEIGHTS, Manifest, ModelInfo, model_file
+from last_edge.bundle.manifest import (
+    CARD,
+    GOLDEN,
+    MANIFEST,
+    WEIGHTS,
+    Manifest,
+    ModelInfo,
+    Provenance,
+)
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import check_fits, labelled_clips, plain_batch
-from last_edge.export.bundles.accept import accept_threshold, validation_clips
-from last_edge.export.bundles.origin import provenance_of
-from last_edge.export.bundles.rejection import rejection_thresholds
-from last_edge.export.onnx.onnx_graph import OPSET, to_onnx
-from last_edge.export.onnx.session import logits_of
-from last_edge.export.proof.evaluate import summarise
-from last_edge.export.proof.golden_points import golden_inputs, size_of
-from last_edge.export.proof.parity import check_parity, parity_rows, tolerance, torch_logits
-from last_edge.files import check_free
-from last_edge.inputs.features import LANDMARKS, Inputs
+from last_edge.errors import InputError
+from last_edge.export.bundles.sources import Source, read_source
+from last_edge.export.onnx.onnx_graph import OPSET
+from last_edge.export.proof.evaluate import deployed, summarise
+from last_edge.export.proof.same import check_parity, parity_rows, tolerance
+from last_edge.files import check_free, sha256_of
 from last_edge.skeleton.clip import Units
+from last_edge.tasks.registry import task_of
 from last_edge.train.checkpoint import WEIGHTS as TRAINED
-from last_edge.train.checkpoint import Checkpoint, load_checkpoint
+from last_edge.train.environment import commit, version
 
+EXPORTERS = ("last-edge", "torch", "onnx", "onnxscript", "onnxslim", "onnxruntime")
 USUAL_AXES: dict[Units, str] = {
     "image01": "x right, y down, z (where there is one) away, all divided by the image height",
     "metres": "as the sensor gives them",
 }
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The clips that a bundle is measured on: their numbers, inputs and split."""
-
-    store: ClipStore
-    clips: NDArray[np.int64]
-    inputs: Inputs
-    split: str
 
 
 def export_run(
@@ -57,88 +53,106 @@ def export_run(
 ) -> Manifest:
     """Write the bundle of a run's best checkpoint (or of a checkpoint folder) to `out`, FP32 alone.
 
-    store: measures the file on its `split`, gives axes and licence and, when the run held people of it out, the least
-    probability worth reporting. dynamic_time: the graph takes clips of any length and resamples them itself.
+    store: measures the files on its `split`, gives axes and licence and, when the run held people of it out, what a
+    recogniser's answers are worth. dynamic_time: the graph takes clips of any length and resamples them itself.
     weights: the bundle takes the checkpoint's float weights along, to train on from. threads: of the measuring.
-    Raises `GateError` when the file does not compute what the model does, `UsageError` when `out` exists and not
+    Raises `GateError` when the files do not compute what the model does, `UsageError` when `out` exists and not
     `force`.
     """
     check_free(out, force=force, marker="" if out.suffix == SUFFIX else MANIFEST)
-    checkpoint = load_checkpoint(run)
+    source = read_source(run)
+    task, clips = task_of(source.card.name), np.zeros(0, np.int64)
     if store is not None:
-        check_fits(store, checkpoint.spec, checkpoint.labels)
-    measured = None if store is None else _measured(store, split, checkpoint)
-    name = out.name.removesuffix(".last")
-    graph = to_onnx(
-        checkpoint.model.deployed(),
-        spec=checkpoint.spec,
-        labels=checkpoint.labels,
-        name=checkpoint.card.name,
-        dynamic_time=dynamic_time,
-        features=checkpoint.model.features,
-    )
-    golden = _golden(checkpoint, graph, measured)
+        task.check_store(store, source.spec, source.labels)
+        clips = task.clips(store, split)
+    files = source.files(dynamic_time=dynamic_time)
+    manifest = _describe(source, out.name.removesuffix(SUFFIX), store)
+    draft = Bundle(out, with_hashes(manifest, files), files)
+    inputs = source.golden_inputs(store, clips)
+    golden = Golden(inputs, {"torch": source.logits(inputs), "fp32": deployed(draft, "fp32").logits(inputs)})
     check_parity(golden.logits["torch"], golden.logits["fp32"], precision="fp32", where=out)
     manifest = dataclasses.replace(
-        _describe(checkpoint, name, store),
+        manifest,
         tolerances={"fp32": tolerance("fp32", golden.logits["fp32"])},
         parity=parity_rows(golden.logits, on="golden"),
     )
-    if measured is not None:
-        manifest = _with_figures(manifest, checkpoint, graph, measured, threads=threads)
-        manifest = dataclasses.replace(manifest, thresholds=_thresholds(checkpoint, graph, measured.store, threads))
-    extras = {WEIGHTS: (checkpoint.path / TRAINED).read_bytes()} if weights else {}
-    files = {model_file("fp32"): graph, **extras, GOLDEN: golden.to_bytes()}
-    return write_bundle(out, manifest, files=files, force=force)
+    if store is not None:
+        said = deployed(draft, "fp32", threads=threads).answers(store, clips)
+        rows = parity_rows({**source.answers(store, clips), "fp32": said}, on=split)
+        manifest = dataclasses.replace(
+            manifest,
+            metrics={"fp32": summarise(draft, said, store, clips, split=split)},
+            parity=(*manifest.parity, *rows),
+            thresholds=source.thresholds(files, store, threads=threads),
+        )
+    extras = {WEIGHTS: (source.path / TRAINED).read_bytes()} if weights else {}
+    return write_bundle(out, manifest, files={**files, **extras, GOLDEN: golden.to_bytes()}, force=force)
 
 
-def _measured(store: ClipStore, split: str, checkpoint: Checkpoint) -> Measured:
-    clips = labelled_clips(store, split)
-    return Measured(store, clips, plain_batch(store, clips, checkpoint.spec, checkpoint.model.features), split)
+def preview_export(
+    run: Path, out: Path, *, store: ClipStore | None, split: str, weights: bool = False, force: bool
+) -> dict[str, Any]:
+    """The files that `export_run` would write, from what, measured on how many clips; raises as it would."""
+    check_free(out, force=force)
+    source = read_source(run)
+    provenance_of(source)
+    said: dict[str, Any] = {
+        "would_write": str(out),
+        "files": [*source.names, *([WEIGHTS] if weights else []), MANIFEST, GOLDEN, CARD],
+        "model": source.card.name,
+        "checkpoint": str(source.path),
+        "clips_measured": 0,
+        "clips_for_threshold": 0,
+    }
+    if store is None:
+        return said
+    task = task_of(source.card.name)
+    task.check_store(store, source.spec, source.labels)
+    threshold = len(source.judging(store))
+    return {**said, "clips_measured": len(task.clips(store, split)), "clips_for_threshold": threshold}
 
 
-def _golden(checkpoint: Checkpoint, graph: bytes, measured: Measured | None) -> Golden:
-    size = None if measured is None else size_of(measured.inputs[LANDMARKS], checkpoint.spec.layout)
-    inputs = golden_inputs(checkpoint.spec, checkpoint.model.features, size=size)
-    logits = {"torch": torch_logits(checkpoint.model, inputs), "fp32": logits_of(graph, inputs)}
-    return Golden(inputs, logits)
-
-
-def _thresholds(checkpoint: Checkpoint, graph: bytes, store: ClipStore, threads: int) -> dict[str, float]:
-    """What the answers are worth by clips of held-out people; empty, which leaves it to the runtime, without any.
-
-    Of a model with a second input empty too: what is made between clips has no features.
-    """
-    clips = validation_clips(checkpoint, store)
-    if not len(clips) or checkpoint.model.features is not None:
-        return {}
-    logits = logits_of(graph, plain_batch(store, clips, checkpoint.spec), threads=threads)
-    rejection = rejection_thresholds(graph, logits, store=store, clips=clips, spec=checkpoint.spec, threads=threads)
-    return {**accept_threshold(logits / rejection["temperature"], store.index.label[clips]), **rejection}
-
-
-def _with_figures(
-    manifest: Manifest, checkpoint: Checkpoint, graph: bytes, measured: Measured, *, threads: int
-) -> Manifest:
-    """Add accuracy and parity on the measured split."""
-    inputs = measured.inputs
-    logits = {"torch": torch_logits(checkpoint.model, inputs), "fp32": logits_of(graph, inputs, threads=threads)}
-    figures = summarise(logits["fp32"], measured.store, measured.clips, split=measured.split)
-    rows = parity_rows(logits, on=measured.split)
-    return dataclasses.replace(manifest, metrics={"fp32": figures}, parity=(*manifest.parity, *rows))
-
-
-def _describe(checkpoint: Checkpoint, name: str, store: ClipStore | None) -> Manifest:
-    card, about = checkpoint.card, {} if store is None else store.about
-    params = sum(parameter.numel() for parameter in checkpoint.model.parameters())
+def _describe(source: Source, name: str, store: ClipStore | None) -> Manifest:
+    card, about = source.card, {} if store is None else store.about
     return Manifest(
         name=name,
-        model=ModelInfo(card.name, card.options, params, OPSET),
+        model=ModelInfo(card.name, card.options, source.parameters, OPSET),
         files={},
-        input=checkpoint.spec,
+        input=source.spec,
         units=card.units,
         axes=str(about.get("axes") or USUAL_AXES.get(card.units, "unknown")),  # type: ignore[call-overload]
-        labels=checkpoint.labels,
-        provenance=provenance_of(checkpoint),
+        labels=source.labels,
+        provenance=provenance_of(source),
         licence=str(about.get("licence") or "that of the training data"),
     )
+
+
+def provenance_of(source: Source) -> Provenance:
+    """Commits, data, weights, seed and versions; `InputError` names a damaged `env.json` or `recipe.yaml`."""
+    environment = _mapping(source.path / "env.json", records.read_json)
+    seed = _mapping(source.path / "recipe.yaml", _read_yaml).get("seed")
+    if seed is not None and not isinstance(seed, int):
+        raise InputError("seed is not a whole number", where=source.path / "recipe.yaml", got=seed)
+    return Provenance(
+        commit=commit() or "",
+        trained_commit=str(environment.get("commit") or ""),
+        data_sha256=source.card.store_sha256,
+        checkpoint_sha256=sha256_of(source.path / "model.safetensors"),
+        seeds={} if seed is None else {"training": seed},
+        versions={package: version(package) or "unknown" for package in EXPORTERS},
+    )
+
+
+def _mapping(path: Path, read: Any) -> dict[str, Any]:
+    """A file's names and values, empty where there is no such file."""
+    content = read(path) if path.exists() else {}
+    if not isinstance(content, dict):
+        raise InputError("not a mapping of names to values", where=path, got=type(content).__name__)
+    return content
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError("not a YAML file", where=path, got=error) from error

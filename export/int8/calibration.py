@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips
 from last_edge.errors import InputError
-from last_edge.export.bundles.accept import held_out_subjects
+from last_edge.export.bundles.thresholds import held_out_subjects
 from last_edge.tasks.config import Recipe, ValidationConfig
-from last_edge.tasks.plan import held_out
+from last_edge.tasks.plan import held_out, part_by_people
 from last_edge.train.checkpoint import load_checkpoint
 
 CALIBRATION_SPLIT = "train"
@@ -74,15 +74,14 @@ def parts_of(store: ClipStore, *, count: int, seed: int, run: Path | None = None
     own = store.select(split="val")
     own = own[store.index.label[own] >= 0]
     held = _subjects(store, train, seed=seed, run=run, has_own=bool(len(own)))
-    inside = np.isin(store.index.subject[train].astype(str), held)
-    judging, learning = np.sort(np.concatenate([own, train[inside]])), train[~inside]
+    learning, judging, _ = part_by_people(store, train, own, Recipe(seed=seed), held=held)
     if not len(judging) or not len(learning):
         raise InputError(
             "choosing needs people apart from those that calibrate", where=store.path,
             expected="two subjects in the train split, or a val split",
             got=f"{len(set(store.index.subject[train]))} subjects",
         )  # fmt: skip
-    return Parts(evenly_by_class(store, learning, count=count, seed=seed), learning, judging, held)
+    return Parts(evenly_by_class(store, learning, count=count, seed=seed), learning, np.sort(judging), held)
 
 
 def _subjects(store: ClipStore, train: Clips, *, seed: int, run: Path | None, has_own: bool) -> tuple[str, ...]:

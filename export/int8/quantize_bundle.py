@@ -26,7 +26,7 @@ from last_edge.export.int8.selection import judge_of, search_float, sensitivitie
 from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.evaluate import check_store, checked_graph, summarise
 from last_edge.export.proof.judge import Judge
-from last_edge.export.proof.parity import parity_rows, tolerance
+from last_edge.export.proof.same import parity_rows, tolerance
 from last_edge.tasks.config import QuantizeConfig
 
 AUTO = "auto"
@@ -140,7 +140,7 @@ def quantize_bundle(
         tolerances={**bundle.manifest.tolerances, precision: tolerance(precision, golden.logits[precision])},
         metrics={
             **bundle.manifest.metrics,
-            **{name: summarise(values, store, clips, split=split) for name, values in logits.items()},
+            **{name: summarise(bundle, values, store, clips, split=split) for name, values in logits.items()},
         },
         parity=_parity(bundle.manifest, golden, logits, precision, split),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from last_edge.export.int8.gates import SPEED, Gate, at_least, at_most
 from last_edge.runtime.translator import Translator
 from last_edge.tasks.config import QuantizeConfig
-from last_edge.tasks.sentence_metrics import translation_metrics
 from last_edge.timing import Schedule, clock_for, time_in_turns
 
 Points = NDArray[np.float32]
@@ -47,12 +45,6 @@ def sentence_gates(reference: Judged, candidate: Judged, files: Files, limits: Q
         at_most("bytes", files.size, size),
         at_least(SPEED, reference.ms / candidate.ms, limits.min_speedup),
     ]
-
-
-def judged(said: Sequence[str], wanted: Sequence[str], *, sub_words: int, ms: float) -> Judged:
-    """Sentences said against those wanted."""
-    metrics: dict[str, Any] = translation_metrics(said, wanted, vocabulary=sub_words)
-    return Judged(said, float(metrics["bleu4"]), ms)
 
 
 def sentence_milliseconds(

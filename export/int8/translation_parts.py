@@ -13,7 +13,7 @@ from last_edge.bundle.manifest import INPUT_NAME
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import padded, sentence_points, translated_clips
 from last_edge.errors import InputError
-from last_edge.export.bundles.accept import held_out_subjects
+from last_edge.export.bundles.thresholds import held_out_subjects
 from last_edge.export.int8.calibration import CALIBRATION_SPLIT, evenly_by_class
 from last_edge.export.int8.ranges import Feed
 from last_edge.runtime.translator import OnnxDecoder, RecordingSession, Translator

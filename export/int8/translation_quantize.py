@@ -13,29 +13,31 @@ from numpy.typing import NDArray
 
 from last_edge.bundle.bundle import Bundle, rewrite_bundle, with_hashes
 from last_edge.bundle.golden import Golden
-from last_edge.bundle.manifest import CARD, GOLDEN, Figure, Manifest, decoder_file, encoder_file
+from last_edge.bundle.manifest import CARD, GOLDEN, Figure, decoder_file, encoder_file
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import check_points, sentence_points, translated_clips
-from last_edge.errors import InputError, UsageError
+from last_edge.clips.windows import sentence_points, translated_clips
+from last_edge.errors import UsageError
 from last_edge.export.int8.calibration import clip_ids
 from last_edge.export.int8.gates import Gate, require_gates
 from last_edge.export.int8.qdq import USUAL_TARGET
 from last_edge.export.int8.quantize import QuantizeOptions
 from last_edge.export.int8.quantize_bundle import Plan, Quantised, told
-from last_edge.export.int8.translation_gates import Files, judged, sentence_gates, sentence_milliseconds
+from last_edge.export.int8.translation_gates import Files, Judged, sentence_gates, sentence_milliseconds
 from last_edge.export.int8.translation_int8 import int8_graph, weight_count
 from last_edge.export.int8.translation_parts import SentenceParts, decoder_feeds, encoder_feeds, sentence_parts
-from last_edge.export.proof.parity import RELATIVE_TOLERANCE
-from last_edge.export.proof.translation_figures import equal_share, figures_of, kept_figures, sentences_of, texts_of
+from last_edge.export.proof.evaluate import Deployed, DeployedTranslator, check_store, deployed, summarise
+from last_edge.export.proof.same import parity_rows, tolerance
+from last_edge.runtime.recognise.model import Settings
 from last_edge.runtime.translator import Translator
 from last_edge.tasks.config import QuantizeConfig
+from last_edge.tasks.registry import TRANSLATION
 
 INT8 = "int8"
 ENCODER, DECODER = encoder_file(INT8), decoder_file(INT8)
 CANDIDATES = ((ENCODER, DECODER), (ENCODER,))
 """What may be shipped, the best first: without an 8-bit decoder the float one serves both encoders."""
 TIMED = 5
-PAIR = "fp32/int8"
+PAIR = "fp32:int8"
 Made = dict[str, bytes]
 
 
@@ -44,7 +46,7 @@ class Trial:
     """Some 8-bit files in front of the judges."""
 
     files: Made
-    translator: Translator
+    deployed: Deployed
     gates: list[Gate]
 
     def row(self) -> dict[str, Figure]:
@@ -71,20 +73,26 @@ def quantize_translation(
     store.verify()
     parts = sentence_parts(store, count=plan.count, seed=plan.seed, run=plan.run)
     made = _make(bundle, store, parts.calibration, plan.options)
-    float_one = Translator.of(bundle, precision="fp32", threads=threads)
-    trials = _tried(bundle, store, parts, made, float_one, plan.gates or QuantizeConfig(), threads=threads)
+    trials = _tried(bundle, store, parts, made, plan.gates or QuantizeConfig(), threads=threads)
     chosen = next((trial for trial in trials if trial.holds), trials[0])
     if plan.gates is not None:
         require_gates(chosen.gates, where=path, hint="--keep-float encoder/NODE, or other limits with --set quantize.…")
     golden = bundle.golden
-    logits = chosen.translator.first_logits(golden.points)
-    golden = Golden(golden.inputs, {**golden.logits, INT8: logits})
+    golden = Golden(golden.inputs, {**golden.logits, INT8: chosen.deployed.logits(golden.inputs)})
+    float_one = deployed(bundle, "fp32", threads=threads)
+    said = {"fp32": float_one.answers(store, clips), INT8: chosen.deployed.answers(store, clips)}
+    metrics = {name: summarise(bundle, texts, store, clips, split=split) for name, texts in said.items()}
+    made_anew = (*parity_rows(golden.logits, on="golden"), *parity_rows(said, on=split))
     manifest = dataclasses.replace(
         bundle.manifest,
-        tolerances={**bundle.manifest.tolerances, INT8: RELATIVE_TOLERANCE[INT8]},
+        tolerances={**bundle.manifest.tolerances, INT8: tolerance(INT8, golden.logits[INT8])},
         calibration={**told(plan.options, plan), "seed": plan.seed, "store_sha256": store.sha256},
         calibration_ids=clip_ids(store, parts.calibration),
-        **_measured(bundle.manifest, golden, {"fp32": float_one, INT8: chosen.translator}, store, clips, split),
+        metrics={**bundle.manifest.metrics, **metrics},
+        parity=(
+            *(row for row in bundle.manifest.parity if row["pair"] != PAIR),
+            *(row for row in made_anew if row["pair"] == PAIR),
+        ),
     )
     listed = {name: digest for name, digest in manifest.files.items() if name not in (ENCODER, DECODER)}
     manifest = dataclasses.replace(manifest, files=listed)
@@ -122,9 +130,7 @@ def _open(path: Path, store: ClipStore, plan: Plan, *, force: bool) -> Bundle:
     bundle = Bundle.open(path)
     if ENCODER in bundle.manifest.files and not force:
         raise UsageError(f"the bundle has an INT8 file, {ENCODER}", where=path, hint="--force to make it anew")
-    check_points(store, bundle.manifest.input)
-    if store.units != bundle.manifest.units:
-        raise InputError("store in other units", where=store.path, expected=bundle.manifest.units, got=store.units)
+    check_store(bundle, store)
     return bundle
 
 
@@ -160,26 +166,29 @@ def _tried(
     store: ClipStore,
     parts: SentenceParts,
     made: Made,
-    reference: Translator,
     limits: QuantizeConfig,
     *,
     threads: int,
 ) -> list[Trial]:
     """The candidates before the judges, up to the first that holds every gate."""
-    wanted, trials = texts_of(store, parts.judging), list[Trial]()
-    sub_words = len(reference.vocabulary)
-    said = sentences_of(reference, store, parts.judging)
-    timed = [sentence_points(store, int(clip), reference.spec.frames) for clip in _spread(store, parts.judging)]
+    trials = list[Trial]()
+    reference = DeployedTranslator(bundle, "fp32", settings=Settings(threads))
+    frames = bundle.manifest.input.frames
+    timed = [sentence_points(store, int(clip), frames) for clip in _spread(store, parts.judging)]
+    reference_said, labels = reference.answers(store, parts.judging), bundle.manifest.labels
     for names in CANDIDATES:
         files = {name: made[name] for name in names}
-        translator = Translator.of(_draft(bundle, files), precision=INT8, threads=threads)
-        spent = sentence_milliseconds({"fp32": reference, INT8: translator}, timed, threads=threads)
-        before = judged(said, wanted, sub_words=sub_words, ms=spent["fp32"])
-        theirs = sentences_of(translator, store, parts.judging)
-        after = judged(theirs, wanted, sub_words=sub_words, ms=spent[INT8])
+        candidate = DeployedTranslator(_draft(bundle, files), INT8, settings=Settings(threads))
+        pair = {"fp32": reference.translator, INT8: candidate.translator}
+        spent = sentence_milliseconds(pair, timed, threads=threads)
+        said = {"fp32": reference_said, INT8: candidate.answers(store, parts.judging)}
+        before, after = (
+            Judged(list(texts), float(TRANSLATION.figures(texts, store, parts.judging, labels=labels)["bleu4"]), ms)
+            for texts, ms in ((said[name], spent[name]) for name in ("fp32", INT8))
+        )
         weights = sum(weight_count(bundle.read(name.replace(INT8, "fp32"))) for name in names)
         size = Files(sum(map(len, files.values())), weights)
-        trials.append(Trial(files, translator, sentence_gates(before, after, size, limits)))
+        trials.append(Trial(files, candidate, sentence_gates(before, after, size, limits)))
         if trials[-1].holds:
             break
     return trials
@@ -190,34 +199,6 @@ def _spread(store: ClipStore, clips: NDArray[np.int64]) -> NDArray[np.int64]:
     ordered = clips[np.argsort(store.index.length[clips], kind="stable")]
     places = np.linspace(0, len(ordered) - 1, min(TIMED, len(ordered))).astype(int)
     return np.asarray(ordered[places], np.int64)
-
-
-def _measured(
-    manifest: Manifest, golden: Golden, translators: dict[str, Translator], store: ClipStore,
-    clips: NDArray[np.int64], split: str,
-) -> dict[str, Any]:  # fmt: skip
-    """`metrics` and `parity` of the manifest with both precisions measured on some clips."""
-    wanted = texts_of(store, clips)
-    said = {name: sentences_of(translator, store, clips) for name, translator in translators.items()}
-    sub_words = len(manifest.labels)
-    metrics = {
-        name: kept_figures(figures_of(texts, wanted, sub_words=sub_words), store, split=split)
-        for name, texts in said.items()
-    }
-    return {"metrics": {**manifest.metrics, **metrics}, "parity": _parity(manifest, golden, said, split)}
-
-
-def _parity(
-    manifest: Manifest, golden: Golden, said: dict[str, list[str]], split: str
-) -> tuple[dict[str, Figure], ...]:
-    """The manifest's rows with this pair's made anew. agreement: percent of sentences that are the same."""
-    worst = float(np.abs(golden.logits[INT8] - golden.logits["fp32"]).max())
-    kept = tuple(row for row in manifest.parity if row["pair"] != PAIR)
-    return (
-        *kept,
-        {"pair": PAIR, "on": "golden", "n": len(golden.points), "max_abs": worst},
-        {"pair": PAIR, "on": split, "n": len(said[INT8]), "agreement": equal_share(said["fp32"], said[INT8])},
-    )
 
 
 def _draft(bundle: Bundle, made: Made) -> Bundle:

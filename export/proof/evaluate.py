@@ -1,23 +1,94 @@
-"""Accuracy of an exported file: the bytes in the bundle run on the clips of a store."""
+"""What a bundle's files answer to clips of a store, and how good that is: the very bytes in it, run as they are."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle.bundle import Bundle
-from last_edge.bundle.manifest import Figure
+from last_edge.bundle.manifest import INPUT_NAME, Figure, Manifest, encoder_precisions
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import check_fits, labelled_clips, plain_batch
-from last_edge.errors import InputError
+from last_edge.clips.windows import padded, plain_batch, sentence_points
+from last_edge.errors import InputError, UsageError
 from last_edge.export.onnx.session import logits_of, metadata_of
-from last_edge.runtime.recognise.model import settings_of
-from last_edge.tasks.metrics import metrics_of
+from last_edge.inputs.features import Inputs
+from last_edge.runtime.recognise.model import Settings, settings_of
+from last_edge.runtime.translator import Translator
+from last_edge.tasks.registry import task_of_bundle
+from last_edge.tasks.task import Answers, Clips
 
-SUMMARY = ("top1", "top3", "top5", "mean_class", "ece", "n")
+BATCH = 16
+
+
+class Deployed(Protocol):
+    """The files of one precision at work. beam: of a search for sentences, instead of the bundle's own."""
+
+    def __init__(
+        self, bundle: Bundle, precision: str, *, settings: Settings | None = None, beam: int | None = None
+    ) -> None: ...
+
+    def logits(self, inputs: Inputs) -> NDArray[np.float32]:
+        """(n, K) logits of golden inputs: of the classes, or of each clip's first sub-word."""
+        ...
+
+    def answers(self, store: ClipStore, clips: Clips) -> Answers:
+        """What is answered to some clips, in the order given."""
+        ...
+
+
+class DeployedRecogniser:
+    """See `Deployed`."""
+
+    def __init__(
+        self, bundle: Bundle, precision: str, *, settings: Settings | None = None, beam: int | None = None
+    ) -> None:
+        if beam is not None:
+            raise UsageError("--beam is for translators, this is a classifier", where=bundle.path)
+        self.graph, self.manifest, self.settings = checked_graph(bundle, precision), bundle.manifest, settings
+
+    def logits(self, inputs: Inputs) -> NDArray[np.float32]:
+        """See `Deployed`."""
+        return logits_of(self.graph, inputs, settings=self.settings)
+
+    def answers(self, store: ClipStore, clips: Clips) -> Answers:
+        """Logits (n, K)."""
+        return self.logits(plain_batch(store, clips, self.manifest.input, self.manifest.features))
+
+
+class DeployedTranslator:
+    """See `Deployed`."""
+
+    def __init__(
+        self, bundle: Bundle, precision: str, *, settings: Settings | None = None, beam: int | None = None
+    ) -> None:
+        threads = 1 if settings is None else settings.threads
+        self.translator, self.beam = Translator.of(bundle, precision=precision, threads=threads), beam
+
+    def logits(self, inputs: Inputs) -> NDArray[np.float32]:
+        """See `Deployed`."""
+        return self.translator.first_logits(inputs[INPUT_NAME])
+
+    def answers(self, store: ClipStore, clips: Clips) -> Answers:
+        """A sentence each; clips of similar length are searched together."""
+        ordered = clips[np.argsort(store.index.length[clips], kind="stable")]
+        said: dict[int, str] = {}
+        for start in range(0, len(ordered), BATCH):
+            batch = ordered[start : start + BATCH]
+            points = padded([sentence_points(store, int(clip), self.translator.spec.frames) for clip in batch])
+            said |= dict(zip(batch.tolist(), self.translator.sentences(points, beam=self.beam), strict=True))
+        return [said[int(clip)] for clip in clips]
+
+
+DEPLOYED: dict[str, type[Deployed]] = {"recognition": DeployedRecogniser, "translation": DeployedTranslator}
+"""By the name of a bundle's task."""
+
+
+def deployed(bundle: Bundle, precision: str, *, threads: int = 1, beam: int | None = None) -> Deployed:
+    """The files of one precision of a bundle, ready to answer."""
+    return DEPLOYED[task_of_bundle(bundle.manifest).name](bundle, precision, settings=Settings(threads), beam=beam)
 
 
 def evaluate_bundle(
@@ -25,23 +96,36 @@ def evaluate_bundle(
     store: ClipStore,
     *,
     split: str = "test",
-    precision: str = "fp32",
+    precision: str | None = None,
     threads: int | None = None,
     merge_at: str = "",
+    beam: int | None = None,
 ) -> dict[str, Any]:
-    """Metrics of one precision's graph on a split; shares in percent. `InputError` when store and bundle differ.
+    """Figures of one precision's files on a split; shares in percent. `InputError` when store and bundle differ.
 
-    It runs as `bench tune` found it fastest; threads: wins over that. merge_at: see
-    `last_edge.tasks.metrics.merged`.
+    precision: fp32 unless named. They run as `bench tune` found them fastest; threads: wins over that. merge_at: see
+    `last_edge.tasks.metrics.merged`. beam: hypotheses of a search for sentences.
     """
     bundle = Bundle.open(bundle) if isinstance(bundle, Path) else bundle
     check_store(bundle, store)
-    clips = labelled_clips(store, split)
-    graph = checked_graph(bundle, precision)
-    settings = settings_of(bundle.manifest, precision, threads=threads)
-    inputs = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
-    logits = logits_of(graph, inputs, settings=settings)
-    return metrics_of(logits, store, clips, merge_at=merge_at)
+    manifest, precision = bundle.manifest, precision or "fp32"
+    task = task_of_bundle(manifest)
+    clips = task.clips(store, split)
+    settings = settings_of(manifest, precision, threads=threads)
+    answers = DEPLOYED[task.name](bundle, precision, settings=settings, beam=beam).answers(store, clips)
+    return task.figures(answers, store, clips, labels=manifest.labels, merge_at=merge_at)
+
+
+def summarise(bundle: Bundle, answers: Answers, store: ClipStore, clips: Clips, *, split: str) -> dict[str, Figure]:
+    """The figures of a manifest: shares in percent, the split, its clip count and the store's sha256."""
+    task = task_of_bundle(bundle.manifest)
+    figures = task.figures(answers, store, clips, labels=bundle.manifest.labels)
+    return {**{name: figures[name] for name in task.kept}, "split": split, "store_sha256": store.sha256}
+
+
+def precisions_of(manifest: Manifest) -> tuple[str, ...]:
+    """Precisions that a bundle has files of, `fp32` first."""
+    return manifest.precisions or encoder_precisions(manifest)
 
 
 def checked_graph(bundle: Bundle, precision: str) -> bytes:
@@ -57,14 +141,7 @@ def checked_graph(bundle: Bundle, precision: str) -> bytes:
 
 def check_store(bundle: Bundle, store: ClipStore) -> None:
     """`InputError` when a store's layout, units or labels are not the bundle's."""
-    check_fits(store, bundle.manifest.input, bundle.manifest.labels)
-    if store.units != bundle.manifest.units:
-        raise InputError("store in other units", where=store.path, expected=bundle.manifest.units, got=store.units)
-
-
-def summarise(
-    logits: NDArray[np.float32], store: ClipStore, clips: NDArray[np.int64], *, split: str
-) -> dict[str, Figure]:
-    """The figures of a manifest: shares in percent, the split, its clip count and the store's sha256."""
-    metrics = metrics_of(logits, store, clips)
-    return {**{name: metrics[name] for name in SUMMARY}, "split": split, "store_sha256": store.sha256}
+    manifest = bundle.manifest
+    task_of_bundle(manifest).check_store(store, manifest.input, manifest.labels)
+    if store.units != manifest.units:
+        raise InputError("store in other units", where=store.path, expected=manifest.units, got=store.units)

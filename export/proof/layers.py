@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,20 +11,22 @@ import onnx
 from numpy.typing import NDArray
 
 from last_edge.bundle.bundle import Bundle
-from last_edge.bundle.manifest import OUTPUT_NAME
+from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.errors import GateError, InputError, UsageError
+from last_edge.export.onnx.session import open_session
 from last_edge.export.proof.node_pairs import is_quantiser, pair_nodes
-from last_edge.export.proof.taps import RUNNERS, door_shape, tapped
+from last_edge.export.proof.same import difference
 from last_edge.inputs.features import LANDMARKS, Inputs
 from last_edge.names import did_you_mean
 from last_edge.runtime.backends import BACKENDS, OnnxRuntimeCpu
 
 Value = NDArray[np.float64]
+Runner = Callable[[bytes, Sequence[str], Inputs], list[NDArray[np.float32]]]
 # Root mean square of the difference over that of the value which counts as the same: rounding of one kind of
 # arithmetic, and of 8 bits.
 FLOAT, EIGHT_BITS = 1e-3, 0.25
 WHOLE = "whole graph"
-SMALLEST = 1e-6
+NUMBERS = (onnx.TensorProto.FLOAT, onnx.TensorProto.BOOL, onnx.TensorProto.INT64)
 
 
 @dataclass(frozen=True)
@@ -118,16 +121,8 @@ def gap(node: str, kind: str, output: str, one: Value, other: Value, most: float
     """How far two values of one node are apart; NaN is equal to NaN."""
     if one.shape != other.shape:
         return NodeGap(node, kind, output, one.shape, float("inf"), float("inf"), True)
-    same = (one == other) | (np.isnan(one) & np.isnan(other))
-    with np.errstate(invalid="ignore"):
-        apart = np.where(same, 0.0, np.abs(one - other))
-    apart = np.nan_to_num(apart, nan=np.inf)
-    relative = _root_mean_square(apart) / max(_root_mean_square(one[np.isfinite(one)]), SMALLEST)
+    apart, relative = difference(one, other)
     return NodeGap(node, kind, output, one.shape, float(apart.max(initial=0.0)), relative, relative > most)
-
-
-def _root_mean_square(values: Value) -> float:
-    return float(np.sqrt(np.square(values).mean())) if values.size else 0.0
 
 
 def require_equal(found: Comparison) -> None:
@@ -161,3 +156,42 @@ def _read(path: Path) -> bytes:
     if not path.is_file():
         raise InputError("no such file", where=path)
     return path.read_bytes()
+
+
+def tapped(proto: onnx.ModelProto, names: Sequence[str], backend: str, inputs: Inputs) -> dict[str, Value]:
+    """Values by name for some clips, as the backend computes them; those of no known type are left out.
+
+    Making a value an output keeps a backend from fusing across it: what is seen is each node's own arithmetic.
+    """
+    inferred = onnx.shape_inference.infer_shapes(proto)
+    known = {value.name: value for value in (*inferred.graph.value_info, *inferred.graph.output)}
+    numbers = {name for name, value in known.items() if value.type.tensor_type.elem_type in NUMBERS}
+    wanted = [name for name in dict.fromkeys(names) if name in numbers]
+    model = onnx.ModelProto()
+    model.CopyFrom(proto)
+    del model.graph.output[:]
+    model.graph.output.extend(known[name] for name in wanted)
+    outputs = RUNNERS[backend](model.SerializeToString(), wanted, inputs)
+    return {name: np.asarray(value, np.float64) for name, value in zip(wanted, outputs, strict=True)}
+
+
+def door_shape(proto: onnx.ModelProto) -> tuple[int, ...]:
+    """Shape of `landmarks`, 0 for a free axis; `InputError` when the graph has no such input."""
+    for value in proto.graph.input:
+        if value.name == INPUT_NAME:
+            return tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
+    raise InputError(f"the graph has no input {INPUT_NAME!r}", got=[value.name for value in proto.graph.input])
+
+
+def _in_onnxruntime(graph: bytes, names: Sequence[str], inputs: Inputs) -> list[NDArray[np.float32]]:
+    return list(open_session(graph).run(list(names), dict(inputs)))
+
+
+def _in_openvino(graph: bytes, names: Sequence[str], inputs: Inputs) -> list[NDArray[np.float32]]:
+    from last_edge.runtime.backends.openvino_cpu import compile_model
+
+    answer = compile_model(graph, threads=1, where="model in memory")(dict(inputs))
+    return [np.array(answer[name]) for name in names]
+
+
+RUNNERS: dict[str, Runner] = {"onnxruntime-cpu": _in_onnxruntime, "openvino": _in_openvino}

@@ -13,8 +13,10 @@ from last_edge.bundle.bundle import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.errors import GateError, InputError, LastEdgeError, MissingError, UsageError
+from last_edge.export.proof import same
 from last_edge.export.proof.evaluate import check_store, checked_graph
-from last_edge.export.proof.parity import LEAST_AGREEMENT, Logits, compare, same_model, torch_logits
+from last_edge.export.proof.parity import same_model, torch_logits
+from last_edge.export.proof.same import Logits, compare, disagreement
 from last_edge.inputs.features import Inputs, batches
 from last_edge.names import did_you_mean
 from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
@@ -163,23 +165,15 @@ def _run(backend: type[Backend], graph: bytes, inputs: Inputs, threads: int) -> 
 
 
 def fault(precision: str, logits: Logits, reference: Reference) -> str:
-    """Why these logits (n, K) must not pass; empty when they may."""
-    if not np.isfinite(logits).all():
-        return "logits are not finite"
-    if len(logits) > 1 and np.ptp(reference.logits, axis=0).max() > MOST_FP32 >= np.ptp(logits, axis=0).max():
-        return "gives every input the same logits"
-    gap = float(np.abs(logits - reference.logits).max())
+    """Why these logits (n, K) must not pass; empty when they may.
+
+    FP32 is held to the reference, INT8 to the file's own golden logits and, on clips, to the reference's answers.
+    """
     if precision == "fp32":
-        return "" if gap <= MOST_FP32 else f"max |Δ| {gap:.3g}, allowed {MOST_FP32:g}"
+        return same.fault(logits, reference.logits, most=MOST_FP32)
     if reference.golden is not None:
-        return _golden_fault(logits, reference.golden.get(precision))
-    agreement, needed = float(compare(reference.logits, logits)["agreement"]), LEAST_AGREEMENT["fp32:int8"]
-    enough = len(logits) * (100.0 - agreement) <= max(100.0, len(logits) * (100.0 - needed))
-    return "" if enough else f"{agreement:g}% of {len(logits)} answers agree, needed {needed:g}%"
-
-
-def _golden_fault(logits: Logits, recorded: Logits | None) -> str:
-    if recorded is None or recorded.shape != logits.shape:
-        return "no golden logits recorded"
-    gap, allowed = float(np.abs(logits - recorded).max()), MOST_INT8 * max(float(np.abs(recorded).max()), 1.0)
-    return "" if gap <= allowed else f"max |Δ| {gap:.3g} from its golden logits, allowed {allowed:.3g}"
+        own = reference.golden.get(precision)
+        most = 0.0 if own is None else MOST_INT8 * max(float(np.abs(own).max()), 1.0)
+        return same.fault(logits, own, most=most)
+    wrong = same.fault(logits, reference.logits, most=np.inf)
+    return wrong or disagreement({"pair": "fp32:int8", **compare(reference.logits, logits)})

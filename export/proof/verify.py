@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
-import numpy as np
-
 from last_edge.bundle.bundle import Bundle, faults
 from last_edge.bundle.card import render_card
-from last_edge.bundle.manifest import CARD, MANIFEST, WEIGHTS, Manifest, to_bytes
+from last_edge.bundle.manifest import CARD, MANIFEST, WEIGHTS, Figure, Manifest, to_bytes
 from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError, InputError, LastEdgeError
-from last_edge.export.onnx.session import logits_of, metadata_of
-from last_edge.export.proof.check import Check
-from last_edge.export.proof.evaluate import checked_graph
-from last_edge.export.proof.parity import LEAST_AGREEMENT, Logits, family, tolerance
-from last_edge.export.proof.remeasure import parity_checks, store_checks
+from last_edge.export.int8.calibration import CALIBRATION_SPLIT, clip_ids
+from last_edge.export.onnx.session import metadata_of
+from last_edge.export.proof.evaluate import check_store, deployed, precisions_of, summarise
+from last_edge.export.proof.same import LEAST_AGREEMENT, Logits, ParityRow, family, fault, parity_rows, tolerance
 from last_edge.runtime.recognise.model import stale
+from last_edge.tasks.recognition import one_clip
+from last_edge.tasks.registry import task_of_bundle
+from last_edge.tasks.task import Answers
+
+AGREEMENT_ROUNDING = 1e-3
+# Share by which the gap between FP32 and INT8 may differ between processors, whose INT8 kernels round differently.
+GAP_TOLERANCE = 0.25
+TITLES = {f"bleu{order}": f"BLEU-{order}" for order in (1, 2, 3, 4)}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. name: what. holds: whether it is as recorded. detail: expected and got."""
+
+    name: str
+    holds: bool
+    detail: str
 
 
 def verify_bundle(path: Path, store: ClipStore | None = None, *, threads: int = 1) -> list[Check]:
@@ -44,9 +59,9 @@ def verify_bundle(path: Path, store: ClipStore | None = None, *, threads: int = 
     if WEIGHTS in bundle.contents and util.find_spec("torch") is not None:
         checks.append(_weights(bundle))
     failed = {check.name for check in checks if not check.holds}
-    if store is None or failed & {f"{precision} golden" for precision in bundle.precisions}:
+    if store is None or failed & {f"{precision} golden" for precision in precisions_of(bundle.manifest)}:
         return checks
-    return [*checks, *store_checks(bundle, store, threads=threads)]
+    return [*checks, *_store(bundle, store, threads=threads)]
 
 
 def require(checks: list[Check], *, where: object) -> None:
@@ -66,31 +81,31 @@ def _hashes(bundle: Bundle) -> Iterator[Check]:
 
 
 def _golden(bundle: Bundle) -> Iterator[Check]:
-    """Each graph against its golden logits, and the parity rows of the golden inputs."""
+    """Each precision's files against their golden logits, and the parity rows of the golden inputs."""
     logits: dict[str, Logits] = {}
-    for precision in bundle.precisions:
+    for precision in precisions_of(bundle.manifest):
         try:
-            logits[precision] = logits_of(checked_graph(bundle, precision), bundle.golden.inputs)
+            logits[precision] = deployed(bundle, precision).logits(bundle.golden.inputs)
         except LastEdgeError as error:
             yield Check(f"{precision} golden", False, error.what)
             continue
-        yield _golden_check(bundle, precision, logits[precision])
+        allowed = bundle.manifest.tolerances.get(precision)
+        yield _golden_check(precision, logits[precision], bundle.golden.logits.get(precision), allowed)
     torch = bundle.golden.logits.get("torch")
     if "fp32" in logits and (torch is None or torch.shape == logits["fp32"].shape):
-        known = logits if torch is None else {"torch": torch, **logits}
-        yield from parity_checks(bundle.manifest.parity, known, on="golden")
+        known: dict[str, Answers] = {**({} if torch is None else {"torch": torch}), **logits}
+        yield from _parity(bundle.manifest.parity, known, on="golden", noise=tolerance("fp32", logits["fp32"]))
 
 
-def _golden_check(bundle: Bundle, precision: str, got: Logits) -> Check:
+def _golden_check(precision: str, got: Logits, expected: Logits | None, allowed: float | None) -> Check:
     name = f"{precision} golden"
-    expected, allowed = bundle.golden.logits.get(precision), bundle.manifest.tolerances.get(precision)
     if expected is None or allowed is None or expected.shape != got.shape:
         return Check(name, False, "no golden logits or tolerance recorded")
     most = tolerance(precision, expected)
     if not 0 <= allowed <= most:
         return Check(name, False, f"tolerance {allowed:.3g} is recorded, at most {most:.3g} is allowed")
-    gap = float(np.abs(expected - got).max())
-    return Check(name, gap <= allowed, f"max |Δ| {gap:.3g}, allowed {allowed:.3g}")
+    wrong = fault(got, expected, most=allowed)
+    return Check(name, not wrong, wrong or f"within {allowed:.3g}")
 
 
 def _description(bundle: Bundle) -> Iterator[Check]:
@@ -128,17 +143,16 @@ def _engines(bundle: Bundle) -> Iterator[Check]:
 def _weights(bundle: Bundle) -> Check:
     """The float weights' own logits on the golden inputs, against the recorded ones of torch."""
     from last_edge.export.proof.parity import torch_logits
-    from last_edge.train.checkpoint import read_model
+    from last_edge.train.checkpoint import read_bundled
 
     expected = bundle.golden.logits.get("torch")
     try:
-        got = torch_logits(read_model(bundle.path), bundle.golden.inputs)
+        got = torch_logits(read_bundled(bundle.path).model, bundle.golden.inputs)
     except LastEdgeError as error:
         return Check("torch golden", False, error.what)
-    if expected is None or expected.shape != got.shape:
-        return Check("torch golden", False, "no golden logits recorded")
-    gap, allowed = float(np.abs(expected - got).max()), tolerance("fp32", expected)
-    return Check("torch golden", gap <= allowed, f"max |Δ| {gap:.3g}, allowed {allowed:.3g}")
+    allowed = 0.0 if expected is None else tolerance("fp32", expected)
+    wrong = fault(got, expected, most=allowed)
+    return Check("torch golden", not wrong, wrong or f"within {allowed:.3g}")
 
 
 def _labels(manifest: Manifest) -> str:
@@ -147,12 +161,106 @@ def _labels(manifest: Manifest) -> str:
 
 def _parameters(manifest: Manifest) -> Check:
     """The recorded parameter count against that of the model the manifest names, built anew."""
-    from last_edge.models import create_model
-
-    info = manifest.model
+    info, task = manifest.model, task_of_bundle(manifest)
     try:
-        model = create_model(info.name, spec=manifest.input, classes=len(manifest.labels), **info.kwargs)
+        model = task.build(info.name, spec=manifest.input, outputs=len(manifest.labels), options=info.kwargs)
     except (LastEdgeError, TypeError, ValueError) as error:
         return Check("parameters", False, f"no such model can be built: {error}")
     count = sum(parameter.numel() for parameter in model.parameters())
     return Check("parameters", count == info.params, f"recorded {info.params:,}, counted {count:,}")
+
+
+def _store(bundle: Bundle, store: ClipStore, *, threads: int) -> Iterator[Check]:
+    """Each recorded figure, each FP32:INT8 parity row and the calibration clips against the store.
+
+    `InputError` when the store's bytes have changed or it is not of the bundle's kind.
+    """
+    store.verify()
+    manifest, precisions = bundle.manifest, precisions_of(bundle.manifest)
+    usable: dict[str, dict[str, Figure]] = {}
+    for precision in precisions:
+        figures = manifest.metrics.get(precision, {})
+        measured_on = str(figures.get("store_sha256"))
+        if not figures.get("split"):
+            yield Check(f"{precision} figures", False, "none recorded")
+        elif measured_on != store.sha256:
+            detail = f"measured on store {measured_on[:12]}, given {store.sha256[:12]}"
+            yield Check(f"{precision} figures", False, detail)
+        else:
+            usable[precision] = figures
+    for split in sorted({str(figures["split"]) for figures in usable.values()}):
+        here = {name: figures for name, figures in usable.items() if figures["split"] == split}
+        yield from _split(bundle, store, split, here, threads=threads)
+    if "int8" in precisions or manifest.calibration_ids:
+        yield _calibration(manifest, store)
+
+
+def _split(
+    bundle: Bundle, store: ClipStore, split: str, recorded: dict[str, dict[str, Figure]], *, threads: int
+) -> Iterator[Check]:
+    """Figures and parity of all files on one split."""
+    check_store(bundle, store)
+    task = task_of_bundle(bundle.manifest)
+    clips = task.clips(store, split)
+    answers = {
+        name: deployed(bundle, name, threads=threads).answers(store, clips) for name in precisions_of(bundle.manifest)
+    }
+    allowed = task.margins(store.index.label[clips])
+    for precision, figures in recorded.items():
+        now = summarise(bundle, answers[precision], store, clips, split=split)
+        for name in task.kept:
+            said, got = number(figures.get(name)), number(now[name])
+            detail = f"{TITLES.get(name, name)} {got:g}, recorded {said:g}"
+            yield Check(f"{precision} {name}", abs(said - got) <= allowed[name] + 1e-9, detail)
+    reference = answers["fp32"]
+    noise = 0.0 if isinstance(reference, list) else tolerance("fp32", reference)
+    yield from _parity(bundle.manifest.parity, answers, on=split, noise=noise)
+
+
+def _parity(
+    recorded: tuple[ParityRow, ...], answers: Mapping[str, Answers], *, on: str, noise: float
+) -> Iterator[Check]:
+    """Each parity row that these answers by precision give, against the recorded one of the same inputs.
+
+    noise: |difference| of logits that FP32 rounding explains.
+    """
+    for now in parity_rows(answers, on=on):
+        said = [row for row in recorded if (row.get("pair"), row.get("on")) == (now["pair"], on)]
+        holds = len(said) == 1 and _same_row(said[0], now, noise=noise)
+        yield Check(f"parity {now['pair']} on {on}", holds, f"recorded {_told(said)}, measured {_told([now])}")
+
+
+def _same_row(said: ParityRow, now: ParityRow, *, noise: float) -> bool:
+    """Whether a parity row was measured again. Sentences, which have no distance, must come out the same."""
+    clips = int(now["n"])
+    made = now["on"] == "golden"  # skeletons between the classes, where rounding may settle a tie
+    flips = 100.0 / clips if made else one_clip(clips) if "max_abs" in now else 0.0
+    same = (
+        said.get("n") == clips
+        and abs(number(said.get("agreement")) - number(now["agreement"])) <= flips + AGREEMENT_ROUNDING
+    )
+    gaps = [(number(said.get(name)), number(now[name])) for name in ("max_abs", "mean_abs") if name in now]
+    return same and all(abs(one - other) <= noise + GAP_TOLERANCE * other for one, other in gaps)
+
+
+def _told(rows: list[ParityRow]) -> str:
+    facts = ("n", "agreement", "max_abs", "mean_abs")
+    return " and ".join(", ".join(f"{name} {row[name]}" for name in facts if name in row) for row in rows) or "none"
+
+
+def _calibration(manifest: Manifest, store: ClipStore) -> Check:
+    """Whether the ranges were found on training clips of this store that the task can measure."""
+    drawn_from = str(manifest.calibration.get("store_sha256"))
+    if drawn_from != store.sha256:
+        return Check("calibration", False, f"drawn from store {drawn_from[:12]}, given {store.sha256[:12]}")
+    named = set(manifest.calibration_ids)
+    known = clip_ids(store, task_of_bundle(manifest).clips(store, CALIBRATION_SPLIT))
+    strangers = sorted(named - set(known))
+    if strangers or not named:
+        return Check("calibration", False, f"not in the {CALIBRATION_SPLIT} split: {strangers[:3] or 'none named'}")
+    return Check("calibration", True, f"{len(named)} clips of the {CALIBRATION_SPLIT} split")
+
+
+def number(figure: Figure | None) -> float:
+    """A recorded figure as a number; NaN, which is near nothing, where it is absent or text."""
+    return float(figure) if isinstance(figure, int | float) else float("nan")

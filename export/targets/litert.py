@@ -12,7 +12,8 @@ from pathlib import Path
 from last_edge.bundle.bundle import Bundle, rewrite_bundle
 from last_edge.errors import GateError, InputError, MissingError, UsageError
 from last_edge.export.proof.matrix import MOST_FP32
-from last_edge.export.proof.parity import compare, same_checkpoint
+from last_edge.export.proof.parity import same_checkpoint
+from last_edge.export.proof.same import fault
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.runtime.backends.base import has_module
@@ -70,7 +71,7 @@ def add_litert(path: Path, run: Path, *, force: bool = False) -> str:
 
 def check_litert(bundle: Bundle, content: bytes) -> None:
     """`GateError` when a file does not give the golden logits of torch, `MissingError` without LiteRT."""
-    gap = float(compare(bundle.golden.logits["torch"], LiteRT(content)(bundle.golden.points))["max_abs"])
-    if not gap <= MOST_FP32:
+    wrong = fault(LiteRT(content)(bundle.golden.points), bundle.golden.logits["torch"], most=MOST_FP32)
+    if wrong:
         raise GateError("the LiteRT file differs from its model", where=bundle.path / NAME,
-                        expected=f"<= {MOST_FP32}", got=gap)  # fmt: skip
+                        expected=f"<= {MOST_FP32}", got=wrong)  # fmt: skip

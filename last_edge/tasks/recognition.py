@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import check_fits, labelled_clips
+from last_edge.inputs.spec import InputSpec
 from last_edge.tasks.config import Recipe
+from last_edge.tasks.metrics import metrics_of
 from last_edge.tasks.plan import Plan, make_plan
-from last_edge.tasks.task import Views
+from last_edge.tasks.task import Answers, Clips, Views
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from last_edge.tasks.class_learner import ClassLearner
     from last_edge.tasks.start import Start
+
+# Below this many clips a figure must come out the same.
+ENOUGH_CLIPS = 100
+# Half a unit of the last decimal of a share in percent, twice.
+ROUNDING = 0.01
+# Points the calibration error may move between processors: unlike a share of clips it is not made of whole clips.
+ECE_TOLERANCE = 0.3
 
 
 class Recognition:
     """See `Task`."""
 
     name = "recognition"
+    kept: tuple[str, ...] = ("top1", "top3", "top5", "mean_class", "ece", "n")
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
         """See `Task`; of a model with a second input the width of the store's features."""
@@ -36,3 +52,39 @@ class Recognition:
         from last_edge.tasks.class_learner import ClassLearner
 
         return ClassLearner(plan, recipe, start=start, views=views, device=device)
+
+    def build(self, name: str, *, spec: InputSpec, outputs: int, options: Mapping[str, Any]) -> nn.Module:
+        """See `Task`."""
+        from last_edge.models import create_model
+
+        return create_model(name, spec=spec, classes=outputs, **options)
+
+    def clips(self, store: ClipStore, split: str) -> Clips:
+        """See `labelled_clips`."""
+        return labelled_clips(store, split)
+
+    def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
+        """See `check_fits`."""
+        check_fits(store, spec, labels)
+
+    def figures(
+        self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""
+    ) -> dict[str, Any]:
+        """See `metrics_of`."""
+        return metrics_of(np.asarray(answers), store, clips, merge_at=merge_at)
+
+    def margins(self, classes: Clips) -> dict[str, float]:
+        """Of many clips one may change its answer, because another processor rounds a near tie the other way."""
+        if len(classes) < ENOUGH_CLIPS:
+            return {**dict.fromkeys(self.kept, 0.0), "ece": ROUNDING}
+        members = np.unique(classes, return_counts=True)[1]
+        of_class = 100.0 / (len(members) * float(members.min()))
+        share = one_clip(len(classes)) + ROUNDING
+        return {
+            **dict.fromkeys(self.kept, share), "mean_class": of_class + ROUNDING, "ece": ECE_TOLERANCE, "n": 0.0
+        }  # fmt: skip
+
+
+def one_clip(clips: int) -> float:
+    """Percentage points that one of so many clips weighs, and 0 where every clip must come out the same."""
+    return 100.0 / clips if clips >= ENOUGH_CLIPS else 0.0

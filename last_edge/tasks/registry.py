@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from last_edge.bundle.manifest import Manifest, translates
 from last_edge.tasks.pretraining import Pretraining
 from last_edge.tasks.recognition import Recognition
 from last_edge.tasks.task import Task
@@ -15,3 +16,8 @@ def task_of(model: str) -> Task:
     from last_edge.models.registry import TRANSLATORS, resolve_name
 
     return TRANSLATION if resolve_name(model) in TRANSLATORS else RECOGNITION
+
+
+def task_of_bundle(manifest: Manifest) -> Task:
+    """The task that a bundle's files are for."""
+    return TRANSLATION if translates(manifest) else RECOGNITION

@@ -1,16 +1,16 @@
 """The one place where kinds of learning differ: what a task is asked for, by training, by export and by a proof.
 
 Recognition gives a clip's class, translation its sentence, pre-training a trunk that has seen clips without labels. A
-task is chosen once, by the kind of a recipe's model (`last_edge.tasks.task_of`); from there on nobody asks which it is.
-A further one, as of streams, is a file beside `recognition.py` with a class that keeps this protocol, and a line in
-`last_edge.tasks`.
+task is chosen once, by the kind of a recipe's model (`last_edge.tasks.task_of`) or by a bundle's manifest
+(`task_of_bundle`); from there on nobody asks which it is. A further one, as of streams, is a file beside
+`recognition.py` with a class that keeps this protocol, and a line in `last_edge.tasks`.
 
 Importing a task loads no torch: figures and gates serve where there is none. `Task.learner` loads it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
+from last_edge.inputs.spec import InputSpec
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import Plan
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from last_edge.tasks.start import Start, StartReport
 
 Clips = NDArray[np.int64]
+Answers = NDArray[np.float32] | list[str]
+"""Of n clips: logits (n, K), or a sentence each."""
 Row = dict[str, float]
 """An epoch's figures by name."""
 
@@ -51,9 +54,10 @@ class Batch:
 
 
 class Task(Protocol):
-    """A kind of learning."""
+    """A kind of learning. kept: figures that a manifest keeps, beside the split and the store they are of."""
 
     name: str
+    kept: tuple[str, ...]
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
         """The recipe as this store needs it; `UsageError` for what it asks of this task in vain."""
@@ -67,6 +71,28 @@ class Task(Protocol):
         self, plan: Plan, recipe: Recipe, *, start: Start | None = None, views: Views | None = None, device: str = "cpu"
     ) -> Learner:
         """The task in one run; `start`: what the recipe's `training.init` names."""
+        ...
+
+    def build(self, name: str, *, spec: InputSpec, outputs: int, options: Mapping[str, Any]) -> nn.Module:
+        """A registered model of this task, for so many classes or sub-words."""
+        ...
+
+    def clips(self, store: ClipStore, split: str) -> Clips:
+        """The clips of a split that can be measured; `InputError` when there are none."""
+        ...
+
+    def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
+        """`InputError` when a store's clips are not what an artefact takes or gives."""
+        ...
+
+    def figures(
+        self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""
+    ) -> dict[str, Any]:
+        """Figures of what was answered to some clips, shares in percent. labels: the artefact's own."""
+        ...
+
+    def margins(self, classes: Clips) -> dict[str, float]:
+        """How far each kept figure of clips of these classes (n,) may be off, in its own unit, when measured again."""
         ...
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import check_points, translated_clips
 from last_edge.errors import UsageError
+from last_edge.inputs.spec import InputSpec
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import Plan, translation_plan
-from last_edge.tasks.task import Views
+from last_edge.tasks.sentence_metrics import translation_metrics
+from last_edge.tasks.task import Answers, Clips, Views
+from last_edge.text import normalised
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from last_edge.tasks.sentence_learner import SentenceLearner
     from last_edge.tasks.start import Start
 
@@ -22,6 +29,7 @@ class Translation:
     """See `Task`."""
 
     name = "translation"
+    kept: tuple[str, ...] = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "repetition", "n")
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
         """See `Task`."""
@@ -46,3 +54,30 @@ class Translation:
         from last_edge.tasks.sentence_learner import SentenceLearner
 
         return SentenceLearner(plan, recipe, start=start)
+
+    def build(self, name: str, *, spec: InputSpec, outputs: int, options: Mapping[str, Any]) -> nn.Module:
+        """See `Task`."""
+        from last_edge.models.sign2text import create_translator
+
+        return create_translator(name, spec=spec, tokens=outputs, **options)
+
+    def clips(self, store: ClipStore, split: str) -> Clips:
+        """See `translated_clips`."""
+        return translated_clips(store, split)
+
+    def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
+        """See `check_points`; sub-words are no labels of a store."""
+        check_points(store, spec)
+
+    def figures(
+        self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""
+    ) -> dict[str, Any]:
+        """See `translation_metrics`."""
+        if merge_at:
+            raise UsageError("--merge-at is for classifiers, this is a translator")
+        wanted = [normalised(str(text)) for text in store.index.text[clips]]
+        return translation_metrics(list(answers), wanted, vocabulary=len(labels))
+
+    def margins(self, classes: Clips) -> dict[str, float]:
+        """Sentences come out the same, and with them all that is counted of them."""
+        return dict.fromkeys(self.kept, 0.0)

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from last_edge.bundle import Bundle
 from last_edge.bundle.manifest import KEPT, MEMORY, PAST, POSITION, TOKEN
 from last_edge.clips import ClipStore
-from last_edge.export.bundles.translation import decoder_graph
+from last_edge.export.bundles.sources import decoder_graph
 from last_edge.export.int8 import translation_quantize
 from last_edge.export.int8.translation_int8 import int8_graph, weight_count
 from last_edge.export.onnx.onnx_graph import tidy

@@ -60,8 +60,7 @@ def export(
     Example: last-edge export runs/shrec14/student --out runs/shrec14/bundle --store runs/shrec14/store
     """
     from last_edge.bundle import Bundle
-    from last_edge.export.bundles.bundle_writer import export_run
-    from last_edge.export.bundles.preview import preview_export
+    from last_edge.export.bundles.bundle_writer import export_run, preview_export
     from last_edge.export.targets.deploy import add_targets, known_targets
 
     if is_translator(run):

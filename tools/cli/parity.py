@@ -24,7 +24,6 @@ from last_edge.tools.cli.options import (
     open_store,
     torch_threads,
 )
-from last_edge.tools.cli.translate import is_translator
 from last_edge.tools.output import markdown, rows_table
 
 Names = Annotated[
@@ -128,11 +127,6 @@ def verify(bundle: BundlePath, store: MeasureOn = None, threads: Threads = 1, sc
     """
     from last_edge.export.proof.verify import require, verify_bundle
 
-    if bundle.exists() and is_translator(bundle):
-        from last_edge.export.proof.translation_verify import verify_translation
-
-        checks = verify_translation(bundle, open_store(store), threads=threads)
-    else:
-        checks = verify_bundle(bundle, open_store(store), threads=threads)
+    checks = verify_bundle(bundle, open_store(store), threads=threads)
     screen.rows([dataclasses.asdict(check) for check in checks], title=f"{bundle.name}: {len(checks)} checks")
     require(checks, where=bundle)

@@ -44,7 +44,7 @@ def evaluate(
     if is_bundle(artefact):
         if which is not None:
             raise UsageError("--which names a checkpoint of a run; this is a bundle", where=artefact)
-        from last_edge.export.proof.translation_figures import evaluate_bundle
+        from last_edge.export.proof.evaluate import evaluate_bundle
 
         return evaluate_bundle(artefact, store, split=split, precision=precision, beam=beam, threads=threads)
     if precision == "int8":
@@ -67,7 +67,7 @@ def export_translator(
     run: Path, out: Path, store: ClipStore | None, *, split: str, threads: int, dry_run: bool, force: bool
 ) -> dict[str, Any]:
     """Write a translator's bundle, or say what would be written; what to print of it."""
-    from last_edge.export.bundles.translation import export_translation
+    from last_edge.export.bundles.bundle_writer import export_run
     from last_edge.files import check_free
     from last_edge.train.evaluate import load_translator
 
@@ -75,7 +75,7 @@ def export_translator(
         check_free(out, force=force, marker="" if out.suffix == ".last" else "manifest.json")
         return {"would_write": str(out), "model": load_translator(run).card.name}
     torch_threads(threads)
-    manifest = export_translation(run, out, store=store, split=split, threads=threads, force=force)
+    manifest = export_run(run, out, store=store, split=split, threads=threads, force=force)
     return {"bundle": str(out), "params": manifest.model.params, **manifest.metrics.get("fp32", {})}
 
 

@@ -290,20 +290,13 @@ def _to_time(found: Collection) -> list[BundleResult]:
 def _evaluated(result: BundleResult, stores: Sequence[Path]) -> BundleResult:
     """With the figures of the first store that fits, by precision."""
     from last_edge.clips.store import ClipStore
-    from last_edge.export.proof import evaluate, translation_figures
+    from last_edge.export.proof.evaluate import evaluate_bundle
 
     spec, labels = result.bundle.manifest.input, result.bundle.manifest.labels
     for path in stores:
         store = ClipStore.open(path)
-        if result.translates and store.layout == spec.layout and (store.index.text != "").any():
-            measured = {
-                name: translation_figures.evaluate_bundle(result.path, store, split="test", precision=name)
-                for name in result.precisions
-            }
-            return dataclasses.replace(result, measured=measured)
-        if store.layout == spec.layout and store.labels == labels:
-            measured = {
-                name: evaluate.evaluate_bundle(result.bundle, store, precision=name) for name in result.precisions
-            }
+        fits = (store.index.text != "").any() if result.translates else store.labels == labels
+        if store.layout == spec.layout and fits:
+            measured = {name: evaluate_bundle(result.bundle, store, precision=name) for name in result.precisions}
             return dataclasses.replace(result, measured=measured)
     return result

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
-from last_edge.export.bundles import bundle_writer
-from last_edge.export.bundles.accept import accept_threshold, validation_clips
+from last_edge.export.bundles import sources
 from last_edge.export.bundles.bundle_writer import export_run
+from last_edge.export.bundles.thresholds import accept_threshold, validation_clips
 from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD
 from last_edge.train.checkpoint import load_checkpoint
 
@@ -69,9 +69,9 @@ def test_the_bundle_says_how_it_was_found(
 ) -> None:
     plain = Bundle.open(exported)
     assert plain.manifest.thresholds == {} and USUAL_THRESHOLD == 0.6
-    monkeypatch.setattr(bundle_writer, "to_onnx", lambda *_, **__: plain.graph("fp32"))
+    monkeypatch.setattr(sources, "to_onnx", lambda *_, **__: plain.graph("fp32"))
     found = {"accept": 0.7, "accept_right": 95.5, "accept_share": 80.0, "accept_clips": 6.0}
-    monkeypatch.setattr(bundle_writer, "accept_threshold", lambda _, labels: found if len(labels) == 6 else {})
+    monkeypatch.setattr(sources, "accept_threshold", lambda _, labels: found if len(labels) == 6 else {})
     manifest = export_run(finished, tmp_path / "b", store=store)
     assert found.items() <= manifest.thresholds.items()
     assert {"temperature", "energy", "energy_kept", "energy_refused"} <= manifest.thresholds.keys()

@@ -10,7 +10,7 @@ import pytest
 from last_edge.clips.compose import ComposeOptions, compose
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips, plain_batch
-from last_edge.export.bundles.rejection import fit_energy, fit_temperature, rejection_thresholds, unknown_windows
+from last_edge.export.bundles.thresholds import fit_energy, fit_temperature, rejection_thresholds, unknown_windows
 from last_edge.export.onnx.session import logits_of
 from last_edge.inputs import InputSpec
 from last_edge.runtime.recognise.decoding import Rejection, energy, softmax

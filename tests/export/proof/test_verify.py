@@ -14,18 +14,19 @@ from last_edge.bundle.manifest import CARD, GOLDEN
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import GateError, InputError, UsageError
-from last_edge.export.bundles import bundle_writer
+from last_edge.export.bundles import sources
 from last_edge.export.bundles.bundle_writer import export_run
 from last_edge.export.int8.quantize_bundle import Plan, quantize_bundle
-from last_edge.export.proof.check import number, one_clip
 from last_edge.export.proof.evaluate import evaluate_bundle
 from last_edge.export.proof.golden_points import Size, golden_points, size_of
-from last_edge.export.proof.parity import bundle_parity, check_parity, check_rows
-from last_edge.export.proof.remeasure import _allowed
-from last_edge.export.proof.verify import require, verify_bundle
+from last_edge.export.proof.parity import bundle_parity, check_rows
+from last_edge.export.proof.same import check_parity
+from last_edge.export.proof.verify import number, require, verify_bundle
 from last_edge.files import sha256_of
 from last_edge.inputs import InputSpec
 from last_edge.skeleton import get_layout
+from last_edge.tasks.recognition import one_clip
+from last_edge.tasks.registry import RECOGNITION
 
 
 def failed(path: Path, store: ClipStore | None = None) -> list[str]:
@@ -138,7 +139,7 @@ def test_a_figure_of_few_clips_must_come_out_the_same(quantized: Path, store: Cl
 def test_one_clip_of_many_may_answer_differently() -> None:
     assert one_clip(16) == one_clip(99) == 0.0
     assert one_clip(200) == 0.5
-    allowed = _allowed(np.repeat([0, 1], [150, 50]))
+    allowed = RECOGNITION.margins(np.repeat([0, 1], [150, 50]))
     assert allowed["top1"] == pytest.approx(0.51) and allowed["mean_class"] == pytest.approx(1.01)
     assert allowed["n"] == 0.0
     assert np.isnan(number(None)) and np.isnan(number("9"))
@@ -251,7 +252,7 @@ def test_export_without_a_store_measures_nothing(
     run: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph = Bundle.open(exported).graph("fp32")
-    monkeypatch.setattr(bundle_writer, "to_onnx", lambda *_, **__: graph)
+    monkeypatch.setattr(sources, "to_onnx", lambda *_, **__: graph)
     manifest = export_run(run, tmp_path / "plain.last")
     assert manifest.metrics == {} and [row["on"] for row in manifest.parity] == ["golden"]
     assert failed(tmp_path / "plain.last") == []
