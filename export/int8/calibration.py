@@ -13,10 +13,8 @@ from last_edge.clips.windows import labelled_clips
 from last_edge.errors import InputError
 from last_edge.export.bundles.thresholds import held_out_subjects
 from last_edge.tasks.config import Recipe, ValidationConfig
-from last_edge.tasks.plan import held_out, part_by_people
+from last_edge.tasks.plan import CALIBRATION_SPLIT, held_out, part_by_people
 from last_edge.train.checkpoint import load_checkpoint
-
-CALIBRATION_SPLIT = "train"
 
 
 def calibration_clips(store: ClipStore, *, count: int, seed: int) -> NDArray[np.int64]:
@@ -43,11 +41,6 @@ def _rank_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
         members = np.flatnonzero(labels == label)
         rank[members] = np.arange(len(members))
     return rank
-
-
-def clip_ids(store: ClipStore, clips: NDArray[np.int64]) -> tuple[str, ...]:
-    """Names of clips for the record: the source's id, else the number in the store."""
-    return tuple(str(store.index.source_id[clip]) or f"#{clip}" for clip in clips)
 
 
 Clips = NDArray[np.int64]

@@ -17,7 +17,7 @@ from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, Figure, Manifest, 
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.errors import InputError, UsageError
-from last_edge.export.int8.calibration import calibration_clips, clip_ids, parts_of
+from last_edge.export.int8.calibration import calibration_clips, parts_of
 from last_edge.export.int8.gates import Candidate, Gate, gates_of, milliseconds, require_gates
 from last_edge.export.int8.qat import QatOptions, train_rounded
 from last_edge.export.int8.qdq import target_named
@@ -28,6 +28,7 @@ from last_edge.export.proof.evaluate import check_store, checked_graph, summaris
 from last_edge.export.proof.judge import Judge
 from last_edge.export.proof.same import parity_rows, tolerance
 from last_edge.tasks.config import QuantizeConfig
+from last_edge.tasks.plan import clip_ids
 
 AUTO = "auto"
 Row = dict[str, Figure]

@@ -14,11 +14,11 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import padded, sentence_points, translated_clips
 from last_edge.errors import InputError
 from last_edge.export.bundles.thresholds import held_out_subjects
-from last_edge.export.int8.calibration import CALIBRATION_SPLIT, evenly_by_class
+from last_edge.export.int8.calibration import evenly_by_class
 from last_edge.export.int8.ranges import Feed
 from last_edge.runtime.translator import OnnxDecoder, RecordingSession, Translator
 from last_edge.tasks.config import Recipe
-from last_edge.tasks.plan import held_out
+from last_edge.tasks.plan import CALIBRATION_SPLIT, held_out
 from last_edge.text import search
 from last_edge.train.checkpoint import checkpoint_folder
 

@@ -17,7 +17,6 @@ from last_edge.bundle.manifest import CARD, GOLDEN, Figure, decoder_file, encode
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import sentence_points, translated_clips
 from last_edge.errors import UsageError
-from last_edge.export.int8.calibration import clip_ids
 from last_edge.export.int8.gates import Gate, require_gates
 from last_edge.export.int8.qdq import USUAL_TARGET
 from last_edge.export.int8.quantize import QuantizeOptions
@@ -30,6 +29,7 @@ from last_edge.export.proof.same import parity_rows, tolerance
 from last_edge.runtime.recognise.model import Settings
 from last_edge.runtime.translator import Translator
 from last_edge.tasks.config import QuantizeConfig
+from last_edge.tasks.plan import clip_ids
 from last_edge.tasks.registry import TRANSLATION
 
 INT8 = "int8"

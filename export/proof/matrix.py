@@ -169,11 +169,10 @@ def fault(precision: str, logits: Logits, reference: Reference) -> str:
 
     FP32 is held to the reference, INT8 to the file's own golden logits and, on clips, to the reference's answers.
     """
-    if precision == "fp32":
-        return same.fault(logits, reference.logits, most=MOST_FP32)
-    if reference.golden is not None:
-        own = reference.golden.get(precision)
-        most = 0.0 if own is None else MOST_INT8 * max(float(np.abs(own).max()), 1.0)
-        return same.fault(logits, own, most=most)
-    wrong = same.fault(logits, reference.logits, most=np.inf)
-    return wrong or disagreement({"pair": "fp32:int8", **compare(reference.logits, logits)})
+    wrong = same.fault(logits, reference.logits, most=MOST_FP32 if precision == "fp32" else np.inf)
+    if wrong or precision == "fp32":
+        return wrong
+    if reference.golden is None:
+        return disagreement({"pair": "fp32:int8", **compare(reference.logits, logits)})
+    own = reference.golden.get(precision)
+    return same.fault(logits, own, most=0.0 if own is None else MOST_INT8 * max(float(np.abs(own).max()), 1.0))

@@ -13,11 +13,11 @@ from last_edge.bundle.card import render_card
 from last_edge.bundle.manifest import CARD, MANIFEST, WEIGHTS, Figure, Manifest, to_bytes
 from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError, InputError, LastEdgeError
-from last_edge.export.int8.calibration import CALIBRATION_SPLIT, clip_ids
 from last_edge.export.onnx.session import metadata_of
 from last_edge.export.proof.evaluate import check_store, deployed, precisions_of, summarise
 from last_edge.export.proof.same import LEAST_AGREEMENT, Logits, ParityRow, family, fault, parity_rows, tolerance
 from last_edge.runtime.recognise.model import stale
+from last_edge.tasks.plan import CALIBRATION_SPLIT, clip_ids
 from last_edge.tasks.recognition import one_clip
 from last_edge.tasks.registry import task_of_bundle
 from last_edge.tasks.task import Answers

@@ -16,6 +16,8 @@ from last_edge.inputs.spec import InputSpec
 from last_edge.tasks.config import InputConfig, Recipe, ValidationConfig
 
 Clips = NDArray[np.int64]
+CALIBRATION_SPLIT = "train"
+"""Whose clips the ranges of an 8-bit file come from."""
 
 
 @dataclass(frozen=True)
@@ -133,3 +135,8 @@ def share_of_labels(store: ClipStore, clips: Clips, recipe: Recipe) -> Clips:
         count = max(1, math.floor(share * len(own) + 0.5))
         kept[np.random.default_rng([recipe.seed, int(label)]).choice(own, count, replace=False)] = True
     return clips[kept]
+
+
+def clip_ids(store: ClipStore, clips: NDArray[np.int64]) -> tuple[str, ...]:
+    """Names of clips for the record: the source's id, else the number in the store."""
+    return tuple(str(store.index.source_id[clip]) or f"#{clip}" for clip in clips)

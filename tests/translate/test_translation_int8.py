@@ -48,7 +48,7 @@ def test_eval_and_verify_read_the_8_bit_files(
     assert json.loads(capsys.readouterr().out)["bleu4"] == told["bleu4"]
     assert main(["verify", str(quantised), "--store", str(sentences), "--json"]) == 0
     checked = {row["name"] for row in json.loads(capsys.readouterr().out)["rows"]}
-    assert {"int8 golden", "int8 figures", "fp32/int8 sentences"} <= checked
+    assert {"int8 golden", "int8 bleu4", "parity fp32:int8 on test"} <= checked
 
 
 def test_translate_takes_int8_where_it_is(quantised: Path, bundle: Path, sentences: Path) -> None:
