@@ -51,7 +51,7 @@ def bench_training(bench: TrainBench, notify: Notify = lambda text: None) -> lis
     lacks something for has a record that says so.
     """
     models = list(dict.fromkeys(resolve_name(name) for name in bench.models))
-    with _left_as_found(), _compiled_anew(bench.conditions.work, lanes=len(models) * len(bench.settings)):
+    with _fresh_torch(bench.conditions.work, lanes=len(models) * len(bench.settings)):
         lanes = [Lane(model, setting, bench.conditions) for model in models for setting in bench.settings]
         firsts = [_warm_up(lane, bench.schedule, notify) for lane in lanes]
         times = _time_in_turns(lanes, bench.schedule, notify)
@@ -76,29 +76,20 @@ def synthetic_store() -> Iterator[Path]:
 
 
 @contextmanager
-def _left_as_found() -> Iterator[None]:
-    """Afterwards torch has as many threads as before."""
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@contextmanager
-def _compiled_anew(work: Path, *, lanes: int) -> Iterator[None]:
+def _fresh_torch(work: Path, *, lanes: int) -> Iterator[None]:
     """torch.compile finds nothing compiled before, so that a first step is one, and room for every lane.
 
-    Past its limit it would run the rest as written, and not say so.
+    Past its limit it would run the rest as written, and not say so. Afterwards threads and cache are as before.
     """
     import torch._dynamo.config as dynamo
 
     dynamo.recompile_limit = max(dynamo.recompile_limit, 4 * lanes)
-    before = os.environ.get(COMPILED)
+    threads, before = torch.get_num_threads(), os.environ.get(COMPILED)
     os.environ[COMPILED] = str(work / "compiled")
     try:
         yield
     finally:
+        torch.set_num_threads(threads)
         os.environ.pop(COMPILED)
         if before is not None:
             os.environ[COMPILED] = before
