@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from last_edge.tools.size import describe, import_lines, source_files
 
 ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
 NO_TORCH = """
 import importlib, pkgutil, sys
 package = importlib.import_module(sys.argv[1])
@@ -28,6 +30,18 @@ def test_no_circle_between_modules() -> None:
     graph = grimp.build_graph("last_edge", cache_dir=None)
     order = graphlib.TopologicalSorter({name: graph.find_modules_directly_imported_by(name) for name in graph.modules})
     assert len(list(order.static_order())) > 100  # a circle raises CycleError, which names its modules
+
+
+def test_the_walk_has_few_stops_and_names_files_that_exist() -> None:
+    """Recording to prediction in training, export and a run, file by file."""
+    ways = re.findall(r"^## A clip's way through .*\n((?:.|\n)*?)(?=^## )", PAGE, flags=re.MULTILINE)
+    assert len(ways) == 3
+    for way in ways:
+        stops = re.findall(r"^(\d+)\. ((?:.|\n)*?)(?=^\d+\. |\Z)", way, flags=re.MULTILINE)
+        assert [int(number) for number, _ in stops] == list(range(1, len(stops) + 1)) and len(stops) <= 12
+        for _, stop in stops:
+            named = [name for name in re.findall(r"`([^` ]+)`", stop) if "/" in name]
+            assert named and [name for name in named if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("package", ["last_edge.runtime", "last_edge.tools.cli"])

@@ -246,7 +246,7 @@ def test_bundles_need_no_word_before_them(
         assert main(["bench", *given]) == 0
         (row,) = json.loads(capsys.readouterr().out)
         assert Path(row["artefact"]).name == Path(given[0] if given[0] != "--repeats" else given[-1]).name
-    assert main(["bench"]) == 2 and "bundles" in capsys.readouterr().err
+    assert main(["bench"]) == 2 and "BUNDLE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["bench"], ["bench", "train"]])
