@@ -28,6 +28,26 @@ OPENPOSE_BODY = {
     "left_foot_index": "left_big_toe",
     "right_foot_index": "right_big_toe",
 }
+KINECT_OF_POSE: dict[str, tuple[str, ...]] = {
+    "head": ("left_ear", "right_ear"),
+    "shoulder_centre": ("left_shoulder", "right_shoulder"),
+    "spine": ("left_shoulder", "right_shoulder", "left_hip", "right_hip"),
+    "hip_centre": ("left_hip", "right_hip"),
+    "left_hand": ("left_index", "left_pinky"),
+    "right_hand": ("right_index", "right_pinky"),
+    "left_foot": ("left_foot_index",),
+    "right_foot": ("right_foot_index",),
+}
+"""Joints of a Kinect that MediaPipe Pose has no point of: the mean of those around them."""
+NTU_OF_POSE = {
+    **KINECT_OF_POSE,
+    "spine_base": KINECT_OF_POSE["hip_centre"],
+    "spine_mid": KINECT_OF_POSE["spine"],
+    "spine_shoulder": KINECT_OF_POSE["shoulder_centre"],
+    "neck": ("left_shoulder", "right_shoulder", "mouth_left", "mouth_right"),
+    "left_hand_tip": ("left_index",),
+    "right_hand_tip": ("right_index",),
+}
 NTU_TO_KINECT = {"shoulder_centre": "spine_shoulder", "spine": "spine_mid", "hip_centre": "spine_base"}
 
 
@@ -83,6 +103,10 @@ def _recipes(side: Side) -> dict[tuple[str, str], Recipe]:
         (HOLISTIC, BODY): _by_name(HOLISTIC, BODY),
         (FACED, BODY): _by_name(FACED, BODY),
     }
+    for sensor, made_of in (("kinect20", KINECT_OF_POSE), ("ntu25", NTU_OF_POSE)):
+        recipes[BODY, sensor] = _by_means(BODY, sensor, made_of)
+        for whole in (HOLISTIC, FACED):
+            recipes[whole, sensor] = _by_means(whole, sensor, made_of)
     for whole in (HOLISTIC, FACED, "openpose137"):
         recipes[whole, HAND] = _by_name(whole, HAND, prefix=f"{side}_hand_")
         origins = recipes[whole, HAND]  # both conversions are exact, so means stay means
@@ -95,3 +119,9 @@ def _by_name(source: str, target: str, renamed: dict[str, str] | None = None, *,
     place = {name: number for number, name in enumerate(get_layout(source).names)}
     wanted = [(renamed or {}).get(name, prefix + name) for name in get_layout(target).names]
     return tuple((place[name],) if name in place else () for name in wanted)
+
+
+def _by_means(source: str, target: str, made_of: dict[str, tuple[str, ...]]) -> Recipe:
+    """Joints of one name are the same; `made_of` names the source joints whose mean another one is."""
+    place = {name: number for number, name in enumerate(get_layout(source).names)}
+    return tuple(tuple(place[part] for part in made_of.get(name, (name,))) for name in get_layout(target).names)

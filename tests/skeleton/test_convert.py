@@ -68,3 +68,16 @@ def test_palm_is_missing_when_one_knuckle_is():
 def test_senseless_conversion_lists_the_sensible_ones():
     with pytest.raises(UsageError, match="kinect20"):
         convert(numbered("ntu25"), source="ntu25", target="shrec22")
+
+
+@pytest.mark.parametrize("sensor", ["kinect20", "ntu25"])
+def test_a_kinects_trunk_is_the_mean_of_what_a_pose_shows(sensor):
+    points = np.random.default_rng(0).normal(size=(4, 33, 3)).astype(np.float32)
+    made = convert(points, source="mediapipe_pose33", target=sensor)
+    names = get_layout(sensor).names
+    shoulders = points[:, [11, 12]].mean(1)
+    np.testing.assert_allclose(
+        made[:, names.index("shoulder_centre" if sensor == "kinect20" else "spine_shoulder")], shoulders
+    )
+    np.testing.assert_allclose(made[:, names.index("left_wrist")], points[:, 15])
+    assert not np.isnan(made).any()
