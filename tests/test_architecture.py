@@ -1,4 +1,4 @@
-"""The house holds together: no circle between modules, no torch where none is needed."""
+"""The house holds together: no circle between modules, no crowded folder, no torch where none is needed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import graphlib
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import grimp
@@ -13,6 +14,7 @@ import pytest
 
 from last_edge.tools.size import describe, import_lines, source_files
 
+MOST_FILES = 20
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 NO_TORCH = """
@@ -30,6 +32,12 @@ def test_no_circle_between_modules() -> None:
     graph = grimp.build_graph("last_edge", cache_dir=None)
     order = graphlib.TopologicalSorter({name: graph.find_modules_directly_imported_by(name) for name in graph.modules})
     assert len(list(order.static_order())) > 100  # a circle raises CycleError, which names its modules
+
+
+def test_no_folder_has_more_files_than_one_can_survey() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    folders = Counter(str(Path(name).parent) for name in listed)
+    assert {folder: files for folder, files in folders.items() if files > MOST_FILES} == {}
 
 
 def test_the_walk_has_few_stops_and_names_files_that_exist() -> None:

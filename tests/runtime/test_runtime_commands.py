@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from last_edge.tools.cli import models, run
-from last_edge.tools.cli.register import register
+from last_edge.tools.register import register
 
 MakeBundle = Callable[..., Path]
 

@@ -26,7 +26,7 @@ from last_edge.tools.cli import (  # fmt: skip
     translate,
     web,
 )
-from last_edge.tools.cli.register import Function, Group, Settings, register
+from last_edge.tools.register import Function, Group, Settings, register
 
 ABOUT = "Skeleton recognition from training to an INT8 model on an edge device."
 COMMANDS: dict[str, Function | Group] = {

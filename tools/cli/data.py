@@ -13,8 +13,8 @@ from typer.core import TyperGroup
 
 from last_edge.errors import UsageError
 from last_edge.tools.cli.options import SCREEN, DryRun, Force, Hand, Out, Screen, StoreArgument, in_zoo, names_of
-from last_edge.tools.cli.register import Command, Function, described, expanded
 from last_edge.tools.output import make_table
+from last_edge.tools.register import Command, Function, described, expanded
 
 if TYPE_CHECKING:
     from last_edge.data.gates import Gate

@@ -14,7 +14,7 @@ import typer
 
 from last_edge.errors import GateError, UsageError
 from last_edge.tools import output
-from last_edge.tools.cli.register import OptionGroup, Settings
+from last_edge.tools.register import OptionGroup, Settings
 
 if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore

@@ -17,7 +17,7 @@ import typer
 from last_edge.errors import InputError, UsageError
 from last_edge.tasks.config import TrainingConfig, settings
 from last_edge.tools.cli.options import Device, More, RecipeName, Set, Threads, in_zoo, torch_threads
-from last_edge.tools.cli.register import OptionGroup
+from last_edge.tools.register import OptionGroup
 
 if TYPE_CHECKING:
     from last_edge.tasks.config import Recipe

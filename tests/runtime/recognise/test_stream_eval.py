@@ -20,7 +20,7 @@ from last_edge.runtime.recognise.stream_eval import evaluate_streams
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tools.cli import eval as command
-from last_edge.tools.cli.register import register
+from last_edge.tools.register import register
 
 HAND = get_layout("mediapipe_hand21")
 LABELS = ("left", "middle", "right")

@@ -13,7 +13,7 @@ from rich.console import Console
 from last_edge.errors import UsageError
 from last_edge.tools import output
 from last_edge.tools.cli import COMMANDS, main
-from last_edge.tools.cli.register import Group
+from last_edge.tools.register import Group
 
 ROW = {"epoch": 1.0, "loss": 0.5, "train_top1": 50.0, "skipped": 0.0}
 
