@@ -48,7 +48,7 @@ def resolve_amp(amp: str, device: str) -> torch.dtype:
 def compile_body(model: LandmarkModel, *, device: str, processes: Processes) -> None:
     """Compile the body's passes in place; parameter names, and with them checkpoints, stay as they are.
 
-    Translation itself happens in the first step. Raises `MissingError` where nothing can translate, `UsageError` for
+    Compiling itself happens in the first step. Raises `MissingError` where nothing can compile, `UsageError` for
     several processes, whose batch norms meet inside the body.
     """
     lacking = what_lacks(device)
@@ -74,6 +74,6 @@ def what_lacks(device: str) -> str | None:
 
 
 def uncompiled() -> AbstractContextManager[object]:
-    """A context in which compiled passes run as written: batches of other sizes are not worth a translation."""
+    """A context in which compiled passes run as written: batches of other sizes are not worth compiling for."""
     stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
     return stance

@@ -17,7 +17,7 @@ from last_edge.names import did_you_mean
 from last_edge.tasks.config import ModelConfig, Recipe, StageLoss
 
 HERE = Path(__file__).parent
-SHIPPED = (HERE / "recipes", HERE / "pretrain" / "recipes", HERE.parent / "distill" / "recipes")
+SHIPPED = (HERE / "recipes", HERE.parent / "distill" / "recipes")
 BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float"))
 
 
@@ -37,7 +37,7 @@ RecipeLoader.add_implicit_resolver(FLOAT, re.compile(r"[+-]?\d+\.?\d*[eE][+-]?\d
 
 def recipe_files() -> dict[str, Path]:
     """Shipped recipes by name."""
-    return {path.stem: path for folder in SHIPPED for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for folder in SHIPPED for path in sorted(folder.rglob("*.yaml"))}
 
 
 def load_recipe(name: str | None, *, overrides: Sequence[str] = ()) -> Recipe:

@@ -129,7 +129,7 @@ class TrainingConfig:
     )
     compile: bool = setting(
         False,
-        "translate the model's body by torch.compile: a minute or more in the first step, needs a C++ compiler, on a "
+        "put the model's body through torch.compile: a minute or more in the first step, needs a C++ compiler, on a "
         "GPU triton too; changes rounding",
     )
     augment_on: str = setting(
