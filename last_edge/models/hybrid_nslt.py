@@ -13,8 +13,7 @@ from last_edge.errors import UsageError
 from last_edge.inputs.features import FeatureInput
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import Body, LandmarkModel
-from last_edge.models.layers.attention import EncoderLayer, attention_weights, masking_of, split_heads
-from last_edge.models.layers.folding import linear
+from last_edge.models.layers.attention import EdgeAttention, EncoderLayer, SelfAttention, masking_of
 from last_edge.models.pose_transformer import FrameFeatures, embedding_with_flag
 from last_edge.models.registry import adjust, check_choice, register_model
 
@@ -32,58 +31,54 @@ class Concat(nn.Module):
 
     def forward(self, x: Tensor, keep: Tensor, other: Tensor, there: Tensor) -> Tensor:
         """See the class."""
-        return torch.cat([mean_of(x, keep), mean_of(other, there)], dim=-1)
+        return self.of_means(mean_of(x, keep), mean_of(other, there))
+
+    def of_means(self, own: Tensor, others: Tensor) -> Tensor:
+        """Of both means (N, D)."""
+        return torch.cat([own, others], dim=-1)
 
 
-class Gated(nn.Module):
+class Gated(Concat):
     """g * other + (1 - g) * own, both means, g of both: shapes as `Concat`, but -> (N, D)."""
 
     def __init__(self, width: int, *, heads: int, dropout: float) -> None:
-        super().__init__()
+        super().__init__(width, heads=heads, dropout=dropout)
         self.width = width
         self.gate = nn.Linear(2 * width, width)
 
-    def forward(self, x: Tensor, keep: Tensor, other: Tensor, there: Tensor) -> Tensor:
+    def of_means(self, own: Tensor, others: Tensor) -> Tensor:
         """See the class."""
-        own, others = mean_of(x, keep), mean_of(other, there)
-        gate = torch.sigmoid(self.gate(torch.cat([own, others], dim=-1)))
+        gate = torch.sigmoid(self.gate(super().of_means(own, others)))
         return gate * others + (1 - gate) * own
 
 
-class Cross(nn.Module):
+class Cross(Concat):
     """Each side's tokens read the other's over time, then both means side by side: shapes as `Concat`."""
 
     def __init__(self, width: int, *, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.width = 2 * width
+        super().__init__(width, heads=heads, dropout=dropout)
         self.own = Reading(width, heads=heads, dropout=dropout)
         self.others = Reading(width, heads=heads, dropout=dropout)
 
     def forward(self, x: Tensor, keep: Tensor, other: Tensor, there: Tensor) -> Tensor:
         """See the class."""
-        own, others = self.own(x, other, there), self.others(other, x, keep)
-        return torch.cat([mean_of(own, keep), mean_of(others, there)], dim=-1)
+        return super().forward(self.own(x, other, there), keep, self.others(other, x, keep), there)
 
 
-class Reading(nn.Module):
+class Reading(SelfAttention):
     """Norm(x + attention of x to other): (N, L, D), (N, S, D), keep (N, S) -> (N, L, D).
 
     Nothing is read of a side that shows nothing at all.
     """
 
     def __init__(self, width: int, *, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
-        self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(dropout)
+        super().__init__(width, heads=heads, dropout=dropout)
+        self.norm = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, other: Tensor, keep: Tensor) -> Tensor:
+    def forward(self, x: Tensor, other: Tensor, keep: Tensor) -> Tensor:  # type: ignore[override]
         """See the class."""
-        parts = ((self.query, x), (self.key, other), (self.value, other))
-        query, key, value = (split_heads(part(tokens), self.heads) for part, tokens in parts)
-        weights = self.dropout(attention_weights(query, key, keep)).to(value.dtype)
-        read = self.out((weights @ value).transpose(1, 2).flatten(2))
-        return self.norm(x + self.dropout(read) * keep.amax(1)[:, None, None])  # type: ignore[no-any-return]
+        read = self.dropout(self.read(x, other, keep))
+        return self.norm(x + read * keep.amax(1)[:, None, None])  # type: ignore[no-any-return]
 
 
 def mean_of(x: Tensor, keep: Tensor) -> Tensor:
@@ -92,7 +87,7 @@ def mean_of(x: Tensor, keep: Tensor) -> Tensor:
     return total / keep.sum(1, keepdim=True).clamp(min=1.0)
 
 
-JOINS: dict[str, type[Concat | Gated | Cross]] = {"concat": Concat, "gated": Gated, "cross": Cross}
+JOINS: dict[str, type[Concat]] = {"concat": Concat, "gated": Gated, "cross": Cross}
 
 
 @dataclass(frozen=True)
@@ -289,24 +284,16 @@ class EdgeFeatureBranch(nn.Module):
         return self.norm(self.place(self.embed(rows))), there
 
 
-class EdgeReading(nn.Module):
+class EdgeReading(EdgeAttention):
     """`Reading` on maps: (N, 1, L, D), (N, 1, S, D), keep (N, 1, S) -> (N, 1, L, D)."""
 
     def __init__(self, reading: Reading) -> None:
-        super().__init__()
-        self.heads = reading.heads
-        shrink = 1 / math.sqrt(reading.query.in_features // reading.heads)
-        self.query = linear(reading.query.weight * shrink, reading.query.bias * shrink)
-        self.key, self.value, self.out, self.norm = reading.key, reading.value, reading.out, reading.norm
+        super().__init__(reading)
+        self.norm = reading.norm
 
     def forward(self, x: Tensor, other: Tensor, keep: Tensor) -> Tensor:
         """See the class."""
-        query, key, value = (
-            torch.unflatten(part(tokens).squeeze(1), -1, (self.heads, -1)).transpose(1, 2)
-            for part, tokens in ((self.query, x), (self.key, other), (self.value, other))
-        )
-        weights = torch.softmax(query @ key.transpose(-1, -2) + masking_of(keep), dim=-1)
-        read = self.out((weights @ value).transpose(1, 2).flatten(2).unsqueeze(1))
+        read = self.read(x, other, masking_of(keep))
         return self.norm(read * keep.amax(2)[:, :, None, None] + x)  # type: ignore[no-any-return]
 
 
@@ -330,15 +317,8 @@ class EdgeHybrid(nn.Module):
         rows, there = self.visual(features)
         if isinstance(self.join, Cross):
             tokens, rows = self.own(tokens, rows, there), self.others(rows, tokens, seen)
-        return self.head(self._joined(mean_of_maps(tokens, seen), mean_of_maps(rows, there)))  # type: ignore[no-any-return]
-
-    def _joined(self, own: Tensor, others: Tensor) -> Tensor:
-        both = torch.cat([own, others], dim=-1)
-        if isinstance(self.join, Concat | Cross):
-            return both
-        assert isinstance(self.join, Gated)
-        gate = torch.sigmoid(self.join.gate(both))
-        return gate * others + (1 - gate) * own
+        means = mean_of_maps(tokens, seen), mean_of_maps(rows, there)
+        return self.head(self.join.of_means(*means))  # type: ignore[no-any-return]
 
 
 def mean_of_maps(x: Tensor, keep: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ class Block(nn.Module):
         )
 
 
-def _gate(channels: int, stage: int, o: Options) -> nn.Identity | HybridGate | MotionGate:
+def _gate(channels: int, stage: int, o: Options) -> nn.Identity | MotionGate:
     if not o.motion_gate:
         return nn.Identity()
     return HybridGate(channels) if o.hybrid_gate[stage] else MotionGate(channels)

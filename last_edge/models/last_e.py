@@ -6,10 +6,8 @@ from typing import Any
 
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.last_body import Block, LastBody, Options, build
+from last_edge.models.last_body import Options, build
 from last_edge.models.registry import register_model
-
-__all__ = ["Block", "LastBody", "Options", "build", "last_e_base", "last_e_large", "last_e_nano", "last_e_small"]
 
 
 @register_model

@@ -56,10 +56,14 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:
         """See the class."""
-        query, key, value = (split_heads(part(x), self.heads) for part in (self.query, self.key, self.value))
-        weights = attention_weights(query, key, keep)
-        read = self.dropout(weights).to(value.dtype) @ value
-        return self.out(read.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return self.read(x, x, keep)
+
+    def read(self, x: Tensor, other: Tensor, keep: Tensor) -> Tensor:
+        """What tokens x (N, L, D) read of others (N, S, D) that are there, keep (N, S) -> (N, L, D)."""
+        parts = ((self.query, x), (self.key, other), (self.value, other))
+        query, key, value = (split_heads(part(tokens), self.heads) for part, tokens in parts)
+        weights = self.dropout(attention_weights(query, key, keep)).to(value.dtype)
+        return self.out((weights @ value).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 class EncoderLayer(nn.Module):
@@ -84,30 +88,36 @@ class EncoderLayer(nn.Module):
         return EdgeEncoderLayer(self)
 
 
-class EdgeEncoderLayer(nn.Module):
-    """`EncoderLayer` on tokens (N, 1, L, D) with what is added to the scores, (N, 1, 1, L)."""
+class EdgeAttention(nn.Module):
+    """`SelfAttention` on tokens as maps, the scale of its scores in the query's weights."""
 
-    def __init__(self, layer: EncoderLayer) -> None:
+    def __init__(self, attention: SelfAttention) -> None:
         super().__init__()
-        attention = layer.attention
         self.heads = attention.heads
         shrink = 1 / math.sqrt(attention.query.in_features // attention.heads)
         self.query = linear(attention.query.weight * shrink, attention.query.bias * shrink)
         self.key, self.value, self.out = attention.key, attention.value, attention.out
+
+    def read(self, x: Tensor, other: Tensor, masking: Tensor) -> Tensor:
+        """What tokens (N, 1, L, D) read of others (N, 1, S, D); masking (N, 1, 1, S) is added to the scores."""
+        parts = ((self.query, x), (self.key, other), (self.value, other))
+        query, key, value = (split_heads(part(tokens).squeeze(1), self.heads) for part, tokens in parts)
+        weights = torch.softmax(query @ key.transpose(-1, -2) + masking, dim=-1)
+        return self.out((weights @ value).transpose(1, 2).flatten(2).unsqueeze(1))  # type: ignore[no-any-return]
+
+
+class EdgeEncoderLayer(EdgeAttention):
+    """`EncoderLayer` on tokens (N, 1, L, D) with what is added to the scores, (N, 1, 1, L)."""
+
+    def __init__(self, layer: EncoderLayer) -> None:
+        super().__init__(layer.attention)
         self.attention_norm, self.norm = layer.attention_norm, layer.norm
         self.expand, self.project = layer.expand, layer.project
 
     def forward(self, x: Tensor, masking: Tensor) -> Tensor:
         """See the class."""
-        query, key, value = (self._by_head(part(x)) for part in (self.query, self.key, self.value))
-        weights = torch.softmax(query @ key.transpose(-1, -2) + masking, dim=-1)
-        read = (weights @ value).transpose(1, 2).flatten(2).unsqueeze(1)
-        x = self.attention_norm(self.out(read) + x)
+        x = self.attention_norm(self.read(x, x, masking) + x)
         return self.norm(self.project(nn.functional.gelu(self.expand(x))) + x)  # type: ignore[no-any-return]
-
-    def _by_head(self, x: Tensor) -> Tensor:
-        """(N, 1, L, D) -> (N, H, L, D/H)."""
-        return torch.unflatten(x.squeeze(1), -1, (self.heads, -1)).transpose(1, 2)
 
 
 class Attention(nn.Module):

@@ -52,47 +52,45 @@ def blend(x: Tensor, gate: Tensor, alpha: Tensor) -> Tensor:
 class MotionGate(nn.Module):
     """Channel gate from motion energy: g = sigmoid(W2 relu(W1 e)), (N, C, T, V) -> same."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, read: int | None = None) -> None:
         super().__init__()
         hidden = bottleneck(channels)
-        self.reduce = nn.Linear(channels, hidden, bias=False)
+        self.reduce = nn.Linear(channels if read is None else read, hidden, bias=False)
         self.restore = nn.Linear(hidden, channels, bias=False)
         self.alpha = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        gate = torch.sigmoid(self.restore(torch.relu(self.reduce(motion_energy(x)))))
-        return blend(x, gate[:, None, None, :], self.alpha)
+        return blend(x, self.gate(motion_energy(x)), self.alpha)
+
+    def gate(self, described: Tensor) -> Tensor:
+        """What it reads of a map, (N, D), `read` numbers -> (N, 1, 1, C)."""
+        return torch.sigmoid(self.restore(torch.relu(self.reduce(described))))[:, None, None, :]
 
     def deployed(self, frames: int) -> EdgeMotionGate:
         """As one factor a channel; frames: T."""
-        return EdgeMotionGate(reduce=self.reduce, restore=self.restore, alpha=self.alpha.data)
+        return EdgeMotionGate(self)
 
 
-class HybridGate(nn.Module):
+class HybridGate(MotionGate):
     """Channel gate from motion energy and the power in three bands of the temporal spectrum, (N, C, T, V) -> same.
 
     Powers square the features, so the gate is computed in float32 throughout.
     """
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
-        hidden = bottleneck(channels)
-        self.reduce = nn.Linear((1 + BANDS) * channels, hidden, bias=False)
-        self.restore = nn.Linear(hidden, channels, bias=False)
-        self.alpha = nn.Parameter(torch.zeros(1, channels, 1, 1))
+        super().__init__(channels, read=(1 + BANDS) * channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         with full_precision(x):
             wide = x.to(self.reduce.weight.dtype)
-            described = torch.cat([motion_energy(wide), band_power(wide)], dim=1)
-            gate = torch.sigmoid(self.restore(torch.relu(self.reduce(described))))
-        return blend(x, gate[:, None, None, :], self.alpha)
+            gate = self.gate(torch.cat([motion_energy(wide), band_power(wide)], dim=1))
+        return blend(x, gate, self.alpha)
 
     def deployed(self, frames: int) -> EdgeHybridGate:
         """As one factor a channel; frames: T, which the constant Fourier transform depends on."""
-        return EdgeHybridGate(reduce=self.reduce, restore=self.restore, alpha=self.alpha.data, frames=frames)
+        return EdgeHybridGate(self, frames=frames)
 
 
 class JointAttention(nn.Module):
@@ -136,11 +134,12 @@ class EdgeMotionGate(nn.Module):
     alpha: Tensor
     rest: Tensor
 
-    def __init__(self, *, reduce: nn.Linear, restore: nn.Linear, alpha: Tensor) -> None:
+    def __init__(self, gate: MotionGate) -> None:
         super().__init__()
-        self.reduce, self.restore = reduce, restore
-        self.register_buffer("alpha", alpha.flatten(1))
-        self.register_buffer("rest", 1.0 - alpha.flatten(1))
+        self.reduce, self.restore = gate.reduce, gate.restore
+        alpha = gate.alpha.data.flatten(1)
+        self.register_buffer("alpha", alpha)
+        self.register_buffer("rest", 1.0 - alpha)
 
     def describe(self, x: Tensor) -> Tensor:
         """What the gate reads, (N, C, T, V) -> (N, D); of a single frame nothing moves."""
@@ -162,8 +161,8 @@ class EdgeHybridGate(EdgeMotionGate):
 
     transform: Tensor
 
-    def __init__(self, *, reduce: nn.Linear, restore: nn.Linear, alpha: Tensor, frames: int) -> None:
-        super().__init__(reduce=reduce, restore=restore, alpha=alpha)
+    def __init__(self, gate: HybridGate, *, frames: int) -> None:
+        super().__init__(gate)
         bands = band_rows(frames)
         self.rows = [len(rows) for rows in bands]
         self.register_buffer("transform", torch.cat(bands))
