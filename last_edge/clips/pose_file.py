@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import InputError, MissingError
-from last_edge.skeleton.clip import SkeletonClip
+from last_edge.skeleton import Layout, SkeletonClip, get_layout
 from last_edge.skeleton.convert import convert_clip
-from last_edge.skeleton.layout import Layout, get_layout
 
 # Nose tip, mouth corners, chin, inner brows, outer eye corners: indices into MediaPipe's face mesh.
 FACE_POINTS = (1, 61, 291, 152, 107, 336, 33, 263)

@@ -20,8 +20,8 @@ from last_edge import records
 from last_edge.arrays import map_npy
 from last_edge.errors import InputError, MissingError
 from last_edge.files import recover, sha256_of, writing
+from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import ABOUT, SkeletonClip, Units
-from last_edge.skeleton.layout import Layout
 
 NUMBERS = {"offset": np.int64, "length": np.int64, "label": np.int64, "fps": np.float64}
 LATER = ("text",)

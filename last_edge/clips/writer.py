@@ -29,8 +29,7 @@ from last_edge.clips.store import (
 from last_edge.errors import InputError, UsageError
 from last_edge.files import recover, writing_folder
 from last_edge.names import did_you_mean
-from last_edge.skeleton.clip import SkeletonClip, Units
-from last_edge.skeleton.layout import Layout
+from last_edge.skeleton import Layout, SkeletonClip, Units
 
 SPLITS = ("train", "val", "test", "")
 SMALLEST_CONFIDENCE = 1e-4

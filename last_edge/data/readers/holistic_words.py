@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from last_edge.data.readers.archive import check_lengths, load_arrays, locate, members, need, size_of_image
 from last_edge.errors import InputError, UsageError
-from last_edge.skeleton.clip import SkeletonClip
-from last_edge.skeleton.layout import get_layout
+from last_edge.skeleton import SkeletonClip, get_layout
 
 LAYOUTS = ("mediapipe_holistic75", "mediapipe_holistic83")
 SMALLEST_VISIBILITY = 1e-3

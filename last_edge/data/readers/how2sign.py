@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from last_edge.clips.pose_file import OPENPOSE_PARTS
 from last_edge.data.readers.archive import locate, members, size_of_image, table_rows
 from last_edge.errors import InputError
-from last_edge.skeleton.clip import SkeletonClip
-from last_edge.skeleton.layout import get_layout
+from last_edge.skeleton import SkeletonClip, get_layout
 
 FRAME_NAME = re.compile(r"([^/]+)/[^/]*?_(\d{6,12})_keypoints\.json$")
 TABLE_NAME = re.compile(r"how2sign_(?:realigned_)?(train|val|test)\.csv$")

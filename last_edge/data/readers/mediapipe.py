@@ -15,8 +15,7 @@ from last_edge.arrays import map_npy
 from last_edge.clips.pose_file import FACE_POINTS
 from last_edge.data.readers.archive import decoded, locate, members, numbers, size_of_image, table_rows
 from last_edge.errors import InputError, UsageError
-from last_edge.skeleton.clip import SkeletonClip
-from last_edge.skeleton.layout import Layout, get_layout
+from last_edge.skeleton import Layout, SkeletonClip, get_layout
 
 Points = NDArray[np.float32]
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from last_edge.clips.writer import SPLITS
 from last_edge.data.readers.archive import check_lengths, load_arrays, locate, members, need
 from last_edge.errors import InputError, UsageError
-from last_edge.skeleton.clip import SkeletonClip, Units
-from last_edge.skeleton.layout import Layout, load_layout
+from last_edge.skeleton import Layout, SkeletonClip, Units, load_layout
 
 UNITS = ("metres", "image01")
 LARGEST_LABEL = 2**53

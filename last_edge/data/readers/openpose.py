@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from last_edge.data.readers.archive import locate, members, size_of_image
 from last_edge.errors import InputError, UsageError
-from last_edge.skeleton.clip import SkeletonClip
-from last_edge.skeleton.layout import Layout, get_layout
+from last_edge.skeleton import Layout, SkeletonClip, get_layout
 
 Points = NDArray[np.float32]
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from last_edge.data.readers.archive import decoded, locate, members, numbers
 from last_edge.errors import InputError, UsageError
-from last_edge.skeleton.clip import SkeletonClip
-from last_edge.skeleton.layout import get_layout
+from last_edge.skeleton import SkeletonClip, get_layout
 
 NAME = re.compile(r"(?:^|/)(train|dev|test)\.(skels|text|gloss|files)$")
 SPLITS = {"train": "train", "dev": "val", "test": "test"}

@@ -12,8 +12,7 @@ from last_edge.clips.writer import SPLITS
 from last_edge.data.readers.archive import locate, members, table_rows
 from last_edge.data.readers.nslt import Subset, nslt_labels
 from last_edge.errors import InputError, UsageError
-from last_edge.skeleton.clip import SkeletonClip
-from last_edge.skeleton.layout import load_layout
+from last_edge.skeleton import SkeletonClip, load_layout
 
 ABOUT = ("label", "subject", "split", "camera", "setup")
 Row = dict[str, str]

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from last_edge.arrays import map_npy
 from last_edge.data.readers.archive import load_arrays, locate, members, need
 from last_edge.errors import InputError, UsageError
-from last_edge.skeleton.clip import SkeletonClip, Units
-from last_edge.skeleton.layout import Layout, get_layout, load_layout
+from last_edge.skeleton import Layout, SkeletonClip, Units, get_layout, load_layout
 
 Points = NDArray[np.float32]
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from last_edge.data.readers.archive import decoded, locate, members, numbers
 from last_edge.errors import InputError, UsageError
-from last_edge.skeleton.clip import SkeletonClip
-from last_edge.skeleton.layout import get_layout
+from last_edge.skeleton import SkeletonClip, get_layout
 
 GESTURES = (
     "grab", "tap", "expand", "pinch", "rotation clockwise", "rotation counter-clockwise", "swipe right",

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from last_edge.data.readers.archive import locate, members
 from last_edge.errors import InputError, MissingError
-from last_edge.skeleton.clip import SkeletonClip
-from last_edge.skeleton.layout import get_layout
+from last_edge.skeleton import SkeletonClip, get_layout
 
 ACTIONS = (
     "swipe left", "swipe right", "wave", "clap", "throw", "arm cross", "basketball shoot", "draw x",

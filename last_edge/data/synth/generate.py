@@ -14,8 +14,7 @@ from last_edge.data.synth.camera import project, to_world, track, view
 from last_edge.data.synth.gloss import Gloss, lexicon
 from last_edge.data.synth.signer import perform, signer, timing
 from last_edge.errors import UsageError
-from last_edge.skeleton.clip import SkeletonClip
-from last_edge.skeleton.layout import get_layout
+from last_edge.skeleton import SkeletonClip, get_layout
 
 LAYOUT = "mediapipe_holistic75"
 STREAM = 2

@@ -13,8 +13,7 @@ from last_edge.clips.features import write_features
 from last_edge.clips.store import ClipStore
 from last_edge.data.prepare import Prepared, store_clips
 from last_edge.data.readers.nslt import NsltClip, nslt_labels, read_nslt
-from last_edge.skeleton.clip import SkeletonClip
-from last_edge.skeleton.layout import get_layout
+from last_edge.skeleton import SkeletonClip, get_layout
 
 LAYOUT = "mediapipe_hand21"
 NAME = "visual"
