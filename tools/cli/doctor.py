@@ -10,7 +10,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import Annotated
 
@@ -149,6 +149,8 @@ def _backends() -> Iterator[Check]:
 
 def installed(package: str) -> str | None:
     """An installed package's version."""
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from last_edge.tasks.config import TrainingConfig, settings
 from last_edge.tools.cli import main
 
 BUNDLE = str(Path(__file__).parents[3] / "zoo" / "last_lite_nano_shrec14")
@@ -74,3 +75,30 @@ def test_models_lists_counts(capsys: pytest.CaptureFixture[str]) -> None:
 def test_recipes_show_resolves(capsys: pytest.CaptureFixture[str]) -> None:
     code, stdout, _ = run(capsys, "recipes", "show", "shrec17", "--set", "training.lr=0.5")
     assert code == 0 and "lr: 0.5" in stdout and "ema_decay: 0.998" in stdout
+
+
+TRAININGS = ("train", "distill", "pretrain maskclr", "folds", "ablate", "probe")
+
+
+@pytest.mark.parametrize("command", TRAININGS)
+def test_every_training_takes_the_settings_of_the_schema_as_flags(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, shown, _ = run(capsys, *command.split(), "--help")
+    known = {"--dataset", "--env", "--amp", "--model", "--recipe", "--set", "--seed", "--grad-clip", "--early-stopping"}
+    renamed = ("amp", "class_weights", "gradient_clip", "patience")
+    known |= {f"--{name.replace('_', '-')}" for name in settings(TrainingConfig) if name not in renamed}
+    assert code == 0 and known - set(shown.replace(",", " ").split()) == set()
+
+
+def test_flags_mean_the_same_in_folds_as_in_train(
+    toy_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--store", str(toy_store), "--out", str(tmp_path / "out"), "--epochs", "3", "--batch_size", "8"]
+    words += ["--set", "training.lr=0.5", "seed=7", "--dry-run", "--json"]
+    code, stdout, _ = run(capsys, "folds", *words)
+    planned = json.loads(stdout)
+    assert (code, planned["epochs"], planned["seeds"]) == (0, 3, [7])
+    code, stdout, _ = run(capsys, "train", *words)
+    recipe = json.loads(stdout)["recipe"]
+    assert code == 0 and "seed: 7" in recipe and "  batch_size: 8" in recipe and "  lr: 0.5" in recipe
