@@ -1,1 +1,1 @@
-"""Edge form and ONNX file: folding, graph building, declared names, and running a file as it is."""
+"""The ONNX file: traced from a model's deployed form, held to its declared names and axes, and run as it is."""

@@ -1,4 +1,4 @@
-"""The edge form computes what the trained model computes."""
+"""The deployed form computes what the trained model computes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_streams_of_points_normalised_beforehand_are_the_fronts(name: str) -> No
 
 
 def check_folding(name: str, spec: InputSpec, **options: Any) -> None:
-    """Edge form and model agree to 1e-5 of the largest logit."""
+    """Deployed form and model agree to 1e-5 of the largest logit."""
     model, batch = trained(name, spec, **options), points(spec)
     if spec.bodies > 1:
         batch[3, 1:] = torch.nan  # a second body that is not there
