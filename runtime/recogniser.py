@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, Unpack, cast, overload
 
 import numpy as np
@@ -16,6 +15,7 @@ from last_edge.bundle import Bundle
 from last_edge.bundle.zoo import find_bundle
 from last_edge.errors import InputError, UsageError
 from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
+from last_edge.runtime.closing import Closeable
 from last_edge.runtime.landmarks import By, Detector
 from last_edge.runtime.pipeline.feed import open_feed
 from last_edge.runtime.pipeline.pipeline import Item
@@ -55,7 +55,7 @@ class WatchOptions(OpenOptions, total=False):
     notice: Callable[[str], None]
 
 
-class Recogniser:
+class Recogniser(Closeable):
     """A recogniser's bundle with one of its graphs loaded; `last_edge.load` makes it. Usable in a `with`.
 
     name, precision: of what is loaded. labels: in the order of the logits. layout, units: of the points it takes.
@@ -206,14 +206,6 @@ class Recogniser:
     def close(self) -> None:
         """Let go of the graph's memory; nothing can be recognised afterwards."""
         self._backend = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _events(items: Generator[Item]) -> Generator[Event]:

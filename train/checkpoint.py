@@ -18,7 +18,7 @@ from safetensors.torch import load, load_file, save
 from torch import Tensor, nn
 
 from last_edge import records
-from last_edge.bundle.bundle import Bundle, is_bundle
+from last_edge.bundle import Bundle, is_bundle
 from last_edge.bundle.manifest import WEIGHTS as BUNDLED
 from last_edge.errors import InputError
 from last_edge.files import sha256_of, write_text, writing_folder

@@ -16,20 +16,25 @@ from pathlib import Path, PurePosixPath
 from last_edge.arrays import EPOCH
 from last_edge.bundle.card import render_card
 from last_edge.bundle.golden import Golden
-from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, Manifest, from_bytes, model_file, to_bytes, translates
+from last_edge.bundle.manifest import (
+    CARD,
+    GOLDEN,
+    MANIFEST,
+    SUFFIX,
+    Manifest,
+    from_bytes,
+    model_file,
+    to_bytes,
+    translates,
+)
+from last_edge.bundle.zoo import near_names
 from last_edge.errors import InputError
 from last_edge.files import DAMAGED_ARCHIVE, check_free, recover, writing, writing_folder
 from last_edge.names import did_you_mean
 
-SUFFIX = ".last"
 MOST_MEMBERS = 64
 LARGEST_TOTAL = 512 * 2**20
 MAKE_ONE = "last-edge export RUN --out BUNDLE"
-
-
-def is_bundle(path: Path) -> bool:
-    """Whether a bundle lies here, by its name or its manifest."""
-    return path.suffix == SUFFIX or (path / MANIFEST).is_file()
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Bundle:
         path = Path(path)
         recover(path)
         if not path.exists():
-            raise InputError("no bundle here", where=path, hint=MAKE_ONE)
+            raise InputError("no bundle here", where=path, expected=near_names(path), hint=MAKE_ONE)
         contents = _read_folder(path) if path.is_dir() else read_archive(path)
         if MANIFEST not in contents:
             raise InputError("bundle: manifest is missing", where=path / MANIFEST, hint=MAKE_ONE)

@@ -19,6 +19,7 @@ from last_edge.inputs.spec import InputSpec
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 CARD = "card.md"
+SUFFIX = ".last"
 WEIGHTS = "weights.safetensors"
 INPUT_NAME = "landmarks"
 OUTPUT_NAME = "logits"

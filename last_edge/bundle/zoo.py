@@ -6,9 +6,8 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from last_edge.bundle.bundle import MAKE_ONE, SUFFIX, is_bundle
-from last_edge.errors import InputError
-from last_edge.names import nearest
+from last_edge.bundle.manifest import MANIFEST, SUFFIX
+from last_edge.names import did_you_mean
 
 FOLDER = "zoo"
 VARIABLE = "LAST_EDGE_ZOO"
@@ -45,22 +44,23 @@ def zoo() -> dict[str, Path]:
 def find_bundle(name: str | Path) -> Path:
     """The path a user means: a path that is there, else a bundle of the zoo, named with or without `zoo/`.
 
-    A path with other folders, or of an archive, that is not there is given back as it is: who opens it says so.
-    Raises `InputError` with the nearest names for a name that no zoo has.
+    What is neither is given back as it is: who opens it says that nothing is there, and which names are near.
     """
     path = Path(name)
-    if path.exists():
-        return path
-    wanted = path.name if path.parent in (Path(), Path(FOLDER)) else ""
-    if not wanted:
-        return path
-    bundles = zoo()
-    found = bundles.get(wanted.removesuffix(SUFFIX))
-    if found is not None:
-        return found
-    if path.suffix == SUFFIX:
-        return path
-    near = nearest(wanted, bundles)
-    known = f"did you mean {' or '.join(near)}?" if near else f"a path, or one of {', '.join(bundles) or 'no zoo'}"
-    hint = f"set {VARIABLE} to a folder of bundles; {MAKE_ONE} makes one"
-    raise InputError("no bundle of this name", where=name, expected=known, hint=hint)
+    return path if path.exists() else zoo().get(_name(path), path)
+
+
+def near_names(path: Path) -> str | None:
+    """What an error says where no bundle is at a path: the nearest names of the zoo; None where it is no name."""
+    known = zoo() if _name(path) else {}
+    return did_you_mean(_name(path), known) if known else None
+
+
+def _name(path: Path) -> str:
+    """The name that a path may be, "" where it leads elsewhere."""
+    return path.name.removesuffix(SUFFIX) if path.parent in (Path(), Path(FOLDER)) else ""
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a bundle lies here, by its name or its manifest."""
+    return path.suffix == SUFFIX or (path / MANIFEST).is_file()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
 from last_edge.errors import MissingError
+from last_edge.runtime.closing import Closeable
 from last_edge.runtime.landmarks import By, Detector, create_landmarks, detector_for
 from last_edge.runtime.landmarks.source import LandmarkSource
 from last_edge.runtime.recognise.window import Points
@@ -19,7 +18,7 @@ from last_edge.skeleton import Layout
 MOST_FAILURES = 10
 
 
-class Feed:
+class Feed(Closeable):
     """A source with the detector that its images need, closed together.
 
     layout, units: of the points. notices: what source and detector had to say, in order; any thread may add.
@@ -67,14 +66,6 @@ class Feed:
         if self.detector is not None:
             self.detector.close()
         self.source.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_feed(

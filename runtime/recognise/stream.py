@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import InputError, UsageError
 from last_edge.runtime.backends import Backend
+from last_edge.runtime.closing import Closeable
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Probabilities, Rejection
 from last_edge.runtime.recognise.results import Event, Guess, Prediction
@@ -54,7 +54,7 @@ class RecogniseOptions:
             raise UsageError("window options do not fit together", expected="0 < least_s <= window_s", got=self)
 
 
-class Stream:
+class Stream(Closeable):
     """Turns one source's points, frame by frame, into predictions and events; `Recogniser.stream` makes it.
 
     backend: raw landmarks to logits. adapter: source points to the model's. labels: class names in logit order.
@@ -79,14 +79,6 @@ class Stream:
         self.decoder = Decoder(labels, options.decoding)
         self._next_s = self._newest_s = -np.inf
         self.current: Prediction | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def use(self, backend: Backend, rejection: Rejection) -> None:
         """Go on with another file of the same bundle; may be called from another thread."""

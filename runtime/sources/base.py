@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import UsageError
+from last_edge.runtime.closing import Closeable
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 
@@ -34,7 +33,7 @@ class Frame:
     label: str | None = None
 
 
-class Source(ABC):
+class Source(Closeable):
     """An iterable of frames that is closed after use.
 
     name: what the user called it. fps: nominal frames a second, for players and writers; time comes from the frames.
@@ -68,14 +67,6 @@ class Source(ABC):
     def close(self) -> None:
         """Give the device or file back."""
         return
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class LoopedSource(Source):

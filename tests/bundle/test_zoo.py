@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from last_edge.bundle import Bundle
 from last_edge.bundle.zoo import find_bundle, zoo
 from last_edge.errors import InputError
 
@@ -50,9 +51,11 @@ def test_a_path_that_is_there_is_never_a_name(elsewhere: Path) -> None:
     assert find_bundle("last_lite_nano_shrec14") == Path("last_lite_nano_shrec14")
 
 
-def test_an_unknown_name_is_answered_with_the_nearest(elsewhere: Path) -> None:
-    with pytest.raises(InputError, match="no bundle of this name") as caught:
-        find_bundle("last_lite_nano_shrek14")
+def test_an_unknown_name_is_answered_with_the_nearest_when_it_is_opened(elsewhere: Path) -> None:
+    assert find_bundle("last_lite_nano_shrek14") == Path("last_lite_nano_shrek14")
+    with pytest.raises(InputError, match="no bundle here") as caught:
+        Bundle.open(find_bundle("last_lite_nano_shrek14"))
     assert caught.value.expected is not None and "did you mean last_lite_nano_shrec14" in caught.value.expected
-    assert find_bundle("runs/nothing/bundle") == Path("runs/nothing/bundle")
-    assert find_bundle("absent.last") == Path("absent.last")
+    with pytest.raises(InputError, match="no bundle here") as caught:
+        Bundle.open(find_bundle("runs/nothing/bundle"))
+    assert caught.value.expected is None

@@ -40,7 +40,9 @@ People = Annotated[
 
 
 def eval(
-    artefact: Annotated[Path, typer.Argument(metavar="ARTEFACT", help="A run, a checkpoint or a bundle.")],
+    artefact: Annotated[
+        Path, typer.Argument(metavar="ARTEFACT", callback=in_zoo, help="A run, a checkpoint or a bundle.")
+    ],
     store: Store,
     split: Split = "test",
     precision: Annotated[Precision | None, typer.Option("--precision", help="Of a bundle; default fp32.")] = None,
@@ -80,7 +82,6 @@ def eval(
         refuse("without --stream", {"--merge-at": merge_at, "--which": which, "--beam": beam})
     else:
         refuse("with --stream", {"--subject": subject, "--unknown": unknown})
-    artefact = in_zoo(artefact)
     opened = ClipStore.open(store)
     if stream:
         score = evaluate_streams(

@@ -17,7 +17,9 @@ RunOut = Annotated[Path | None, typer.Option("--out", help="Where the run goes; 
 Finetune = Annotated[
     Path | None,
     typer.Option(
-        "--finetune", help="Start from this bundle's weights (`export --weights`) and make a bundle of the result."
+        "--finetune",
+        callback=in_zoo,
+        help="Start from this bundle's weights (`export --weights`) and make a bundle of the result.",
     ),
 ]
 Anew = Annotated[bool, typer.Option("--force", "--force-fresh", help="Start anew and replace what is there.")]
@@ -56,7 +58,7 @@ def train(
         return
     made: dict[str, Any] = {}
     if finetune is not None:
-        made = finish_bundle(choice.out, choice.store, base=in_zoo(finetune), limits=choice.recipe.quantize)
+        made = finish_bundle(choice.out, choice.store, base=finetune, limits=choice.recipe.quantize)
     screen.emit((final if screen.json else summary(final, choice.out)) | made)
 
 
