@@ -58,7 +58,7 @@ class DeployedRecogniser:
         return self.logits(plain_batch(store, clips, self.manifest.input, self.manifest.features))
 
 
-class DeployedTranslator:
+class Translator:
     """See `Deployed`."""
 
     def __init__(
@@ -82,7 +82,7 @@ class DeployedTranslator:
         return [said[int(clip)] for clip in clips]
 
 
-DEPLOYED: dict[str, type[Deployed]] = {"recognition": DeployedRecogniser, "translation": DeployedTranslator}
+DEPLOYED: dict[str, type[Deployed]] = {"recognition": DeployedRecogniser, "translation": Translator}
 """By the name of a bundle's task."""
 
 
