@@ -10,12 +10,13 @@ import numpy as np
 import yaml
 
 from last_edge import records
-from last_edge.bundle.bundle import SUFFIX, Bundle, with_hashes, write_bundle
+from last_edge.bundle.bundle import Bundle, with_hashes, write_bundle
 from last_edge.bundle.golden import Golden
 from last_edge.bundle.manifest import (
     CARD,
     GOLDEN,
     MANIFEST,
+    SUFFIX,
     WEIGHTS,
     Manifest,
     ModelInfo,

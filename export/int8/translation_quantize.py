@@ -24,7 +24,7 @@ from last_edge.export.int8.quantize_bundle import Plan, Quantised, told
 from last_edge.export.int8.translation_gates import Files, Judged, sentence_gates, sentence_milliseconds
 from last_edge.export.int8.translation_int8 import int8_graph, weight_count
 from last_edge.export.int8.translation_parts import SentenceParts, decoder_feeds, encoder_feeds, sentence_parts
-from last_edge.export.proof.evaluate import Deployed, Translator, check_store, deployed, summarise
+from last_edge.export.proof.evaluate import Deployed, DeployedTranslator, check_store, deployed, summarise
 from last_edge.export.proof.same import parity_rows, tolerance
 from last_edge.runtime.recognise.model import Settings
 from last_edge.runtime.translator import Translator
@@ -172,13 +172,13 @@ def _tried(
 ) -> list[Trial]:
     """The candidates before the judges, up to the first that holds every gate."""
     trials = list[Trial]()
-    reference = Translator(bundle, "fp32", settings=Settings(threads))
+    reference = DeployedTranslator(bundle, "fp32", settings=Settings(threads))
     frames = bundle.manifest.input.frames
     timed = [sentence_points(store, int(clip), frames) for clip in _spread(store, parts.judging)]
     reference_said, labels = reference.answers(store, parts.judging), bundle.manifest.labels
     for names in CANDIDATES:
         files = {name: made[name] for name in names}
-        candidate = Translator(_draft(bundle, files), INT8, settings=Settings(threads))
+        candidate = DeployedTranslator(_draft(bundle, files), INT8, settings=Settings(threads))
         pair = {"fp32": reference.translator, INT8: candidate.translator}
         spent = sentence_milliseconds(pair, timed, threads=threads)
         said = {"fp32": reference_said, INT8: candidate.answers(store, parts.judging)}

@@ -58,7 +58,7 @@ class DeployedRecogniser:
         return self.logits(plain_batch(store, clips, self.manifest.input, self.manifest.features))
 
 
-class Translator:
+class DeployedTranslator:
     """See `Deployed`."""
 
     def __init__(
@@ -82,7 +82,7 @@ class Translator:
         return [said[int(clip)] for clip in clips]
 
 
-DEPLOYED: dict[str, type[Deployed]] = {"recognition": DeployedRecogniser, "translation": Translator}
+DEPLOYED: dict[str, type[Deployed]] = {"recognition": DeployedRecogniser, "translation": DeployedTranslator}
 """By the name of a bundle's task."""
 
 
