@@ -12,9 +12,11 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips
 from last_edge.errors import InputError
 from last_edge.export.bundles.thresholds import held_out_subjects
-from last_edge.tasks.config import Recipe, ValidationConfig
-from last_edge.tasks.plan import CALIBRATION_SPLIT, held_out, part_by_people
-from last_edge.train.checkpoint import load_checkpoint
+from last_edge.tasks.config import Recipe
+from last_edge.tasks.plan import CALIBRATION_SPLIT, part_by_people
+from last_edge.tasks.registry import RECOGNITION
+from last_edge.tasks.task import Task
+from last_edge.train.checkpoint import checkpoint_folder
 
 
 def calibration_clips(store: ClipStore, *, count: int, seed: int) -> NDArray[np.int64]:
@@ -58,28 +60,18 @@ class Parts:
     subjects: tuple[str, ...]
 
 
-def parts_of(store: ClipStore, *, count: int, seed: int, run: Path | None = None) -> Parts:
+def parts_of(store: ClipStore, *, count: int, seed: int, run: Path | None = None, task: Task = RECOGNITION) -> Parts:
     """Part the train split by people. run: its held-out people judge; else as many as a training would hold out.
 
     A store's own `val` split judges too. `InputError` when nobody is left on one side.
     """
-    train = labelled_clips(store, CALIBRATION_SPLIT)
-    own = store.select(split="val")
-    own = own[store.index.label[own] >= 0]
-    held = _subjects(store, train, seed=seed, run=run, has_own=bool(len(own)))
-    learning, judging, _ = part_by_people(store, train, own, Recipe(seed=seed), held=held)
+    train, own = task.clips(store, CALIBRATION_SPLIT), task.usable(store, "val")
+    held = None if run is None else held_out_subjects(checkpoint_folder(run))
+    learning, judging, subjects = part_by_people(store, train, own, Recipe(seed=seed), held=held)
     if not len(judging) or not len(learning):
         raise InputError(
-            "choosing needs people apart from those that calibrate", where=store.path,
+            "an INT8 file needs people to judge it apart from those that calibrate", where=store.path,
             expected="two subjects in the train split, or a val split",
             got=f"{len(set(store.index.subject[train]))} subjects",
         )  # fmt: skip
-    return Parts(evenly_by_class(store, learning, count=count, seed=seed), learning, np.sort(judging), held)
-
-
-def _subjects(store: ClipStore, train: Clips, *, seed: int, run: Path | None, has_own: bool) -> tuple[str, ...]:
-    if run is not None:
-        return held_out_subjects(load_checkpoint(run).path)
-    if has_own or len(set(store.index.subject[train].astype(str))) < 2:
-        return ()
-    return held_out(store, train, Recipe(seed=seed, validation=ValidationConfig()))
+    return Parts(evenly_by_class(store, learning, count=count, seed=seed), learning, np.sort(judging), subjects)

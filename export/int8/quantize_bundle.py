@@ -18,17 +18,19 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.errors import InputError, UsageError
 from last_edge.export.int8.calibration import calibration_clips, parts_of
-from last_edge.export.int8.gates import Candidate, Gate, gates_of, milliseconds, require_gates
 from last_edge.export.int8.qat import QatOptions, train_rounded
 from last_edge.export.int8.qdq import target_named
 from last_edge.export.int8.quantize import Prepared, QuantizeOptions, prepare
 from last_edge.export.int8.selection import judge_of, search_float, sensitivities
+from last_edge.export.int8.speed import milliseconds
 from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.evaluate import check_store, checked_graph, summarise
 from last_edge.export.proof.judge import Judge
 from last_edge.export.proof.same import parity_rows, tolerance
 from last_edge.tasks.config import QuantizeConfig
+from last_edge.tasks.gates import Candidate, Gate, require_gates
 from last_edge.tasks.plan import clip_ids
+from last_edge.tasks.registry import RECOGNITION
 
 AUTO = "auto"
 Row = dict[str, Figure]
@@ -130,8 +132,9 @@ def quantize_bundle(
     inputs = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
     graphs = {"fp32": checked_graph(bundle, "fp32"), precision: graph}
     logits = {name: logits_of(content, inputs, threads=threads) for name, content in graphs.items()}
-    candidate = _candidate(bundle, graphs, precision, logits, store.index.label[clips], threads=threads)
-    gates = gates_of(candidate, plan.gates or QuantizeConfig(), judge_speed=target.runs_here)
+    candidate = _candidate(bundle, graphs, precision, logits, threads=threads)
+    limits, wanted = plan.gates or QuantizeConfig(), RECOGNITION.wanted(store, clips)
+    gates = RECOGNITION.gates(candidate, wanted, limits, judge_speed=target.runs_here)
     if plan.gates is not None:
         require_gates(gates, where=path)
     golden = bundle.golden
@@ -235,17 +238,15 @@ def _candidate(
     graphs: dict[str, bytes],
     precision: str,
     logits: dict[str, NDArray[np.float32]],
-    labels: NDArray[np.int64],
     *,
     threads: int,
 ) -> Candidate:
     spent = milliseconds(graphs, bundle.golden.inputs, threads=threads)
     return Candidate(
         reference=logits["fp32"],
-        logits=logits[precision],
-        labels=labels,
+        answers=logits[precision],
         size=len(graphs[precision]),
-        params=bundle.manifest.model.params,
+        weights=bundle.manifest.model.params,
         reference_ms=spent["fp32"],
         ms=spent[precision],
     )

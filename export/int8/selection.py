@@ -14,9 +14,9 @@ from last_edge.bundle.manifest import Figure
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.export.int8.calibration import Parts, parts_of
-from last_edge.export.int8.gates import milliseconds
 from last_edge.export.int8.qdq import float_nodes
 from last_edge.export.int8.quantize import Prepared, QuantizeOptions, quantize_graph, relu_pairs
+from last_edge.export.int8.speed import milliseconds
 from last_edge.export.proof.evaluate import check_store, checked_graph
 from last_edge.export.proof.judge import Judge
 from last_edge.inputs.features import Inputs

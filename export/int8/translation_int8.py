@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 import onnx
@@ -12,13 +12,20 @@ from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+from last_edge.bundle.manifest import INPUT_NAME
+from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import padded, sentence_points
 from last_edge.errors import UsageError
 from last_edge.export.int8.qdq_nodes import FEWEST_WEIGHTS, LARGEST, weights_in_8_bits
 from last_edge.export.int8.ranges import Feed, Method, ranges_over
 from last_edge.export.onnx.compact import compact
 from last_edge.names import did_you_mean
+from last_edge.runtime.translator import OnnxDecoder, RecordingSession, Translator
+from last_edge.text import search
 
 PRODUCT = "MatMul"
+BATCH = 16
+Clips = NDArray[np.int64]
 
 
 def int8_graph(
@@ -122,3 +129,21 @@ def _as_rows(graph: onnx.GraphProto, node: onnx.NodeProto, table: NDArray[np.flo
     graph.node.remove(node)
     for item in reversed(made):
         graph.node.insert(at, item)
+
+
+def encoder_feeds(store: ClipStore, clips: Clips, *, frames: int) -> Iterator[Feed]:
+    """What an encoder is given of some clips, one at a time."""
+    for clip in clips:
+        yield {INPUT_NAME: sentence_points(store, int(clip), frames)[None]}
+
+
+def decoder_feeds(translator: Translator, store: ClipStore, clips: Clips) -> Iterator[Feed]:
+    """What a decoder is given, step by step, while some clips are translated."""
+    ordered = clips[np.argsort(store.index.length[clips], kind="stable")]
+    for start in range(0, len(ordered), BATCH):
+        batch = ordered[start : start + BATCH]
+        points = padded([sentence_points(store, int(clip), translator.spec.frames) for clip in batch])
+        recorded = RecordingSession(translator.decoder)
+        decoder = OnnxDecoder(recorded, translator.encode(points), translator.options.beam)
+        search(decoder, len(points), translator.options)
+        yield from recorded.feeds

@@ -17,18 +17,18 @@ from last_edge.bundle.manifest import CARD, GOLDEN, Figure, decoder_file, encode
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import sentence_points, translated_clips
 from last_edge.errors import UsageError
-from last_edge.export.int8.gates import Gate, require_gates
+from last_edge.export.int8.calibration import Parts, parts_of
 from last_edge.export.int8.qdq import USUAL_TARGET
 from last_edge.export.int8.quantize import QuantizeOptions
 from last_edge.export.int8.quantize_bundle import Plan, Quantised, told
-from last_edge.export.int8.translation_gates import Files, Judged, sentence_gates, sentence_milliseconds
-from last_edge.export.int8.translation_int8 import int8_graph, weight_count
-from last_edge.export.int8.translation_parts import SentenceParts, decoder_feeds, encoder_feeds, sentence_parts
+from last_edge.export.int8.speed import sentence_milliseconds
+from last_edge.export.int8.translation_int8 import decoder_feeds, encoder_feeds, int8_graph, weight_count
 from last_edge.export.proof.evaluate import Deployed, DeployedTranslator, check_store, deployed, summarise
 from last_edge.export.proof.same import parity_rows, tolerance
 from last_edge.runtime.recognise.model import Settings
 from last_edge.runtime.translator import Translator
 from last_edge.tasks.config import QuantizeConfig
+from last_edge.tasks.gates import Candidate, Gate, require_gates
 from last_edge.tasks.plan import clip_ids
 from last_edge.tasks.registry import TRANSLATION
 
@@ -71,7 +71,7 @@ def quantize_translation(
     bundle = _open(path, store, plan, force=force)
     clips = translated_clips(store, split)
     store.verify()
-    parts = sentence_parts(store, count=plan.count, seed=plan.seed, run=plan.run)
+    parts = parts_of(store, count=plan.count, seed=plan.seed, run=plan.run, task=TRANSLATION)
     made = _make(bundle, store, parts.calibration, plan.options)
     trials = _tried(bundle, store, parts, made, plan.gates or QuantizeConfig(), threads=threads)
     chosen = next((trial for trial in trials if trial.holds), trials[0])
@@ -104,7 +104,7 @@ def preview(path: Path, store: ClipStore, plan: Plan, *, split: str, force: bool
     """The files that `quantize_translation` would write, and from how many clips; raises as it would."""
     bundle = _open(path, store, plan, force=force)
     measured = len(translated_clips(store, split))
-    parts = sentence_parts(store, count=plan.count, seed=plan.seed, run=plan.run)
+    parts = parts_of(store, count=plan.count, seed=plan.seed, run=plan.run, task=TRANSLATION)
     return {
         "would_write": str(path),
         "files": [ENCODER, f"{DECODER} if it passes", "manifest.json", GOLDEN, CARD],
@@ -164,7 +164,7 @@ def _kept(names: Sequence[str]) -> dict[str, list[str]]:
 def _tried(
     bundle: Bundle,
     store: ClipStore,
-    parts: SentenceParts,
+    parts: Parts,
     made: Made,
     limits: QuantizeConfig,
     *,
@@ -175,20 +175,21 @@ def _tried(
     reference = DeployedTranslator(bundle, "fp32", settings=Settings(threads))
     frames = bundle.manifest.input.frames
     timed = [sentence_points(store, int(clip), frames) for clip in _spread(store, parts.judging)]
-    reference_said, labels = reference.answers(store, parts.judging), bundle.manifest.labels
+    said, wanted = reference.answers(store, parts.judging), TRANSLATION.wanted(store, parts.judging)
     for names in CANDIDATES:
         files = {name: made[name] for name in names}
         candidate = DeployedTranslator(_draft(bundle, files), INT8, settings=Settings(threads))
         pair = {"fp32": reference.translator, INT8: candidate.translator}
         spent = sentence_milliseconds(pair, timed, threads=threads)
-        said = {"fp32": reference_said, INT8: candidate.answers(store, parts.judging)}
-        before, after = (
-            Judged(list(texts), float(TRANSLATION.figures(texts, store, parts.judging, labels=labels)["bleu4"]), ms)
-            for texts, ms in ((said[name], spent[name]) for name in ("fp32", INT8))
+        measured = Candidate(
+            reference=said,
+            answers=candidate.answers(store, parts.judging),
+            size=sum(map(len, files.values())),
+            weights=sum(weight_count(bundle.read(name.replace(INT8, "fp32"))) for name in names),
+            reference_ms=spent["fp32"],
+            ms=spent[INT8],
         )
-        weights = sum(weight_count(bundle.read(name.replace(INT8, "fp32"))) for name in names)
-        size = Files(sum(map(len, files.values())), weights)
-        trials.append(Trial(files, candidate, sentence_gates(before, after, size, limits)))
+        trials.append(Trial(files, candidate, TRANSLATION.gates(measured, wanted, limits)))
         if trials[-1].holds:
             break
     return trials

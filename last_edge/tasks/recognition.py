@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_fits, labelled_clips
 from last_edge.inputs.spec import InputSpec
-from last_edge.tasks.config import Recipe
+from last_edge.tasks.config import QuantizeConfig, Recipe
+from last_edge.tasks.gates import Candidate, Gate, at_least, at_most
 from last_edge.tasks.metrics import metrics_of
 from last_edge.tasks.plan import Plan, make_plan
-from last_edge.tasks.task import Answers, Clips, Views
+from last_edge.tasks.task import Answers, Clips, Views, Wanted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,6 +65,11 @@ class Recognition:
         """See `labelled_clips`."""
         return labelled_clips(store, split)
 
+    def usable(self, store: ClipStore, split: str) -> Clips:
+        """See `Task`."""
+        clips = store.select(split=split)
+        return clips[store.index.label[clips] >= 0]
+
     def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
         """See `check_fits`."""
         check_fits(store, spec, labels)
@@ -72,6 +79,26 @@ class Recognition:
     ) -> dict[str, Any]:
         """See `metrics_of`."""
         return metrics_of(np.asarray(answers), store, clips, merge_at=merge_at)
+
+    def wanted(self, store: ClipStore, clips: Clips) -> Wanted:
+        """See `Task`."""
+        return np.asarray(store.index.label[clips])
+
+    def gates(
+        self, candidate: Candidate, wanted: Wanted, limits: QuantizeConfig, *, judge_speed: bool = True
+    ) -> list[Gate]:
+        """Top-1, equal answers, the worst class, size and speed."""
+        labels = np.asarray(wanted)
+        answers, reference = (np.asarray(logits).argmax(1) for logits in (candidate.answers, candidate.reference))
+        right, before, one = answers == labels, reference == labels, 100.0 / len(labels)
+        worst, allowed = _worst_class(before, right, labels, limits.max_class_drop)
+        equal = 100.0 * float((answers == reference).mean())
+        return [
+            at_most("drop of top-1 in points", 100.0 * float(before.mean() - right.mean()), max(limits.max_drop, one)),
+            at_least("equal answers in %", equal, min(limits.min_agreement, 100.0 - one)),
+            at_most("drop of the worst class in points", worst, allowed),
+            *candidate.costs(limits, judge_speed=judge_speed),
+        ]
 
     def margins(self, classes: Clips) -> dict[str, float]:
         """Of many clips one may change its answer, because another processor rounds a near tie the other way."""
@@ -88,3 +115,15 @@ class Recognition:
 def one_clip(clips: int) -> float:
     """Percentage points that one of so many clips weighs, and 0 where every clip must come out the same."""
     return 100.0 / clips if clips >= ENOUGH_CLIPS else 0.0
+
+
+def _worst_class(
+    before: NDArray[np.bool_], after: NDArray[np.bool_], labels: NDArray[np.int64], limit: float
+) -> tuple[float, float]:
+    """The class whose drop exceeds what it may by most: its drop in points, and what it may."""
+    drops = []
+    for label in np.unique(labels):
+        inside = labels == label
+        drop = 100.0 * float(before[inside].mean() - after[inside].mean())
+        drops.append((drop, max(limit, 100.0 / int(inside.sum()))))
+    return max(drops, key=lambda pair: pair[0] - pair[1])

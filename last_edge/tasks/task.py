@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
 from last_edge.inputs.spec import InputSpec
-from last_edge.tasks.config import Recipe
+from last_edge.tasks.config import QuantizeConfig, Recipe
+from last_edge.tasks.gates import Candidate, Gate
 from last_edge.tasks.plan import Plan
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 Clips = NDArray[np.int64]
 Answers = NDArray[np.float32] | list[str]
 """Of n clips: logits (n, K), or a sentence each."""
+Wanted = NDArray[np.int64] | list[str]
+"""Of n clips: classes (n,), or a sentence each."""
 Row = dict[str, float]
 """An epoch's figures by name."""
 
@@ -81,6 +84,10 @@ class Task(Protocol):
         """The clips of a split that can be measured; `InputError` when there are none."""
         ...
 
+    def usable(self, store: ClipStore, split: str) -> Clips:
+        """As `clips`, of which there may be none."""
+        ...
+
     def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
         """`InputError` when a store's clips are not what an artefact takes or gives."""
         ...
@@ -89,6 +96,16 @@ class Task(Protocol):
         self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""
     ) -> dict[str, Any]:
         """Figures of what was answered to some clips, shares in percent. labels: the artefact's own."""
+        ...
+
+    def wanted(self, store: ClipStore, clips: Clips) -> Wanted:
+        """What is right of some clips."""
+        ...
+
+    def gates(
+        self, candidate: Candidate, wanted: Wanted, limits: QuantizeConfig, *, judge_speed: bool = True
+    ) -> list[Gate]:
+        """What 8-bit files must hold to be shipped. One clip may always go wrong: a tie is nobody's fault."""
         ...
 
     def margins(self, classes: Clips) -> dict[str, float]:

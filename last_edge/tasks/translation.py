@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, translated_clips
 from last_edge.errors import UsageError
 from last_edge.inputs.spec import InputSpec
-from last_edge.tasks.config import Recipe
+from last_edge.tasks.config import QuantizeConfig, Recipe
+from last_edge.tasks.gates import Candidate, Gate, at_least, at_most
 from last_edge.tasks.plan import Plan, translation_plan
 from last_edge.tasks.sentence_metrics import translation_metrics
-from last_edge.tasks.task import Answers, Clips, Views
+from last_edge.tasks.task import Answers, Clips, Views, Wanted
 from last_edge.text import normalised
 
 if TYPE_CHECKING:
@@ -65,6 +68,11 @@ class Translation:
         """See `translated_clips`."""
         return translated_clips(store, split)
 
+    def usable(self, store: ClipStore, split: str) -> Clips:
+        """See `Task`."""
+        clips = store.select(split=split)
+        return np.asarray(clips[store.index.text[clips] != ""], np.int64)
+
     def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
         """See `check_points`; sub-words are no labels of a store."""
         check_points(store, spec)
@@ -75,8 +83,28 @@ class Translation:
         """See `translation_metrics`."""
         if merge_at:
             raise UsageError("--merge-at is for classifiers, this is a translator")
-        wanted = [normalised(str(text)) for text in store.index.text[clips]]
-        return translation_metrics(list(answers), wanted, vocabulary=len(labels))
+        return translation_metrics(list(answers), list(self.wanted(store, clips)), vocabulary=len(labels))
+
+    def wanted(self, store: ClipStore, clips: Clips) -> Wanted:
+        """See `Task`."""
+        return [normalised(str(text)) for text in store.index.text[clips]]
+
+    def gates(
+        self, candidate: Candidate, wanted: Wanted, limits: QuantizeConfig, *, judge_speed: bool = True
+    ) -> list[Gate]:
+        """BLEU-4, equal sentences, size and speed."""
+        before, after = (
+            float(translation_metrics(list(said), list(wanted), vocabulary=1)["bleu4"])
+            for said in (candidate.reference, candidate.answers)
+        )
+        one = 100.0 / len(wanted)
+        same = [a == b for a, b in zip(candidate.reference, candidate.answers, strict=True)]
+        equal = 100.0 * float(np.mean(same))
+        return [
+            at_most("drop of BLEU-4 in points", before - after, max(limits.max_bleu_drop, one)),
+            at_least("equal sentences in %", equal, min(limits.min_equal_sentences, 100.0 - one)),
+            *candidate.costs(limits, judge_speed=judge_speed),
+        ]
 
     def margins(self, classes: Clips) -> dict[str, float]:
         """Sentences come out the same, and with them all that is counted of them."""

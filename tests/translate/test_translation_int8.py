@@ -16,6 +16,7 @@ from last_edge.bundle.manifest import KEPT, MEMORY, PAST, POSITION, TOKEN
 from last_edge.clips import ClipStore
 from last_edge.export.bundles.sources import decoder_graph
 from last_edge.export.int8 import translation_quantize
+from last_edge.export.int8.calibration import parts_of
 from last_edge.export.int8.translation_int8 import int8_graph, weight_count
 from last_edge.export.onnx.onnx_graph import tidy
 from last_edge.export.onnx.session import open_session
@@ -23,6 +24,7 @@ from last_edge.inputs import InputSpec
 from last_edge.models.sign2text import create_translator
 from last_edge.runtime.translator import Translator
 from last_edge.skeleton import Layout
+from last_edge.tasks.registry import TRANSLATION
 from last_edge.tools.cli import main
 
 LOOSE = ["--set", "quantize.min_speedup=0", "--set", "quantize.max_bytes_fixed=200000"]
@@ -63,7 +65,7 @@ def test_ranges_come_from_training_people_and_others_judge(quantised: Path, sent
     who = dict(zip(store.index.source_id.tolist(), store.index.subject.astype(str).tolist(), strict=True))
     assert len(manifest.calibration_ids) == 30 and manifest.calibration["store_sha256"] == store.sha256
     people = {who[name] for name in manifest.calibration_ids}
-    parts = translation_quantize.sentence_parts(store, count=30, seed=0)
+    parts = parts_of(store, count=30, seed=0, task=TRANSLATION)
     judges = set(store.index.subject[parts.judging].astype(str).tolist())
     assert "4" not in people | judges and people and judges and not people & judges
 

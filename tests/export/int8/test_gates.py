@@ -12,22 +12,24 @@ import pytest
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError
-from last_edge.export.int8.gates import Candidate, gates_of, require_gates
 from last_edge.export.int8.qdq import TARGETS
 from last_edge.export.int8.quantize_bundle import Plan, quantize_bundle
 from last_edge.tasks.config import QuantizeConfig
+from last_edge.tasks.gates import Candidate, require_gates
+from last_edge.tasks.registry import RECOGNITION
 from last_edge.tools.cli import main
 
 LOOSE = QuantizeConfig(max_drop=100, min_agreement=0, max_class_drop=100, max_bytes_per_param=8, min_speedup=0)
 
+LABELS = np.repeat(np.arange(4), 100)
+
 
 def candidate(wrong: int, **changes: object) -> Candidate:
     """400 clips of 4 classes, FP32 right on all; the INT8 answers to the first `wrong` are others."""
-    labels = np.repeat(np.arange(4), 100)
-    reference = np.eye(4, dtype=np.float32)[labels]
+    reference = np.eye(4, dtype=np.float32)[LABELS]
     logits = reference.copy()
     logits[:wrong] = np.roll(logits[:wrong], 1, axis=1)
-    made = Candidate(reference, logits, labels, size=100_000, params=60_000, reference_ms=1.5, ms=1.0)
+    made = Candidate(reference, logits, size=100_000, weights=60_000, reference_ms=1.5, ms=1.0)
     return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -43,7 +45,7 @@ def candidate(wrong: int, **changes: object) -> Candidate:
     ],
 )
 def test_each_gate_has_its_limit(made: Candidate, fails: set[str]) -> None:
-    gates = gates_of(made, QuantizeConfig())
+    gates = RECOGNITION.gates(made, LABELS, QuantizeConfig())
     assert {gate.name for gate in gates if not gate.holds} == fails
     if not fails:
         require_gates(gates, where="b")
@@ -55,17 +57,18 @@ def test_each_gate_has_its_limit(made: Candidate, fails: set[str]) -> None:
 
 def test_the_speed_of_another_devices_format_is_told_and_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = candidate(0, ms=2.0)
-    assert [gate.holds for gate in gates_of(slow, QuantizeConfig(), judge_speed=False)] == [True] * 5
+    assert [gate.holds for gate in RECOGNITION.gates(slow, LABELS, QuantizeConfig(), judge_speed=False)] == [True] * 5
     for machine, judged in (("x86_64", {"cpu-vnni", "web"}), ("aarch64", {"cpu-vnni", "web", "arm64"})):
         monkeypatch.setattr("platform.machine", lambda machine=machine: machine)
         assert {name for name, target in TARGETS.items() if target.runs_here} == judged
 
 
 def test_one_clip_of_few_may_go_wrong() -> None:
-    few = dataclasses.replace(candidate(0), labels=np.arange(4), reference=np.eye(4, dtype=np.float32))
+    few = dataclasses.replace(candidate(0), reference=np.eye(4, dtype=np.float32))
     logits = few.reference.copy()
     logits[0] = logits[0, ::-1]
-    assert all(gate.holds for gate in gates_of(dataclasses.replace(few, logits=logits), QuantizeConfig()))
+    gates = RECOGNITION.gates(dataclasses.replace(few, answers=logits), np.arange(4), QuantizeConfig())
+    assert all(gate.holds for gate in gates)
 
 
 def test_a_failed_gate_leaves_the_bundle_alone(
