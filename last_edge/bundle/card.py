@@ -72,9 +72,9 @@ def _metric_rows(manifest: Manifest, sizes: dict[str, int]) -> list[dict[str, st
 
 def _input(manifest: Manifest) -> str:
     spec = manifest.input
-    door = ", ".join(["N", *map(str, spec.shape)])
+    shape = ", ".join(["N", *map(str, spec.shape)])
     lines = [
-        f"- `{INPUT_NAME}` float32 ({door}), NaN where a point is missing; `{OUTPUT_NAME}` float32 (N, "
+        f"- `{INPUT_NAME}` float32 ({shape}), NaN where a point is missing; `{OUTPUT_NAME}` float32 (N, "
         f"{len(manifest.labels)}).",
         f"- Units: `{manifest.units}`. Axes: {manifest.axes}.",
         f"- Resample a clip to {spec.frames} frames ({spec.resample}, over the span that shows points). The graph does "
@@ -152,7 +152,7 @@ def _translator(manifest: Manifest, sizes: dict[str, int]) -> str:
         f"# {manifest.name}\n\n`{model.name}`, {model.params:,} parameters, {len(manifest.labels)} sub-words, at most "
         f"{spec.frames} frames of {spec.layout.joints} points (`{spec.layout.name}`).\n"
     )
-    door = (
+    inputs = (
         f"## Input\n\n- The encoder takes `landmarks` float32 (N, T, {spec.layout.joints}, {spec.channels}), NaN where "
         f"a point is missing and behind the end of a clip; T up to {spec.frames}.\n- Units: `{manifest.units}`. Axes: "
         f"{manifest.axes}.\n- {decoders} gives one sub-word after the other and keeps what it has read; `{SEARCH}` "
@@ -163,7 +163,7 @@ def _translator(manifest: Manifest, sizes: dict[str, int]) -> str:
         [
             head,
             _translator_figures(manifest),
-            door,
+            inputs,
             f"## Files\n\n| file | bytes |\n|---|---|\n{files}",
             _translator_origin(manifest),
         ]

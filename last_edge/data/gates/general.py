@@ -95,7 +95,7 @@ def no_clip(name: str, rule: str, bad: NDArray[np.bool_], ids: NDArray[np.object
     return Gate(name, rule, found or f"{count} of {len(bad)} clips", count == 0, tuple(map(str, ids[bad][:WORST])))
 
 
-def not_asked(name: str, rule: str, why: str) -> Gate:
+def not_applicable(name: str, rule: str, why: str) -> Gate:
     """A gate that does not apply."""
     return Gate(name, rule, why, None)
 
@@ -229,7 +229,9 @@ def _speed(store: ClipStore, figures: ClipFigures, limits: Limits) -> Gate:
 def _size(store: ClipStore, figures: ClipFigures, limits: Limits) -> Gate:
     rule = f"a body of {limits.smallest:g} to {limits.tallest:g} metres"
     if store.units != "metres" or np.isnan(figures.extent).all():
-        return not_asked("size", rule, f"the store is in {store.units}" if store.units != "metres" else "no body 0")
+        return not_applicable(
+            "size", rule, f"the store is in {store.units}" if store.units != "metres" else "no body 0"
+        )
     median = float(np.nanmedian(figures.extent))
     passed = limits.smallest <= median <= limits.tallest
     return Gate("size", rule, f"median {median:.3g} m", passed, () if passed else worst(figures.extent, store))
@@ -238,7 +240,7 @@ def _size(store: ClipStore, figures: ClipFigures, limits: Limits) -> Gate:
 def _limb(store: ClipStore, figures: ClipFigures, limits: Limits) -> Gate:
     rule = f"the unit limb varies by up to {limits.spread:.0%} within a clip"
     if store.units != "metres" or np.isnan(figures.spread).all():
-        return not_asked("limb", rule, "in image units limbs turn" if store.units != "metres" else "no unit limb")
+        return not_applicable("limb", rule, "in image units limbs turn" if store.units != "metres" else "no unit limb")
     spread, limb = float(np.nanmedian(figures.spread)), float(np.nanmedian(figures.limb))
     passed = spread <= limits.spread
     found = f"median {spread:.1%} of {limb:.3g} m"
@@ -275,7 +277,7 @@ def protocol_of(store: ClipStore) -> str | None:
 def _splits(splits: Counter[str]) -> Gate:
     rule = "train and test have clips"
     if not splits:
-        return not_asked("splits", rule, "no clip names a split")
+        return not_applicable("splits", rule, "no clip names a split")
     found = ", ".join(f"{name} {count}" for name, count in sorted(splits.items()))
     return Gate("splits", rule, found, {"train", "test"} <= set(splits))
 
@@ -291,7 +293,7 @@ def _classes(store: ClipStore, splits: list[str]) -> Gate:
     found = ", ".join(f"{split} {counts.min()} to {counts.max()} a class" for split, counts in parts.items())
     absent = sorted({store.labels[number] for counts in parts.values() for number in np.flatnonzero(counts == 0)})
     if absent and store.about.get("dataset") == "ntu" and len(absent) * 2 > classes:
-        return not_asked("classes", rule, f"a part of the data set: {classes - len(absent)} of {classes} classes")
+        return not_applicable("classes", rule, f"a part of the data set: {classes - len(absent)} of {classes} classes")
     found += f"; absent: {', '.join(absent[:WORST])}" if absent else ""
     return Gate("classes", rule, found, not absent)
 
@@ -301,7 +303,7 @@ def _taught(store: ClipStore) -> Gate:
     label, trains = store.index.label, store.select(split="train")
     asked = np.concatenate([store.select(split="val"), store.select(split="test")])
     if not len(trains) or not len(asked):
-        return not_asked("taught", rule, "no train and test split")
+        return not_applicable("taught", rule, "no train and test split")
     unknown = (label[asked] >= 0) & ~np.isin(label[asked], label[trains])
     ids = tuple(map(str, store.index.source_id[asked[unknown]][:WORST]))
     return Gate("taught", rule, f"{int(unknown.sum())} clips of classes that never train", not unknown.any(), ids)
@@ -311,10 +313,10 @@ def _people(store: ClipStore, splits: list[str]) -> Gate:
     rule = "nobody is in two splits"
     protocol = protocol_of(store)
     if protocol in SAME_PEOPLE:
-        return not_asked("people", rule, f"{protocol} shares people by design")
+        return not_applicable("people", rule, f"{protocol} shares people by design")
     people = {split: set(store.index.subject[store.select(split=split)].tolist()) - {""} for split in splits}
     if len(splits) < 2 or not any(people.values()):
-        return not_asked("people", rule, "no people named in two splits")
+        return not_applicable("people", rule, "no people named in two splits")
     met = Counter(name for names in people.values() for name in names)
     both = sorted(name for name, count in met.items() if count > 1)
     found = ", ".join(f"{split} {len(names)}" for split, names in people.items())
@@ -325,7 +327,7 @@ def _people(store: ClipStore, splits: list[str]) -> Gate:
 def _leaks(store: ClipStore, limits: Limits, pairs: Sequence[NearPair] | None) -> Gate:
     rule = f"no clip within {limits.near:.0%} of one in another split"
     if pairs is None:
-        return not_asked("leaks", rule, "not searched")
+        return not_applicable("leaks", rule, "not searched")
     if protocol_of(store) == "xview":
-        return not_asked("leaks", rule, "xview shares performances by design")
+        return not_applicable("leaks", rule, "xview shares performances by design")
     return Gate("leaks", rule, f"{len(pairs)} pairs", not pairs, tuple(f"{p.one} ~ {p.other}" for p in pairs[:WORST]))

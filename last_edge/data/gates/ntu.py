@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips import ClipStore
-from last_edge.data.gates.general import WORST, ClipFigures, Gate, Limits, no_clip, not_asked, protocol_of
+from last_edge.data.gates.general import WORST, ClipFigures, Gate, Limits, no_clip, not_applicable, protocol_of
 from last_edge.data.readers.ntu import MUTUAL_ACTIONS, NONE, OFFICIAL, NtuName, missing_ids, parse_id
 from last_edge.data.synth.ntu import HALVES, PUBLISHED
 
@@ -59,7 +59,7 @@ def _protocol(store: ClipStore, names: Names) -> Gate:
     protocol = protocol_of(store)
     rule = f"each clip is in the split that {protocol or 'the protocol'} gives it"
     if protocol is None:
-        return not_asked("ntu protocol", rule, "subjects were left out by hand")
+        return not_applicable("ntu protocol", rule, "subjects were left out by hand")
     wrong = [
         name is not None and name.split(protocol) != split for name, split in zip(names, store.index.split, strict=True)
     ]
@@ -69,7 +69,7 @@ def _protocol(store: ClipStore, names: Names) -> Gate:
 def _listed(store: ClipStore, choice: str) -> Gate:
     rule = "no clip of the missing list"
     if choice != OFFICIAL:
-        return not_asked("ntu missing list", rule, f"prepared with --missing-list {choice}")
+        return not_applicable("ntu missing list", rule, f"prepared with --missing-list {choice}")
     ids = store.index.source_id
     return no_clip("ntu missing list", rule, np.isin(ids.astype(str), sorted(missing_ids())), ids)
 
@@ -78,7 +78,7 @@ def _complete(names: Names, choice: str) -> Gate:
     """Whoever performs in a setup does every action twice before all cameras; what the store shows tells which."""
     rule = "every group has all cameras, repetitions and actions"
     if choice not in (OFFICIAL, NONE):
-        return not_asked("ntu complete", rule, f"prepared with --missing-list {choice}")
+        return not_applicable("ntu complete", rule, f"prepared with --missing-list {choice}")
     known = [name for name in names if name is not None]
     absent = sorted(_expected(known) - {name.clip_id for name in known} - missing_ids())
     found = f"{len(absent)} clips absent" if absent else f"{len(known)} clips"
@@ -100,12 +100,12 @@ def _published(store: ClipStore, choice: str) -> Gate:
     rule = "as many clips as published"
     key = (len(store.labels), protocol_of(store) or "")
     if key not in PUBLISHED or choice not in (OFFICIAL, NONE):
-        return not_asked("ntu counts", rule, "no published counts for this protocol")
+        return not_applicable("ntu counts", rule, "no published counts for this protocol")
     published = PUBLISHED[key]["kept" if choice == OFFICIAL else "all"]
     counts = (len(store.select(split="train")), len(store.select(split="test")))
     found = "{} train, {} test of {} and {}".format(*counts, *published)
     if sum(counts) < WHOLE * sum(published):
-        return not_asked("ntu counts", rule, f"a part of the data set: {found}")
+        return not_applicable("ntu counts", rule, f"a part of the data set: {found}")
     return Gate("ntu counts", rule, found, counts == published)
 
 
@@ -113,7 +113,7 @@ def _two_bodies(names: Names, figures: ClipFigures, limits: Limits) -> Gate:
     rule = f"both people in {limits.two_bodies:.0%} of the mutual actions' clips"
     mutual = np.array([name is not None and name.action in MUTUAL_ACTIONS for name in names])
     if not mutual.any() or figures.seen.shape[1] < 2:
-        return not_asked("ntu two bodies", rule, "no mutual action")
+        return not_applicable("ntu two bodies", rule, "no mutual action")
     share = float((figures.seen[mutual, 1] > 0).mean())
     return Gate("ntu two bodies", rule, f"{share:.1%} of {int(mutual.sum())}", share >= limits.two_bodies)
 
@@ -121,7 +121,7 @@ def _two_bodies(names: Names, figures: ClipFigures, limits: Limits) -> Gate:
 def _spine(figures: ClipFigures, limits: Limits) -> Gate:
     rule = f"spine base to shoulders of {limits.spine_short:g} to {limits.spine_long:g} m"
     if np.isnan(figures.limb).all():
-        return not_asked("ntu spine", rule, "no clip shows it")
+        return not_applicable("ntu spine", rule, "no clip shows it")
     low, median, high = np.nanquantile(figures.limb, (0.01, 0.5, 0.99))
     found = f"median {median:.3f} m, 98 % within {low:.3f} to {high:.3f}"
     return Gate("ntu spine", rule, found, bool(limits.spine_short <= median <= limits.spine_long))
@@ -130,7 +130,7 @@ def _spine(figures: ClipFigures, limits: Limits) -> Gate:
 def _origin(store: ClipStore, figures: ClipFigures, limits: Limits, *, asked: bool) -> Gate:
     rule = f"body 0 starts within {limits.origin:g} m of the origin"
     if not asked:
-        return not_asked("ntu origin", rule, "prepared with --no-centre")
+        return not_applicable("ntu origin", rule, "prepared with --no-centre")
     found = f"furthest {np.nanmax(figures.origin, initial=0.0):.2g} m"
     return no_clip("ntu origin", rule, figures.origin > limits.origin, store.index.source_id, found)
 
@@ -138,5 +138,5 @@ def _origin(store: ClipStore, figures: ClipFigures, limits: Limits, *, asked: bo
 def _upright(store: ClipStore, figures: ClipFigures, *, asked: bool) -> Gate:
     rule = "body 0's spine starts along y"
     if not asked:
-        return not_asked("ntu upright", rule, "prepared without --rotate")
+        return not_applicable("ntu upright", rule, "prepared without --rotate")
     return no_clip("ntu upright", rule, figures.tilt < UPRIGHT, store.index.source_id)
