@@ -18,12 +18,12 @@ from last_edge.data.readers.nslt import TO_THE_END
 from last_edge.errors import InputError, MissingError
 from last_edge.files import writing
 from last_edge.runtime.landmarks import GIVES, create_landmarks
-from last_edge.runtime.landmarks.source import LandmarkSource
-from last_edge.runtime.sources.base import Frame
 from last_edge.runtime.sources.video import VideoSource
 from last_edge.tools.extract.plan import Job
 
 IDENTITY = "identity"
+BATCH = 8
+Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,9 @@ def read_result(job: Job) -> dict[str, NDArray[Any]] | None:
 
 def _landmarks(job: Job) -> tuple[NDArray[np.float32], float]:
     """(T, V, 3) points of the sign's frames in image heights, NaN where unseen, and the video's frame rate."""
-    with VideoSource(Path(job.video)) as video, _detector(job.settings.layout) as detector:
-        points = [detector(_image(frame), frame.timestamp_s) for frame in _sign(video, job)]
+    layout = job.settings.layout
+    with VideoSource(Path(job.video)) as video, closing(create_landmarks(GIVES[layout], layout=layout)) as detector:
+        points = [detector(image, time_s) for image, time_s in _sign(video, job)]
         fps = video.fps
     if not points:
         expected = f"frames from {job.first} on"
@@ -78,28 +79,18 @@ def _landmarks(job: Job) -> tuple[NDArray[np.float32], float]:
     return np.stack(points), fps
 
 
-def _detector(layout: str) -> closing[LandmarkSource]:
-    return closing(create_landmarks(GIVES[layout], layout=layout))
-
-
-def _spread_frames(job: Job, frames: int) -> list[NDArray[np.uint8]]:
+def _spread_frames(job: Job, frames: int) -> list[Image]:
     """Images of evenly spread frames of the sign, first and last among them, each once."""
     wanted = set(np.unique(np.linspace(0, frames - 1, job.settings.rows).round().astype(int)).tolist())
     with VideoSource(Path(job.video)) as video:
-        return [_image(frame) for place, frame in enumerate(_sign(video, job)) if place in wanted]
+        return [image for place, (image, _) in enumerate(_sign(video, job)) if place in wanted]
 
 
-def _sign(video: VideoSource, job: Job) -> Iterator[Frame]:
-    return islice(video, job.first - 1, None if job.last == TO_THE_END else job.last)
-
-
-def _image(frame: Frame) -> NDArray[np.uint8]:
-    assert frame.image is not None
-    return frame.image
-
-
-Images = list[NDArray[np.uint8]]
-BATCH = 8
+def _sign(video: VideoSource, job: Job) -> Iterator[tuple[Image, float]]:
+    """Image and time of the sign's frames."""
+    for frame in islice(video, job.first - 1, None if job.last == TO_THE_END else job.last):
+        assert frame.image is not None
+        yield frame.image, frame.timestamp_s
 
 
 class VisionModel:
@@ -110,7 +101,12 @@ class VisionModel:
     """
 
     def __init__(self, folder: str) -> None:
-        transformers = _transformers()
+        try:
+            import transformers
+        except ImportError as error:
+            raise MissingError("visual features need transformers", hint="pip install 'last-edge[vision]'") from error
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
         try:
             self._prepare = transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
             loaded = transformers.AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
@@ -119,12 +115,12 @@ class VisionModel:
             raise InputError("not a vision model that transformers can load", where=folder, got=got) from error
         self._model, self._folder = getattr(loaded, "vision_model", loaded).eval(), folder
 
-    def __call__(self, images: Images) -> NDArray[np.float32]:
+    def __call__(self, images: list[Image]) -> NDArray[np.float32]:
         """See the class."""
         batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
         return np.concatenate([self._features(batch) for batch in batches])
 
-    def _features(self, images: Images) -> NDArray[np.float32]:
+    def _features(self, images: list[Image]) -> NDArray[np.float32]:
         import torch
 
         pixels = self._prepare(images=[image[..., ::-1].copy() for image in images], return_tensors="pt")
@@ -141,13 +137,3 @@ class VisionModel:
 def vision_model(folder: str) -> VisionModel:
     """The model of a folder, loaded once a process."""
     return VisionModel(folder)
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise MissingError("visual features need transformers", hint="pip install 'last-edge[vision]'") from error
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    return transformers
