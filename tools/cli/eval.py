@@ -91,19 +91,20 @@ def eval(
         )  # fmt: skip
         screen.emit(score, table=lambda: stream_table(score))
         return
-    if translate.is_translator(artefact):
+    translator = translate.is_translator(artefact)
+    if translator:
         translate.refuse({"--merge-at": bool(merge_at)})
-        figures = translate.evaluate(artefact, opened, split=split, which=which, precision=precision, beam=beam,
-                                     threads=threads)  # fmt: skip
+    elif beam is not None:
+        raise UsageError("--beam is for translators, this gives classes", where=artefact)
+    how: dict[str, Any] = {"split": split, **({"beam": beam} if translator else {"merge_at": merge_at})}
+    figures = evaluate(
+        artefact, opened, translator=translator, precision=precision, which=which, threads=threads, **how
+    )
+    if translator:
         screen.emit(figures if screen.json else translate.readable(figures))
         return
-    if beam is not None:
-        raise UsageError("--beam is for translators, this gives classes", where=artefact)
-    metrics = evaluate(
-        artefact, opened, split=split, precision=precision, which=which, threads=threads, merge_at=merge_at
-    )
-    columns = {key: [metrics[key]] for key in ("top1", "top3", "top5", "mean_class", "ece", "n")}
-    screen.emit(metrics, table=lambda: make_table("evaluation (percent)", columns))
+    columns = {key: [figures[key]] for key in ("top1", "top3", "top5", "mean_class", "ece", "n")}
+    screen.emit(figures, table=lambda: make_table("evaluation (percent)", columns))
 
 
 def refuse(how: str, given: dict[str, object]) -> None:
@@ -114,28 +115,25 @@ def refuse(how: str, given: dict[str, object]) -> None:
 
 
 def evaluate(
-    artefact: Path, store: ClipStore, *, split: str, precision: Precision | None, which: Which | None,
-    threads: int | None, merge_at: str,
+    artefact: Path, store: ClipStore, *, translator: bool, precision: Precision | None, which: Which | None,
+    threads: int | None, **how: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """Figures of a recogniser on a split; `UsageError` for what only a run or only a bundle has."""
-    from last_edge.bundle import Bundle, is_bundle
+    """Figures of a run or bundle on a split; `UsageError` for what only a run or only a bundle has."""
+    from last_edge.bundle import is_bundle
 
     if is_bundle(artefact):
         from last_edge.export.proof.evaluate import evaluate_bundle
 
         if which is not None:
             raise UsageError("--which names a checkpoint of a run; this is a bundle", where=artefact)
-        bundle = Bundle.open(artefact)
-        return evaluate_bundle(
-            bundle, store, precision=precision or "fp32", split=split, threads=threads, merge_at=merge_at
-        )
-    from last_edge.train.evaluate import evaluate_run
+        return evaluate_bundle(artefact, store, precision=precision, threads=threads, **how)
+    from last_edge.train.evaluate import evaluate_run, evaluate_translation
 
     if precision == "int8":
         hint = "last-edge export, last-edge quantize, then eval BUNDLE --precision int8"
         raise UsageError("a run has no INT8 file", where=artefact, hint=hint)
-    torch_threads(threads or 1)
-    return evaluate_run(artefact, store, which=which or "best", split=split, merge_at=merge_at)
+    torch_threads(1 if threads is None else threads)
+    return (evaluate_translation if translator else evaluate_run)(artefact, store, which=which or "best", **how)
 
 
 def evaluate_streams(

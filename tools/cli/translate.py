@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from last_edge.errors import InputError, UsageError
-from last_edge.tools.cli.options import SCREEN, Graph, OwnThreads, Precision, Screen, in_zoo, torch_threads
+from last_edge.tools.cli.options import SCREEN, Graph, OwnThreads, Screen, in_zoo, torch_threads
 
 if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore
@@ -32,28 +32,6 @@ def is_translator(artefact: Path) -> bool:
     from last_edge.train.evaluate import is_translation
 
     return is_translation(artefact)
-
-
-def evaluate(
-    artefact: Path, store: ClipStore, *, split: str, which: Any, precision: Precision | None, beam: int | None,
-    threads: int | None,
-) -> dict[str, Any]:  # fmt: skip
-    """Figures of a translator on a split of a store; `UsageError` for what only a run or only a bundle has."""
-    from last_edge.bundle import is_bundle
-
-    if is_bundle(artefact):
-        if which is not None:
-            raise UsageError("--which names a checkpoint of a run; this is a bundle", where=artefact)
-        from last_edge.export.proof.evaluate import evaluate_bundle
-
-        return evaluate_bundle(artefact, store, split=split, precision=precision, beam=beam, threads=threads)
-    if precision == "int8":
-        hint = "last-edge export, last-edge quantize, then eval BUNDLE --precision int8"
-        raise UsageError("a run has no INT8 file", where=artefact, hint=hint)
-    from last_edge.train.evaluate import evaluate_translation
-
-    torch_threads(1 if threads is None else threads)
-    return evaluate_translation(artefact, store, split=split, which=which or "best", beam=beam)
 
 
 def refuse(asked: dict[str, bool]) -> None:
