@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
 
-from last_edge.bundle.bundle import Bundle, faults
+from last_edge.bundle.bundle import MAKE_ONE, Bundle, faults
 from last_edge.bundle.card import render_card
 from last_edge.bundle.manifest import CARD, MANIFEST, WEIGHTS, Figure, Manifest, to_bytes
+from last_edge.bundle.zoo import near_names
 from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError, InputError, LastEdgeError
 from last_edge.export.onnx.session import metadata_of
@@ -47,7 +48,7 @@ def verify_bundle(path: Path, store: ClipStore | None = None, *, threads: int = 
     read as a bundle at all.
     """
     if not path.exists():
-        raise InputError("no bundle here", where=path, hint="last-edge export RUN --out BUNDLE")
+        raise InputError("no bundle here", where=path, expected=near_names(path), hint=MAKE_ONE)
     try:
         bundle = Bundle.open(path, verify_hashes=False)
     except InputError as error:
