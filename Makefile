@@ -148,8 +148,8 @@ lint: $(INSTALLED) ## Style, formatting and who may import whom
 type: $(INSTALLED) ## Check types
 	$(BIN)/mypy
 
-size: $(INSTALLED) ## Count lines, files, the median file and the share of imports
-	@$(BIN)/python tools/size.py
+size: ## Count lines, files, the median file and the share of imports
+	@$(PYTHON) tools/size.py
 
 format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff check --fix .
