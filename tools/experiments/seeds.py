@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,6 @@ from last_edge.tools.experiments.compare import Hits, paired_difference, spread_
 from last_edge.train.checkpoint import load_checkpoint
 from last_edge.train.recipe import identity_of, load_recipe
 from last_edge.train.run_folder import FINAL
-
-FIRST = 0
 
 
 @dataclass(frozen=True)
@@ -50,9 +48,9 @@ def measure(path: Path, store: ClipStore, *, split: str, merge_at: str) -> Measu
     clips = labelled_clips(store, split)
     logits: Logits = predict(checkpoint.model, store, clips, spec=checkpoint.spec)
     recipe = load_recipe(str(checkpoint.path / "recipe.yaml"))
-    seed, recipe.seed = recipe.seed, FIRST
-    group = f"{checkpoint.card.name} {checkpoint.card.options} {checkpoint.spec.sha256} {identity_of(recipe)}"
-    recipe.seed = seed
+    # What a run learnt from that its recipe does not hold, such as its teachers.
+    beyond = records.read_json(path / FINAL).get("beyond_recipe", []) if (path / FINAL).exists() else []
+    same = identity_of(replace(recipe, seed=0))
     labels = store.index.label[clips]
     coarse: dict[str, Any] = {"top1": None, "labels": ()}
     merged_hits = None
@@ -61,7 +59,7 @@ def measure(path: Path, store: ClipStore, *, split: str, merge_at: str) -> Measu
         merged_hits = _hits(*merged(logits, labels, store.labels, at=merge_at)[:2])
     return Measured(
         path=path,
-        group=f"{group} {_beyond_recipe(path)}",
+        group=f"{checkpoint.card.name} {checkpoint.card.options} {checkpoint.spec.sha256} {same} {list(beyond)}",
         recipe=recipe,
         parameters=sum(p.numel() for p in checkpoint.model.parameters()),
         top1=metrics_of(logits, store, clips)["top1"],
@@ -74,11 +72,6 @@ def measure(path: Path, store: ClipStore, *, split: str, merge_at: str) -> Measu
 
 def _hits(logits: Logits, labels: NDArray[np.int64]) -> Hits:
     return np.asarray(logits.argmax(1) == labels)
-
-
-def _beyond_recipe(run: Path) -> list[str]:
-    """What a run learnt from that its recipe does not tell, such as its teachers."""
-    return list(records.read_json(run / FINAL).get("beyond_recipe", [])) if (run / FINAL).exists() else []
 
 
 def seeds_table(
