@@ -5,18 +5,22 @@ from __future__ import annotations
 import platform
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.passes import common as passes
 from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxscript.rewriter import RewriteRule, RewriteRuleSet
 
 from last_edge.errors import UsageError
-from last_edge.export.int8.int8_form import int8_form
-from last_edge.export.int8.int8_gates import float_around_gates
-from last_edge.export.int8.qdq_nodes import hardswish_in_8_bits, weights_in_8_bits
-from last_edge.export.int8.ranges import QUANTISED, door
-from last_edge.export.onnx.compact import compact
+from last_edge.export.int8.kernel_form import array, constant, float_around_gates, kernel_form
+from last_edge.export.int8.ranges import QUANTISED, first_map
+from last_edge.export.onnx.onnx_graph import PRODUCER
 from last_edge.names import did_you_mean
 
 
@@ -25,7 +29,7 @@ class Target:
     """One 8-bit format; weights are signed and symmetric, a scale a channel, everywhere.
 
     signed: activations are s8, else u8. symmetric: their zero point is 0. quantize_bias: biases become int32.
-    seven_bit_weights: leave a bit of the products' sums. kernel_form: rewrite the graph as `int8_form` does. explicit:
+    seven_bit_weights: leave a bit of the products' sums. kernel_form: rewrite the graph by `kernel_form`. explicit:
     nothing but a DequantizeLinear reads what is stored in 8 bits. machines: the processors, as `platform.machine` calls
     them, on which its speed says something; None for all. why: for people.
     """
@@ -80,6 +84,16 @@ def target_named(name: str) -> Target:
 
 
 MAP_AXES = 4
+FEWEST_WEIGHTS = 64
+LARGE_HEAD = 16_384
+"""Weights from which a layer of the head is most of the file."""
+LARGEST = 127
+
+
+def read_graph(graph: bytes) -> ir.Model:
+    """A graph to be rewritten, with the shape of every value that has one."""
+    model: ir.Model = ir.from_proto(onnx.shape_inference.infer_shapes(onnx.load_from_string(graph)))
+    return model
 
 
 def with_qdq(
@@ -91,22 +105,21 @@ def with_qdq(
     float_head: bool = True,
 ) -> bytes:
     """The 8-bit graph of an FP32 one. keep_float: nodes that stay float; see `float_nodes`."""
-    excluded = float_nodes(onnx.load_from_string(graph), keep_float=keep_float, float_head=float_head)
-    named = set(keep_float)
-    same: dict[str, str] = {}
+    model = read_graph(graph)
+    excluded = float_nodes(model, keep_float=keep_float, float_head=float_head)
+    known = dict(ranges.data)
     if target.kernel_form:
-        excluded |= float_around_gates(onnx.load_from_string(graph))
-        graph, same = int8_form(graph)
-    known = {**ranges.data, **{new: ranges.data[old] for new, old in same.items() if old in ranges.data}}
-    proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))
-    excluded |= {name for name in _names(proto) if name.rpartition("/")[0] in excluded}
-    activations = QuantType.QInt8 if target.signed else QuantType.QUInt8
+        excluded |= float_around_gates(model)
+        known |= {new: known[old] for new, old in kernel_form(model).items() if old in known}
+    excluded |= {str(node.name) for node in model.graph if str(node.name).rpartition("/")[0] in excluded}
+    proto = ir.to_proto(model)
+    del proto.graph.value_info[:]
     quantizer = QDQQuantizer(
-        proto,
+        onnx.shape_inference.infer_shapes(proto),
         True,  # per channel
         target.seven_bit_weights,
         QuantType.QInt8,
-        activations,
+        QuantType.QInt8 if target.signed else QuantType.QUInt8,
         TensorsData(ranges.calibration_method, known),
         [],
         sorted(excluded),
@@ -120,49 +133,134 @@ def with_qdq(
     )
     quantizer.quantize_model()
     quantizer.model.topological_sort()
+    made = ir.from_proto(quantizer.model.model)
     if target.kernel_form:
-        hardswish_in_8_bits(quantizer.model.model.graph, signed=target.signed)
-    weights_in_8_bits(quantizer.model.model.graph, excluded - named, explicit=target.explicit)
-    quantizer.model.topological_sort()
-    return bytes(compact(quantizer.model.model).SerializeToString(deterministic=True))
+        hardswish = RewriteRule(lambda op, x: op.HardSwish(x, _outputs=["y"]), _hardswish_in_8_bits, _reads_8_bits)
+        RewriteRuleSet([hardswish]).apply_to_model(made)
+    weights_in_8_bits(made.graph, excluded - set(keep_float), explicit=target.explicit)
+    return compact(made)
 
 
-def float_nodes(proto: onnx.ModelProto, *, keep_float: Collection[str] = (), float_head: bool = True) -> set[str]:
+def float_nodes(model: ir.Model, *, keep_float: Collection[str] = (), float_head: bool = True) -> set[str]:
     """Names of the nodes that stay float: up to the first convolution, gates and attention, the head, and those named.
 
     The front's inputs differ in scale by an order of magnitude. A gate reads means of a map, a thousandth of the work,
     and its softmax and sigmoids need their resolution.
     """
-    proto = onnx.shape_inference.infer_shapes(proto)
-    nodes, names = list(proto.graph.node), _names(proto)
+    nodes = list(model.graph)
+    names = [str(node.name) for node in nodes]
     for name in keep_float:
         if name not in names:
             raise UsageError(f"unknown node {name!r}", expected=did_you_mean(name, names))
-    maps = _maps(proto)
-    kept = {*names[: door(nodes) + 1], *keep_float}
-    kept |= {node.name for node in nodes if not _whole_map(node, proto, maps)}
+    kept = {*names[: first_map(nodes) + 1], *keep_float}
+    kept |= {name for name, node in zip(names, nodes, strict=True) if not _maps_a_map(node)}
     if float_head:
-        last = max(index for index, node in enumerate(nodes) if node.op_type == "Add" and node.output[0] in maps)
+        last = max(index for index, node in enumerate(nodes) if node.op_type == "Add" and _is_map(node.outputs[0]))
         kept |= set(names[last + 1 :])
     return kept
 
 
-def _names(proto: onnx.ModelProto) -> list[str]:
-    return [node.name for node in proto.graph.node]
+def _is_map(value: ir.Value | None) -> bool:
+    """Whether a value has more than one frame and joint."""
+    shape = None if value is None or value.is_graph_input() else value.shape
+    return shape is not None and len(shape) == MAP_AXES and all(size != 1 for size in shape[2:])
 
 
-def _maps(proto: onnx.ModelProto) -> set[str]:
-    """Tensors with more than one frame and joint."""
-    shapes = {
-        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in proto.graph.value_info
-    }
-    return {name for name, shape in shapes.items() if len(shape) == MAP_AXES and 1 not in shape[2:]}
-
-
-def _whole_map(node: onnx.NodeProto, proto: onnx.ModelProto, maps: set[str]) -> bool:
+def _maps_a_map(node: ir.Node) -> bool:
     """Whether a node takes a map to a map by constants alone, or adds two maps."""
-    constants = {constant.name for constant in proto.graph.initializer}
-    read = [name for name in node.input if name not in constants]
-    if node.op_type == "MatMul" and (len(read) > 1 or node.input[0] in constants):
+    read = [value for value in node.inputs if value is None or not value.is_initializer()]
+    if node.op_type == "MatMul" and (len(read) > 1 or read[:1] != list(node.inputs[:1])):
         return False
-    return node.output[0] in maps and all(name in maps for name in read)
+    return _is_map(node.outputs[0]) and all(_is_map(value) for value in read)
+
+
+def _reads_8_bits(context: Any, x: ir.Value, **_: Any) -> bool:
+    maker = x.producer()
+    return maker is not None and maker.op_type == "DequantizeLinear"
+
+
+def _hardswish_in_8_bits(op: Any, x: ir.Value, y: ir.Value) -> ir.Value:
+    """x * clip(x / 6 + 1/2, 0, 1) between Q/DQ pairs: the clip is what rounding into [0, 1] in 255 steps saturates at.
+
+    x / 6 reads the 8-bit x with a sixth of its scale, so that one sum and one product of 8-bit tensors remain.
+    """
+    quantised, scale, zero = x.producer().inputs  # type: ignore[union-attr]
+    kind = array(zero).dtype
+    low = np.iinfo(kind).min
+    given = {
+        "sixth": array(scale) / np.float32(6.0),
+        "half": np.array(low + 1, kind), "half_scale": np.array(0.5, np.float32),
+        "low": np.array(low, kind), "step": np.array(1 / 255, np.float32),
+    }  # fmt: skip
+    values = {name: constant(op, f"{y.name}/{name}", value) for name, value in given.items()}
+    gate = values["step"], values["low"]
+    sixth = op.DequantizeLinear(quantised, values["sixth"], zero)
+    half = op.DequantizeLinear(values["half"], values["half_scale"], values["low"])
+    return op.Mul(x, op.DequantizeLinear(op.QuantizeLinear(op.Add(sixth, half), *gate), *gate))  # type: ignore[no-any-return]
+
+
+def weights_in_8_bits(
+    graph: ir.Graph, names: Collection[str], *, everywhere: bool = False, explicit: bool = False
+) -> None:
+    """Weights of these convolutions and products as 8-bit constants, a scale an output channel; they run in float.
+
+    A runtime restores them once, when it loads the file, for a cast and a product of constants are folded then, which
+    a DequantizeLinear is not; explicit: by that all the same, for TensorRT takes nothing else. The front's and a small
+    head's stay as they are, unless it is to be `everywhere`. A constant that several nodes read is stored once.
+    """
+    nodes = list(graph)
+    rounding = [index for index, node in enumerate(nodes) if node.op_type == "QuantizeLinear"]
+    first, last = (0, len(nodes)) if everywhere else (rounding[0], rounding[-1])
+    restored: dict[tuple[ir.Value, int], ir.Value] = {}
+    for index, node in enumerate(nodes[first:], first):
+        stored = node.inputs[1] if len(node.inputs) > 1 else None
+        if node.name not in names or node.op_type not in ("Conv", "Gemm", "MatMul"):
+            continue
+        if stored is None or not stored.is_initializer():
+            continue
+        weight = array(stored)
+        if weight.dtype != np.float32 or weight.size < (FEWEST_WEIGHTS if index < last else LARGE_HEAD):
+            continue
+        out = 0 if node.op_type == "Conv" or node.attributes.get_int("transB") else weight.ndim - 1
+        if (stored, out) not in restored:
+            restored[stored, out] = _restored(graph, node, weight, f"{stored.name}/float/{out}", out, explicit=explicit)
+        node.replace_input_with(1, restored[stored, out])
+        if not stored.uses():
+            del graph.initializers[str(stored.name)]
+
+
+def _restored(
+    graph: ir.Graph, reader: ir.Node, weight: NDArray[np.float32], name: str, out: int, *, explicit: bool
+) -> ir.Value:
+    """The weight made again, before its reader, of 8 bits and scales."""
+    others = tuple(axis for axis in range(weight.ndim) if axis != out)
+    scale = np.maximum(np.abs(weight).max(axis=others, keepdims=True) / LARGEST, np.finfo(np.float32).tiny)
+    scale, tape = scale.astype(np.float32), ir.tape.Tape()
+    stored = constant(tape, f"{name}/q", np.rint(weight / scale).astype(np.int8))
+    by = constant(tape, f"{name}/scale", scale.ravel() if explicit else scale)
+    if explicit:
+        made = tape.op("DequantizeLinear", [stored, by], {"axis": out})
+    else:
+        made = tape.op("Mul", [tape.op("Cast", [stored], {"to": ir.DataType.FLOAT}), by])
+    for value in tape.initializers:
+        graph.register_initializer(value)
+    graph.insert_before(reader, tape.nodes)
+    return made
+
+
+def compact(model: ir.Model) -> bytes:
+    """A small file: equal constants once, short names, no shape notes; they are a quarter of a small INT8 file."""
+    largest = max(value.size for value in map(array, model.graph.initializers.values()))
+    passes.DeduplicateInitializersPass(size_limit=largest)(model)
+    passes.ClearMetadataAndDocStringPass()(model)
+    graph = model.graph
+    values = [*graph.initializers.values(), *(value for node in graph for value in node.outputs)]
+    values = sorted((value for value in values if value not in graph.outputs), key=lambda value: -len(value.uses()))
+    ir.convenience.rename_values(values, [f"v{index}" for index in range(len(values))])
+    for index, node in enumerate(graph):
+        node.name = f"{node.op_type}_{index}"
+    model.producer_name, model.producer_version = PRODUCER, ""
+    proto = ir.to_proto(model)
+    del proto.graph.value_info[:]
+    onnx.checker.check_model(proto, full_check=True)
+    return bytes(proto.SerializeToString(deterministic=True))

@@ -31,7 +31,7 @@ QUANTISED = ("Conv", "MatMul", "Add", "Relu", "Clip", "Transpose")
 CALIBRATION_BATCH = 32
 
 
-def door(nodes: list[onnx.NodeProto]) -> int:
+def first_map(nodes: Sequence[Any]) -> int:
     """Index of the node whose output is the first feature map: the first convolution or its activation."""
     first = next(index for index, node in enumerate(nodes) if node.op_type == "Conv")
     return first + 1 if nodes[first + 1].op_type == "Relu" else first
@@ -42,7 +42,7 @@ def front_outputs(proto: onnx.ModelProto) -> list[str]:
     nodes = list(proto.graph.node)
     made_by = {output: node for node in nodes for output in node.output}
     front: list[onnx.NodeProto] = []
-    waiting = [nodes[door(nodes)]]
+    waiting = [nodes[first_map(nodes)]]
     while waiting:
         node = waiting.pop()
         if node not in front:

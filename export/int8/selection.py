@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
-
 from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import Figure
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.export.int8.calibration import Parts, parts_of
-from last_edge.export.int8.qdq import float_nodes
+from last_edge.export.int8.qdq import float_nodes, read_graph
 from last_edge.export.int8.quantize import Prepared, QuantizeOptions, quantize_graph, relu_pairs
 from last_edge.export.int8.speed import milliseconds
 from last_edge.export.proof.evaluate import check_store, checked_graph
@@ -51,14 +49,14 @@ def judge_of(bundle: Bundle, store: ClipStore, parts: Parts, *, threads: int = 1
 
 def sensitivities(prepared: Prepared, judge: Judge) -> list[Sensitivity]:
     """Every node that is rounded, the most sensitive first."""
-    proto = onnx.load_from_string(prepared.graph)
-    fixed = float_nodes(proto, keep_float=prepared.options.keep_float, float_head=prepared.options.float_head)
-    nodes = [node for node in proto.graph.node if node.op_type in WEIGHED and node.name not in fixed]
+    model = read_graph(prepared.graph)
+    fixed = float_nodes(model, keep_float=prepared.options.keep_float, float_head=prepared.options.float_head)
+    nodes = [node for node in model.graph if node.op_type in WEIGHED and node.name not in fixed]
     found = []
     for node in nodes:
-        others = tuple(other.name for other in nodes if other is not node)
+        others = tuple(str(other.name) for other in nodes if other is not node)
         verdict = judge(prepared.rounded(keep_float=(*prepared.options.keep_float, *others)))
-        found.append(Sensitivity(node.name, node.op_type, verdict.error, verdict.agreement))
+        found.append(Sensitivity(str(node.name), node.op_type, verdict.error, verdict.agreement))
     return sorted(found, key=lambda one: -one.error)
 
 
@@ -104,7 +102,7 @@ def compare_variants(
         verdict = judge(quantize_graph(graph, calibration, options))
         ranks[options] = verdict.rank
         yield {**told(options), **verdict.row()}
-    if base.equalise is not False and relu_pairs(onnx.load_from_string(graph)):
+    if base.equalise is not False and relu_pairs(read_graph(graph)):
         options = dataclasses.replace(min(ranks, key=ranks.__getitem__), equalise=True)
         yield {**told(options), **judge(quantize_graph(graph, calibration, options)).row()}
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnxruntime.quantization import QuantType
@@ -16,9 +17,8 @@ from last_edge.bundle.manifest import INPUT_NAME
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import padded, sentence_points
 from last_edge.errors import UsageError
-from last_edge.export.int8.qdq_nodes import FEWEST_WEIGHTS, LARGEST, weights_in_8_bits
+from last_edge.export.int8.qdq import FEWEST_WEIGHTS, LARGEST, compact, weights_in_8_bits
 from last_edge.export.int8.ranges import Feed, Method, ranges_over
-from last_edge.export.onnx.compact import compact
 from last_edge.names import did_you_mean
 from last_edge.runtime.translator import OnnxDecoder, RecordingSession, Translator
 from last_edge.text import search
@@ -44,9 +44,10 @@ def int8_graph(
     ranges = ranges_over(proto, feeds, method=method, percentile=percentile, kinds=(PRODUCT,))
     made = _with_pairs(proto, ranges, chosen)
     stem = {node.name for node in made.graph.node if node.op_type == "Conv"} - set(keep_float)
-    weights_in_8_bits(made.graph, stem, everywhere=True)
     _tables_in_8_bits(made.graph, set(keep_float))
-    return bytes(compact(made).SerializeToString(deterministic=True))
+    model = ir.from_proto(made)
+    weights_in_8_bits(model.graph, stem, everywhere=True)
+    return compact(model)
 
 
 def weight_count(graph: bytes) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -16,15 +17,14 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import UsageError
 from last_edge.export.int8.calibration import parts_of
-from last_edge.export.int8.int8_form import int8_form
+from last_edge.export.int8.kernel_form import kernel_form
 from last_edge.export.int8.qat import QatOptions, train_rounded
-from last_edge.export.int8.qdq import TARGETS
-from last_edge.export.int8.qdq_nodes import weights_in_8_bits
+from last_edge.export.int8.qdq import TARGETS, compact, read_graph, weights_in_8_bits
 from last_edge.export.int8.qdq_torch import QdqModule, attributes_of
 from last_edge.export.int8.quantize import (
     QuantizeOptions,
-    channel_statistics,
     equalise,
+    largest_magnitudes,
     prepare,
     quantize_graph,
     relu_pairs,
@@ -80,7 +80,9 @@ def near(one: NDArray[np.float32], other: NDArray[np.float32], share: float) -> 
 @pytest.mark.parametrize("name", ["graph", "gated"])
 def test_the_8_bit_form_computes_the_same(name: str, points: Inputs, request: pytest.FixtureRequest) -> None:
     graph = request.getfixturevalue(name)
-    made, ranges = int8_form(graph)
+    model = read_graph(graph)
+    ranges = kernel_form(model)
+    made = compact(model)
     assert near(logits_of(graph, points), logits_of(made, points), 1e-5)
     assert ranges and not [node for node in graph_nodes(made, "MatMul") if dims_of(made, node) == (22, 66)]
 
@@ -151,11 +153,11 @@ def test_a_gate_unpacks_its_map_once_and_reads_it_channels_last(gated: bytes, po
 def test_equalising_keeps_the_function_and_evens_the_channels(graph: bytes, points: Inputs) -> None:
     made = equalise(graph, points)
     assert near(logits_of(graph, points), logits_of(made, points), 1e-4) and made != graph
-    proto = onnx.load_from_string(graph)
-    depthwise = [pair.between for pair in relu_pairs(proto) if attributes_of(pair.second).get("group", 1) > 1]
+    pairs = relu_pairs(read_graph(graph))
+    depthwise = [pair.between for pair in pairs if pair.second.attributes.get_int("group", 1) > 1]
     assert len(depthwise) == 3
     for name in depthwise:
-        before, after = (channel_statistics(g, [name], points)[name][1] for g in (graph, made))
+        before, after = (largest_magnitudes(g, [name], points)[name] for g in (graph, made))
         used = before > 0.01 * before.max()
         assert np.ptp(np.log(after[used])) < 0.5 * np.ptp(np.log(before[used]))
 
@@ -237,7 +239,9 @@ def test_a_weight_that_two_nodes_read_is_stored_once(explicit: bool) -> None:
     stored = [numpy_helper.from_array(np.asarray(value), name) for name, value in given.items()]
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], stored)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    weights_in_8_bits(proto.graph, {"first", "second"}, explicit=explicit)
+    model = ir.from_proto(proto)
+    weights_in_8_bits(model.graph, {"first", "second"}, explicit=explicit)
+    proto = ir.to_proto(model)
     onnx.checker.check_model(proto, full_check=True)
     names = [item.name for item in proto.graph.initializer]
     assert len(names) == len(set(names)) == 4 and "w" not in names
@@ -263,7 +267,9 @@ def test_a_head_that_is_most_of_the_file_is_stored_in_8_bits(classes: int, store
     constants = [numpy_helper.from_array(np.asarray(value), name) for name, value in given.items()]
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], constants)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    weights_in_8_bits(proto.graph, {"head"})
+    model = ir.from_proto(proto)
+    weights_in_8_bits(model.graph, {"head"})
+    proto = ir.to_proto(model)
     large = max(proto.graph.initializer, key=lambda constant: int(np.prod(constant.dims)))
     assert numpy_helper.to_array(large).dtype == stored
     x = np.linspace(-1, 1, 8, dtype=np.float32)[None]

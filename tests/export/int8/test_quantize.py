@@ -15,7 +15,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import InputError, UsageError
 from last_edge.export.int8.calibration import calibration_clips
-from last_edge.export.int8.qdq import float_nodes
+from last_edge.export.int8.qdq import float_nodes, read_graph
 from last_edge.export.int8.quantize import QuantizeOptions, quantize_graph
 from last_edge.export.int8.quantize_bundle import Plan, quantize_bundle
 from last_edge.export.onnx.session import logits_of
@@ -89,12 +89,12 @@ def test_every_method_is_repeatable_and_silent(
 
 
 def test_a_named_node_stays_float(graph: bytes) -> None:
-    proto = onnx.load_from_string(graph)
-    last = [node.name for node in proto.graph.node if node.op_type == "Conv"][-1]
-    assert last not in float_nodes(proto)
-    assert last in float_nodes(proto, keep_float=[last])
+    model = read_graph(graph)
+    last = [node.name for node in model.graph if node.op_type == "Conv"][-1]
+    assert last not in float_nodes(model)
+    assert last in float_nodes(model, keep_float=[last])
     with pytest.raises(UsageError, match=r"unknown node 'Conv_x'(.|\n)*Conv_"):
-        float_nodes(proto, keep_float=["Conv_x"])
+        float_nodes(model, keep_float=["Conv_x"])
 
 
 def test_calibration_clips_come_evenly_from_train(store: ClipStore) -> None:
