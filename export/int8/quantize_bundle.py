@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -31,6 +31,7 @@ from last_edge.tasks.config import QuantizeConfig
 from last_edge.tasks.gates import Candidate, Gate, require_gates
 from last_edge.tasks.plan import clip_ids
 from last_edge.tasks.registry import RECOGNITION
+from last_edge.tasks.task import Answers, Clips
 
 AUTO = "auto"
 Row = dict[str, Figure]
@@ -139,19 +140,9 @@ def quantize_bundle(
         require_gates(gates, where=path)
     golden = bundle.golden
     golden = Golden(golden.inputs, {**golden.logits, precision: logits_of(graph, golden.inputs)})
-    manifest = dataclasses.replace(
-        bundle.manifest,
-        tolerances={**bundle.manifest.tolerances, precision: tolerance(precision, golden.logits[precision])},
-        metrics={
-            **bundle.manifest.metrics,
-            **{name: summarise(bundle, values, store, clips, split=split) for name, values in logits.items()},
-        },
-        parity=_parity(bundle.manifest, golden, logits, precision, split),
-    )
+    manifest = measured(bundle, golden, logits, precision=precision, store=store, clips=clips, split=split)
     if precision == "int8" or not manifest.calibration:
-        calibration = {**told(kept, plan), "seed": plan.seed, "store_sha256": store.sha256}
-        ids = clip_ids(store, chosen)
-        manifest = dataclasses.replace(manifest, calibration=calibration, calibration_ids=ids)
+        manifest = calibrated(manifest, kept, plan, store=store, clips=chosen)
     manifest = _without_what_was_of(manifest, precision)
     written = rewrite_bundle(bundle, manifest, files={model_file(precision): graph, GOLDEN: golden.to_bytes()})
     return Quantised(written, gates, tables)
@@ -252,15 +243,29 @@ def _candidate(
     )
 
 
-def _parity(
-    manifest: Manifest, golden: Golden, logits: dict[str, NDArray[np.float32]], precision: str, split: str
-) -> tuple[Row, ...]:
-    """The manifest's rows with this precision's made anew."""
-    pair = f"fp32:{precision}"
-    kept = tuple(row for row in manifest.parity if row["pair"] != pair)
-    sides = {"golden": golden.logits, split: logits}
-    made = [row for on, values in sides.items() for row in parity_rows(values, on=on) if row["pair"] == pair]
-    return (*kept, *made)
+def measured(
+    bundle: Bundle, golden: Golden, answers: Mapping[str, Answers], *, precision: str, store: ClipStore, clips: Clips,
+    split: str,
+) -> Manifest:  # fmt: skip
+    """The manifest with a precision's tolerance and parity made anew, and every answering precision's figures."""
+    manifest, pair = bundle.manifest, f"fp32:{precision}"
+    made = (*parity_rows(golden.logits, on="golden"), *parity_rows(answers, on=split))
+    figures = {name: summarise(bundle, own, store, clips, split=split) for name, own in answers.items()}
+    return dataclasses.replace(
+        manifest,
+        tolerances={**manifest.tolerances, precision: tolerance(precision, golden.logits[precision])},
+        metrics={**manifest.metrics, **figures},
+        parity=(
+            *(row for row in manifest.parity if row["pair"] != pair),
+            *(row for row in made if row["pair"] == pair),
+        ),
+    )
+
+
+def calibrated(manifest: Manifest, options: QuantizeOptions, plan: Plan, *, store: ClipStore, clips: Clips) -> Manifest:
+    """The manifest with how and on which clips the ranges were found."""
+    calibration = {**told(options, plan), "seed": plan.seed, "store_sha256": store.sha256}
+    return dataclasses.replace(manifest, calibration=calibration, calibration_ids=clip_ids(store, clips))
 
 
 def _without_what_was_of(manifest: Manifest, precision: str) -> Manifest:

@@ -20,16 +20,14 @@ from last_edge.errors import UsageError
 from last_edge.export.int8.calibration import Parts, parts_of
 from last_edge.export.int8.qdq import USUAL_TARGET
 from last_edge.export.int8.quantize import QuantizeOptions
-from last_edge.export.int8.quantize_bundle import Plan, Quantised, told
+from last_edge.export.int8.quantize_bundle import Plan, Quantised, calibrated, measured
 from last_edge.export.int8.speed import sentence_milliseconds
 from last_edge.export.int8.translation_int8 import decoder_feeds, encoder_feeds, int8_graph, weight_count
-from last_edge.export.proof.evaluate import Deployed, DeployedTranslator, check_store, deployed, summarise
-from last_edge.export.proof.same import parity_rows, tolerance
+from last_edge.export.proof.evaluate import Deployed, DeployedTranslator, check_store, deployed
 from last_edge.runtime.recognise.model import Settings
 from last_edge.runtime.translator import Translator
 from last_edge.tasks.config import QuantizeConfig
 from last_edge.tasks.gates import Candidate, Gate, require_gates
-from last_edge.tasks.plan import clip_ids
 from last_edge.tasks.registry import TRANSLATION
 
 INT8 = "int8"
@@ -37,7 +35,6 @@ ENCODER, DECODER = encoder_file(INT8), decoder_file(INT8)
 CANDIDATES = ((ENCODER, DECODER), (ENCODER,))
 """What may be shipped, the best first: without an 8-bit decoder the float one serves both encoders."""
 TIMED = 5
-PAIR = "fp32:int8"
 Made = dict[str, bytes]
 
 
@@ -81,19 +78,8 @@ def quantize_translation(
     golden = Golden(golden.inputs, {**golden.logits, INT8: chosen.deployed.logits(golden.inputs)})
     float_one = deployed(bundle, "fp32", threads=threads)
     said = {"fp32": float_one.answers(store, clips), INT8: chosen.deployed.answers(store, clips)}
-    metrics = {name: summarise(bundle, texts, store, clips, split=split) for name, texts in said.items()}
-    made_anew = (*parity_rows(golden.logits, on="golden"), *parity_rows(said, on=split))
-    manifest = dataclasses.replace(
-        bundle.manifest,
-        tolerances={**bundle.manifest.tolerances, INT8: tolerance(INT8, golden.logits[INT8])},
-        calibration={**told(plan.options, plan), "seed": plan.seed, "store_sha256": store.sha256},
-        calibration_ids=clip_ids(store, parts.calibration),
-        metrics={**bundle.manifest.metrics, **metrics},
-        parity=(
-            *(row for row in bundle.manifest.parity if row["pair"] != PAIR),
-            *(row for row in made_anew if row["pair"] == PAIR),
-        ),
-    )
+    manifest = measured(bundle, golden, said, precision=INT8, store=store, clips=clips, split=split)
+    manifest = calibrated(manifest, plan.options, plan, store=store, clips=parts.calibration)
     listed = {name: digest for name, digest in manifest.files.items() if name not in (ENCODER, DECODER)}
     manifest = dataclasses.replace(manifest, files=listed)
     written = rewrite_bundle(bundle, manifest, files={**chosen.files, GOLDEN: golden.to_bytes()})
@@ -103,7 +89,6 @@ def quantize_translation(
 def preview(path: Path, store: ClipStore, plan: Plan, *, split: str, force: bool) -> dict[str, Any]:
     """The files that `quantize_translation` would write, and from how many clips; raises as it would."""
     bundle = _open(path, store, plan, force=force)
-    measured = len(translated_clips(store, split))
     parts = parts_of(store, count=plan.count, seed=plan.seed, run=plan.run, task=TRANSLATION)
     return {
         "would_write": str(path),
@@ -111,7 +96,7 @@ def preview(path: Path, store: ClipStore, plan: Plan, *, split: str, force: bool
         "model": bundle.manifest.model.name,
         "clips_for_calibration": len(parts.calibration),
         "clips_that_judge": len(parts.judging),
-        "clips_measured": measured,
+        "clips_measured": len(translated_clips(store, split)),
     }
 
 
@@ -181,7 +166,7 @@ def _tried(
         candidate = DeployedTranslator(_draft(bundle, files), INT8, settings=Settings(threads))
         pair = {"fp32": reference.translator, INT8: candidate.translator}
         spent = sentence_milliseconds(pair, timed, threads=threads)
-        measured = Candidate(
+        tried = Candidate(
             reference=said,
             answers=candidate.answers(store, parts.judging),
             size=sum(map(len, files.values())),
@@ -189,7 +174,7 @@ def _tried(
             reference_ms=spent["fp32"],
             ms=spent[INT8],
         )
-        trials.append(Trial(files, candidate, TRANSLATION.gates(measured, wanted, limits)))
+        trials.append(Trial(files, candidate, TRANSLATION.gates(tried, wanted, limits)))
         if trials[-1].holds:
             break
     return trials
