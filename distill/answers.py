@@ -100,7 +100,7 @@ def read_answers(folder: Path, plan: Plan, recipe: Recipe) -> tuple[TeacherCache
         raise UsageError("answers are weighed where they are made", where="distill.teacher_weights", hint=hint)
     found, clips = records.load(CacheHeader, folder / HEADER), cached_clips(plan, recipe)
     if not 0 < d.cache_views <= views:
-        hint = f"--set distill.cache_views={views}"
+        hint = f"--set distill.cache_views={views}" if views else "a finished cache, with view-0000 in it"
         raise UsageError("other views than were answered", where=folder, expected=f"1 to {views}", got=d.cache_views,
                          hint=hint)  # fmt: skip
     check_cacheable(recipe)
