@@ -74,7 +74,7 @@ def test_points_of_the_same_joints_are_left_alone(make_bundle: MakeBundle) -> No
 
 
 def test_a_bundle_that_no_detector_feeds_has_clips_and_no_camera(make_bundle: MakeBundle) -> None:
-    site, page = site_of(make_bundle(layout="kinect20", units="metres"))
+    site, page = site_of(make_bundle(layout="leap20", units="metres"))
     assert page["camera"] is None and site.detector is None and site.clips == 1
     assert not [name for name in site.files if "mediapipe" in name or name.startswith("landmarks/")]
 
@@ -110,7 +110,7 @@ def test_made_signs_are_of_the_classes_that_a_bundle_knows() -> None:
     clips = made_signs(spec, known, count=3)
     assert [clip.label in known for clip in clips] == [True] * 3 and clips[0].label
     assert [clip.label for clip in made_signs(spec, TINY_LABELS, count=2)] == ["", ""]
-    assert made_signs(InputSpec(get_layout("kinect20")), TINY_LABELS, count=2) == []
+    assert made_signs(InputSpec(get_layout("leap20")), TINY_LABELS, count=2) == []
 
 
 def test_recordings_of_people_stay_out(tmp_path: Path) -> None:
