@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from last_edge.clips import ClipStore, writing_store
 from last_edge.clips.store import HEADER
+from last_edge.data.readers.faults import leaving_out
 from last_edge.data.readers.holistic_words import read_holistic_words
 from last_edge.data.readers.how2sign import read_how2sign
 from last_edge.data.readers.mediapipe import read_asl_signs, read_landmark_csv, read_mediapipe_npy
@@ -196,7 +198,8 @@ def get_dataset(name: str) -> Dataset:
 class Prepared:
     """What came of a preparation.
 
-    left_out: ids of clips that show no point in any frame; they are not stored. sha256: empty after a dry run.
+    left_out: ids of clips that show no point in any frame; they are not stored. damaged: what was wrong with each file
+    that could not be read. sha256: empty after a dry run.
     """
 
     name: str
@@ -208,6 +211,7 @@ class Prepared:
     splits: dict[str, int]
     left_out: tuple[str, ...]
     sha256: str
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -229,6 +233,7 @@ def prepare(
     subjects: Iterable[str] = (),
     exchange: Iterable[Exchange] = (),
     limit: int | None = None,
+    strict: bool = False,
     dry_run: bool = False,
     force: bool = False,
     progress: Progress = lambda clips: None,
@@ -237,7 +242,8 @@ def prepare(
 
     options: what the reader takes (`READERS[name].options`). leave_out: subjects that become the test split, all others
     train. subjects: only these people's clips; empty takes all. exchange: labels that somebody's recordings have the
-    wrong way round. limit: only the first clips. dry_run: read everything, write nothing. Raises `UsageError`,
+    wrong way round. limit: only the first clips. strict: stop at the first damaged file; else such files are named and
+    left out, unless nothing is left. dry_run: read everything, write nothing. Raises `UsageError`,
     `InputError`.
     """
     dataset, options = get_dataset(name), dict(options or {})
@@ -252,16 +258,22 @@ def prepare(
     prepared |= {"subjects": sorted(subjects)} if subjects else {}
     prepared |= {"exchange": [dataclasses.asdict(item) for item in exchange]} if exchange else {}
     facts = {"title": dataset.title, "licence": dataset.licence, "axes": dataset.axes}
-    return store_clips(
-        islice(_chosen(dataset.read(source, **options), leave_out, subjects, exchange), limit),
-        name=name,
-        out=out,
-        labels=dataset.labels(source, options),
-        about={"dataset": name, "source": source.name, **facts, "options": prepared},
-        dry_run=dry_run,
-        force=force,
-        progress=progress,
-    )
+    with ExitStack() as stack:
+        faults = [] if strict else stack.enter_context(leaving_out())
+        try:
+            done = store_clips(
+                islice(_chosen(dataset.read(source, **options), leave_out, subjects, exchange), limit),
+                name=name,
+                out=out,
+                labels=dataset.labels(source, options),
+                about={"dataset": name, "source": source.name, **facts, "options": prepared},
+                dry_run=dry_run,
+                force=force,
+                progress=progress,
+            )
+        except InputError as error:
+            raise (faults[0] if faults else error) from None
+    return dataclasses.replace(done, damaged=tuple(" ".join(str(fault).split()) for fault in faults))
 
 
 def _chosen(

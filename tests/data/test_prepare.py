@@ -82,10 +82,26 @@ def test_an_existing_store_stops_before_anything_is_read(tmp_path, source):
         prepare("npz", tmp_path / "absent", out=tmp_path / "store", options=OPTIONS)
 
 
+def test_one_damaged_file_is_named_and_left_out(tmp_path, source):
+    whole = prepare("npz", source, out=tmp_path / "whole", options=OPTIONS)
+    np.savez(source / "y.npz", frames=np.full((3, 21, 3), np.inf), lengths=np.array([3]))
+    (source / "z.npz").write_bytes(b"")
+    prepared = prepare("npz", source, out=tmp_path / "store", options=OPTIONS)
+    assert prepared.clips == whole.clips and len(prepared.damaged) == 2 and whole.damaged == ()
+    assert "y.npz" in prepared.damaged[0] and "infinite point" in prepared.damaged[0]
+
+
+def test_where_every_file_is_damaged_the_first_one_is_told(tmp_path):
+    (tmp_path / "files").mkdir()
+    np.savez(tmp_path / "files" / "y.npz", frames=np.full((3, 21, 3), np.inf), lengths=np.array([3]))
+    with pytest.raises(InputError, match=r"y\.npz"):
+        prepare("npz", tmp_path / "files", out=tmp_path / "store", options=OPTIONS)
+
+
 def test_bad_clip_leaves_no_store(tmp_path, source):
     np.savez(source / "y.npz", frames=np.full((3, 21, 3), np.inf), lengths=np.array([3]))
     with pytest.raises(InputError, match=r"y\.npz"):
-        prepare("npz", source, out=tmp_path / "store", options=OPTIONS)
+        prepare("npz", source, out=tmp_path / "store", options=OPTIONS, strict=True)
     assert not (tmp_path / "store").exists()
     assert not (tmp_path / "store.partial").exists()
 

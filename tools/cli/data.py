@@ -61,6 +61,7 @@ Exchanges = Annotated[
     typer.Option(metavar="SUBJECT:LABEL:LABEL", help="Labels that somebody has the wrong way round; repeatable."),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Only the first clips.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first damaged file instead of leaving it out.")]
 
 
 class Formats(TyperGroup):
@@ -108,6 +109,7 @@ def prepare(name: str, dataset: Dataset) -> Function:
         subjects: Subjects = None,
         exchange: Exchanges = None,
         limit: Limit = None,
+        strict: Strict = False,
         dry_run: DryRun = False,
         force: Force = False,
         screen: Screen = SCREEN,
@@ -127,7 +129,7 @@ def prepare(name: str, dataset: Dataset) -> Function:
         with screen.clips() as progress:
             prepared = preparing.prepare(
                 name, source, out=out, options=options, leave_out=names_of(leave_out), subjects=names_of(subjects),
-                exchange=swaps, limit=limit, dry_run=dry_run, force=force, progress=progress,
+                exchange=swaps, limit=limit, strict=strict, dry_run=dry_run, force=force, progress=progress,
             )  # fmt: skip
         show_prepared(prepared, screen)
 
@@ -159,6 +161,10 @@ def show_prepared(prepared: Prepared, screen: Screen) -> None:
     if prepared.left_out:
         shown = ", ".join(prepared.left_out[:SHOWN]) + (" ..." if len(prepared.left_out) > SHOWN else "")
         typer.echo(f"left out, no point in any frame: {len(prepared.left_out)} clips ({shown})")
+    if prepared.damaged:
+        typer.echo(f"left out, damaged: {len(prepared.damaged)} files")
+        for fault in prepared.damaged[:SHOWN]:
+            typer.echo(f"  {fault}")
 
 
 def info(

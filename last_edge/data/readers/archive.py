@@ -163,13 +163,16 @@ def numbers(fields: Iterable[str], where: str) -> list[float]:
 
 
 def table_rows(
-    content: bytes, where: str, *, needed: tuple[str, ...], more: tuple[str, ...] | None = (), delimiter: str = ","
+    content: bytes, where: str, *, needed: tuple[str, ...], more: tuple[str, ...] | None = (), delimiter: str = ""
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """(place, row) of each line of a table with a heading; more: columns there may be, any when None.
 
-    `InputError` names the file or the line that is not so.
+    delimiter: between fields; else the comma, semicolon or tab of which the heading has most. `InputError` names the
+    file or the line that is not so.
     """
-    reader = csv.DictReader(io.StringIO(decoded(content, where)), delimiter=delimiter)
+    text = decoded(content, where)
+    heading = text.partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter or max(",;\t", key=heading.count))
     columns, known = tuple(reader.fieldnames or ()), (*needed, *(more or ()))
     if not set(needed) <= set(columns) or (more is not None and not set(columns) <= set(known)):
         raise InputError("wrong columns", where=where, expected=known, got=columns)

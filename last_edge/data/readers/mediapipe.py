@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from last_edge.arrays import map_npy
 from last_edge.clips.pose_file import FACE_POINTS
 from last_edge.data.readers.archive import decoded, locate, members, numbers, size_of_image, table_rows
+from last_edge.data.readers.faults import one_file
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import Layout, SkeletonClip, get_layout
 
@@ -51,25 +52,29 @@ def read_mediapipe_npy(
         raise InputError("no .npy file found", where=source)
     single: dict[Path, list[tuple[int, Path]]] = {}
     for path in paths:
-        rows = _numbers_of(path)
-        if rows.ndim == 1:
-            if not re.fullmatch(r"\d+", path.stem):
-                raise InputError("a frame's file is named by its number", where=path, expected="WORD/SEQUENCE/0.npy")
-            single.setdefault(path.parent, []).append((int(path.stem), path))
-        elif rows.ndim == 2:
-            yield how.clip(rows, path, label=_folder(path, source), source_id=_name(path, source))
-        elif rows.ndim == 3 and rows.shape[2] in (84, 99, 100):
-            for number, clip in enumerate(rows):
-                label = str(int(clip[0, -1])) if rows.shape[2] == 100 else _folder(path, source)
-                yield how.clip(clip, path, label=label, source_id=f"{_name(path, source)}/{number:05d}")
-        else:
-            expected = "(numbers,), (T, numbers) or (N, T, 84 | 99 | 100)"
-            raise InputError("an array of the wrong shape", where=path, expected=expected, got=rows.shape)
+        with one_file():
+            rows = _numbers_of(path)
+            if rows.ndim == 1:
+                if not re.fullmatch(r"\d+", path.stem):
+                    raise InputError(
+                        "a frame's file is named by its number", where=path, expected="WORD/SEQUENCE/0.npy"
+                    )
+                single.setdefault(path.parent, []).append((int(path.stem), path))
+            elif rows.ndim == 2:
+                yield how.clip(rows, path, label=_folder(path, source), source_id=_name(path, source))
+            elif rows.ndim == 3 and rows.shape[2] in (84, 99, 100):
+                for number, clip in enumerate(rows):
+                    label = str(int(clip[0, -1])) if rows.shape[2] == 100 else _folder(path, source)
+                    yield how.clip(clip, path, label=label, source_id=f"{_name(path, source)}/{number:05d}")
+            else:
+                expected = "(numbers,), (T, numbers) or (N, T, 84 | 99 | 100)"
+                raise InputError("an array of the wrong shape", where=path, expected=expected, got=rows.shape)
     for folder, frames in sorted(single.items()):
-        found = [_numbers_of(path) for _, path in sorted(frames)]
-        if len({len(row) for row in found}) > 1:
-            raise InputError("frames of different kinds", where=folder, got=sorted({len(row) for row in found}))
-        yield how.clip(np.stack(found), folder, label=_folder(folder, source), source_id=_name(folder, source))
+        with one_file():
+            found = [_numbers_of(path) for _, path in sorted(frames)]
+            if len({len(row) for row in found}) > 1:
+                raise InputError("frames of different kinds", where=folder, got=sorted({len(row) for row in found}))
+            yield how.clip(np.stack(found), folder, label=_folder(folder, source), source_id=_name(folder, source))
 
 
 @dataclass(frozen=True)
@@ -235,20 +240,21 @@ def read_asl_signs(
         raise InputError("the competition's table is absent", where=source, expected="train.csv")
     needed = ("path", "participant_id", "sequence_id", "sign")
     for place, row in table_rows(table.read_bytes(), str(table), needed=needed, more=None):
-        path = source / row["path"]
-        if not path.resolve().is_relative_to(source.resolve()):
-            raise InputError("a path leaves the folder", where=place, got=row["path"])
-        if not path.is_file():
-            raise InputError("a clip of the table is absent", where=place, expected=path)
-        try:
-            found = parquet.read_table(path, columns=["frame", "type", "landmark_index", "x", "y", "z"])
-        except (OSError, ArrowException) as error:
-            raise InputError("not a parquet file of the competition", where=path, got=str(error)[:200]) from error
-        points = _of_parts({name: found.column(name).to_numpy() for name in found.column_names}, path, layout)
-        yield finished(
-            points, get_layout(layout), aspect=aspect, fps=fps, mirrored=False, label=row["sign"],
-            subject=row["participant_id"], source_id=row["sequence_id"],
-        )  # fmt: skip
+        with one_file():
+            path = source / row["path"]
+            if not path.resolve().is_relative_to(source.resolve()):
+                raise InputError("a path leaves the folder", where=place, got=row["path"])
+            if not path.is_file():
+                raise InputError("a clip of the table is absent", where=place, expected=path)
+            try:
+                found = parquet.read_table(path, columns=["frame", "type", "landmark_index", "x", "y", "z"])
+            except (OSError, ArrowException) as error:
+                raise InputError("not a parquet file of the competition", where=path, got=str(error)[:200]) from error
+            points = _of_parts({name: found.column(name).to_numpy() for name in found.column_names}, path, layout)
+            yield finished(
+                points, get_layout(layout), aspect=aspect, fps=fps, mirrored=False, label=row["sign"],
+                subject=row["participant_id"], source_id=row["sequence_id"],
+            )  # fmt: skip
 
 
 def _of_parts(columns: dict[str, NDArray[Any]], where: Path, layout: str) -> Points:

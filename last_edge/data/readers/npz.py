@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from last_edge.clips.writer import SPLITS
 from last_edge.data.readers.archive import check_lengths, load_arrays, locate, members, need
+from last_edge.data.readers.faults import one_file
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import Layout, SkeletonClip, Units, load_layout
 
@@ -30,8 +31,9 @@ def read_npz(
 
     `labels` (numbers or names; -1 or "" is unlabelled), `subjects`, `split` ("train", "val", "test", ""), `camera`,
     `setup` and `source_ids` are arrays (N,) or one value for the file, and may be absent; so may `confidence (ΣT, V)`.
-    NaN is a missing point. layout: a shipped layout's name or a JSON file. units and fps: used where the file has
-    none; where neither tells the units they are taken for metres, with a warning.
+    NaN is a missing point. A file without `lengths` is one clip; without `labels` its folder is its label. layout: a
+    shipped layout's name or a JSON file. units and fps: used where the file has none; where neither tells the units
+    they are taken for metres, with a warning.
     Raises `UsageError` without a layout, `InputError` naming the file; a pickle is never read.
     """
     if layout is None:
@@ -42,10 +44,15 @@ def read_npz(
     joints, found, named = load_layout(layout), False, True
     for name, content in members(source, lambda name: name.endswith(".npz")):
         found, where = True, locate(source, name)
-        arrays = load_arrays(content, where)
-        named = named and (units is not None or "units" in arrays)
-        stem = PurePosixPath(name).with_suffix("").as_posix()
-        yield from _clips(arrays, stem, where, joints, units or UNITS[0], fps)
+        with one_file():
+            arrays = load_arrays(content, where)
+            named = named and (units is not None or "units" in arrays)
+            if "lengths" not in arrays and "frames" in arrays:
+                arrays["lengths"] = np.array([len(arrays["frames"])] if arrays["frames"].ndim else [], np.int64)
+            if "labels" not in arrays and (folder := PurePosixPath(name).parent.name):
+                arrays["labels"] = np.array(folder)
+            stem = PurePosixPath(name).with_suffix("").as_posix()
+            yield from _clips(arrays, stem, where, joints, units or UNITS[0], fps)
     if not named:
         command = NEXT.format(source=source, layout=layout, units="|".join(UNITS))
         logger.warning("no units given, taken for %s; to give them: %s", UNITS[0], command)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from last_edge.data.readers.archive import decoded, locate, member_names, members
+from last_edge.data.readers.faults import one_file
 from last_edge.data.readers.ntu_skeleton import (
     BODIES,
     JOINTS,
@@ -135,22 +136,23 @@ def read_ntu(
         name = parse_name(file_name)
         if name is None:
             continue
-        where = locate(source, file_name)
-        people = select_bodies(parse_skeleton(decoded(content, where), where))
-        points = stack_bodies(people) if people else np.full((BODIES, 1, JOINTS, 3), np.nan, np.float32)
-        points = centre_bodies(points) if centre else points
-        yield SkeletonClip.from_points(
-            rotate_bodies(points) if rotate else points,
-            layout=get_layout("ntu25"),
-            fps=FPS,
-            units="metres",
-            subject=f"P{name.subject:03d}",
-            source_id=name.clip_id,
-            camera=f"C{name.camera:03d}",
-            setup=f"S{name.setup:03d}",
-            label=labels[name.action - 1],
-            split=name.split(split_type),
-        )
+        with one_file():
+            where = locate(source, file_name)
+            people = select_bodies(parse_skeleton(decoded(content, where), where))
+            points = stack_bodies(people) if people else np.full((BODIES, 1, JOINTS, 3), np.nan, np.float32)
+            points = centre_bodies(points) if centre else points
+            yield SkeletonClip.from_points(
+                rotate_bodies(points) if rotate else points,
+                layout=get_layout("ntu25"),
+                fps=FPS,
+                units="metres",
+                subject=f"P{name.subject:03d}",
+                source_id=name.clip_id,
+                camera=f"C{name.camera:03d}",
+                setup=f"S{name.setup:03d}",
+                label=labels[name.action - 1],
+                split=name.split(split_type),
+            )
 
 
 def ntu_labels(source: Path, options: dict[str, Any]) -> tuple[str, ...]:

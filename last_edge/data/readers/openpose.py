@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.data.readers.archive import locate, members, size_of_image
+from last_edge.data.readers.faults import one_file
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import Layout, SkeletonClip, get_layout
 
@@ -61,7 +62,9 @@ def read_openpose(
         number = int(match["frame"])
         if number in recording.frames:
             raise InputError("a frame twice", where=where, got=number)
-        recording.frames[number] = people_of(content, where)
+        recording.frames[number] = np.zeros((0, 0, 3), np.float32)
+        with one_file():
+            recording.frames[number] = people_of(content, where)
     if not clips:
         raise InputError("no OpenPose file found", where=source, expected="*_keypoints.json")
     for clip, recording in clips.items():
@@ -157,22 +160,23 @@ def read_kinetics(
     found = False
     for name, content in members(source, lambda name: name.endswith(".json") and not name.endswith("_label.json")):
         where, path = locate(source, name), PurePosixPath(name)
-        clip = parsed(content, where)
-        if not isinstance(clip, Mapping) or not isinstance(clip.get("data"), list):
-            expected = "a mapping with `data` and `label`"
-            raise InputError("not a clip of Kinetics-skeleton", where=where, expected=expected)
         found = True
-        rows = _kinetics_frames(clip["data"], bodies, where)
-        missing = (rows[..., :2] == 0).all(-1)
-        points = rows[..., :2] * np.array([width / height, 1], np.float32)
-        folders = "/".join(path.parts[:-1])
-        split = "train" if "train" in folders else "test" if "val" in folders else ""
-        yield SkeletonClip.from_points(
-            np.where(missing[..., None], np.nan, points).astype(np.float32), layout=get_layout("coco18"), fps=fps,
-            units="image01", confidence=np.where(missing, 0, np.clip(rows[..., 2], 0, 1)).astype(np.float32),
-            label=str(clip["label"]) if clip.get("label") and clip.get("label_index", 0) >= 0 else None,
-            source_id=path.with_suffix("").as_posix(), split=split,
-        )  # fmt: skip
+        with one_file():
+            clip = parsed(content, where)
+            if not isinstance(clip, Mapping) or not isinstance(clip.get("data"), list):
+                expected = "a mapping with `data` and `label`"
+                raise InputError("not a clip of Kinetics-skeleton", where=where, expected=expected)
+            rows = _kinetics_frames(clip["data"], bodies, where)
+            missing = (rows[..., :2] == 0).all(-1)
+            points = rows[..., :2] * np.array([width / height, 1], np.float32)
+            folders = "/".join(path.parts[:-1])
+            split = "train" if "train" in folders else "test" if "val" in folders else ""
+            yield SkeletonClip.from_points(
+                np.where(missing[..., None], np.nan, points).astype(np.float32), layout=get_layout("coco18"), fps=fps,
+                units="image01", confidence=np.where(missing, 0, np.clip(rows[..., 2], 0, 1)).astype(np.float32),
+                label=str(clip["label"]) if clip.get("label") and clip.get("label_index", 0) >= 0 else None,
+                source_id=path.with_suffix("").as_posix(), split=split,
+            )  # fmt: skip
     if not found:
         raise InputError("no clip of Kinetics-skeleton found", where=source)
 

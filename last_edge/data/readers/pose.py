@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 from last_edge.clips.pose_file import pose_clip
 from last_edge.clips.writer import SPLITS
 from last_edge.data.readers.archive import locate, members, table_rows
+from last_edge.data.readers.faults import one_file
 from last_edge.data.readers.nslt import Subset, nslt_labels
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import SkeletonClip, load_layout
 
+SHOWN = 5
 ABOUT = ("label", "subject", "split", "camera", "setup")
 Row = dict[str, str]
+logger = logging.getLogger(__name__)
 
 
 def read_pose_files(
@@ -25,23 +29,32 @@ def read_pose_files(
 
     layout: None takes each file's own. axes: 2 drops the depth. index: a CSV with a column `file` (path below SOURCE)
     and any of label, subject, split, camera, setup; without it a file's folder is its label. An NSLT subset (.json)
-    instead takes its recordings alone, with their labels, official splits and frames. Raises `InputError`.
+    instead takes its recordings alone, with their labels, official splits and frames. Files without a row are left out
+    and, as rows without a file, named in a warning. Raises `InputError`.
     """
     subset = Subset(index) if index is not None and index.suffix == ".json" else None
     rows: dict[str, Row] | None = None
     if index is not None and not subset:
         named = table_rows(_content(index), str(index), needed=("file",), more=ABOUT)
         rows = {row.pop("file"): row for _, row in named}
+    absent, unlisted = dict.fromkeys(rows or ()), list[str]()
     first: SkeletonClip | None = None
     for name, content in members(source, lambda name: name.endswith(".pose") and (not subset or subset.has(name))):
         where = locate(source, name)
         about: dict[str, str | None] = {"label": PurePosixPath(name).parent.name or None}
         if rows is not None:
             if name not in rows:
-                raise InputError("file is not in the index", where=where)
+                unlisted.append(name)
+                continue
             about = {**rows[name], "label": rows[name].get("label") or None}
-        clip = _first_person(content, where, layout, axes, source_id=name, **(subset.about(name) if subset else about))
-        clip = subset.cut(clip, name) if subset else clip
+            absent.pop(name)
+        clip = None
+        with one_file():
+            about = dict(subset.about(name)) if subset else about
+            clip = _first_person(content, where, layout, axes, source_id=name, **about)
+            clip = subset.cut(clip, name) if subset else clip
+        if clip is None:
+            continue
         first = first or clip
         kind, known = ((each.layout.name, each.coords.shape[-1]) for each in (clip, first))
         if kind != known:
@@ -50,6 +63,9 @@ def read_pose_files(
                 "files of different kinds (layout, axes)", where=where, expected=known, got=kind, hint=hint
             )
         yield clip
+    for what, names in (("without a row in the index, left out", unlisted), ("in the index but absent", list(absent))):
+        if names:
+            logger.warning("%d files %s: %s", len(names), what, ", ".join(names[:SHOWN]))
     if first is None:
         raise InputError("no .pose file found" if subset is None else "no recording of the subset found", where=source)
     if subset:

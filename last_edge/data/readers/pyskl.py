@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from last_edge.arrays import map_npy
 from last_edge.data.readers.archive import load_arrays, locate, members, need
+from last_edge.data.readers.faults import one_file
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import Layout, SkeletonClip, Units, get_layout, load_layout
 
@@ -72,27 +73,28 @@ def read_pyskl(
         raise InputError("not a PYSKL annotation file", where=where, expected=expected, got=type(found).__name__)
     split_of = _splits(found.get("split", {}), split_type, where)
     for number, entry in enumerate(found["annotations"]):
-        place = f"{where} › annotation {number}"
-        if not isinstance(entry, Mapping) or not {"keypoint", "label", "frame_dir"} <= set(entry):
-            raise InputError("annotation lacks a part", where=place, expected="keypoint, label, frame_dir")
-        clip = str(entry["frame_dir"])
-        points = _array(entry["keypoint"], place, axes=4)
-        joints = _layout_of(points.shape[2:], layout, place)
-        score = entry.get("keypoint_score")
-        seen = np.ones(points.shape[:3], np.float32) if score is None else _array(score, place, axes=3)
-        if seen.shape != points.shape[:3]:
-            raise InputError(
-                "keypoint_score does not fit keypoint", where=place, expected=points.shape[:3], got=seen.shape
-            )
-        units: Units = "metres"
-        if points.shape[-1] == 2:
-            height, units = _image_height(entry.get("img_shape"), place), "image01"
-            points = points / np.float32(height)
-        person = PERSON.search(clip)
-        yield _clip(
-            points, seen, joints, fps=fps, units=units, label=str(entry["label"]), source_id=clip,
-            subject=person[1] if person else "", split=split_of.get(clip, ""),
-        )  # fmt: skip
+        with one_file():
+            place = f"{where} › annotation {number}"
+            if not isinstance(entry, Mapping) or not {"keypoint", "label", "frame_dir"} <= set(entry):
+                raise InputError("annotation lacks a part", where=place, expected="keypoint, label, frame_dir")
+            clip = str(entry["frame_dir"])
+            points = _array(entry["keypoint"], place, axes=4)
+            joints = _layout_of(points.shape[2:], layout, place)
+            score = entry.get("keypoint_score")
+            seen = np.ones(points.shape[:3], np.float32) if score is None else _array(score, place, axes=3)
+            if seen.shape != points.shape[:3]:
+                raise InputError(
+                    "keypoint_score does not fit keypoint", where=place, expected=points.shape[:3], got=seen.shape
+                )
+            units: Units = "metres"
+            if points.shape[-1] == 2:
+                height, units = _image_height(entry.get("img_shape"), place), "image01"
+                points = points / np.float32(height)
+            person = PERSON.search(clip)
+            yield _clip(
+                points, seen, joints, fps=fps, units=units, label=str(entry["label"]), source_id=clip,
+                subject=person[1] if person else "", split=split_of.get(clip, ""),
+            )  # fmt: skip
 
 
 def read_ctrgcn(source: Path, *, layout: str | None = None, fps: float = FPS) -> Iterator[SkeletonClip]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.data.readers.archive import locate, members
+from last_edge.data.readers.faults import one_file
 from last_edge.errors import InputError, MissingError
 from last_edge.skeleton import SkeletonClip, get_layout
 
@@ -42,16 +43,17 @@ def read_utd_mhad(source: Path) -> Iterator[SkeletonClip]:
         where = locate(source, name)
         if not 1 <= action <= len(ACTIONS):
             raise InputError("action number outside the dataset", where=where, expected=f"1..{len(ACTIONS)}")
-        yield SkeletonClip.from_points(
-            _points(content, where)[None],
-            layout=get_layout("kinect20"),
-            fps=FPS,
-            units="metres",
-            label=ACTIONS[action - 1],
-            subject=f"{subject}",
-            source_id=f"a{action}_s{subject}_t{trial}",
-            split="train" if subject % 2 else "test",
-        )
+        with one_file():
+            yield SkeletonClip.from_points(
+                _points(content, where)[None],
+                layout=get_layout("kinect20"),
+                fps=FPS,
+                units="metres",
+                label=ACTIONS[action - 1],
+                subject=f"{subject}",
+                source_id=f"a{action}_s{subject}_t{trial}",
+                split="train" if subject % 2 else "test",
+            )
 
 
 def _points(content: bytes, where: str) -> NDArray[np.float32]:

@@ -278,3 +278,17 @@ def test_limits_can_be_changed(tmp_path, good):
         limits_from(["stop=1"])
     with pytest.raises(UsageError, match="number"):
         limits_from(["step=fast"])
+
+
+def test_a_store_without_labels_is_judged_too(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    clips = [
+        SkeletonClip.from_points(
+            random.normal(size=(1, 9, 21, 3)).cumsum(1).astype(np.float32) * 0.01,
+            layout=get_layout("mediapipe_hand21"), fps=30.0, units="image01", source_id=str(number), split=split,
+        )
+        for number, split in enumerate(("train", "test"))
+    ]  # fmt: skip
+    store = write(tmp_path / "store", clips, about={}, labels=(), units="image01")
+    verdicts = {gate.name: gate for gate in run_gates(ClipStore.open(tmp_path / "store") if store is None else store)}
+    assert verdicts["classes"].passed is None and verdicts["classes"].found == "no clip has a label"

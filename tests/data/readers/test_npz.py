@@ -168,3 +168,12 @@ def test_clips_without_any_point_are_left_out_and_named(tmp_path, layout):
     with pytest.raises(InputError, match="no clip shows any point"):
         prepare("npz", make_source(tmp_path, frames=frames * np.nan), out=tmp_path / "none", options={"layout": layout})
     assert not (tmp_path / "none").exists()
+
+
+def test_a_folder_is_the_label_and_a_file_without_lengths_one_clip(tmp_path):
+    frames = np.random.default_rng(0).normal(size=(30, 21, 3)).astype("f4")
+    for label in ("hello", "bye"):
+        (tmp_path / label).mkdir()
+        np.savez(tmp_path / label / "1.npz", frames=frames)
+    clips = list(read_npz(tmp_path, layout="mediapipe_hand21", units="image01"))
+    assert [(clip.label, clip.coords.shape[1]) for clip in clips] == [("bye", 30), ("hello", 30)]

@@ -35,7 +35,6 @@ def test_index_says_more(source, tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("file,label\nhello/mediapipe.pose,hi\n", "not in the index"),
         ("name,label\n", "wrong columns"),
         ("file,colour\n", "wrong columns"),
         ("", "wrong columns"),
@@ -58,3 +57,19 @@ def test_files_of_two_kinds_tell_the_way_out(source):
 def test_folder_without_pose_files(tmp_path):
     with pytest.raises(InputError, match=r"no \.pose"):
         list(read_pose_files(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["\ufefffile,label\r\n{},hi\r\n", "file;label\n{};hi\n", '"file"\t"label"\n{}\thi\n'])
+def test_tables_come_as_spreadsheets_save_them(source, tmp_path, text, caplog):
+    index = tmp_path / "index.csv"
+    index.write_text(text.format("hello/mediapipe.pose"), encoding="utf-8", newline="")
+    (clip,) = read_pose_files(source, layout="mediapipe_holistic75", axes=2, index=index)
+    assert clip.label == "hi"
+    assert "1 files without a row in the index, left out: bye/openpose.pose" in caplog.text
+
+
+def test_rows_without_a_file_are_told(source, tmp_path, caplog):
+    index = tmp_path / "index.csv"
+    index.write_text("file,label\nhello/mediapipe.pose,hi\nbye/openpose.pose,bye\nbye/gone.pose,bye\n")
+    assert len(list(read_pose_files(source, layout="mediapipe_holistic75", axes=2, index=index))) == 2
+    assert "1 files in the index but absent: bye/gone.pose" in caplog.text
