@@ -287,7 +287,7 @@ def _classes(store: ClipStore, splits: list[str]) -> Gate:
     rule = "every class has clips in every split"
     label, classes = store.index.label, len(store.labels)
     if not classes:
-        return not_asked("classes", rule, "no clip has a label")
+        return not_applicable("classes", rule, "no clip has a label")
     parts = {
         split: np.bincount(label[store.select(split=split)].clip(-1) + 1, minlength=classes + 1)[1:] for split in splits
     }
