@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -26,8 +27,16 @@ from last_edge.tools.output import make_table
 
 if TYPE_CHECKING:
     from last_edge.runtime.pipeline.options import RunSummary
+    from last_edge.runtime.recognise.results import Event
 
-Events = Annotated[Path | None, typer.Option("--events", help="Write one JSON object a line to this file.")]
+STDOUT = Path("-")
+Events = Annotated[
+    Path | None,
+    typer.Option(
+        "--events",
+        help="One JSON object a line for every frame and event into this file; `-`: events alone, to stdout.",
+    ),
+]
 Window = Annotated[
     bool | None,
     typer.Option("--window/--no-window", help="Show the frames; h lists the keys. Default: if there is a screen."),
@@ -105,8 +114,9 @@ def run(
     from last_edge.runtime.recognise.stream import RecogniseOptions
     from last_edge.runtime.view.window import has_screen
 
+    alone = events == STDOUT
     options = RunOptions(
-        events=events,
+        events=None if alone else events,
         save=save,
         snapshot=snapshot,
         window=has_screen() if window is None else window,
@@ -130,14 +140,27 @@ def run(
             segments=SegmentOptions(speed=motion_speed, rest_s=rest_seconds),
         ),
     )
+
+    def on_event(event: Event) -> None:
+        screen.note(f"{event.end_s:8.2f} s  {event.label}  {event.probability:.0%}")
+        if alone:
+            typer.echo(event_line(event))
+
     summary = run_source(
-        bundle, source, options=options,
-        on_event=lambda event: screen.note(f"{event.end_s:8.2f} s  {event.label}  {event.probability:.0%}"),
+        bundle, source, options=options, on_event=on_event,
         on_notice=lambda text: screen.note(f"note: {text}"),
     )  # fmt: skip
-    screen.emit(records.to_dict(summary), table=lambda: stage_table(summary))
+    if not alone:
+        screen.emit(records.to_dict(summary), table=lambda: stage_table(summary))
     if summary.lost:
         raise MissingError("the source is lost; what came of it is kept", where=summary.source, got=summary.lost)
+
+
+def event_line(event: Event) -> str:
+    """An event as the one JSON object that `--events -` prints for it."""
+    facts = {"label": event.label, "start_s": event.start_s, "end_s": event.end_s, "score": event.probability}
+    return json.dumps({key: round(fact, 5) if isinstance(fact, float) else fact for key, fact in facts.items()},
+                      ensure_ascii=False)  # fmt: skip
 
 
 def stage_table(summary: RunSummary) -> Any:
