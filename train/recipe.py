@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -18,20 +19,24 @@ from last_edge.tasks.config import ModelConfig, Recipe, StageLoss
 
 HERE = Path(__file__).parent
 SHIPPED = (HERE / "recipes", HERE.parent / "distill" / "recipes")
-BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float"))
+BOOL, INT, FLOAT, TIMESTAMP = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "timestamp"))
+
+
+MOST_BYTES, MOST_VALUES, DEEPEST = 1_000_000, 10_000, 20
+"""What a recipe may take: bytes of its file, values once aliases stand for what they name, levels of nesting."""
 
 
 class RecipeLoader(yaml.SafeLoader):
-    """YAML where `off` and `03` are words and `1e-3` is a number."""
+    """YAML where `off`, `03` and `2026-01-31` are words and `1e-3` is a number."""
 
     yaml_implicit_resolvers = {
-        first: [rule for rule in rules if rule[0] not in (BOOL, INT)]
+        first: [rule for rule in rules if rule[0] not in (BOOL, INT, TIMESTAMP)]
         for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
 RecipeLoader.add_implicit_resolver(BOOL, re.compile(r"(?:true|false)$", re.IGNORECASE), list("tTfF"))
-RecipeLoader.add_implicit_resolver(INT, re.compile(r"[+-]?(?:0|[1-9][0-9]*)$"), list("+-0123456789"))
+RecipeLoader.add_implicit_resolver(INT, re.compile(r"[+-]?(?:0|[1-9][0-9]{0,18})$"), list("+-0123456789"))
 RecipeLoader.add_implicit_resolver(FLOAT, re.compile(r"[+-]?\d+\.?\d*[eE][+-]?\d+$"), list("+-0123456789"))
 
 
@@ -43,17 +48,20 @@ def recipe_files() -> dict[str, Path]:
 def load_recipe(name: str | None, *, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe called `name` (shipped, or a path to YAML; None for the defaults) with `overrides` applied."""
     given = [] if name is None else [(_read(_find(name)), str(name))]
-    given += [(_parse_override(text), f"--set {text}") for text in overrides]
+    given += [(_parse_override(text), f"--set {text}"[:200]) for text in overrides]
     merged = OmegaConf.structured(Recipe)
+    recipe = Recipe()
     for values, where in given:
+        _check_plain(values, where)
         values = _tidy(values)
         _check_keys(values, Recipe(), where)
         values = _listed(values, Recipe())
         try:
             merged = OmegaConf.merge(merged, values)
-        except OmegaConfBaseException as error:
-            raise UsageError("recipe value has the wrong type", where=where, got=str(error).splitlines()[0]) from error
-    recipe = cast(Recipe, OmegaConf.to_object(merged))
+            recipe = cast(Recipe, OmegaConf.to_object(merged))
+        except (OmegaConfBaseException, ValueError, TypeError, AttributeError) as error:
+            got = str(error).splitlines()[0][:200]
+            raise UsageError("recipe value has the wrong type", where=where, got=got) from error
     _check_values(recipe)
     return recipe
 
@@ -86,14 +94,68 @@ def _find(name: str) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), RecipeLoader)
+        with path.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise InputError("recipe is too large", where=path, expected=f"at most {MOST_BYTES:,} bytes")
+        values = _parse_yaml(content.decode("utf-8-sig"), path)
     except FileNotFoundError as error:
         raise InputError("recipe not found", where=path, hint="last-edge recipes ls") from error
+    except UnicodeDecodeError as error:
+        raise InputError("recipe is not text", where=path, expected="UTF-8", got=error) from error
     except yaml.YAMLError as error:
         raise InputError("recipe is not YAML", where=path, got=error) from error
     if not isinstance(values, dict):
         raise InputError("a recipe is a YAML mapping", where=path, got=type(values).__name__)
     return values
+
+
+def _parse_yaml(text: str, where: object) -> Any:
+    """What `text` says. Raises `InputError`, before anything is built, for tags and for what would grow too large."""
+    sizes: dict[str, int] = {}
+    opened: list[tuple[str | None, int]] = []
+    values = 0
+    for event in yaml.parse(text, RecipeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            values += sizes.get(str(event.anchor), 0)
+            if any(anchor == event.anchor for anchor, _ in opened):
+                raise InputError(f"the alias *{event.anchor} stands within what it names", where=where)
+        elif isinstance(event, yaml.NodeEvent):
+            values += 1
+            if (tag := getattr(event, "tag", None)) not in (None, "!"):
+                raise InputError("a recipe has no YAML tags", where=where, got=tag, hint="leave the tag out")
+            if isinstance(event, yaml.CollectionStartEvent):
+                opened.append((event.anchor, values - 1))
+            elif event.anchor:
+                sizes[event.anchor] = 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = opened.pop()
+            if anchor:
+                sizes[anchor] = values - before
+        if values > MOST_VALUES:
+            raise InputError("recipe holds too many values", where=where, expected=f"at most {MOST_VALUES:,}")
+        if len(opened) > DEEPEST:
+            raise InputError("recipe is nested too deeply", where=where, expected=f"at most {DEEPEST} levels")
+    return yaml.load(text, RecipeLoader)
+
+
+def _check_plain(values: dict[str, Any], where: object) -> None:
+    """`UsageError` unless all keys and values are plain: a recipe reads no environment and refers to nothing."""
+    left: list[tuple[str, Any, int]] = [("", values, 0)]
+    while left:
+        key, value, depth = left.pop()
+        if depth > DEEPEST:
+            raise UsageError("recipe is nested too deeply", where=where, expected=f"at most {DEEPEST} levels")
+        if isinstance(value, dict):
+            left += [(f"{key}.{name}".lstrip("."), item, depth + 1) for name, item in value.items()]
+            left += [(key, name, depth) for name in value]
+        elif isinstance(value, list):
+            left += [(key, item, depth + 1) for item in value]
+        elif isinstance(value, str) and "${" in value:
+            hint = "write the value itself"
+            raise UsageError("a recipe has no ${...} interpolations", where=where, got=f"{key}: {value}", hint=hint)
+        elif isinstance(value, str) and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in value):
+            raise UsageError(f"{key} has a control character or half of a letter", where=where, got=ascii(value)[:200])
 
 
 def _parse_override(text: str) -> dict[str, Any]:
@@ -111,7 +173,7 @@ def _parse_override(text: str) -> dict[str, Any]:
 def _scalar(raw: str) -> Any:
     """One value as a recipe file would read it."""
     try:
-        return yaml.load(raw, RecipeLoader)
+        return _parse_yaml(raw, f"--set ...={raw[:200]}")
     except yaml.YAMLError:
         return raw
 
