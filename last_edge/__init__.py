@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from last_edge.runtime.recognise.results import Event, Guess, Prediction
     from last_edge.runtime.recognise.stream import RecogniseOptions, Stream
     from last_edge.runtime.recogniser import Recogniser
+    from last_edge.runtime.sources import ImageOptions
     from last_edge.runtime.translator import Translation, Translator
 
 __version__ = "0.1.0"
@@ -27,6 +28,7 @@ __all__ = [
     "ClipStore",
     "Event",
     "Guess",
+    "ImageOptions",
     "Item",
     "Prediction",
     "RecogniseOptions",
@@ -44,6 +46,7 @@ _HOME = {
     "ClipStore": "last_edge.clips.store",
     "Event": "last_edge.runtime.recognise.results",
     "Guess": "last_edge.runtime.recognise.results",
+    "ImageOptions": "last_edge.runtime.sources",
     "Item": "last_edge.runtime.pipeline.pipeline",
     "Prediction": "last_edge.runtime.recognise.results",
     "RecogniseOptions": "last_edge.runtime.recognise.stream",

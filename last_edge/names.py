@@ -1,8 +1,9 @@
-"""Finding the name a user probably meant."""
+"""Finding the name a user probably meant; names in the order in which people number them."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -16,3 +17,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = nearest(name, known)
     return f"did you mean {' or '.join(close)}?" if close else f"one of {', '.join(known)}"
+
+
+def natural_order(name: str) -> tuple[str | int, ...]:
+    """A key to sort names by, numbers in them by their value: `frame2` before `frame10`."""
+    return tuple(int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name))

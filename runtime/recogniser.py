@@ -25,6 +25,7 @@ from last_edge.runtime.recognise.decoding import Rejection
 from last_edge.runtime.recognise.model import ACCEPT, Precision, load_graph
 from last_edge.runtime.recognise.results import Event, Prediction
 from last_edge.runtime.recognise.stream import TOP, RecogniseOptions, Stream
+from last_edge.runtime.sources import ImageOptions
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 
@@ -33,12 +34,13 @@ class OpenOptions(TypedDict, total=False):
     """How a source is opened, see `open_feed`.
 
     loop: play what has an end again and again. detector: None takes the one that feeds the bundle's layout.
-    landmarks_by: the library that finds points in images.
+    landmarks_by: the library that finds points in images. images: how images are turned and timed before.
     """
 
     loop: bool
     detector: Detector | None
     landmarks_by: By
+    images: ImageOptions | None
 
 
 class WatchOptions(OpenOptions, total=False):

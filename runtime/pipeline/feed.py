@@ -11,7 +11,7 @@ from last_edge.runtime.closing import Closeable
 from last_edge.runtime.landmarks import By, Detector, create_landmarks, detector_for
 from last_edge.runtime.landmarks.source import LandmarkSource
 from last_edge.runtime.recognise.window import Points
-from last_edge.runtime.sources import Frame, Source, open_source
+from last_edge.runtime.sources import Frame, ImageOptions, Source, open_source
 from last_edge.runtime.sources.base import LoopedSource
 from last_edge.skeleton import Layout
 
@@ -76,15 +76,16 @@ def open_feed(
     hand: str = "first",
     loop: bool = False,
     landmarks_by: By = "auto",
+    images: ImageOptions | None = None,
 ) -> Feed:
     """The source a user named, with a detector where it gives images.
 
     layout: what a bundle takes, which decides about the detector (None takes the one that feeds it) and about what a
     generated motion shows. hand: which hand a hand detector follows. loop: played again and again. landmarks_by: the
-    library that finds points in images.
+    library that finds points in images. images: how images are turned and timed before.
     Raises as `open_source` and `create_landmarks` do, `UsageError` when no detector feeds the layout.
     """
-    opened = partial(open_source, text, layout=layout)
+    opened = partial(open_source, text, layout=layout, images=images)
     source = LoopedSource(opened) if loop else opened()
     if source.layout is not None:
         return Feed(source, None)

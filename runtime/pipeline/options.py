@@ -11,6 +11,7 @@ from last_edge.runtime.pipeline.timings import StageTiming
 from last_edge.runtime.pipeline.watch import Pace
 from last_edge.runtime.recognise.model import Precision
 from last_edge.runtime.recognise.stream import RecogniseOptions
+from last_edge.runtime.sources import ImageOptions
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class RunOptions:
     precision: None takes INT8 where the bundle has it. detector: None takes the one that feeds the bundle's layout.
     hand: which hand a hand detector follows. landmarks_by: the library that finds points in images. threads: of the
     model; None for what `bench tune` found fastest, else 1. backend: what runs it. force: replace existing files.
+    images: how a source's images are turned and timed.
     """
 
     events: Path | None = None
@@ -41,6 +43,7 @@ class RunOptions:
     threads: int | None = None
     backend: str = OnnxRuntimeCpu.name
     force: bool = False
+    images: ImageOptions = field(default_factory=ImageOptions)
     recognise: RecogniseOptions = field(default_factory=RecogniseOptions)
 
 

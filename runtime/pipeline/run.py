@@ -54,6 +54,7 @@ def run(
                 hand=options.hand,
                 loop=options.loop,
                 landmarks_by=options.landmarks_by,
+                images=options.images,
             )
         )
         log = stack.enter_context(event_log(options.events))

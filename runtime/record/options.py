@@ -8,6 +8,7 @@ from pathlib import Path
 from last_edge.clips import ClipStore
 from last_edge.errors import UsageError
 from last_edge.runtime.landmarks import By, Detector
+from last_edge.runtime.sources import ImageOptions
 
 Counts = dict[str, dict[str, int]]
 SPLITS = ("train", "val", "test")
@@ -40,6 +41,7 @@ class RecordOptions:
     least_seen: share of a take's frames that must show a point of use. retake: clips of each label and subject, the
     newest, that leave the store when those of this session enter it.
     bundle: record what this bundle takes, to fine-tune it; None keeps the detector's or the source's own points.
+    images: how a source's images are turned and timed.
     """
 
     labels: tuple[str, ...]
@@ -55,6 +57,7 @@ class RecordOptions:
     hand: str = "first"
     landmarks_by: By = "auto"
     window: bool = False
+    images: ImageOptions = field(default_factory=ImageOptions)
 
     def __post_init__(self) -> None:
         if not self.labels or not all(self.labels) or not self.subject or self.split not in SPLITS:

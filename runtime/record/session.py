@@ -39,8 +39,10 @@ def record(
         check_free(store, force=False, marker=HEADER)
     wanted = None if options.bundle is None else Wanted.of(options.bundle)
     layout = get_layout("mediapipe_hand21") if wanted is None else wanted.spec.layout
-    by = options.landmarks_by
-    with open_feed(source, layout=layout, detector=options.detector, hand=options.hand, landmarks_by=by) as feed:
+    with open_feed(
+        source, layout=layout, detector=options.detector, hand=options.hand, landmarks_by=options.landmarks_by,
+        images=options.images,
+    ) as feed:  # fmt: skip
         session = RecordSession(store, older, feed, wanted=wanted, options=options, on_notice=on_notice)
         with closing(session.view):
             session.play()

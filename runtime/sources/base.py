@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,35 @@ from last_edge.errors import UsageError
 from last_edge.runtime.closing import Closeable
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
+
+FASTEST_FPS = 240.0
+Turn = Literal[0, 90, 180, 270]
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """What is done to a source's images before anybody sees them; `UsageError` for another turn or no rate.
+
+    flip: left and right exchanged, for a camera that gives a mirror image. rotate: degrees clockwise, before the flip.
+    fps: frames a second of a folder of images (30 where nothing is said) or of a video, whose own timestamps then count
+    for nothing; what a camera is asked for.
+    """
+
+    flip: bool = False
+    rotate: Turn = 0
+    fps: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.rotate not in get_args(Turn):
+            raise UsageError("images turn by right angles", expected="rotate 0, 90, 180 or 270", got=self.rotate)
+        if self.fps is not None and not 0 < self.fps <= FASTEST_FPS:
+            expected = f"frames a second, above 0 and at most {FASTEST_FPS:g}"
+            raise UsageError("not a frame rate", expected=expected, got=self.fps)
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(H, W, 3) turned and flipped; (W, H, 3) after a quarter turn."""
+        turned = np.rot90(image, -self.rotate // 90)
+        return np.ascontiguousarray(turned[:, ::-1] if self.flip else turned)
 
 
 @dataclass(frozen=True)
@@ -41,6 +71,7 @@ class Source(Closeable):
     announced_frames: how many frames the file says it holds, None when it does not.
     lost: why a live source ended, "" while it has not.
     notice: called, on the thread that reads, with what a user should know, such as a lost camera.
+    images: how images are turned before they are given.
     """
 
     name: str
@@ -50,6 +81,7 @@ class Source(Closeable):
     live: bool = False
     announced_frames: int | None = None
     lost: str = ""
+    images: ImageOptions = ImageOptions()
     notice: Callable[[str], None] = staticmethod(lambda text: None)
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Cameras and network streams: time is the frame's arrival, and a lost one is tried again, ever later."""
+"""Cameras, pipelines and network streams: time is the frame's arrival, and a lost one is tried again, ever later."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from last_edge.errors import MissingError, UsageError
-from last_edge.runtime.sources.base import Frame, Source
+from last_edge.runtime.sources.base import Frame, ImageOptions, Source
 from last_edge.runtime.sources.video import open_capture, plausible_fps
 
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 CAMERA_FORM = re.compile(r"(\d+)(?:,(\d+)x(\d+)(?:,(\d+(?:\.\d+)?))?)?")
+DEVICE = re.compile(r"/dev/video(\d+)")
 SCHEMES = ("rtsp", "rtsps", "http", "https")
+JETSON = Path("/etc/nv_tegra_release")
+SINK = "video/x-raw,format=BGR ! appsink drop=true max-buffers=1"
 
 
 class LiveSource(Source):
@@ -27,8 +31,8 @@ class LiveSource(Source):
 
     live = True
 
-    def __init__(self, name: str, capture: Any) -> None:
-        self.name, self._capture = name, capture
+    def __init__(self, name: str, capture: Any, images: ImageOptions) -> None:
+        self.name, self._capture, self.images = name, capture, images
         self.fps = plausible_fps(capture)
         self._halt, self._reading = threading.Event(), threading.Lock()
 
@@ -41,7 +45,7 @@ class LiveSource(Source):
         while not self._halt.is_set():
             image = self._read()
             if image is not None:
-                yield Frame(index, time.monotonic() - began, image=image)
+                yield Frame(index, time.monotonic() - began, image=self.images(image))
                 index += 1
             elif not self._reconnect():
                 return
@@ -83,19 +87,15 @@ class CameraSource(LiveSource):
     With a size, MJPG is asked for: raw images of that size do not fit through most USB ports thirty times a second.
     """
 
-    def __init__(self, text: str) -> None:
-        form = CAMERA_FORM.fullmatch(text)
-        if form is None:
-            expected = "cam:0, cam:1, …, cam:0,1280x720 or cam:0,1280x720,30"
-            raise UsageError("a camera is named by its number", got=f"cam:{text}", expected=expected)
-        number, width, height, fps = form.groups()
-        self._number = int(number)
-        self._asked = [float(value or 0) for value in (width, height, fps)]
+    def __init__(self, text: str, images: ImageOptions | None = None) -> None:
+        images = images or ImageOptions()
+        number, *self._asked = asked_of("cam", text, images)
+        self._number = number
         capture = self._open()
         if capture is None:
             raise MissingError(f"camera {number} is absent or in use", where=f"cam:{number}",
                                hint="last-edge doctor lists the cameras; --source FILE.mp4")  # fmt: skip
-        super().__init__(f"cam:{number}", capture)
+        super().__init__(f"cam:{number}", capture, images)
 
     def _open(self) -> Any | None:
         capture = open_capture(self._number)
@@ -126,16 +126,93 @@ class CameraSource(LiveSource):
 class NetworkSource(LiveSource):
     """Frames of an address; `MissingError` when nothing answers there. The name shows no password."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, images: ImageOptions | None = None) -> None:
+        images = images or ImageOptions()
+        if images.fps:
+            raise UsageError("an address sends frames at its own rate", where=without_password(address),
+                             got=f"fps {images.fps:g}", hint="without --fps")  # fmt: skip
         self._address = address
         capture, name = self._open(), without_password(address)
         if capture is None:
             raise MissingError("no video stream answers here", where=name, expected="rtsp://… or an MJPEG http://…",
                                hint="open the address in a player on this machine")  # fmt: skip
-        super().__init__(name, capture)
+        super().__init__(name, capture, images)
 
     def _open(self) -> Any | None:
         return open_capture(self._address)
+
+
+class PipelineSource(LiveSource):
+    """Frames of a GStreamer pipeline, which ends in `appsink`; `MissingError` where it does not run.
+
+    `csi:N`, with size and rate as `cam:N` takes them, is the ribbon-cable camera of a Jetson or a Raspberry Pi.
+    """
+
+    def __init__(self, name: str, pipeline: str, images: ImageOptions) -> None:
+        self._pipeline = pipeline
+        require_gstreamer(name)
+        capture = self._open()
+        if capture is None:
+            raise MissingError("this GStreamer pipeline gives no frames", where=name, got=pipeline,
+                               hint="try it with gst-launch-1.0, fakesink in the place of appsink; cam:0")  # fmt: skip
+        super().__init__(name, capture, images)
+
+    @classmethod
+    def of_csi(cls, text: str, images: ImageOptions) -> PipelineSource:
+        """The camera at a board's own port; `UsageError` for another form than `N`, `N,1280x720` or `N,1280x720,30`."""
+        number, width, height, fps = asked_of("csi", text, images)
+        size = f"width={width or 1280:g},height={height or 720:g},framerate={fps or 30:g}/1"
+        return cls(f"csi:{number}", csi_pipeline(number, size, jetson=JETSON.exists()), images)
+
+    def _open(self) -> Any | None:
+        import cv2
+
+        return open_capture(self._pipeline, by=cv2.CAP_GSTREAMER)
+
+
+def asked_of(kind: str, text: str, images: ImageOptions) -> tuple[int, float, float, float]:
+    """Number, width, height and frames a second that `N,WxH,FPS` asks for, 0 where it says nothing."""
+    form = CAMERA_FORM.fullmatch(text)
+    if form is None:
+        expected = f"{kind}:0, {kind}:1, …, {kind}:0,1280x720 or {kind}:0,1280x720,30"
+        hint = "--rotate 90|180|270, --flip and --fps stand beside --source"
+        raise UsageError("a camera is named by its number", got=f"{kind}:{text}", expected=expected, hint=hint)
+    number, width, height, fps = form.groups()
+    return int(number), float(width or 0), float(height or 0), float(images.fps or fps or 0)
+
+
+def csi_pipeline(number: int, size: str, *, jetson: bool) -> str:
+    """Frames of a board's camera as OpenCV takes them, the newest only."""
+    if jetson:
+        camera = f"nvarguscamerasrc sensor-id={number} ! video/x-raw(memory:NVMM),{size} ! nvvidconv"
+        return f"{camera} ! video/x-raw,format=BGRx ! videoconvert ! {SINK}"
+    # libcamera's element takes a camera's name, not its number: the first one is found without.
+    return f"libcamerasrc ! video/x-raw,{size} ! videoconvert ! {SINK}"
+
+
+def require_gstreamer(name: str) -> None:
+    """`MissingError` where this OpenCV was built without GStreamer, as those of the Python index are."""
+    import cv2
+
+    if not re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()):
+        hint = "apt-get install python3-opencv, or a build with GStreamer; a USB camera is cam:0"
+        raise MissingError("this OpenCV was built without GStreamer", where=name, got=f"OpenCV {cv2.__version__}",
+                           hint=hint)  # fmt: skip
+
+
+def camera_text(text: str) -> str | None:
+    """What follows `cam:` where a text names a camera, as `cam:0`, `0` or `/dev/video0`; None where it names none.
+
+    A file or folder whose name is a number wins over the camera of that number.
+    """
+    if text.startswith("cam:"):
+        return text.removeprefix("cam:")
+    name, comma, rest = text.partition(",")
+    if name.isdecimal() and not Path(text).exists():
+        return text
+    # A link such as /dev/v4l/by-id/… leads to the device.
+    device = DEVICE.fullmatch(str(Path(name).resolve())) if name.startswith("/dev/") else None
+    return f"{device.group(1)}{comma}{rest}" if device else None
 
 
 def without_password(address: str) -> str:

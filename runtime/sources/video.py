@@ -10,17 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import InputError, MissingError
-from last_edge.runtime.sources.base import Frame, Source
+from last_edge.names import natural_order
+from last_edge.runtime.sources.base import FASTEST_FPS, Frame, ImageOptions, Source
 
 NETWORK_TIMEOUT_MS = 5000
-FASTEST_FPS, USUAL_FPS = 240.0, 30.0
+USUAL_FPS = 30.0
 PROBED_FRAMES, MOST_BROKEN = 60, 30
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
-def open_capture(target: str | int) -> Any | None:
+def open_capture(target: str | int, *, by: int | None = None) -> Any | None:
     """An open `cv2.VideoCapture` of a file, an address or a camera number; None when it does not open.
 
+    by: one of OpenCV's `CAP_…` backends; None lets it choose.
     An address that does not answer within five seconds does not open, or ends.
     """
     try:
@@ -35,7 +37,7 @@ def open_capture(target: str | int) -> Any | None:
             target, cv2.CAP_FFMPEG, [part for name in waits for part in (name, NETWORK_TIMEOUT_MS)]
         )
     else:
-        capture = cv2.VideoCapture(target)
+        capture = cv2.VideoCapture(target, cv2.CAP_ANY if by is None else by)
     return capture if capture.isOpened() else None
 
 
@@ -45,9 +47,11 @@ class VideoSource(Source):
     Some recordings claim 1,000 frames a second: their rate is then that of their timestamps.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, images: ImageOptions | None = None) -> None:
+        self.images = images or ImageOptions()
         if not path.is_file():
-            raise InputError("no such video file", where=path, hint="last-edge run --help lists the kinds of source")
+            hint = "a camera is cam:0; last-edge run --help lists the kinds of source"
+            raise InputError("no such video file", where=path, hint=hint)
         if path.stat().st_size == 0:
             raise InputError("the video file is empty", where=path, got="0 bytes")
         self.name, self._path = path.name, path
@@ -55,7 +59,9 @@ class VideoSource(Source):
         if self._capture is None:
             raise InputError("not a video that can be read", where=path, expected="mp4, mov, avi, webm or mkv")
         self.fps, self.announced_frames = plausible_fps(self._capture), _frame_count(self._capture)
-        if not claims_plausible_fps(self._capture):
+        if self.images.fps:
+            self.fps = self.images.fps
+        elif not claims_plausible_fps(self._capture):
             self.fps = measured_fps(open_capture(str(path)))
         self._first = self._read()
         if self._first is None:
@@ -65,8 +71,8 @@ class VideoSource(Source):
         decoded, index, clock = self._first, 0, 0.0
         while decoded is not None:
             image, claimed = decoded
-            clock = forward(clock, claimed, index, self.fps)
-            yield Frame(index, clock, image=image, clip=self.name)
+            clock = index / self.fps if self.images.fps else forward(clock, claimed, index, self.fps)
+            yield Frame(index, clock, image=self.images(image), clip=self.name)
             decoded, index = self._next(index + 1), index + 1
 
     def close(self) -> None:
@@ -137,17 +143,23 @@ def _frame_count(capture: Any) -> int | None:
 
 
 class ImageFolderSource(Source):
-    """Every image that can be read; `notice` names those that cannot. `InputError` for a folder without images."""
+    """Every image that can be read, in the order of the numbers in their names; `notice` names those that cannot.
 
-    fps = USUAL_FPS
+    30 a second unless `images` says another rate. `InputError` for a folder without images.
+    """
 
-    def __init__(self, folder: Path) -> None:
-        self.name = folder.name
-        self._paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    def __init__(self, folder: Path, images: ImageOptions | None = None) -> None:
+        self.name, self.images = folder.name, images or ImageOptions()
+        self.fps = self.images.fps or USUAL_FPS
+        pictures = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        self._paths = sorted(pictures, key=lambda path: natural_order(path.name))
         self.announced_frames = len(self._paths)
         if not self._paths:
             hint = f"--source store:{folder}" if (folder / "store.json").is_file() else None
             raise InputError("no images in this folder", where=folder, expected=", ".join(SUFFIXES), hint=hint)
+
+    def describe(self) -> str:
+        return "" if self.images.fps else f"{self.name}: images at {self.fps:g} a second; --fps says another rate"
 
     def __iter__(self) -> Iterator[Frame]:
         import cv2
@@ -158,4 +170,4 @@ class ImageFolderSource(Source):
             if image is None:
                 self.notice(f"{path.name} is not an image that can be read; left out")
                 continue
-            yield Frame(index, index / self.fps, image=image, clip=self.name)
+            yield Frame(index, index / self.fps, image=self.images(image), clip=self.name)

@@ -150,7 +150,7 @@ def test_leaving_the_loop_closes_the_source(model: Recogniser, monkeypatch: pyte
         def close(self) -> None:
             closed.append(self.name)
 
-    monkeypatch.setattr(feed, "open_source", lambda text, layout: Watched(layout))
+    monkeypatch.setattr(feed, "open_source", lambda text, layout, images: Watched(layout))
     items = model.watch("synthetic", frames=True)
     assert next(items).frame.index == 0 and closed == []
     items.close()  # type: ignore[attr-defined]

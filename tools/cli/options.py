@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -18,6 +18,7 @@ from last_edge.tools.register import OptionGroup, Settings
 
 if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore
+    from last_edge.runtime.sources.base import Turn
 
 
 def remember(context: typer.Context, value: bool) -> bool:
@@ -78,9 +79,15 @@ SourceName = Annotated[
     str,
     typer.Option(
         "--source",
-        help="FILE.mp4, FOLDER of images, cam:0, cam:0,1280x720,30, rtsp://…, http://…, replay:FILE.pose, "
+        help="FILE.mp4, FOLDER of images, cam:0, cam:0,1280x720,30, csi:0, rtsp://…, http://…, replay:FILE.pose, "
         "store:FOLDER, store:FOLDER#CLIP or synthetic.",
     ),
+]
+Flip = Annotated[bool, typer.Option("--flip", help="Left and right of the images exchanged: the camera mirrors.")]
+Rotate = Annotated[Literal["0", "90", "180", "270"], typer.Option("--rotate", help="Turn images clockwise, degrees.")]
+Fps = Annotated[
+    float | None,
+    typer.Option("--fps", help="Frames a second of a folder of images or a video, or asked of a camera."),
 ]
 Landmarks = Annotated[Detector, typer.Option("--landmarks", help="Detector; auto takes what the bundle needs.")]
 LandmarksBy = Annotated[
@@ -162,6 +169,11 @@ SCREEN = Screen()
 def names_of(text: str | None) -> tuple[str, ...]:
     """What stands between commas."""
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def turn_of(degrees: str) -> Turn:
+    """`--rotate` as a number."""
+    return cast("Turn", int(degrees))
 
 
 def seeds_of(text: str | None) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from last_edge.errors import InputError, MissingError
-from last_edge.tools.cli.options import SCREEN, Hand, Landmarks, LandmarksBy, Screen
+from last_edge.tools.cli.options import SCREEN, Flip, Fps, Hand, Landmarks, LandmarksBy, Rotate, Screen, turn_of
 from last_edge.tools.output import make_table
 
 StoreFolder = Annotated[Path, typer.Argument(metavar="STORE", help="A clip store, new or to be added to.")]
@@ -61,6 +61,9 @@ def record(
     landmarks: Landmarks = "auto",
     landmarks_by: LandmarksBy = "auto",
     hand: Hand = "first",
+    flip: Flip = False,
+    rotate: Rotate = "0",
+    fps: Fps = None,
     window: Window = None,
     screen: Screen = SCREEN,
 ) -> None:
@@ -82,6 +85,7 @@ def record(
     from last_edge import records
     from last_edge.runtime.record.options import RecordOptions
     from last_edge.runtime.record.session import record as record_source
+    from last_edge.runtime.sources import ImageOptions, is_camera
     from last_edge.runtime.view.window import has_screen
 
     chosen = RecordOptions(
@@ -97,7 +101,8 @@ def record(
         detector=None if landmarks == "auto" else landmarks,
         hand=hand,
         landmarks_by=landmarks_by,
-        window=source.startswith("cam:") and has_screen() if window is None else window,
+        images=ImageOptions(flip, turn_of(rotate), fps),
+        window=is_camera(source) and has_screen() if window is None else window,
     )
     summary = record_source(store, source, options=chosen, on_notice=on_notice)
     facts = records.to_dict(summary)

@@ -13,15 +13,19 @@ from last_edge.tools.cli.options import (
     SCREEN,
     BundlePath,
     Decode,
+    Flip,
     Force,
+    Fps,
     Graph,
     Hand,
     Landmarks,
     LandmarksBy,
     Reject,
     RestSeconds,
+    Rotate,
     Screen,
     SourceName,
+    turn_of,
 )
 from last_edge.tools.output import make_table
 
@@ -85,6 +89,9 @@ def run(
     landmarks: Landmarks = "auto",
     landmarks_by: LandmarksBy = "auto",
     hand: Hand = "first",
+    flip: Flip = False,
+    rotate: Rotate = "0",
+    fps: Fps = None,
     window_seconds: WindowSeconds = 2.5,
     stride_seconds: StrideSeconds = 0.2,
     decode: Decode = "sliding",
@@ -112,6 +119,7 @@ def run(
     from last_edge.runtime.recognise.decoding import DecodingOptions
     from last_edge.runtime.recognise.segmenter import SegmentOptions
     from last_edge.runtime.recognise.stream import RecogniseOptions
+    from last_edge.runtime.sources import ImageOptions
     from last_edge.runtime.view.window import has_screen
 
     alone = events == STDOUT
@@ -131,6 +139,7 @@ def run(
         threads=threads,
         backend=backend,
         force=force,
+        images=ImageOptions(flip, turn_of(rotate), fps),
         recognise=RecogniseOptions(
             decode=decode,
             reject=reject,

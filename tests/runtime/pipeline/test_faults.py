@@ -18,7 +18,7 @@ from last_edge.runtime.pipeline import feed
 from last_edge.runtime.pipeline.options import RunOptions
 from last_edge.runtime.pipeline.pipeline import LIVE_QUEUE, STAGES
 from last_edge.runtime.pipeline.run import run
-from last_edge.runtime.sources import live, video
+from last_edge.runtime.sources import ImageOptions, live, video
 from last_edge.runtime.sources.points import SyntheticSource
 from last_edge.runtime.view.presenter import Presenter
 from last_edge.skeleton import get_layout
@@ -66,7 +66,8 @@ def test_a_landmarker_that_throws_now_and_then_costs_those_frames_their_points(
     make_bundle: MakeBundle, frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detect_with(monkeypatch, Detector(range(4, 7)))
-    summary = run(make_bundle(), str(frames), options=RunOptions(events=tmp_path / "e.jsonl"))
+    options = RunOptions(events=tmp_path / "e.jsonl", images=ImageOptions(fps=30))
+    summary = run(make_bundle(), str(frames), options=options)
     assert (summary.frames, summary.frames_with_points) == (30, 27)
     assert summary.notices == [f"no landmarks of frame {frame}: graph has errors" for frame in (4, 5, 6)]
     kinds = [json.loads(line)["type"] for line in (tmp_path / "e.jsonl").read_text().splitlines()]

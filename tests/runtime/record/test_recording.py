@@ -49,7 +49,7 @@ def plugged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """`plugged(frames, live=True, ...)`: the next session finds these hands, and drops none of their frames."""
 
     def plug(frames: int, *, live: bool = True, **how: Any) -> None:
-        monkeypatch.setattr(feed, "open_source", lambda text, layout: Hands(frames, live=live, **how))
+        monkeypatch.setattr(feed, "open_source", lambda text, layout, images: Hands(frames, live=live, **how))
         monkeypatch.setattr(sessions, "Pipeline", lambda *given, **named: Pipeline(*given, **{**named, "live": False}))
 
     return plug

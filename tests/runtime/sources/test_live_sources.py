@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 
 from last_edge.errors import InputError, MissingError, UsageError
-from last_edge.runtime.sources import Source, live, open_source
-from last_edge.runtime.sources.live import without_password
+from last_edge.runtime.sources import ImageOptions, Source, is_camera, live, open_source
+from last_edge.runtime.sources.live import camera_text, csi_pipeline, without_password
 from last_edge.runtime.sources.video import USUAL_FPS, measured_fps
 from last_edge.skeleton import get_layout
 from last_edge.tools.cli.doctor import camera_name
@@ -95,6 +96,57 @@ def test_a_camera_is_asked_for_size_and_rate_and_tells_what_it_gives(plug: list[
     for wrong in ("front", "0,big", "0,1280", "", "0,1x2,3,4"):
         with pytest.raises(UsageError, match="camera is named by its number"):
             open_(f"cam:{wrong}")
+
+
+def test_a_camera_is_named_by_number_device_or_link(
+    plug: list[Capture | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for text, name in (("0", "cam:0"), ("/dev/video2", "cam:2"), ("1,1280x720,30", "cam:1")):
+        plug += [Capture(1)]
+        source, _ = open_(text)
+        assert source.name == name and source.live and is_camera(text)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "3").mkdir()
+    assert camera_text("3") is None and camera_text("clip.mp4") is None and camera_text("/dev/null") is None
+    for absent in ("0", "/dev/video0"):
+        with pytest.raises(MissingError, match="camera 0 is absent or in use") as caught:
+            open_(absent)
+        assert caught.value.where == "cam:0"
+
+
+def test_misnamed_cameras_are_told_how_cameras_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="camera is named by its number") as caught:
+        open_("cam:0,rotate=180")
+    assert "cam:0" in str(caught.value.expected) and "--rotate" in str(caught.value.hint)
+    with pytest.raises(InputError, match="no such video file") as absent:
+        open_(tmp_path / "front")
+    assert "cam:0" in str(absent.value.hint)
+
+
+def test_pipelines_need_an_opencv_with_gstreamer(monkeypatch: pytest.MonkeyPatch) -> None:
+    import cv2
+
+    monkeypatch.setattr(cv2, "getBuildInformation", lambda: "    GStreamer:                   NO\n")
+    for text in ("nvarguscamerasrc ! appsink", "csi:0", "csi:1,1280x720,30"):
+        assert is_camera(text)
+        with pytest.raises(MissingError, match="built without GStreamer") as caught:
+            open_(text)
+        assert "cam:0" in str(caught.value.hint)
+    with pytest.raises(UsageError, match="camera is named by its number"):
+        open_("csi:front")
+
+
+def test_a_board_camera_is_a_pipeline_of_its_size_and_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    import cv2
+
+    opened: list[str] = []
+    monkeypatch.setattr(cv2, "getBuildInformation", lambda: "    GStreamer:                   YES (1.20)\n")
+    monkeypatch.setattr(live, "JETSON", Path("/"))
+    monkeypatch.setattr(live, "open_capture", lambda pipeline, *, by: opened.append(pipeline) or Capture(1))
+    source = open_source("csi:1,640x480", layout=HAND, images=ImageOptions(fps=15))
+    assert source.name == "csi:1" and source.live
+    assert re.fullmatch(r"nvarguscamerasrc sensor-id=1 ! .*width=640,height=480,framerate=15/1.* appsink .*", opened[0])
+    assert csi_pipeline(0, "width=1", jetson=False).startswith("libcamerasrc ! video/x-raw,width=1 !")
 
 
 @contextmanager

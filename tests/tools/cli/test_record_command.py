@@ -89,7 +89,7 @@ def test_a_camera_that_is_unplugged_leaves_its_takes_and_exit_code_5(
                 yield Frame(index, index / 30, points=np.full((1, 21, 3), index, np.float32))
             self.lost = "cam:0 is gone: 3 tries in 1 s"
 
-    monkeypatch.setattr(feed, "open_source", lambda text, layout: Camera())
+    monkeypatch.setattr(feed, "open_source", lambda text, layout, images: Camera())
     monkeypatch.setattr(sessions, "Pipeline", lambda *given, **named: Pipeline(*given, **{**named, "live": False}))
     words = ["record", str(tmp_path / "mine"), "--label", "hello", "--no-window", "--seconds", "0.5"]
     assert cli.main([*words, "--count-down", "0.1", "--json"]) == EXIT_MISSING
