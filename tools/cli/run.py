@@ -41,6 +41,16 @@ Events = Annotated[
         help="One JSON object a line for every frame and event into this file; `-`: events alone, to stdout.",
     ),
 ]
+Send = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--send", metavar="URL", help="Send events to mqtt://HOST/TOPIC, osc://HOST:PORT, ws://, http://; repeatable."
+    ),
+]
+On = Annotated[
+    list[str] | None,
+    typer.Option("--on", metavar="LABEL=COMMAND", help="Start a program for a label's events, * for all; repeatable."),
+]
 Window = Annotated[
     bool | None,
     typer.Option("--window/--no-window", help="Show the frames; h lists the keys. Default: if there is a screen."),
@@ -78,6 +88,8 @@ def run(
     bundle: BundlePath,
     source: SourceName,
     events: Events = None,
+    send: Send = None,
+    on: On = None,
     window: Window = None,
     save: Save = None,
     snapshot: Picture = None,
@@ -114,6 +126,7 @@ def run(
     Example: last-edge run BUNDLE --source clip.mp4 --no-window --events events.jsonl --save out.mp4
     """
     from last_edge import records
+    from last_edge.runtime.actions.deliver import Delivery, command_of, destination_of, facts_of
     from last_edge.runtime.pipeline.options import RunOptions
     from last_edge.runtime.pipeline.run import run as run_source
     from last_edge.runtime.recognise.decoding import DecodingOptions
@@ -150,26 +163,22 @@ def run(
         ),
     )
 
+    def on_notice(text: str) -> None:
+        screen.note(f"note: {text}")
+
     def on_event(event: Event) -> None:
         screen.note(f"{event.end_s:8.2f} s  {event.label}  {event.probability:.0%}")
         if alone:
-            typer.echo(event_line(event))
+            typer.echo(json.dumps(facts_of(event), ensure_ascii=False))
+        deliver(event)
 
-    summary = run_source(
-        bundle, source, options=options, on_event=on_event,
-        on_notice=lambda text: screen.note(f"note: {text}"),
-    )  # fmt: skip
+    destinations = [*map(destination_of, send or ()), *map(command_of, on or ())]
+    with Delivery(destinations, notice=on_notice) as deliver:
+        summary = run_source(bundle, source, options=options, on_event=on_event, on_notice=on_notice)
     if not alone:
         screen.emit(records.to_dict(summary), table=lambda: stage_table(summary))
     if summary.lost:
         raise MissingError("the source is lost; what came of it is kept", where=summary.source, got=summary.lost)
-
-
-def event_line(event: Event) -> str:
-    """An event as the one JSON object that `--events -` prints for it."""
-    facts = {"label": event.label, "start_s": event.start_s, "end_s": event.end_s, "score": event.probability}
-    return json.dumps({key: round(fact, 5) if isinstance(fact, float) else fact for key, fact in facts.items()},
-                      ensure_ascii=False)  # fmt: skip
 
 
 def stage_table(summary: RunSummary) -> Any:
