@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import check_fits, check_points, labelled_clips, translated_clips
+from last_edge.clips.windows import check_points, labelled_as, labelled_clips, translated_clips
 from last_edge.errors import InputError
 from last_edge.models.registry import TRANSLATORS
 from last_edge.models.sign2text import create_translator
@@ -65,10 +65,14 @@ def load_translator(path: Path, which: Which = "best") -> LoadedTranslator:
 def evaluate_run(
     path: Path, store: ClipStore, *, split: str = "test", which: Which = "best", merge_at: str = ""
 ) -> dict[str, Any]:
-    """Metrics of a run's checkpoint on a split of a store. merge_at: see `last_edge.tasks.metrics.merged`."""
+    """Metrics of a run's checkpoint on a split of a store, whose labels are matched by name.
+
+    merge_at: see `last_edge.tasks.metrics.merged`. `InputError` for labels that the run did not learn.
+    """
     checkpoint = load_checkpoint(path, which)
+    check_points(store, checkpoint.spec)
+    store = labelled_as(store, checkpoint.labels, split)
     clips = labelled_clips(store, split)
-    check_fits(store, checkpoint.spec, checkpoint.labels)
     logits = predict(checkpoint.model, store, clips, spec=checkpoint.spec)
     return metrics_of(logits, store, clips, merge_at=merge_at)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import INPUT_NAME, Figure, Manifest, encoder_precisions
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import padded, plain_batch, sentence_points
+from last_edge.clips.windows import check_points, padded, plain_batch, sentence_points
 from last_edge.errors import InputError, UsageError
 from last_edge.export.onnx.session import logits_of, metadata_of
 from last_edge.inputs.features import Inputs
@@ -103,13 +103,17 @@ def evaluate_bundle(
 ) -> dict[str, Any]:
     """Figures of one precision's files on a split; shares in percent. `InputError` when store and bundle differ.
 
+    Labels are matched by name; those of the bundle without a clip are told as `absent`.
+
     precision: fp32 unless named. They run as `bench tune` found them fastest; threads: wins over that. merge_at: see
     `last_edge.tasks.metrics.merged`. beam: hypotheses of a search for sentences.
     """
     bundle = Bundle.open(bundle) if isinstance(bundle, Path) else bundle
-    check_store(bundle, store)
     manifest, precision = bundle.manifest, precision or "fp32"
     task = task_of_bundle(manifest)
+    check_points(store, manifest.input)
+    store = task.labelled_as(store, manifest.labels, split)
+    check_store(bundle, store)
     clips = task.clips(store, split)
     settings = settings_of(manifest, precision, threads=threads)
     answers = DEPLOYED[task.name](bundle, precision, settings=settings, beam=beam).answers(store, clips)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,7 @@ from last_edge.errors import InputError
 from last_edge.inputs.features import LANDMARKS, FeatureInput
 from last_edge.inputs.spec import InputSpec
 from last_edge.inputs.transforms import Points, fit_window, seen_span
+from last_edge.names import nearest
 
 
 def plain_batch(
@@ -66,6 +69,28 @@ def check_fits(store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> No
     check_points(store, spec)
     if store.labels != labels:
         raise InputError("store has other labels", where=store.path, expected=labels, got=store.labels)
+
+
+def labelled_as(store: ClipStore, labels: tuple[str, ...], split: str) -> ClipStore:
+    """The store with its labels numbered as an artefact numbers them, matched by name, to measure a split.
+
+    A store may hold some of the labels only, in any order. `InputError` names labels of the split's clips that are none
+    of the artefact's.
+    """
+    used = np.unique(store.index.label[labelled_clips(store, split)])
+    unknown = [store.labels[label] for label in used if store.labels[label] not in labels]
+    if unknown:
+        close = {name: " or ".join(nearest(name, labels)) for name in unknown}
+        similar = ", ".join(f"{name}: {names}" for name, names in close.items() if names)
+        raise InputError(
+            "labels that were never learnt", where=store.path, expected=f"of {', '.join(labels)}",
+            got=", ".join(unknown) + (f" (similar: {similar})" if similar else ""),
+            hint=f"last-edge train --finetune BUNDLE --store {store.path} --out RUN teaches them",
+        )  # fmt: skip
+    places = np.array([labels.index(name) if name in labels else -1 for name in store.labels] + [-1], np.int64)
+    return replace(
+        store, header=replace(store.header, labels=labels), index=replace(store.index, label=places[store.index.label])
+    )
 
 
 def check_points(store: ClipStore, spec: InputSpec) -> None:

@@ -83,7 +83,10 @@ def merged(logits: Logits, labels: Labels, names: Sequence[str], *, at: str) -> 
 def classification_metrics(
     logits: Logits, labels: Labels, *, subjects: Sequence[str], label_names: Sequence[str]
 ) -> dict[str, Any]:
-    """Everything an evaluation reports; shares in percent. logits (n, K), labels (n,), subjects one a clip."""
+    """Everything an evaluation reports; shares in percent. logits (n, K), labels (n,), subjects one a clip.
+
+    absent: names of classes without a clip; `mean_class` is of the others.
+    """
     hits = ranks(logits, labels) == 0
     who = np.asarray(subjects)
     shown = [index for index in range(len(label_names)) if (labels == index).any()]
@@ -94,6 +97,7 @@ def classification_metrics(
         "mean_class": round(float(np.mean(list(per_class.values()))), 2) if per_class else 0.0,
         "ece": calibration_error(logits, labels),
         "per_class": per_class,
+        "absent": [name for index, name in enumerate(label_names) if index not in shown],
         "per_subject": {str(name): percent(hits[who == name]) for name in sorted(set(who.tolist()))},
         "confusion": confusion(logits, labels).tolist(),
         "labels": list(label_names),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import check_fits, labelled_clips
+from last_edge.clips.windows import check_fits, labelled_as, labelled_clips
 from last_edge.inputs.spec import InputSpec
 from last_edge.tasks.config import QuantizeConfig, Recipe
 from last_edge.tasks.gates import Candidate, Gate, at_least, at_most
@@ -73,6 +73,10 @@ class Recognition:
     def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
         """See `check_fits`."""
         check_fits(store, spec, labels)
+
+    def labelled_as(self, store: ClipStore, labels: tuple[str, ...], split: str) -> ClipStore:
+        """See `last_edge.clips.windows.labelled_as`."""
+        return labelled_as(store, labels, split)
 
     def figures(
         self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""

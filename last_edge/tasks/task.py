@@ -92,6 +92,10 @@ class Task(Protocol):
         """`InputError` when a store's clips are not what an artefact takes or gives."""
         ...
 
+    def labelled_as(self, store: ClipStore, labels: tuple[str, ...], split: str) -> ClipStore:
+        """The store with what an artefact calls its classes, to measure a split; `InputError` for others."""
+        ...
+
     def figures(
         self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""
     ) -> dict[str, Any]:

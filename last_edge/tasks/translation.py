@@ -77,6 +77,10 @@ class Translation:
         """See `check_points`; sub-words are no labels of a store."""
         check_points(store, spec)
 
+    def labelled_as(self, store: ClipStore, labels: tuple[str, ...], split: str) -> ClipStore:
+        """The store as it is: sub-words are no labels."""
+        return store
+
     def figures(
         self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""
     ) -> dict[str, Any]:

@@ -71,6 +71,8 @@ def eval(
 ) -> None:
     """Measure a run or the exported file of a bundle on a split: top-1/3/5, per class, per subject, confusion, ECE.
 
+    Labels of store and artefact are matched by name; classes without a clip are told and not measured.
+
     With --stream, a bundle's events on long recordings: detection rate, false events a minute, delay. Of a translator:
     BLEU, chrF, word error rate, vocabulary coverage, repetition, and of a run the losses' gap and a verdict.
 
@@ -90,6 +92,7 @@ def eval(
             seed=seed,
         )  # fmt: skip
         screen.emit(score, table=lambda: stream_table(score))
+        tell_absent(score, screen)
         return
     translator = translate.is_translator(artefact)
     if translator:
@@ -105,6 +108,13 @@ def eval(
         return
     columns = {key: [figures[key]] for key in ("top1", "top3", "top5", "mean_class", "ece", "n")}
     screen.emit(figures, table=lambda: make_table("evaluation (percent)", columns))
+    tell_absent(figures, screen)
+
+
+def tell_absent(figures: dict[str, Any], screen: Screen) -> None:
+    """A line about classes that had no clip and were not measured."""
+    if not screen.json and (names := figures["absent"]):
+        typer.echo(f"not measured, no clip in the split: {', '.join(names)}")
 
 
 def refuse(how: str, given: dict[str, object]) -> None:
@@ -146,7 +156,7 @@ def evaluate_streams(
     `UsageError` for a subject without a clip in the split.
     """
     from last_edge.clips.compose import ComposeOptions, compose
-    from last_edge.clips.windows import check_points, labelled_clips
+    from last_edge.clips.windows import check_points, labelled_as, labelled_clips
     from last_edge.runtime.recognise import stream_eval
     from last_edge.runtime.recognise.segmenter import SegmentOptions
     from last_edge.runtime.recognise.stream import RecogniseOptions
@@ -154,6 +164,7 @@ def evaluate_streams(
 
     model = Recogniser.open(bundle, precision=precision or "fp32", threads=threads)
     check_points(store, model.spec)
+    store = labelled_as(store, model.labels, split)
     clips = labelled_clips(store, split)
     people = store.index.subject[clips].astype(str).tolist()
     if strange := set(subjects) - set(people):
@@ -167,7 +178,9 @@ def evaluate_streams(
     )
     how = {"split": split, "precision": model.precision, "decode": decode, "reject": reject, "seed": seed,
            "rest_seconds": rest_seconds, "subjects": subjects}  # fmt: skip
-    return {**how, "unknown_classes": unknown, "store_sha256": store.sha256, **score}
+    there = set(store.index.label[clips].tolist())
+    absent = [name for place, name in enumerate(model.labels) if place not in there]
+    return {**how, "unknown_classes": unknown, "absent": absent, "store_sha256": store.sha256, **score}
 
 
 def stream_table(score: dict[str, Any]) -> Any:

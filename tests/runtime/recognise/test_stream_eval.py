@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,22 @@ def test_the_command_prints_one_object_the_same_for_the_same_seed(make_bundle: M
     assert first["gestures"] == 6 and first["decode"] == "sliding" and first["precision"] == "fp32"
     segments = json.loads(call(*words, "--decode", "segments").stdout)
     assert segments["decode"] == "segments" and segments["delay_p50_s"] > first["delay_p50_s"]
+
+
+def test_labels_of_a_store_are_matched_by_name(make_bundle: MakeBundle, store: Path, tmp_path: Path) -> None:
+    opened = ClipStore.open(store)
+    for folder, names in (("turned", {}), ("strange", {"left": "westward"})):
+        labels = tuple(names.get(label, label) for label in ("right", "left"))
+        with writing_store(tmp_path / folder, layout=HAND, units="image01", labels=labels) as writer:
+            for number in range(len(opened)):
+                clip = opened.clip(number)
+                writer.add(dataclasses.replace(clip, label=names.get(str(clip.label), clip.label)))
+    words = (str(make_bundle()), "--stream", "--gestures", "6", "--json", "--store")
+    score, whole = (json.loads(call(*words, str(path)).stdout) for path in (tmp_path / "turned", store))
+    assert score["absent"] == whole["absent"] == ["middle"]
+    assert score["detection_rate"] == whole["detection_rate"]
+    with pytest.raises(InputError, match="westward"):
+        call(*words, str(tmp_path / "strange"))
 
 
 def test_the_command_prints_a_table_with_everybody(make_bundle: MakeBundle, store: Path) -> None:
