@@ -19,6 +19,8 @@ from last_edge.runtime.recognise.results import Event
 
 Probabilities = NDArray[np.float64]
 USUAL_THRESHOLD = 0.6
+BACKGROUND = ("nothing", "idle", "background", "none")
+"""Labels of what is no gesture; they never become events."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,11 @@ class DecodingOptions:
             )
 
 
+def is_background(label: str) -> bool:
+    """Whether a label, however it is written, means that nothing is shown."""
+    return label.strip().casefold() in BACKGROUND
+
+
 class Decoder:
     """Holds the state between predictions.
 
@@ -89,6 +96,7 @@ class Decoder:
 
     def __init__(self, labels: tuple[str, ...], options: DecodingOptions) -> None:
         self._labels, self._options = labels, options
+        self._background = frozenset(place for place, label in enumerate(labels) if is_background(label))
         self.threshold = USUAL_THRESHOLD if options.threshold is None else options.threshold
         self._fired: dict[int, float] = {}
         self.reset()
@@ -101,13 +109,14 @@ class Decoder:
     def push(self, probabilities: Probabilities, *, start_s: float, end_s: float, known: bool = True) -> Event | None:
         """Take the probabilities (K,) of the window from `start_s` to `end_s`; the event they complete, if any.
 
-        known: False for a motion that the model was not taught: it confirms nothing.
+        known: False for a motion that the model was not taught: it confirms nothing, and neither does background.
         """
         weight = self._options.smoothing
         self.mean = probabilities if self.mean is None else weight * probabilities + (1 - weight) * self.mean
         best = int(self.mean.argmax())
         probability = float(self.mean[best])
         self._release()
+        known = known and best not in self._background
         if not self._confirmed(best, probability if known else 0.0) or not self._may_fire(best, end_s):
             return None
         self._held, self._fired[best] = best, end_s
@@ -116,7 +125,7 @@ class Decoder:
     def decide(self, probabilities: Probabilities, *, start_s: float, end_s: float, known: bool = True) -> Event | None:
         """The event of one whole motion with probabilities (K,), judged alone: nothing to smooth and to confirm."""
         best = int(probabilities.argmax())
-        if not known or probabilities[best] < self.threshold:
+        if not known or best in self._background or probabilities[best] < self.threshold:
             return None
         return Event(self._labels[best], float(probabilities[best]), start_s, end_s)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from last_edge.errors import UsageError
-from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions
+from last_edge.runtime.recognise.decoding import BACKGROUND, Decoder, DecodingOptions
 
 LABELS = ("a", "b")
 
@@ -83,3 +86,21 @@ def test_a_whole_motion_is_judged_alone() -> None:
     event = plain().decide(np.array([0.7, 0.3]), start_s=1.0, end_s=2.0)
     assert event is not None and (event.label, event.probability, event.start_s, event.end_s) == ("a", 0.7, 1.0, 2.0)
     assert plain().decide(np.array([0.55, 0.45]), start_s=1.0, end_s=2.0) is None
+
+
+@pytest.mark.parametrize("name", ["nothing", "Idle", " background ", "NONE"])
+def test_background_is_silence(name: str) -> None:
+    decoder = Decoder(("a", name), DecodingOptions(smoothing=1.0, threshold=0.6, confirm=2, cooldown_s=0.0))
+    assert fired(decoder, [0.1] * 5 + [0.9, 0.9] + [0.1] * 5) == [("a", 0.6)]
+    assert decoder.decide(np.array([0.1, 0.9]), start_s=0, end_s=1) is None
+    assert decoder.decide(np.array([0.9, 0.1]), start_s=0, end_s=1) is not None
+
+
+def test_background_between_two_gestures_breaks_the_confirmation() -> None:
+    decoder = Decoder(("a", "nothing"), DecodingOptions(smoothing=1.0, threshold=0.6, confirm=2, cooldown_s=0.0))
+    assert fired(decoder, [0.9, 0.1, 0.9, 0.1, 0.9]) == []
+
+
+def test_the_page_knows_the_same_words_for_background() -> None:
+    script = (Path(__file__).parents[3] / "runtime" / "web" / "static" / "js" / "decoder.js").read_text()
+    assert "const BACKGROUND = " + json.dumps(list(BACKGROUND)) in script

@@ -1,9 +1,13 @@
 // From a stream of probabilities to events: smoothing, confirmation, debounce. The twin of runtime/recognise/decoding.py.
 
+// Labels of what is no gesture; they never become events.
+const BACKGROUND = ["nothing", "idle", "background", "none"];
+
 export class Decoder {
   // options: smoothing, release, confirm, cooldown_s. threshold: what the best class needs; may be changed any time.
   constructor(labels, options, threshold) {
     Object.assign(this, { labels, options, threshold });
+    this.background = labels.map((label) => BACKGROUND.includes(label.trim().toLowerCase()));
     this.fired = new Map();
     this.reset();
   }
@@ -22,7 +26,8 @@ export class Decoder {
     const best = this.mean.indexOf(Math.max(...this.mean));
     const probability = this.mean[best];
     this.release();
-    if (!this.confirmed(best, known ? probability : 0) || !this.mayFire(best, end)) return null;
+    const shown = known && !this.background[best];
+    if (!this.confirmed(best, shown ? probability : 0) || !this.mayFire(best, end)) return null;
     this.held = best;
     this.fired.set(best, end);
     return { label: this.labels[best], probability, start, end };
