@@ -16,6 +16,7 @@ from last_edge.clips.compose import Stream as ComposedStream
 from last_edge.errors import InputError
 from last_edge.runtime.backends import Backend
 from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.span_score import SpanScore
 from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.skeleton import Layout
@@ -113,7 +114,8 @@ def evaluate_streams(
     options: RecogniseOptions,
     unknown: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Detection rate, false events a minute and delay, over all and by person.
+    """Detection rate, false events a minute and delay, over all and by person; beside them the contest's `SpanScore`,
+    in which an event spans from the start of its window to the moment of the decision.
 
     layout, units: of the streams' points. unknown: classes whose clips the streams play as unknown motions; the model
     keeps silent on them. `InputError` when the model has no such class.
@@ -121,7 +123,7 @@ def evaluate_streams(
     if strange := set(unknown) - set(model.labels):
         raise InputError("the bundle has no such class", got=", ".join(sorted(strange)), expected=list(model.labels))
     backend: Any = Silenced(model.backend, [model.labels.index(label) for label in unknown])
-    whole, by_subject = StreamScore(), {}
+    whole, spans, by_subject = StreamScore(), SpanScore(), {}
     for composed in streams:
         one = StreamScore()
         stream = model.stream(layout=layout, units=units, options=options)
@@ -131,5 +133,11 @@ def evaluate_streams(
         events = [event for frame, moment in moments for event in stream.push(composed.points[:, frame], moment)]
         for score in (whole, one):
             score.add(events, composed.spans, seconds=float(composed.times[-1]))
+        spans.add(
+            [Span(event.label, event.start_s, event.end_s) for event in events],
+            [span for span in composed.spans if span.label],
+            seconds=float(composed.times[-1]),
+        )
         by_subject[composed.subject] = one.to_dict()
-    return {**whole.to_dict(), "by_subject": by_subject}
+    fps = float(np.median([1 / np.diff(composed.times).mean() for composed in streams])) if streams else 0.0
+    return {**whole.to_dict(), **spans.to_dict(fps=fps), "by_class": spans.by_class(), "by_subject": by_subject}

@@ -1,0 +1,99 @@
+"""Gestures found in recordings, by the protocol of the SHREC 2021 contest (Caputo et al. 2021): spans against spans."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from last_edge.clips.compose import Span
+
+
+@dataclass
+class SpanScore:
+    """Counts over any number of recordings.
+
+    A detection is correct when it overlaps more than half of an annotated gesture of its label that was not found yet,
+    misclassified when it overlaps more than half of one of another label, a false positive when it overlaps more than
+    half of none; one more detection of a gesture that is found already counts as nothing. step: what a span's length
+    has beyond end - start: 1 where both are numbers of frames, the last one inside, 0 for moments in seconds.
+    delays: from the end of each gesture that was found to the end of its detection.
+    """
+
+    step: float = 0.0
+    seconds: float = 0.0
+    annotated: Counter[str] = field(default_factory=Counter)
+    correct: Counter[str] = field(default_factory=Counter)
+    misclassified: Counter[str] = field(default_factory=Counter)
+    false_positives: Counter[str] = field(default_factory=Counter)
+    overlaps: dict[str, list[float]] = field(default_factory=dict)
+    delays: list[float] = field(default_factory=list)
+
+    def add(self, detections: Sequence[Span], annotated: Sequence[Span], *, seconds: float = 0.0) -> None:
+        """Count one recording. Misclassified and false detections count for the label that they name."""
+        self.seconds += seconds
+        self.annotated.update(span.label for span in annotated)
+        found: set[int] = set()
+        for detection in sorted(detections, key=lambda span: span.end_s):
+            shares = [self._common(detection, span) / self._length(span) for span in annotated]
+            covered = [place for place, share in enumerate(shares) if share > 0.5]
+            own = [place for place in covered if annotated[place].label == detection.label]
+            new = [place for place in own if place not in found]
+            if new:
+                found.add(new[0])
+                self.correct[detection.label] += 1
+                self.delays.append(detection.end_s - annotated[new[0]].end_s)
+            elif covered and not own:
+                self.misclassified[detection.label] += 1
+            elif not covered:
+                self.false_positives[detection.label] += 1
+            for span in annotated:
+                common = self._common(detection, span)
+                if span.label == detection.label and common > 0:
+                    union = self._length(detection) + self._length(span) - common
+                    self.overlaps.setdefault(span.label, []).append(common / union)
+
+    def jaccard(self, label: str) -> float:
+        """Overlap by union over the detections of a label that touch it; missed and wrong ones count as 0."""
+        overlaps = self.overlaps.get(label, [])
+        missed = self.annotated[label] - self.correct[label]
+        count = len(overlaps) + missed + self.misclassified[label] + self.false_positives[label]
+        return sum(overlaps) / count if count else 0.0
+
+    def to_dict(self, *, fps: float) -> dict[str, float | int | None]:
+        """Rates from 0 to 1 of the annotated gestures, the mean Jaccard index over their classes, false events an hour.
+
+        delay_frames: the median; None where nothing was found. fps: of the recordings, for spans in seconds.
+        """
+        gestures, classes = self.annotated.total(), sorted(self.annotated)
+        wrong = self.misclassified.total() + self.false_positives.total()
+        delay = float(np.median(self.delays)) * (1.0 if self.step else fps) if self.delays else None
+        return {
+            "detection": round(self.correct.total() / gestures, 4) if gestures else None,
+            "false_positives": round(self.false_positives.total() / gestures, 4) if gestures else None,
+            "false_positives_and_misclassified": round(wrong / gestures, 4) if gestures else None,
+            "jaccard": round(float(np.mean([self.jaccard(label) for label in classes])), 4) if classes else None,
+            "delay_frames": None if delay is None else round(delay, 1),
+            "false_per_hour": round(3600 * wrong / self.seconds, 2) if self.seconds else None,
+        }
+
+    def by_class(self) -> dict[str, dict[str, float | int]]:
+        """Of each annotated class its count, the share found, wrong detections of its name and its Jaccard index."""
+        return {
+            label: {
+                "annotated": count,
+                "detection": round(self.correct[label] / count, 4),
+                "misclassified": self.misclassified[label],
+                "false_positives": self.false_positives[label],
+                "jaccard": round(self.jaccard(label), 4),
+            }
+            for label, count in sorted(self.annotated.items())
+        }
+
+    def _length(self, span: Span) -> float:
+        return max(span.end_s - span.start_s + self.step, 1e-9)
+
+    def _common(self, one: Span, other: Span) -> float:
+        return max(min(one.end_s, other.end_s) - max(one.start_s, other.start_s) + self.step, 0.0)
