@@ -211,7 +211,8 @@ def subjects_by_split(store: ClipStore, options: SentenceOptions) -> dict[str, t
         drawn = np.random.default_rng(options.seed).choice(train, options.val_subjects, replace=False).tolist()
         named |= {"val": sorted(drawn), "train": [name for name in train if name not in drawn]}
     if not named["train"]:
-        raise InputError("no training clips to compose of", where=store.path, hint="data prepare ... --leave-out")
+        hint = "last-edge data prepare NAME SOURCE --out STORE --leave-out SUBJECT"
+        raise InputError("no training clips to compose of", where=store.path, hint=hint)
     return {split: tuple(names) for split, names in named.items() if names}
 
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from last_edge.clips import ClipStore, writing_store
 from last_edge.clips.store import HEADER
@@ -37,6 +37,7 @@ Reader = Callable[..., Iterator[SkeletonClip]]
 METRIC = "x to the subject's right, y up, z away from the sensor"
 IMAGE = "x to the image's right, y down, z away from the camera; all in image heights"
 Progress = Callable[[int], None]
+LARGEST_TEST_SHARE = 0.5
 logger = logging.getLogger(__name__)
 
 
@@ -187,6 +188,22 @@ READERS: dict[str, Dataset] = {
 }
 
 
+class Described(Protocol):
+    """A clip, or what is to become one: whose it is, what it shows and what it is for."""
+
+    @property
+    def label(self) -> str | None: ...
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def split(self) -> str: ...
+
+
+AnyClip = TypeVar("AnyClip", bound=Described)
+
+
 def get_dataset(name: str) -> Dataset:
     """A dataset by name; `UsageError` with the nearest names when unknown."""
     if name not in READERS:
@@ -231,6 +248,7 @@ def prepare(
     options: dict[str, Any] | None = None,
     leave_out: Iterable[str] = (),
     subjects: Iterable[str] = (),
+    test_share: float = 0.0,
     exchange: Iterable[Exchange] = (),
     limit: int | None = None,
     strict: bool = False,
@@ -241,10 +259,10 @@ def prepare(
     """Read a dataset and write it as a store.
 
     options: what the reader takes (`READERS[name].options`). leave_out: subjects that become the test split, all others
-    train. subjects: only these people's clips; empty takes all. exchange: labels that somebody's recordings have the
+    train. subjects: only these people's clips; empty takes all. test_share: of each label's clips, evenly spread over
+    them, test and the others train, where nobody can be left out. exchange: labels that somebody's recordings have the
     wrong way round. limit: only the first clips. strict: stop at the first damaged file; else such files are named and
-    left out, unless nothing is left. dry_run: read everything, write nothing. Raises `UsageError`,
-    `InputError`.
+    left out, unless nothing is left. dry_run: read everything, write nothing. Raises `UsageError`, `InputError`.
     """
     dataset, options = get_dataset(name), dict(options or {})
     for option in options:
@@ -256,13 +274,23 @@ def prepare(
     prepared = {key: value.name if isinstance(value, Path) else value for key, value in options.items()}
     prepared |= {"leave_out": sorted(leave_out), "limit": limit}
     prepared |= {"subjects": sorted(subjects)} if subjects else {}
+    prepared |= {"test_share": test_share} if test_share else {}
     prepared |= {"exchange": [dataclasses.asdict(item) for item in exchange]} if exchange else {}
     facts = {"title": dataset.title, "licence": dataset.licence, "axes": dataset.axes}
     with ExitStack() as stack:
         faults = [] if strict else stack.enter_context(leaving_out())
         try:
             done = store_clips(
-                islice(_chosen(dataset.read(source, **options), leave_out, subjects, exchange), limit),
+                islice(
+                    choose_clips(
+                        dataset.read(source, **options),
+                        leave_out=leave_out,
+                        subjects=subjects,
+                        test_share=test_share,
+                        exchange=exchange,
+                    ),
+                    limit,
+                ),
                 name=name,
                 out=out,
                 labels=dataset.labels(source, options),
@@ -276,10 +304,22 @@ def prepare(
     return dataclasses.replace(done, damaged=tuple(" ".join(str(fault).split()) for fault in faults))
 
 
-def _chosen(
-    clips: Iterator[SkeletonClip], leave_out: frozenset[str], subjects: frozenset[str], exchange: tuple[Exchange, ...]
-) -> Iterator[SkeletonClip]:
-    """The clips of some people, labels exchanged, split anew; `UsageError` where some are not there."""
+def choose_clips(
+    clips: Iterable[AnyClip],
+    *,
+    leave_out: frozenset[str] = frozenset(),
+    subjects: frozenset[str] = frozenset(),
+    test_share: float = 0.0,
+    exchange: tuple[Exchange, ...] = (),
+) -> Iterator[AnyClip]:
+    """The clips of some people, labels exchanged, split anew; see `prepare`.
+
+    `UsageError` where somebody is not there, or for two ways to split.
+    """
+    if test_share and (leave_out or not 0 < test_share <= LARGEST_TEST_SHARE):
+        expected = f"--leave-out, or --test-share up to {LARGEST_TEST_SHARE}"
+        raise UsageError("clips cannot be split like this", expected=expected, got=test_share)
+    label_counts = Counter[str | None]()
     waiting = {(item.subject, label) for item in exchange for label in (item.one, item.other)}
     other = {(item.subject, a): b for item in exchange for a, b in ((item.one, item.other), (item.other, item.one))}
     met, kept = set(), set()
@@ -290,8 +330,13 @@ def _chosen(
         kept.add(clip.subject)
         own = (clip.subject, clip.label or "")
         waiting.discard(own)
-        split = ("test" if clip.subject in leave_out else "train") if leave_out else clip.split
-        yield dataclasses.replace(clip, label=other.get(own, clip.label), split=split)
+        label = other.get(own, clip.label)
+        label_counts[label] += 1
+        tests = clip.subject in leave_out
+        if test_share:
+            tests = round(test_share * label_counts[label]) > round(test_share * (label_counts[label] - 1))
+        split = ("test" if tests else "train") if leave_out or test_share else clip.split
+        yield dataclasses.replace(clip, label=label, split=split)  # type: ignore[type-var]
     if not subjects <= met:
         raise UsageError("subjects are not in the data", expected=sorted(met), got=sorted(subjects - met))
     if waiting:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,13 +48,21 @@ def make_plan(store: ClipStore, recipe: Recipe) -> Plan:
     learning, val, held = part_by_people(store, train, own, recipe)
     if not len(learning):
         splits = sorted(set(store.index.split.tolist()))
-        hint = "last-edge data prepare ... --leave-out SUBJECT makes a train and a test split"
         raise InputError(
-            "no labelled training clips", where=store.path, expected="split 'train'", got=splits, hint=hint
+            "no labelled training clips", where=store.path, expected="split 'train'", got=splits, hint=_to_split(store)
         )
     spec = input_spec(store, recipe.input)
     check_points(store, spec)
     return Plan(store, spec, share_of_labels(store, learning, recipe), val, test, held)
+
+
+def _to_split(store: ClipStore) -> str:
+    """The command that gives a store a train and a test split: by a person where several are known, else by clips."""
+    people = sorted(set(store.index.subject.astype(str).tolist()) - {""})
+    how = f"--leave-out {shlex.quote(people[-1])}" if len(people) > 1 else "--test-share 0.2"
+    if store.about.get("dataset") == "extracted":
+        return f"last-edge data extract VIDEOS --out {store.path.parent} {how}, as it was made"
+    return f"last-edge data prepare NAME SOURCE --out {store.path} --force {how}, as it was made"
 
 
 def translation_plan(store: ClipStore, recipe: Recipe) -> Plan:

@@ -56,6 +56,9 @@ FORMAT_OPTIONS: dict[str, tuple[Any, str]] = {
 Source = Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder, archive or file of the dataset.")]
 LeaveOut = Annotated[str | None, typer.Option(help="Subjects that test, comma between; all others train.")]
 Subjects = Annotated[str | None, typer.Option(help="Only these people's clips, comma between.")]
+TestShare = Annotated[
+    float, typer.Option(min=0.0, max=0.5, help="Share of each label's clips that tests, where nobody can be left out.")
+]
 Exchanges = Annotated[
     list[str] | None,
     typer.Option(metavar="SUBJECT:LABEL:LABEL", help="Labels that somebody has the wrong way round; repeatable."),
@@ -107,6 +110,7 @@ def prepare(name: str, dataset: Dataset) -> Function:
         out: Out,
         leave_out: LeaveOut = None,
         subjects: Subjects = None,
+        test_share: TestShare = 0.0,
         exchange: Exchanges = None,
         limit: Limit = None,
         strict: Strict = False,
@@ -129,7 +133,8 @@ def prepare(name: str, dataset: Dataset) -> Function:
         with screen.clips() as progress:
             prepared = preparing.prepare(
                 name, source, out=out, options=options, leave_out=names_of(leave_out), subjects=names_of(subjects),
-                exchange=swaps, limit=limit, strict=strict, dry_run=dry_run, force=force, progress=progress,
+                test_share=test_share, exchange=swaps, limit=limit, strict=strict, dry_run=dry_run, force=force,
+                progress=progress,
             )  # fmt: skip
         show_prepared(prepared, screen)
 
@@ -262,8 +267,18 @@ def show_info(facts: StoreInfo) -> None:
 
 
 def extract(
-    videos: Annotated[Path, typer.Argument(help="Folder of videos; each one's folder is its label.")],
+    videos: Annotated[Path, typer.Argument(help="Folder of videos.")],
     out: Out,
+    folders: Annotated[
+        str,
+        typer.Option(
+            metavar="split/label/person",
+            help="What the levels of folders mean, from VIDEOS down; - means nothing. Default: label.",
+        ),
+    ] = "",
+    leave_out: LeaveOut = None,
+    subjects: Subjects = None,
+    test_share: TestShare = 0.0,
     index: Annotated[
         Path | None, typer.Option(help="nslt_*.json: only its recordings, with their signs, frames and splits.")
     ] = None,
@@ -289,16 +304,22 @@ def extract(
     anew. Videos that cannot be read are named at the end and in OUT/broken.json; the others go on. Nothing is
     downloaded: `last-edge models fetch holistic` brings the detector, --vision names a folder with model.safetensors.
 
+    --leave-out and --test-share decide anew what tests; nothing is taken out of a video again for it.
+
     The workers of a Dask cluster need this package and see VIDEOS and OUT under the same names.
 
     Example: last-edge data extract wlasl/videos --index nslt_100.json --vision models/siglip --out runs/nslt100
     """
     from last_edge import records
-    from last_edge.tools.extract.plan import Settings, plan_jobs
+    from last_edge.tools.extract.plan import Settings, choose_jobs, plan_jobs
     from last_edge.tools.extract.run import extract_all
     from last_edge.tools.extract.video import read_result
 
-    planned = plan_jobs(videos, out.absolute(), Settings(layout, str(vision or ""), rows), index=index)
+    settings = Settings(layout, str(vision or ""), rows)
+    planned = choose_jobs(
+        plan_jobs(videos, out.absolute(), settings, index=index, folders=folders),
+        leave_out=names_of(leave_out), subjects=names_of(subjects), test_share=test_share,
+    )  # fmt: skip
     if dry_run:
         done = sum(read_result(job) is not None for job in planned)
         counts = {"videos": len(planned), "done": done, "to do": len(planned) - done}
@@ -312,7 +333,10 @@ def extract(
     if screen.json:
         screen.emit(records.to_dict(found))
         return
-    typer.echo(f"{found.store.store}: {found.store.clips} clips; {found.made} made, {found.before} there before")
+    splits = ", ".join(f"{count} {split or 'without split'}" for split, count in found.store.splits.items())
+    typer.echo(
+        f"{found.store.store}: {found.store.clips} clips ({splits}); {found.made} made, {found.before} there before"
+    )
     if found.broken:
         shown = "; ".join(f"{video}: {why}" for video, why in list(found.broken.items())[:SHOWN])
         typer.echo(f"without a result: {len(found.broken)} ({shown})")

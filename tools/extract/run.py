@@ -108,7 +108,7 @@ def _clips(jobs: list[Job]) -> Iterator[SkeletonClip]:
         result = _result(job)
         yield SkeletonClip.from_points(
             result["points"][None], layout=get_layout(job.settings.layout), fps=float(result["fps"]), units="image01",
-            label=job.label, subject="", source_id=job.name, split=job.split,
+            label=job.label, subject=job.subject, source_id=job.name, split=job.split,
         )  # fmt: skip
 
 

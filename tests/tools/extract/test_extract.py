@@ -129,6 +129,62 @@ def test_a_missing_detector_stops_at_once(videos: Path, monkeypatch: pytest.Monk
     assert extract(videos) == 5
 
 
+def test_folders_mean_what_they_are_said_to_mean(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("training/anna/thanks/1.avi", "Test/bea/hello/1.avi"):
+        write_video(tmp_path / "people" / name)
+    assert extract(tmp_path / "people", "--folders", "split/person/label") == 0
+    store = ClipStore.open(tmp_path / "out" / "store")
+    assert store.labels == ("hello", "thanks")
+    assert store.index.split.tolist() == ["test", "train"] and store.index.subject.tolist() == ["bea", "anna"]
+    for flags, told in (
+        ((), "--folders split/label/person"),
+        (("--folders", "split/label"), "level"),
+        (("--folders", "split/label/sign"), "split, label, person, -"),
+        (("--folders", "label/person/split"), "called so"),
+    ):
+        capsys.readouterr()
+        assert extract(tmp_path / "people", *flags) in (2, 3)
+        assert told in capsys.readouterr().err
+
+
+def test_people_are_left_out_without_reading_again(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("hello/anna/1.avi", "thanks/anna/1.avi", "hello/bea/1.avi", "thanks/bea/1.avi", "hello/cleo/1.avi"):
+        write_video(tmp_path / "people" / name)
+    folders = ("--folders", "label/person")
+
+    def splits(*flags: str) -> dict[str, str]:
+        assert extract(tmp_path / "people", *folders, *flags) == 0
+        index = ClipStore.open(tmp_path / "out" / "store").index
+        return dict(zip(index.source_id.tolist(), index.split.tolist(), strict=True))
+
+    assert set(splits().values()) == {""}
+    capsys.readouterr()
+    assert main(["train", "--store", str(tmp_path / "out/store"), "--out", str(tmp_path / "run"), "--epochs", "1"]) == 3
+    hint = f"try: last-edge data extract VIDEOS --out {tmp_path / 'out'} --leave-out cleo"
+    assert hint in capsys.readouterr().err
+    told = splits("--leave-out", "anna,cleo")
+    assert {name for name, split in told.items() if split == "train"} == {"hello/bea/1.avi", "thanks/bea/1.avi"}
+    assert json.loads(capsys.readouterr().out)["made"] == 0
+    assert set(splits("--subjects", "anna,bea", "--leave-out", "bea")) == set(told) - {"hello/cleo/1.avi"}
+    assert extract(tmp_path / "people", *folders, "--leave-out", "dora") == 2
+    assert extract(videos, "--leave-out", "anna") == 2
+    assert "--folders label/person, or --test-share 0.2" in capsys.readouterr().err
+
+
+def test_a_share_of_each_labels_clips_tests(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(5):
+        for label in ("hello", "bye"):
+            write_video(tmp_path / "mine" / label / f"{number}.avi")
+    assert extract(tmp_path / "mine", "--test-share", "0.2") == 0
+    assert json.loads(capsys.readouterr().out)["store"]["splits"] == {"test": 2, "train": 8}
+    index = ClipStore.open(tmp_path / "out" / "store").index
+    assert index.source_id[index.split == "test"].tolist() == ["bye/2.avi", "hello/2.avi"]
+
+
 def test_bad_input_is_named(videos: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no videos"):
         (tmp_path / "empty").mkdir()
