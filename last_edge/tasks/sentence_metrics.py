@@ -69,18 +69,12 @@ def translation_metrics(said: Sequence[str], wanted: Sequence[str], *, vocabular
 
 def word_error_rate(said: Sequence[Sequence[str]], wanted: Sequence[Sequence[str]]) -> float:
     """Edits a word of the references, in percent; above 100 where more is said than wanted."""
-    edits = sum(distance(one, other) for one, other in zip(said, wanted, strict=True))
+    import jiwer
+
+    pairs = [(" ".join(one), " ".join(other)) for one, other in zip(said, wanted, strict=True)]
+    counted = jiwer.process_words([other for _, other in pairs], [one for one, _ in pairs])
+    edits = counted.substitutions + counted.deletions + counted.insertions
     return _percent(edits, sum(map(len, wanted)))
-
-
-def distance(one: Sequence[str], other: Sequence[str]) -> int:
-    """Least number of words to change, add or drop (Levenshtein 1966)."""
-    row = list(range(len(other) + 1))
-    for place, word in enumerate(one, start=1):
-        before, row[0] = row[0], place
-        for at, wanted in enumerate(other, start=1):
-            before, row[at] = row[at], min(row[at] + 1, row[at - 1] + 1, before + (word != wanted))
-    return row[-1]
 
 
 def repetition(said: Sequence[Sequence[str]]) -> float:
