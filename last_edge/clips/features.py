@@ -95,7 +95,7 @@ def open_features(store: ClipStore, name: str) -> ClipFeatures:
     path = store.path / FOLDER / name
     recover(path)
     if not (path / HEADER).is_file():
-        there, hint = feature_names(store), f"last-edge data extract VIDEOS --out {store.path} --vision MODEL"
+        there, hint = feature_names(store), "last-edge data extract VIDEOS --out OUT --vision MODEL"
         raise InputError(f"the store has no features {name!r}", where=store.path, got=there or None, hint=hint)
     header = records.load(FeatureHeader, path / HEADER)
     if (header.frames_sha256, header.clips) != (store.header.files[FRAMES].sha256, len(store)):

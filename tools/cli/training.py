@@ -108,7 +108,9 @@ class Flags(OptionGroup):
         if self.init is not None:
             raise UsageError("--finetune and --init both say what to start from", hint="one of them")
         if self.store is None:
-            raise UsageError("--finetune needs the clips to learn", expected="--store", hint="last-edge record STORE")
+            raise UsageError(
+                "--finetune needs the clips to learn", expected="--store", hint="last-edge record STORE --label NAME"
+            )
         return replace(self, recipe=self.recipe or RECIPE, base=finetune_values(in_zoo(bundle), self.store))
 
     def typed(self, profile: Profile) -> list[str]:

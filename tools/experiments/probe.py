@@ -72,7 +72,7 @@ def probe_recipe(trunk: Path, store: ClipStore, base: Recipe, *, split: str = "v
     if final.get("store_sha256") == store.sha256:
         subjects = list(final.get("val_subjects", []))
         if split == "val" and not subjects and not len(store.select(split="val")):
-            hint = "pretrain with --set validation.fraction=0.1, or --split test"
+            hint = "last-edge pretrain maskclr … --set validation.fraction=0.1, or --split test"
             raise InputError("this pre-training held nobody out to validate on", where=trunk, hint=hint)
     else:
         subjects = [] if len(store.select(split="val")) else list(held_out(store, train, recipe))
