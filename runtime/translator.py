@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from last_edge import records
 from last_edge.bundle import Bundle
 from last_edge.bundle.manifest import (
+    GOLDEN,
     INPUT_NAME,
     KEPT,
     MEMORY,
@@ -38,7 +39,8 @@ from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
 from last_edge.inputs.transforms import seen_span
 from last_edge.names import nearest
-from last_edge.runtime.backends.onnxruntime import OrtOptions, create_session
+from last_edge.runtime.backends.onnxruntime import LimitedSession, OrtOptions, create_session
+from last_edge.runtime.recognise.model import check_logits
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 from last_edge.text import SearchOptions, Vocabulary, search
@@ -142,7 +144,7 @@ class Translator:
             for name in (encoder_file(precision), decoder_of(manifest, precision))
         )
         search_file = bundle.path / SEARCH
-        return cls(
+        translator = cls(
             name=manifest.name,
             encoder=encoder,
             decoder=decoder,
@@ -151,6 +153,15 @@ class Translator:
             vocabulary=Vocabulary(manifest.labels),
             options=records.from_dict(SearchOptions, json.loads(bundle.read(SEARCH)), where=search_file),
         )
+        if GOLDEN in bundle.contents:
+            translator._check_answer(bundle.golden.points[:1], where=bundle.path / encoder_file(precision))
+        return translator
+
+    def _check_answer(self, clip: Points, *, where: Path) -> None:
+        """Hold the graphs to their manifest: see `last_edge.runtime.recognise.model.check_answer`."""
+        encoder, decoder = (LimitedSession(graph, where=str(where)) for graph in (self.encoder, self.decoder))
+        logits = dataclasses.replace(self, encoder=encoder, decoder=decoder).first_logits(clip)
+        check_logits(logits, (1, len(self.vocabulary.tokens)), where=where)
 
     @property
     def layout(self) -> Layout:

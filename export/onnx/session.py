@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from last_edge.errors import InputError
 from last_edge.inputs.features import Inputs, batches
-from last_edge.runtime.backends import OnnxRuntimeCpu
+from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
 from last_edge.runtime.recognise.model import Settings, open_backend
 
 BATCH = 64
@@ -34,5 +34,9 @@ def logits_of(
     graph: bytes, inputs: Inputs, *, threads: int = 1, settings: Settings | None = None
 ) -> NDArray[np.float32]:
     """Logits (n, K) of the file for n clips' inputs. settings: win over threads."""
-    model = open_backend(OnnxRuntimeCpu.name, graph, settings or Settings(threads))
+    return answers_of(open_backend(OnnxRuntimeCpu.name, graph, settings or Settings(threads)), inputs)
+
+
+def answers_of(model: Backend, inputs: Inputs) -> NDArray[np.float32]:
+    """Logits (n, K) of a loaded file for n clips' inputs."""
     return np.concatenate([model.run(batch) for batch in batches(inputs, BATCH)])

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle.bundle import Bundle
-from last_edge.bundle.manifest import INPUT_NAME, Figure, Manifest, encoder_precisions
+from last_edge.bundle.manifest import INPUT_NAME, Figure, Manifest, encoder_precisions, model_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, padded, plain_batch, sentence_points
 from last_edge.errors import InputError, UsageError
-from last_edge.export.onnx.session import logits_of, metadata_of
+from last_edge.export.onnx.session import answers_of, metadata_of
 from last_edge.inputs.features import Inputs
-from last_edge.runtime.recognise.model import Settings, settings_of
+from last_edge.runtime.backends import OnnxRuntimeCpu
+from last_edge.runtime.recognise.model import Settings, check_answer, check_logits, open_backend, settings_of
 from last_edge.runtime.translator import Translator
 from last_edge.tasks.registry import task_of_bundle
 from last_edge.tasks.task import Answers, Clips
@@ -48,10 +49,16 @@ class DeployedRecogniser:
         if beam is not None:
             raise UsageError("--beam is for translators, this is a classifier", where=bundle.path)
         self.graph, self.manifest, self.settings = checked_graph(bundle, precision), bundle.manifest, settings
+        self._where = bundle.path / model_file(precision)
 
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
-        """See `Deployed`."""
-        return logits_of(self.graph, inputs, settings=self.settings)
+        """See `Deployed`; `InputError` unless they are finite and one for each label."""
+        model, classes = open_backend(OnnxRuntimeCpu.name, self.graph, self.settings), len(self.manifest.labels)
+        first = {name: array[:1] for name, array in inputs.items()}
+        check_answer(model, first, classes=classes, where=self._where)
+        logits = answers_of(model, inputs)
+        check_logits(logits, (len(inputs[INPUT_NAME]), classes), where=self._where)
+        return logits
 
     def answers(self, store: ClipStore, clips: Clips) -> Answers:
         """Logits (n, K)."""

@@ -43,6 +43,10 @@ class Backend(ABC):
             raise InputError("the model reads landmarks alone", where=self.name, got=" and ".join(inputs))
         return self(inputs[LANDMARKS])
 
+    def first_run(self, inputs: Inputs) -> NDArray[np.float32]:
+        """As `run`, of a file that nobody has run yet; `InputError` where it fails or does not end."""
+        return self.run(inputs)
+
     @property
     def metadata(self) -> dict[str, str]:
         """What the graph says of itself; empty when it says nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ Points = NDArray[np.float32]
 Buffers = Literal["call", "bound", "reused"]
 Provider = str | tuple[str, dict[str, str]]
 CPU_PROVIDER = "CPUExecutionProvider"
+LONGEST_RUN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,32 @@ def create_session(
         raise InputError(
             "not a model that ONNX Runtime can load", where=where, got=str(error).split("\n")[0]
         ) from error
+
+
+class LimitedSession:
+    """A session for the first run of a graph that somebody else made: `InputError` where it fails or does not end."""
+
+    def __init__(self, session: Any, *, where: str) -> None:
+        self._session, self._where = session, where
+
+    def run(self, outputs: list[str], feed: dict[str, Any]) -> Any:
+        """As the session's own; ONNX Runtime looks between two nodes, in loops too, whether the time is over."""
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4
+        timer = threading.Timer(LONGEST_RUN_S, setattr, (options, "terminate", True))
+        timer.daemon = True
+        timer.start()
+        try:
+            return self._session.run(outputs, feed, options)
+        except Exception as error:  # ONNX Runtime's own exceptions share no base class but this one
+            if options.terminate:
+                expected = f"an answer within {LONGEST_RUN_S:g} s"
+                raise InputError("the graph does not come to an end", where=self._where, expected=expected) from error
+            raise InputError("the graph does not run", where=self._where, got=str(error).split("\n")[0]) from error
+        finally:
+            timer.cancel()
 
 
 def landmark_shape(session: Any, *, where: str) -> Shape:
@@ -102,7 +130,10 @@ class _Reused:
 
     def __init__(self, session: Any) -> None:
         self._session = session
-        self._classes = int(next(node for node in session.get_outputs() if node.name == OUTPUT_NAME).shape[-1])
+        shape = next(node for node in session.get_outputs() if node.name == OUTPUT_NAME).shape
+        if len(shape) != 2 or not isinstance(shape[1], int):
+            raise InputError("the graph does not say how many logits it gives", expected="(N, K)", got=shape)
+        self._classes = shape[1]
         self._bound: dict[int, tuple[Any, Points, Points]] = {}
 
     def __call__(self, points: Points) -> Points:
@@ -155,10 +186,12 @@ class _OnnxRuntime(Backend):
         if list(inputs) != list(self.input_shapes):
             expected, hint = " and ".join(self.input_shapes), "a clip store with these features beside it"
             raise InputError("the model reads more than landmarks", where=self._where, expected=expected, hint=hint)
+        return np.asarray(self._session.run([OUTPUT_NAME], self._feed(inputs))[0], np.float32)
+
+    def _feed(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
         for name, shape in self.input_shapes.items():
             check_shape(inputs[name].shape, shape, where=f"{self._where} › {name}")
-        feed = {name: np.ascontiguousarray(array, np.float32) for name, array in inputs.items()}
-        return np.asarray(self._session.run([OUTPUT_NAME], feed)[0], np.float32)
+        return {name: np.ascontiguousarray(array, np.float32) for name, array in inputs.items()}
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -178,6 +211,14 @@ class OnnxRuntimeCpu(_OnnxRuntime):
     mend = "pip install 'last-edge[runtime]'"
     provider = CPU_PROVIDER
     usual = OrtOptions()
+
+    def first_run(self, inputs: Inputs) -> NDArray[np.float32]:
+        if list(inputs) != list(self.input_shapes):
+            return self.run(inputs)
+        (logits,) = LimitedSession(self._session, where=self._where).run([OUTPUT_NAME], self._feed(inputs))
+        if not isinstance(logits, np.ndarray) or logits.dtype.kind != "f":
+            raise InputError("the graph gives no numbers", where=self._where, got=type(logits).__name__)
+        return logits.astype(np.float32, copy=False)
 
 
 class _OnGpu(_OnnxRuntime):

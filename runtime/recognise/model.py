@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from last_edge.bundle import Bundle
-from last_edge.bundle.manifest import Figure, Manifest, model_file
+from last_edge.bundle.manifest import GOLDEN, Figure, Manifest, model_file
 from last_edge.errors import InputError, MissingError, UsageError
+from last_edge.inputs.features import LANDMARKS, Inputs
 from last_edge.names import did_you_mean
 from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
 from last_edge.runtime.backends.onnxruntime import Buffers, OrtOptions
@@ -130,6 +134,8 @@ def load_graph(bundle: Bundle, precision: str, *, backend: str, threads: int | N
         raise InputError(f"bundle has nothing for {backend}", where=where, hint=how_to_make(kind))
     loaded = open_backend(backend, graph, settings_of(bundle.manifest, precision, threads=threads))
     check_graph(loaded, bundle, precision=precision)
+    where = bundle.path / artefact_name(kind, precision)
+    check_answer(loaded, probe(bundle), classes=len(bundle.manifest.labels), where=where)
     return loaded
 
 
@@ -141,3 +147,36 @@ def check_graph(backend: Backend, bundle: Bundle, *, precision: str) -> None:
         where = bundle.path / model_file(precision)
         raise InputError("the graph was made for other input than the manifest says", where=where,
                          expected=expected, got=got)  # fmt: skip
+
+
+def probe(bundle: Bundle) -> Inputs:
+    """One clip to try a bundle's graph with: its first golden one, or made points where it has none."""
+    if GOLDEN in bundle.contents:
+        return {name: array[:1] for name, array in bundle.golden.inputs.items()}
+    spec = bundle.manifest.input
+    bodies = (spec.bodies,) if spec.bodies > 1 else ()
+    shape = (1, *bodies, spec.frames, spec.layout.joints, spec.channels)
+    return {LANDMARKS: np.random.default_rng(0).random(shape, np.float32)}
+
+
+def check_answer(backend: Backend, inputs: Inputs, *, classes: int, where: object) -> None:
+    """Hold a graph to its manifest before it is used: `InputError` unless it answers one clip, and with finite logits.
+
+    inputs: of one clip. classes: how many labels the manifest has. A graph that fails or does not end is named as well.
+    """
+    try:
+        logits = backend.first_run(inputs)
+    except InputError as error:
+        raise InputError(error.what, where=where, expected=error.expected, got=error.got) from error
+    check_logits(logits, (1, classes), where=where)
+
+
+def check_logits(logits: NDArray[np.float32], shape: tuple[int, int], *, where: object) -> None:
+    """`InputError` unless logits are (clips, labels) finite numbers."""
+    hint = "last-edge verify BUNDLE"
+    if logits.shape != shape:
+        raise InputError("the graph's logits are not one for each label", where=where, expected=shape,
+                         got=logits.shape, hint=hint)  # fmt: skip
+    if not np.isfinite(logits).all():
+        got = f"NaN or infinity for {int((~np.isfinite(logits)).any(1).sum())} of {len(logits)} clips"
+        raise InputError("the graph's logits are not finite", where=where, got=got, hint=hint)

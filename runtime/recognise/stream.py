@@ -113,10 +113,14 @@ class Stream(Closeable):
     def predict(self, points: Points, times: Times, *, top: int = TOP) -> Prediction:
         """The smoothed-by-nothing prediction for a whole clip: (T', V, C) or (M, T', V, C) points at (T',) seconds.
 
-        `InputError` for points of another shape than the source's layout, infinite ones, or none at all.
+        `InputError` for points of another shape than the source's layout, infinite ones, or none at all, and where the
+        graph's answer is no finite number.
         """
         began = time.perf_counter()
-        probabilities, _ = self._answer(checked_points(points, self.adapter, frames=True), times)
+        answer = self._answer(checked_points(points, self.adapter, frames=True), times)
+        if answer is None:
+            raise InputError("the graph's logits of this clip are not finite", hint="last-edge verify BUNDLE")
+        probabilities, _ = answer
         return self._as_prediction(probabilities, float(times[0]), float(times[-1]), began, top=top)
 
     def _push_window(self, points: Points, time_s: float) -> Event | None:
@@ -135,7 +139,11 @@ class Stream(Closeable):
         if motion is None:
             return None
         began = time.perf_counter()
-        probabilities, known = self._answer(*motion)
+        answer = self._answer(*motion)
+        if answer is None:
+            self.current = None
+            return None
+        probabilities, known = answer
         start_s, end_s = float(motion[1][0]), float(motion[1][-1])
         self.current = self._as_prediction(probabilities, start_s, end_s, began)
         return self.decoder.decide(probabilities, start_s=start_s, end_s=time_s, known=known)
@@ -147,17 +155,24 @@ class Stream(Closeable):
     def _predict_window(self, time_s: float) -> Event | None:
         began = time.perf_counter()
         points, times = self._window.points()
-        probabilities, known = self._answer(points, times)
+        answer = self._answer(points, times)
+        if answer is None:
+            self.current = None
+            self.decoder.reset()
+            return None
+        probabilities, known = answer
         event = self.decoder.push(probabilities, start_s=float(times[0]), end_s=time_s, known=known)
         assert self.decoder.mean is not None
         self.current = self._as_prediction(self.decoder.mean, float(times[0]), time_s, began)
         return event
 
-    def _answer(self, points: Points, times: Times) -> tuple[Probabilities, bool]:
-        """The probability of each class, and whether the motion is one that the model was taught."""
+    def _answer(self, points: Points, times: Times) -> tuple[Probabilities, bool] | None:
+        """The probability of each class, and whether the motion is one that was taught; None without finite logits."""
         backend, rejection = self._file
         fitted = fit_times(self.adapter(points), times, self.adapter.spec.frames)
         logits: NDArray[np.float32] = backend(fitted[None] if self.adapter.spec.bodies > 1 else fitted)[0]
+        if not np.isfinite(logits).all():
+            return None
         return rejection.probabilities(logits), not self._options.reject or rejection.knows(logits)
 
     def _as_prediction(
