@@ -24,6 +24,10 @@ SPINE_BASE, SPINE_MID, LEFT_SHOULDER, RIGHT_SHOULDER = 0, 1, 4, 8
 JOINTS = 25
 BODY_FIELDS = 10
 LARGEST_COUNT = 100_000
+MOST_BODIES = 100
+"""Tracking ids in one file; a sensor follows six people at a time."""
+MOST_BODY_FRAMES = 1_000_000
+"""Bodies times frames of one file, of 300 bytes each."""
 
 Bodies = dict[str, Points]
 """Tracking id -> (T, 25, 3) metres, NaN in frames without this body; in order of appearance."""
@@ -68,30 +72,40 @@ def parse_skeleton(text: str, where: str) -> Bodies:
     frames = lines.count("the frame count")
     if frames == 0:
         raise lines.error("empty clip", expected="at least one frame")
-    bodies: Bodies = {}
+    seen: dict[str, dict[int, Points]] = {}
     for frame in range(frames):
         for _ in range(lines.count(f"the body count of frame {frame + 1} of {frames}")):
-            _read_body(lines, bodies, frame, frames)
+            body, points = _read_body(lines)
+            seen.setdefault(body, {})[frame] = points
+            if len(seen) > MOST_BODIES or len(seen) * frames > MOST_BODY_FRAMES:
+                expected = f"up to {MOST_BODIES} bodies and {MOST_BODY_FRAMES} bodies times frames"
+                raise lines.error("too many bodies", expected=expected, got=f"{len(seen)} bodies, {frames} frames")
     if any(line.strip() for line in lines.lines[lines.at :]):
         lines.take("the end")
         raise lines.error("more lines than the frame count says", expected=f"{frames} frames")
+    bodies: Bodies = {}  # only now, from a whole file: its first lines may promise anything
+    for body, rows in seen.items():
+        bodies[body] = np.full((frames, JOINTS, 3), np.nan, np.float32)
+        bodies[body][list(rows)] = list(rows.values())
     return bodies
 
 
-def _read_body(lines: _Lines, bodies: Bodies, frame: int, frames: int) -> None:
+def _read_body(lines: _Lines) -> tuple[str, Points]:
+    """Tracking id and points (25, 3) of the next body."""
     header = lines.take("ten fields of a body")
     if len(header) != BODY_FIELDS:
         raise lines.error("body header not understood", expected=f"{BODY_FIELDS} fields", got=len(header))
     joints = lines.count("the joint count")
     if joints != JOINTS:
         raise lines.error("wrong joint count", expected=JOINTS, got=joints)
-    body = bodies.setdefault(header[0], np.full((frames, JOINTS, 3), np.nan, np.float32))
+    points = np.full((JOINTS, 3), np.nan, np.float32)
     for joint in range(JOINTS):
         fields = lines.take(f"joint {joint + 1} of {JOINTS}")
         point = numbers(fields[:3], f"{lines.where}:{lines.at}")
         if len(point) != 3:
             raise lines.error("truncated joint", expected="x y z and more", got=" ".join(fields))
-        body[frame, joint] = point if any(point) else math.nan
+        points[joint] = point if any(point) else math.nan
+    return header[0], points
 
 
 def select_bodies(bodies: Bodies, *, keep: int = BODIES) -> list[Points]:

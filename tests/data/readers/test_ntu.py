@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -61,6 +62,22 @@ def test_joint_at_the_origin_is_missing():
     body = person(3)
     body[1, 4] = 0
     assert np.isnan(parse_skeleton(skeleton_text(3, {"1": body}), "x")["1"][1, 4]).all()
+
+
+def test_a_small_file_cannot_claim_much_memory():
+    def body(name):
+        return f"{name} 0 1 1 1 1 0 0 0 2\n25\n" + "1 1 1 1\n" * 25
+
+    promises = "100000\n90\n" + "".join(body(name) for name in range(90))
+    crowd = "2\n101\n" + "".join(body(name) for name in range(101)) + "0\n"
+    long = "20000\n60\n" + "".join(body(name) for name in range(60)) + "0\n" * 19_999
+    for text, told in ((promises, "too many bodies"), (promises[:2000], "truncated"), (crowd, "101 bodies"),
+                       (long, "51 bodies, 20000 frames")):  # fmt: skip
+        tracemalloc.start()
+        with pytest.raises(InputError, match=told):
+            parse_skeleton(text, "x")
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+        tracemalloc.stop()
 
 
 TEXT = skeleton_text(2, {"1": person(2)})
