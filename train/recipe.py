@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,8 @@ BOOL, INT, FLOAT, TIMESTAMP = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", 
 
 MOST_BYTES, MOST_VALUES, DEEPEST = 1_000_000, 10_000, 20
 """What a recipe may take: bytes of its file, values once aliases stand for what they name, levels of nesting."""
+LARGEST_OPTION = 1_000_000
+"""No model is as wide or as deep."""
 
 
 class RecipeLoader(yaml.SafeLoader):
@@ -230,6 +233,7 @@ def _check_values(recipe: Recipe) -> None:
         chance = recipe.model.options.get(name, 0.0)
         if not isinstance(chance, int | float) or not 0 <= chance <= 1:
             raise UsageError(f"model.{name} must be a number within 0..1", got=chance)
+    _check_options(recipe.model.options, "model")
     if recipe.training.ema_decay and recipe.training.swa_start:
         raise UsageError("training.ema_decay and training.swa_start exclude each other", hint="set one of them to 0")
 
@@ -243,13 +247,32 @@ def _check_group(group: Any, name: str = "{}") -> None:
                 _check_group(item, f"{{}} of {key}" if isinstance(value, list) else f"{key}.{{}}")
                 continue
             known = part.metadata.get("setting")
-            if known is None or known.allows(item):
+            if known is None:
+                continue
+            if known.allows(item):
+                _check_finite(item, key)
                 continue
             if known.choices:
                 raise UsageError(
                     f"{key} has an unknown value", expected=did_you_mean(str(item), known.choices), got=item
                 )
             raise UsageError(f"{key} must be {known.bounds}", got=item, hint=f"{part.name}: {known.help}")
+
+
+def _check_options(options: Any, key: str) -> None:
+    """`UsageError` for a number in a model's options that no model can be built with."""
+    for name, value in options.items() if isinstance(options, dict) else enumerate(options):
+        if isinstance(value, dict | list):
+            _check_options(value, f"{key}.{name}")
+            continue
+        _check_finite(value, f"{key}.{name}")
+        if isinstance(value, int) and abs(value) > LARGEST_OPTION:
+            raise UsageError(f"{key}.{name} must be at most {LARGEST_OPTION:,}", got=value)
+
+
+def _check_finite(value: Any, key: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{key} must be a finite number", got=value)
 
 
 def set_values(pairs: Iterable[tuple[str, object]]) -> list[str]:

@@ -47,7 +47,8 @@ def run_training(
     Under torchrun the processes share each step's clips, `batch_size` for each of them; the first one writes the run.
     task: that of the recipe's model unless named. make_objective: another than the task's plain one. report: called
     with each epoch's row and the number of epochs. Raises `InterruptedRun` when stopped by a signal, with a checkpoint
-    saved.
+    saved, and `GateError` where an epoch takes no step or leaves weights that are
+    not finite.
     """
     processes = Processes.join(request.device)
     try:
@@ -210,6 +211,7 @@ class Run:
 
     def _end_epoch(self) -> None:
         totals, training = self.trainer.end_epoch(), self.recipe.training
+        self.trainer.check_learned(totals)
         timing = self.clock.read(training.batch_size * self.processes.count)
         row = {
             "epoch": self._step() // self.steps.per_epoch,

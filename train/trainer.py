@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from last_edge.errors import GateError
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.tasks.config import TrainingConfig
 from last_edge.tasks.objective import Objective, TimedObjective, helpers_of, parts_of
@@ -204,6 +205,19 @@ class Trainer:
         totals = self.sums.total(self.processes)
         self.sums.write({})
         return totals
+
+    def check_learned(self, totals: dict[str, float]) -> None:
+        """`GateError` where an epoch with these sums learnt nothing, or left a weight that is no finite number."""
+        expected, hint = "finite numbers", "a smaller training.lr, or training.gradient_clip=1; --force starts over"
+        if not totals["seen"]:
+            got = f"NaN or infinity in the input, the loss or the gradient of all {totals['skipped']:g} steps"
+            raise GateError("an epoch took no step", expected=expected, got=got, hint=hint)
+        weights = self.model.state_dict() | ({} if self.average is None else self.average.state)
+        finite = torch.stack([torch.isfinite(value).all() for value in weights.values()])
+        if not bool(finite.all()):
+            bad = [name for name, fine in zip(weights, finite.tolist(), strict=True) if not fine]
+            got = f"NaN or infinity in {len(bad)} tensors, such as {bad[0]}, after step {self.progress.step}"
+            raise GateError("the weights are not finite", expected=expected, got=got, hint=hint)
 
     def deployed(self) -> dict[str, Tensor]:
         """The weights to evaluate and ship: an average where there is one."""

@@ -10,6 +10,7 @@ from dataclasses import MISSING, dataclass, field
 from typing import Any, TypeVar, get_type_hints
 
 Value = TypeVar("Value")
+LAST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -66,20 +67,20 @@ class ModelConfig:
 class InputConfig:
     """How clips become input; see `InputSpec` for each. The layout and axes come from the store."""
 
-    frames: int = setting(64, "frames of a window", above=0)
+    frames: int = setting(64, "frames of a window", above=0, high=10_000)
     centre: str = setting("first", "where the origin is put", choices=("first", "frame", "none"))
     scale: str = setting("none", "what becomes length 1", choices=("limb", "frame", "none"))
     streams: list[str] = setting(["joint", "velocity", "bone"], "what the model reads of the points")
-    bodies: int = setting(1, "bodies of a clip that are read", above=0)
+    bodies: int = setting(1, "bodies of a clip that are read", above=0, high=100)
 
 
 @dataclass
 class TrainingConfig:
     """How the weights are found."""
 
-    epochs: int = setting(90, "times that every clip is seen", above=0)
-    batch_size: int = setting(32, "clips of a batch, in each process", above=0)
-    gradient_accumulation_steps: int = setting(1, "batches that share one optimiser step", above=0)
+    epochs: int = setting(90, "times that every clip is seen", above=0, high=1_000_000)
+    batch_size: int = setting(32, "clips of a batch, in each process", above=0, high=100_000)
+    gradient_accumulation_steps: int = setting(1, "batches that share one optimiser step", above=0, high=1_000_000)
     optimizer: str = setting("sgd", "sgd (momentum, nesterov) or adamw (betas .9, .999)", choices=("sgd", "adamw"))
     lr: float = setting(0.1, "highest learning rate", above=0)
     momentum: float = setting(0.9, "of sgd")
@@ -92,14 +93,16 @@ class TrainingConfig:
         "cycles, and multistep_warmup multiplies by gamma at each of milestones",
         choices=("cosine_warmup", "cosine_warmup_epochs", "cosine_warmup_restart", "multistep_warmup", "constant"),
     )
-    warmup_epochs: int = setting(5, "epochs of warm-up, -1 for a tenth of the run, at least ten", low=-1)
+    warmup_epochs: int = setting(
+        5, "epochs of warm-up, -1 for a tenth of the run, at least ten", low=-1, high=1_000_000
+    )
     warmup_start_lr: float = setting(0.01, "rate at the first step")
     warmup_start_share: float = setting(
         0.0, "begin the warm-up at this share of lr instead, 0 for warmup_start_lr", low=0, high=1
     )
     min_lr: float = setting(0.0001, "lowest rate of a cosine")
-    restart_period: int = setting(30, "epochs of the first cycle of cosine_warmup_restart", above=0)
-    restart_mult: int = setting(1, "how many times as long each cycle is as the one before", above=0)
+    restart_period: int = setting(30, "epochs of the first cycle of cosine_warmup_restart", above=0, high=1_000_000)
+    restart_mult: int = setting(1, "how many times as long each cycle is as the one before", above=0, high=1_000)
     milestones: list[int] = setting([50, 65], "epochs of multistep_warmup, counted from the run's first")
     gamma: float = setting(0.1, "factor at each milestone")
     label_smoothing: float = setting(0.1, "share of the target that goes to all classes alike", low=0, high=1)
@@ -143,7 +146,7 @@ class TrainingConfig:
         0, "epochs between checkpoints that are kept for good, 0 for only best and last", low=0
     )
     tensorboard: bool = setting(False, "write RUN/tensorboard beside metrics.jsonl")
-    workers: int = setting(0, "processes that load clips", low=0)
+    workers: int = setting(0, "processes that load clips", low=0, high=1_000)
     init: str = setting("", "a run, checkpoint or bundle whose trunk the model starts from")
     label_share: float = setting(
         1.0, "part of the labelled training clips that is used, drawn by class and seed", above=0, high=1
@@ -225,9 +228,11 @@ class DistillConfig:
     )
     cache: str = setting("off", "on: compute the teachers' answers once and keep them on disk", choices=("off", "on"))
     cache_views: int = setting(
-        0, "augmentations of each clip that the epochs cycle through, 0 for new ones every epoch", low=0
+        0, "augmentations of each clip that the epochs cycle through, 0 for new ones every epoch", low=0, high=10_000
     )
-    cache_seed: int = setting(0, "draws the views, whatever the run's seed, so that runs can share them", low=0)
+    cache_seed: int = setting(
+        0, "draws the views, whatever the run's seed, so that runs can share them", low=0, high=LAST_SEED
+    )
     cache_features: bool = setting(False, "keep the feature maps that `losses` ask for, too")
 
 
@@ -238,7 +243,7 @@ class PretrainConfig:
     ratio: float = setting(
         0.6, "share of points hidden, whole body regions for whole blocks of frames at a time", above=0, below=1
     )
-    blocks: int = setting(8, "frame blocks of a clip", above=0)
+    blocks: int = setting(8, "frame blocks of a clip", above=0, high=10_000)
     guide: str = setting(
         "random",
         "which regions and blocks are hidden: random, or rather those that the model looks at, by its joint attention, "
@@ -252,7 +257,7 @@ class PretrainConfig:
     )
     contrast: float = setting(0.5, "weight of NT-Xent beside the reconstruction", low=0)
     temperature: float = setting(0.07, "of NT-Xent", above=0)
-    width: int = setting(128, "of NT-Xent's projector", above=0)
+    width: int = setting(128, "of NT-Xent's projector", above=0, high=100_000)
     rotation_deg: float = setting(15.0, "of each view, about the vertical axis, after normalisation", low=0)
     scale: float = setting(0.1, "of each view, factor in 1 +- scale, after normalisation", low=0, high=1)
 
@@ -261,8 +266,8 @@ class PretrainConfig:
 class TranslateConfig:
     """What only a translator needs."""
 
-    vocabulary: int = setting(4000, "most sub-words, learnt from the training sentences", above=0)
-    beam: int = setting(4, "sentences that the search follows", above=0)
+    vocabulary: int = setting(4000, "most sub-words, learnt from the training sentences", above=0, high=1_000_000)
+    beam: int = setting(4, "sentences that the search follows", above=0, high=1_000)
     length_penalty: float = setting(1.0, "of the search, see `last_edge.text.SearchOptions`", low=0)
     no_repeat: int = setting(0, "sub-words in a row that no sentence says twice, 0 for any", low=0)
     repetition_penalty: float = setting(1.0, "of sub-words that were said before", low=1)
@@ -306,7 +311,7 @@ class QuantizeConfig:
 class Recipe:
     """Everything that decides a run; written into each checkpoint as resolved."""
 
-    seed: int = setting(42, "of weights, order of clips and augmentation", low=0)
+    seed: int = setting(42, "of weights, order of clips and augmentation", low=0, high=LAST_SEED)
     model: ModelConfig = field(default_factory=ModelConfig)
     input: InputConfig = field(default_factory=InputConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from last_edge.errors import InputError, InterruptedRun, MissingError, UsageError
+from last_edge.errors import GateError, InputError, InterruptedRun, MissingError, UsageError
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
@@ -264,6 +264,29 @@ def test_patience_ends_a_run_that_no_longer_improves(toy_store: Path, tmp_path: 
     assert pointer is not None and pointer.finished
     with pytest.raises(UsageError, match="finished"):
         run_training(request(toy_store, out, *sets, "training.momentum=0", "training.nesterov=false"))
+
+
+@pytest.mark.parametrize("average", ["training.ema_decay=0", "training.ema_decay=0.9"])
+def test_a_run_whose_weights_are_lost_fails(toy_store: Path, tmp_path: Path, average: str) -> None:
+    run = Run(request(toy_store, tmp_path / "run", "training.epochs=2", average))
+    take = run.trainer.optimizer.step
+
+    def overshoot(*arguments: Any) -> Any:
+        done = take(*arguments)
+        with torch.no_grad():
+            next(run.trainer.model.parameters()).fill_(torch.nan)
+        return done
+
+    run.trainer.optimizer.step = overshoot  # type: ignore[method-assign]
+    with StopRequest() as stop, pytest.raises(GateError, match="the weights are not finite"):
+        run.train(stop)
+    assert read_pointer(tmp_path / "run") is None
+
+
+def test_a_run_that_takes_no_step_fails(toy_store: Path, tmp_path: Path) -> None:
+    with pytest.raises(GateError, match=r"took no step|not finite") as error:
+        run_training(request(toy_store, tmp_path / "run", "training.epochs=3", "training.lr=1e30"))
+    assert error.value.exit_code == 4 and "training.lr" in error.value.render()
 
 
 def test_patience_counts_from_the_last_best_epoch() -> None:

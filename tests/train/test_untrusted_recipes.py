@@ -91,3 +91,27 @@ def test_aliases_and_a_byte_order_mark_stay_allowed(tmp_path: Path) -> None:
     path.write_text("seed: &seed 7\ndistill:\n  cache_seed: *seed\n", encoding="utf-8-sig")
     recipe = load_recipe(str(path))
     assert (recipe.seed, recipe.distill.cache_seed) == (7, 7)
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("training.lr=.inf", "training.lr must be a finite number"),
+        ("training.lr=1e999", "training.lr must be a finite number"),
+        ("training.lr=.nan", "training.lr must be above 0"),
+        ("training.momentum=.nan", "training.momentum must be a finite number"),
+        ("augment.scale=-.inf", "augment.scale must be a finite number"),
+        ("model.options.width=.inf", "model.width must be a finite number"),
+        ("model.options.channels=[8,.nan]", "model.channels.1 must be a finite number"),
+        ("model.options.width=100000000", "model.width must be at most"),
+        ("input.frames=100000000", "input.frames must be above 0 and at most 10000"),
+        ("input.bodies=100000000", "input.bodies must be"),
+        ("training.batch_size=100000000", "training.batch_size must be"),
+        ("training.epochs=999999999999999999", "training.epochs must be"),
+        ("seed=99999999999999999999", "seed must be"),
+    ],
+)
+def test_numbers_no_training_can_use_are_refused_up_front(override: str, named: str) -> None:
+    with pytest.raises(UsageError) as error:
+        load_recipe(None, overrides=[override])
+    assert error.value.what.startswith(named) and error.value.got

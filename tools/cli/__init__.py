@@ -91,6 +91,9 @@ COMMANDS: dict[str, Function | Group] = {
     ),
 }
 
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
+"""What torch says where numpy and Python raise `MemoryError`."""
+
 app = typer.Typer(
     name="last-edge",
     help=ABOUT,
@@ -131,6 +134,9 @@ def main(arguments: list[str] | None = None) -> int:
         if hasattr(error, "exit_code") and hasattr(error, "show"):
             error.show()
             return int(error.exit_code)
+        if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
+            lack = MissingError("not enough memory", got=str(error)[:200], hint="smaller sizes, or a larger machine")
+            return fail(lack.render(), lack.exit_code, error, verbose=settings.verbose)
         message = f"{type(error).__name__}: {error}\n  this is a bug; --verbose shows where"
         return fail(message, EXIT_BUG, error, verbose=settings.verbose)
     if code == EXIT_INTERRUPTED:  # the command line swallowed the interrupt

@@ -94,3 +94,15 @@ def test_verbose_shows_where_an_error_comes_from(capsys: pytest.CaptureFixture[s
     assert "Traceback" not in capsys.readouterr().err
     assert main(["recipes", "show", "nowhere.yaml", "--verbose"]) == 3
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 4 bytes")])
+def test_lack_of_memory_is_no_bug(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def app(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("last_edge.tools.cli.app", app)
+    assert main([]) == 5
+    assert "not enough memory" in capsys.readouterr().err
