@@ -52,6 +52,7 @@ COMMANDS: dict[str, Function | Group] = {
     "translate": translate.translate,
     "web": web.web,
     "report": report.report,
+    "compare": report.compare,
     "doctor": doctor.doctor,
     "bench": Group(
         "Measure exported files, training, recordings in real time, memory and start; find the fastest settings.",

@@ -15,7 +15,45 @@ Ablations = Annotated[
     list[Path] | None,
     typer.Option("--ablation", help="An ablation.json: hold the decision rules against it; repeatable."),
 ]
+StoreFolder = Annotated[Path, typer.Option("--store", help="Where both are measured.")]
+SHOWN = 6
 Bench = Annotated[bool, typer.Option("--bench/--no-bench", help="Time exported files that have no bench record.")]
+
+
+def compare(
+    one: Annotated[str, typer.Argument(metavar="A", help="A run, a bundle or a name of the zoo; BUNDLE:int8.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="What it is compared with.")],
+    store: StoreFolder,
+    split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+    screen: Screen = SCREEN,
+) -> None:
+    """Say whether A is better than B on a store, clip by clip: difference, interval, p, and where they differ.
+
+    The interval is the paired bootstrap's over clips, p McNemar's exact one; both must agree before a difference is
+    called shown. The labels of both are matched with the store's by name.
+
+    Example: last-edge compare runs/shrec14/bundle:int8 runs/shrec14/bundle --store runs/shrec14/store
+    """
+    from last_edge.clips.store import ClipStore
+    from last_edge.tools.experiments.compare import answered, compared
+
+    opened = ClipStore.open(store)
+    found = compared(*(answered(name, opened, split=split) for name in (one, other)))
+    low, high = found["interval"]
+    line = f"{found['difference']:+.2f} points ({low:+.2f} to {high:+.2f}), p {found['p']:g}"
+    screen.emit(found if screen.json else {
+        one: f"{found['top1'][0]:.2f} %",
+        other: f"{found['top1'][1]:.2f} %",
+        "difference": f"{line}, {found['n']} clips: {found['verdict']}",
+        "classes": differing(found["by_class"]),
+        "people": differing(found["by_subject"]),
+    })  # fmt: skip
+
+
+def differing(rows: dict[str, dict[str, float]]) -> str:
+    """Those that differ the most, in points."""
+    shown = [f"{name} {row['points']:+.1f}" for name, row in list(rows.items())[:SHOWN]]
+    return ", ".join(shown) + (f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else "") or "none differs"
 
 
 def report(

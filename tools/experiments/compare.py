@@ -1,17 +1,28 @@
-"""Comparing two ways of training that answered the same clips."""
+"""Comparing two ways of training, or two artefacts, that answered the same clips."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from last_edge.errors import InputError
+from last_edge.bundle import Bundle, is_bundle
+from last_edge.bundle.zoo import find_bundle
+from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import check_points, labelled_as, labelled_clips
+from last_edge.errors import InputError, UsageError
+from last_edge.export.proof.evaluate import deployed
+from last_edge.tasks.class_learner import predict
+from last_edge.train.checkpoint import load_checkpoint
 
 Hits = NDArray[np.bool_]
+PRECISIONS = ("fp32", "int8")
+SIGNIFICANT = 0.05
 DRAWS = 10_000
 CHUNK = 500  # resamples held in memory at once
 
@@ -100,3 +111,79 @@ def spread_of(percents: Sequence[float] | NDArray[np.float64]) -> Spread:
     std = float(top1.std(ddof=1)) if len(top1) > 1 else 0.0
     mean, std, least, greatest = (round(float(value), 2) for value in (top1.mean(), std, top1.min(), top1.max()))
     return Spread(mean, std, least, greatest, len(top1))
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Which clips of a split an artefact has right. name: as it was asked for. hits: (clips,)."""
+
+    name: str
+    hits: Hits
+    store: ClipStore
+    clips: NDArray[np.int64]
+
+
+def answered(name: str, store: ClipStore, *, split: str = "test") -> Answered:
+    """The right answers of a run or a bundle; `BUNDLE:int8` names its INT8 file, `BUNDLE` its FP32 one.
+
+    Labels are matched by name. Raises `InputError` for labels that it never learnt, `UsageError` for a translator.
+    """
+    path, colon, precision = name.rpartition(":")
+    place = Path(path if colon and precision in PRECISIONS else name)
+    place = find_bundle(place) if not place.exists() else place
+    bundle = Bundle.open(place) if is_bundle(place) or not place.exists() else None
+    if bundle is not None:
+        spec, labels = bundle.manifest.input, bundle.manifest.labels
+        if not labels:
+            raise UsageError("compare is for models that give classes", where=place)
+    elif colon and precision == "int8":
+        raise UsageError("a run has no INT8 file", where=place, hint="last-edge export, last-edge quantize")
+    else:
+        checkpoint = load_checkpoint(place)
+        spec, labels = checkpoint.spec, checkpoint.labels
+    check_points(store, spec)
+    own = labelled_as(store, labels, split)
+    clips = labelled_clips(own, split)
+    if bundle is not None:
+        chosen = precision if colon and precision in PRECISIONS else "fp32"
+        logits = np.asarray(deployed(bundle, chosen).answers(own, clips))
+    else:
+        logits = predict(checkpoint.model, own, clips, spec=spec)
+    return Answered(name, np.asarray(logits.argmax(1) == own.index.label[clips]), store, clips)
+
+
+def compared(one: Answered, other: Answered) -> dict[str, Any]:
+    """`one` above `other`: the difference in points of top-1, its 95 % interval, McNemar's p, and who and what differs.
+
+    by_class, by_subject: points, wins and losses of each that differs, the most first.
+    """
+    found = paired_difference(one.hits[None], other.hits[None])
+    p = mcnemar(one.hits, other.hits)
+    index = one.store.index
+    names = {
+        "by_class": np.array(one.store.labels)[index.label[one.clips]],
+        "by_subject": index.subject[one.clips].astype(str),
+    }
+    groups = {}
+    for kind, of in names.items():
+        rows = {}
+        for name in np.unique(of):
+            wins, losses = (
+                int((a & ~b)[of == name].sum()) for a, b in ((one.hits, other.hits), (other.hits, one.hits))
+            )
+            if wins or losses:
+                points = round(100 * (wins - losses) / int((of == name).sum()), 2)
+                rows[str(name)] = {"points": points, "wins": wins, "losses": losses}
+        groups[kind] = dict(sorted(rows.items(), key=lambda row: -abs(row[1]["points"])))
+    return {
+        "one": one.name,
+        "other": other.name,
+        "top1": [round(100 * float(answers.hits.mean()), 2) for answers in (one, other)],
+        "difference": found.points,
+        "interval": [found.low, found.high],
+        "p": round(p, 4),
+        "n": len(one.hits),
+        "same_answers": round(100 * float((one.hits == other.hits).mean()), 2),
+        "verdict": "a difference is shown" if found.clear and p < SIGNIFICANT else "no difference shown",
+        **groups,
+    }
