@@ -24,7 +24,7 @@ from last_edge.data.readers.openpose import read_kinetics, read_openpose
 from last_edge.data.readers.phoenix import read_phoenix
 from last_edge.data.readers.pose import pose_labels, read_pose_files, read_pose_tsv
 from last_edge.data.readers.pyskl import read_ctrgcn, read_pyskl
-from last_edge.data.readers.shrec17 import read_shrec17, shrec17_labels
+from last_edge.data.readers.shrec17 import read_dhg, read_shrec17, shrec17_labels
 from last_edge.data.readers.utd_mhad import ACTIONS, read_utd_mhad
 from last_edge.errors import InputError, UsageError
 from last_edge.files import check_free
@@ -71,6 +71,14 @@ READERS: dict[str, Dataset] = {
         "SHREC'17 Track: 14 or 28 hand gestures, official folder or archive",
         read_shrec17,
         "research use; cite De Smedt et al. 2017",
+        METRIC,
+        options=("labels",),
+        labels=lambda source, options: shrec17_labels(**options),
+    ),
+    "dhg": Dataset(
+        "DHG-14/28: 14 or 28 hand gestures, folder or archive",
+        read_dhg,
+        "research use; cite De Smedt et al. 2016",
         METRIC,
         options=("labels",),
         labels=lambda source, options: shrec17_labels(**options),

@@ -1,4 +1,4 @@
-"""SHREC'17 Track: 14 hand gestures, each with one finger or the whole hand (De Smedt et al. 2017)."""
+"""SHREC'17 Track and DHG: 14 hand gestures, each with one finger or the whole hand (De Smedt et al. 2016, 2017)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.data.readers.archive import decoded, locate, members, numbers
+from last_edge.data.readers.faults import one_file
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import SkeletonClip, get_layout
 
@@ -21,6 +22,8 @@ GESTURES = (
 FINGERS = ("one finger", "whole hand")
 FPS = 30.0
 LISTS = {"train_gestures.txt": "train", "test_gestures.txt": "test"}
+DHG_CUTS = "informations_troncage_sequences.txt"
+DHG_NAME = re.compile(r"gesture_(\d+)/finger_(\d+)/subject_(\d+)/essai_(\d+)/skeleton_world\.txt$")
 CLIP_NAME = re.compile(r"gesture_(\d+)/finger_(\d+)/subject_(\d+)/essai_(\d+)/skeletons_world\.txt$")
 
 Key = tuple[int, int, int, int]
@@ -127,3 +130,47 @@ def _take(clips: dict[Key, NDArray[np.float32]], row: ListedClip, source: Path) 
         where, expected = locate(source, name), f"{row.frames} rows, says {row.where}"
         raise InputError("truncated clip", where=where, expected=expected, got=len(points))
     return points
+
+
+def read_dhg(source: Path, *, labels: int = 14) -> Iterator[SkeletonClip]:
+    """Clips of DHG-14/28, folder or archive, cut to the effective gesture that its own table names.
+
+    Points as in SHREC'17. The data set has no split: leave a subject out (`--leave-out`), as its authors do. Damaged
+    clips are left out where that is asked for. Raises `InputError`.
+    """
+    names, clips, cuts = shrec17_labels(labels), dict[Key, tuple[str, bytes]](), dict[Key, tuple[int, int]]()
+    for name, content in members(source, lambda name: name.endswith(DHG_CUTS) or DHG_NAME.search(name) is not None):
+        where = locate(source, name)
+        if found := DHG_NAME.search(name):
+            gesture, finger, subject, essai = map(int, found.groups())
+            clips[gesture, finger, subject, essai] = where, content
+            continue
+        for number, line in enumerate(decoded(content, where).splitlines(), start=1):
+            if line.strip():
+                row = [int(value) for value in numbers(line.split(), f"{where}:{number}")]
+                if len(row) != 6:
+                    raise InputError("row not understood", where=f"{where}:{number}", expected="six whole numbers")
+                cuts[row[0], row[1], row[2], row[3]] = row[4], row[5]
+    if not clips:
+        raise InputError("no DHG clips found", where=source, expected="gesture_G/finger_F/subject_S/essai_E")
+    if not cuts:
+        raise InputError("the table of effective gestures is absent", where=source, expected=DHG_CUTS)
+    for (gesture, finger, subject, essai), (where, content) in sorted(clips.items()):
+        with one_file():
+            if not (1 <= gesture <= len(GESTURES) and finger in (1, 2)):
+                raise InputError("gesture or finger outside the data set", where=where)
+            points = _points(content, where)
+            first, last = cuts.get((gesture, finger, subject, essai), (0, len(points) - 1))
+            if not 0 <= first <= last < len(points):
+                got = f"frames {first} to {last} of {len(points)}"
+                raise InputError("the effective gesture leaves its clip", where=where, got=got)
+            number = gesture - 1 if labels == 14 else 2 * (gesture - 1) + finger - 1
+            yield SkeletonClip.from_points(
+                points[None, first : last + 1],
+                layout=get_layout("shrec22"),
+                fps=FPS,
+                units="metres",
+                label=names[number],
+                subject=f"{subject:02d}",
+                source_id=f"gesture_{gesture}/finger_{finger}/subject_{subject}/essai_{essai}",
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from last_edge.data.readers.shrec17 import read_shrec17, shrec17_labels
+from last_edge.data.readers.shrec17 import read_dhg, read_shrec17, shrec17_labels
 from last_edge.errors import InputError, UsageError
 
 ROW = " ".join(f"{number / 100:.2f}" for number in range(66))
@@ -78,3 +78,19 @@ def test_real_archive_has_the_official_split(real):
     assert (min(lengths), max(lengths), np.median(lengths)) == (7, 171, 57)
     up = np.mean([clip.coords[0, -1, 1, 1] - clip.coords[0, 0, 1, 1] for clip in clips if clip.label == "swipe up"])
     assert up > 0, "y points up"
+
+
+def test_dhg_is_cut_to_its_effective_gestures(tmp_path):
+    rows = ["{} ".format(" ".join(str(frame + joint / 100) for joint in range(66))) for frame in range(10)]
+    for gesture, finger, subject, essai in ((1, 1, 3, 1), (2, 2, 4, 5)):
+        place = tmp_path / f"gesture_{gesture}/finger_{finger}/subject_{subject}/essai_{essai}"
+        place.mkdir(parents=True)
+        (place / "skeleton_world.txt").write_text("\n".join(rows))
+    (tmp_path / "informations_troncage_sequences.txt").write_text("1 1 3 1 2 6\n2 2 4 5 0 9\n")
+    one, other = read_dhg(tmp_path, labels=28)
+    assert (one.label, one.subject, one.frames, one.split) == ("grab, one finger", "03", 5, "")
+    assert (other.label, other.subject, other.frames) == ("tap, whole hand", "04", 10)
+    assert one.coords[0, 0, 0, 0] == 2.0
+    (tmp_path / "informations_troncage_sequences.txt").write_text("1 1 3 1 2 12\n")
+    with pytest.raises(InputError, match="leaves its clip"):
+        list(read_dhg(tmp_path))
