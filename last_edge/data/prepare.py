@@ -22,7 +22,7 @@ from last_edge.data.readers.npz import read_npz
 from last_edge.data.readers.ntu import ntu_labels, read_ntu
 from last_edge.data.readers.openpose import read_kinetics, read_openpose
 from last_edge.data.readers.phoenix import read_phoenix
-from last_edge.data.readers.pose import pose_labels, read_pose_files, read_pose_tsv
+from last_edge.data.readers.pose import pose_labels, read_pose_files, read_pose_tsv, read_wlasl, wlasl_index
 from last_edge.data.readers.pyskl import read_ctrgcn, read_pyskl
 from last_edge.data.readers.shrec17 import read_dhg, read_shrec17, shrec17_labels
 from last_edge.data.readers.utd_mhad import ACTIONS, read_utd_mhad
@@ -112,6 +112,14 @@ READERS: dict[str, Dataset] = {
         IMAGE,
         options=("layout", "axes", "index"),
         labels=pose_labels,
+    ),
+    "wlasl": Dataset(
+        "WLASL v0.3 as .pose files named by video id, with its table",
+        read_wlasl,
+        "C-UDA; cite Li et al. 2020",
+        IMAGE,
+        options=("index", "layout", "axes"),
+        labels=lambda source, options: pose_labels(source, {"index": wlasl_index(source, options.get("index"))}),
     ),
     "how2sign": Dataset(
         "How2Sign sentences: OpenPose key points and the realigned tables",

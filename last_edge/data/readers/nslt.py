@@ -1,4 +1,4 @@
-"""Official subsets of WLASL, `nslt_100.json` to `nslt_2000.json`: each recording's sign, its frames and its split."""
+"""Tables of WLASL, `nslt_100.json` to `nslt_2000.json` and `WLASL_v0.3.json`: recordings' signs, frames and splits."""
 
 from __future__ import annotations
 
@@ -20,24 +20,36 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class NsltClip:
-    """One recording. first, last: frames of the sign, counted from 1, both included; -1: to its end."""
+    """One recording. first, last: frames of the sign, counted from 1, both included; -1: to its end.
+
+    subject: the signer, "" where the table names none.
+    """
 
     label: int
     split: str
     first: int
     last: int
+    subject: str = ""
 
 
 def read_nslt(path: Path) -> dict[str, NsltClip]:
     """Recordings of a subset by id; `InputError` names the first row that is not as the format has it."""
     values = records.read_json(path)
+    if isinstance(values, list) and values:
+        return _wlasl(values, path)[0]
     if not isinstance(values, dict) or not values:
         raise InputError("no NSLT subset", where=path, expected='{"05237": {"subset": "train", "action": [77, 1, 55]}}')
     return {str(name): _row(row, f"{path} › {name}") for name, row in values.items()}
 
 
 def nslt_labels(path: Path) -> tuple[str, ...]:
-    """Class names in the subset's order, from the class list beside it; the classes' numbers where there is none."""
+    """Class names in the subset's order, from the class list beside it; the classes' numbers where there is none.
+
+    Of `WLASL_v0.3.json` its glosses.
+    """
+    values = records.read_json(path)
+    if isinstance(values, list):
+        return _wlasl(values, path)[1]
     classes = 1 + max(row.label for row in read_nslt(path).values())
     listed = path.parent / CLASS_LIST
     if not listed.is_file():
@@ -64,7 +76,11 @@ class Subset:
         """Label and official split of a recording."""
         row = self.rows[PurePosixPath(name).stem]
         self._met.add(PurePosixPath(name).stem)
-        return {"label": self.labels[row.label], "split": row.split}
+        return {
+            "label": self.labels[row.label],
+            "split": row.split,
+            **({"subject": row.subject} if row.subject else {}),
+        }
 
     def cut(self, clip: SkeletonClip, name: str) -> SkeletonClip:
         """The frames that show the sign, as many of them as the recording has; `InputError` when it has none."""
@@ -99,3 +115,29 @@ def _row(row: Any, where: str) -> NsltClip:
             "not a row of an NSLT subset", where=where, expected=f"a split of {SPLITS}, frames >= 1", got=row
         )
     return made
+
+
+def _wlasl(values: list[Any], path: Path) -> tuple[dict[str, NsltClip], tuple[str, ...]]:
+    """Recordings by id and glosses in order of `WLASL_v0.3.json`; `InputError` names the row that is not so."""
+    rows: dict[str, NsltClip] = {}
+    glosses = []
+    for label, entry in enumerate(values):
+        where = f"{path} › {label}"
+        expected = '{"gloss": ..., "instances": [{"video_id", "split", "frame_start", "frame_end", "signer_id"}]}'
+        if not isinstance(entry, dict) or not isinstance(entry.get("instances"), list) or "gloss" not in entry:
+            raise InputError("not a row of WLASL", where=where, expected=expected, got=str(entry)[:80])
+        glosses.append(str(entry["gloss"]))
+        for instance in entry["instances"]:
+            action = (
+                {name: instance.get(name) for name in ("frame_start", "frame_end")}
+                if isinstance(instance, dict)
+                else {}
+            )
+            if None in action.values() or not {"video_id", "split"} <= set(instance):
+                raise InputError("not a row of WLASL", where=where, expected=expected, got=str(instance)[:80])
+            row = {"subset": instance["split"], "action": [label, instance["frame_start"], instance["frame_end"]]}
+            made = _row(row, f"{where} › {instance['video_id']}")
+            rows[str(instance["video_id"])] = dataclasses.replace(made, subject=str(instance.get("signer_id", "")))
+    if not rows:
+        raise InputError("no recording in the table", where=path)
+    return rows, tuple(glosses)

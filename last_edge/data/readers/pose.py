@@ -72,6 +72,29 @@ def read_pose_files(
         subset.tell_missing(source)
 
 
+def read_wlasl(
+    source: Path, *, index: Path | None = None, layout: str | None = None, axes: int | None = None
+) -> Iterator[SkeletonClip]:
+    """WLASL's recordings as `.pose` files named by their video id, with glosses, signers, official splits and frames.
+
+    index: `WLASL_v0.3.json` or an `nslt_*.json`; None takes the one of SOURCE. Otherwise as `read_pose_files`.
+    """
+    return read_pose_files(source, layout=layout, axes=axes, index=wlasl_index(source, index))
+
+
+def wlasl_index(source: Path, index: Path | None) -> Path:
+    """The table of WLASL: the one named, else the only one in the source; `InputError` where there is not one."""
+    if index is not None:
+        return index
+    found = sorted([*source.rglob("WLASL_v*.json"), *source.rglob("nslt_*.json")]) if source.is_dir() else []
+    if len(found) != 1:
+        got = ", ".join(path.name for path in found) or "none"
+        raise InputError(
+            "which table?", where=source, expected="one WLASL_v0.3.json", got=got, hint="--index FILE.json"
+        )
+    return found[0]
+
+
 def pose_labels(source: Path, options: dict[str, Any]) -> tuple[str, ...] | None:
     """All classes of an NSLT subset in its order; None where the clips decide."""
     index = options.get("index")

@@ -106,3 +106,39 @@ def test_a_store_of_the_subset(tmp_path: Path, real: Callable[[str], Path], capl
     (poses / "00002.pose").unlink()
     with pytest.raises(InputError, match="no recording of the subset"):
         prepare("pose", poses, out=tmp_path / "other", options=options)
+
+
+def test_the_table_of_wlasl_brings_glosses_signers_and_frames(tmp_path: Path) -> None:
+    instance = {"frame_start": 1, "frame_end": -1, "split": "train", "video_id": "00335", "signer_id": 90}
+    table = [
+        {"gloss": "book", "instances": [instance]},
+        {
+            "gloss": "drink",
+            "instances": [instance | {"video_id": "00336", "split": "test", "frame_start": 4, "frame_end": 9}],
+        },
+    ]
+    path = tmp_path / "WLASL_v0.3.json"
+    path.write_text(json.dumps(table))
+    subset = Subset(path)
+    assert subset.labels == ("book", "drink") and set(subset.rows) == {"00335", "00336"}
+    assert subset.about("a/00336.pose") == {"label": "drink", "split": "test", "subject": "90"}
+    assert (subset.rows["00336"].first, subset.rows["00336"].last) == (4, 9)
+    path.write_text(json.dumps([{"gloss": "book", "instances": [{"video_id": "1"}]}]))
+    with pytest.raises(InputError, match="not a row of WLASL"):
+        Subset(path)
+
+
+def test_wlasl_is_prepared_by_one_command(tmp_path: Path, real: Callable[[str], Path]) -> None:
+    source = tmp_path / "wlasl"
+    source.mkdir()
+    instance = {"frame_start": 1, "frame_end": -1, "split": "train", "signer_id": 1}
+    for name in ("00335", "00336"):
+        shutil.copy(real("clips") / "mediapipe.pose", source / f"{name}.pose")
+    table = [
+        {"gloss": gloss, "instances": [instance | {"video_id": name}]}
+        for gloss, name in (("book", "00335"), ("drink", "00336"))
+    ]
+    (source / "WLASL_v0.3.json").write_text(json.dumps(table))
+    prepared = prepare("wlasl", source, out=tmp_path / "store", options={"layout": "mediapipe_holistic75"})
+    store = ClipStore.open(tmp_path / "store")
+    assert prepared.clips == 2 and store.labels == ("book", "drink") and store.index.subject.tolist() == ["1", "1"]
