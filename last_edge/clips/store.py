@@ -30,7 +30,10 @@ HEADER = "store.json"
 FRAMES = "frames.npy"
 CONFIDENCE = "confidence.npy"
 INDEX = "index.parquet"
-READERS = {".npz": "npz {path} --layout LAYOUT", ".skeleton": "ntu {path}", ".pose": "pose {path}"}
+READERS = {
+    ".npz": "npz {path} --layout LAYOUT", ".skeleton": "ntu {path}", ".pose": "pose {path}",
+    **dict.fromkeys((".mp4", ".mov", ".avi", ".webm", ".mkv"), "videos {path}"),
+}  # fmt: skip
 """What reads recordings with this ending."""
 
 

@@ -62,6 +62,8 @@ def _to_split(store: ClipStore) -> str:
     how = f"--leave-out {shlex.quote(people[-1])}" if len(people) > 1 else "--test-share 0.2"
     if store.about.get("dataset") == "extracted":
         return f"last-edge data extract VIDEOS --out {store.path.parent} {how}, as it was made"
+    if store.about.get("dataset") == "videos":
+        return f"last-edge data prepare videos SOURCE --out {store.path} --force {how}, as it was made"
     return f"last-edge data prepare NAME SOURCE --out {store.path} --force {how}, as it was made"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,13 +15,16 @@ from typer.core import TyperGroup
 from last_edge.errors import UsageError
 from last_edge.tools.cli.options import SCREEN, DryRun, Force, Hand, Out, Screen, StoreArgument, in_zoo, names_of
 from last_edge.tools.output import make_table
-from last_edge.tools.register import Command, Function, described, expanded
+from last_edge.tools.register import Command, Function, OptionGroup, described, expanded
 
 if TYPE_CHECKING:
     from last_edge.data.gates import Gate
     from last_edge.data.inspect import StoreInfo
     from last_edge.data.prepare import Dataset, Prepared
+    from last_edge.tools.extract.plan import Job
+    from last_edge.tools.extract.run import Extracted
 
+VIDEOS = "videos"
 SHOWN = 5
 MOST = 12
 """Names that a row shows before it says how many more there are."""
@@ -74,15 +78,19 @@ class Formats(TyperGroup):
         """The names of all formats."""
         from last_edge.data.prepare import READERS
 
-        return list(READERS)
+        return [VIDEOS, *READERS]
 
     def get_command(self, ctx: Any, name: str) -> Any:
         """The command of a format; `UsageError` with the nearest names for an unknown one."""
-        from last_edge.data.prepare import get_dataset
+        from last_edge.data.prepare import READERS, get_dataset
+        from last_edge.names import did_you_mean
 
-        function = prepare(name, get_dataset(name))
+        if name not in (VIDEOS, *READERS):
+            raise UsageError(f"unknown dataset {name!r}", expected=did_you_mean(name, (VIDEOS, *READERS)))
+        function = prepare_videos if name == VIDEOS else prepare(name, get_dataset(name))
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(name, cls=FormatCommand, **described(function))(expanded(function))
+        kind = Command if name == VIDEOS else FormatCommand
+        app.command(name, cls=kind, **described(function))(expanded(function))
         return typer.main.get_command(app)
 
 
@@ -266,34 +274,104 @@ def show_info(facts: StoreInfo) -> None:
     Console().print(table, highlight=False)
 
 
-def extract(
-    videos: Annotated[Path, typer.Argument(help="Folder of videos.")],
-    out: Out,
+@dataclass(frozen=True)
+class VideoOptions(OptionGroup):
+    """Which videos, what they show, and who takes landmarks out of them."""
+
     folders: Annotated[
         str,
         typer.Option(
             metavar="split/label/person",
             help="What the levels of folders mean, from VIDEOS down; - means nothing. Default: label.",
         ),
-    ] = "",
-    leave_out: LeaveOut = None,
-    subjects: Subjects = None,
-    test_share: TestShare = 0.0,
+    ] = ""
     index: Annotated[
-        Path | None, typer.Option(help="nslt_*.json: only its recordings, with their signs, frames and splits.")
-    ] = None,
-    layout: Annotated[
-        str, typer.Option(help="mediapipe_holistic75 or 83, mediapipe_pose33, mediapipe_hand21.")
-    ] = "mediapipe_holistic75",
+        Path | None,
+        typer.Option(help="A table of file,label,subject,split,start,end (seconds), or nslt_*.json, instead."),
+    ] = None
+    leave_out: LeaveOut = None
+    subjects: Subjects = None
+    test_share: TestShare = 0.0
+    layout: Annotated[str, typer.Option(help="mediapipe_holistic75 or 83, mediapipe_pose33, mediapipe_hand21.")] = (
+        "mediapipe_holistic75"
+    )
+    fps: Annotated[
+        float | None,
+        typer.Option(help="Of folders of images, 30 unless said; of videos in place of their time stamps."),
+    ] = None
+    jobs: Annotated[int, typer.Option(min=0, help="Processes on this machine; 0 for one a processor.")] = 0
+    dask: Annotated[str, typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://HOST:8786, in their place.")] = (
+        ""
+    )
+
+    def plan(self, videos: Path, out: Path, *, vision: str = "", rows: int = 16) -> list[Job]:
+        """What there is to do."""
+        from last_edge.tools.extract.plan import Settings, choose_jobs, plan_jobs
+
+        settings = Settings(self.layout, vision, rows, self.fps)
+        return choose_jobs(
+            plan_jobs(videos, out.absolute(), settings, index=self.index, folders=self.folders),
+            leave_out=names_of(self.leave_out), subjects=names_of(self.subjects), test_share=self.test_share,
+        )  # fmt: skip
+
+    def extract(self, jobs: list[Job], out: Path, screen: Screen, *, dry_run: bool, **how: Any) -> Extracted | None:
+        """Do it, or on a dry run tell how much is left."""
+        from last_edge.tools.extract.run import extract_all
+        from last_edge.tools.extract.video import read_result
+
+        if dry_run:
+            done = sum(read_result(job) is not None for job in jobs)
+            counts = {"videos": len(jobs), "done": done, "to do": len(jobs) - done}
+            screen.emit(counts | {"classes": len({job.label for job in jobs})})
+            return None
+        with screen.status("reading videos") as tell:
+            return extract_all(
+                jobs, out, index=self.index, processes=self.jobs or os.cpu_count() or 1, dask=self.dask,
+                progress=lambda done, all_jobs: tell(f"{done} of {all_jobs} videos"), **how,
+            )  # fmt: skip
+
+
+VIDEO_OPTIONS = VideoOptions()
+
+
+def prepare_videos(
+    videos: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of videos, or of folders of images.")],
+    out: Out,
+    options: VideoOptions = VIDEO_OPTIONS,
+    dry_run: DryRun = False,
+    force: Force = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Videos, or folders of images, in folders that say what they show: landmarks by MediaPipe or LiteRT, even in time.
+
+    After an interruption the same command goes on: what was taken out of each video lies in OUT.clips until it is
+    deleted, and serves again with other splits (--force replaces the store). Videos that cannot be read are named and
+    left out. `last-edge models fetch holistic` (hand, pose) brings the detector.
+
+    Example: last-edge data prepare videos recordings --folders label/person --leave-out anna --out STORE
+    """
+    from last_edge.clips.store import HEADER
+    from last_edge.files import check_free
+
+    check_free(out, force=force, marker=HEADER)
+    work = out.absolute().with_name(f"{out.absolute().name}.clips")
+    found = options.extract(
+        options.plan(videos, work), work, screen, dry_run=dry_run, name="", store=out, dataset=VIDEOS
+    )
+    if found is not None:
+        damaged = tuple(f"{video}: {why}" for video, why in found.broken.items())
+        show_prepared(replace(found.store, damaged=damaged), screen)
+
+
+def extract(
+    videos: Annotated[Path, typer.Argument(help="Folder of videos.")],
+    out: Out,
+    options: VideoOptions = VIDEO_OPTIONS,
     vision: Annotated[
         Path | None, typer.Option(help="Folder of a vision model of transformers, for features as well.")
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="Rows of features a clip, of frames evenly spread over it.")] = 16,
     name: Annotated[str, typer.Option(help="What the features are called.")] = "visual",
-    jobs: Annotated[int, typer.Option(min=0, help="Processes on this machine; 0 for one a processor.")] = 0,
-    dask: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://HOST:8786, in their place.")
-    ] = "",
     dry_run: DryRun = False,
     force: Force = False,
     screen: Screen = SCREEN,
@@ -311,25 +389,11 @@ def extract(
     Example: last-edge data extract wlasl/videos --index nslt_100.json --vision models/siglip --out runs/nslt100
     """
     from last_edge import records
-    from last_edge.tools.extract.plan import Settings, choose_jobs, plan_jobs
-    from last_edge.tools.extract.run import extract_all
-    from last_edge.tools.extract.video import read_result
 
-    settings = Settings(layout, str(vision or ""), rows)
-    planned = choose_jobs(
-        plan_jobs(videos, out.absolute(), settings, index=index, folders=folders),
-        leave_out=names_of(leave_out), subjects=names_of(subjects), test_share=test_share,
-    )  # fmt: skip
-    if dry_run:
-        done = sum(read_result(job) is not None for job in planned)
-        counts = {"videos": len(planned), "done": done, "to do": len(planned) - done}
-        screen.emit(counts | {"classes": len({job.label for job in planned})})
+    planned = options.plan(videos, out, vision=str(vision or ""), rows=rows)
+    found = options.extract(planned, out, screen, dry_run=dry_run, name=name, force=force)
+    if found is None:
         return
-    with screen.status("reading videos") as tell:
-        found = extract_all(
-            planned, out, name=name, index=index, processes=jobs or os.cpu_count() or 1, dask=dask, force=force,
-            progress=lambda done, all_jobs: tell(f"{done} of {all_jobs} videos"),
-        )  # fmt: skip
     if screen.json:
         screen.emit(records.to_dict(found))
         return

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import math
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from last_edge.data.prepare import choose_clips
+from last_edge.data.readers.archive import table_rows
 from last_edge.data.readers.nslt import TO_THE_END, Subset
 from last_edge.errors import InputError, UsageError
 from last_edge.runtime.landmarks import GIVES
+from last_edge.runtime.sources import ImageOptions
+from last_edge.runtime.sources.video import SUFFIXES as IMAGES
 
-VIDEOS = (".mp4", ".mov", ".avi", ".webm", ".mkv")
+VIDEOS = (
+    ".mp4", ".mov", ".avi", ".webm", ".mkv", ".m4v", ".mpg", ".mpeg", ".3gp", ".wmv", ".flv", ".ts", ".mts", ".ogv",
+    ".gif",
+)  # fmt: skip
 CLIPS = "clips"
 LEVELS = ("split", "label", "person", "-")
 """What a level of folders can mean; nothing: "-"."""
@@ -22,19 +31,24 @@ SPLITS = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 """What folders of a split are called."""
+SHOWN = 5
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Settings:
     """What is taken from a video. layout: of the points. vision: folder of a vision model, "" for none; rows: of
-    features a clip, from frames evenly spread over it.
+    features a clip, from frames evenly spread over it. fps: of folders of images, and of videos in place of their own
+    time stamps; None: 30, and the time stamps.
     """
 
     layout: str = "mediapipe_holistic75"
     vision: str = ""
     rows: int = 16
+    fps: float | None = None
 
     def __post_init__(self) -> None:
+        ImageOptions(fps=self.fps)
         if self.layout not in GIVES:
             raise UsageError("no detector gives this layout", expected=", ".join(GIVES), got=self.layout)
         if self.vision and not (Path(self.vision) / "config.json").is_file():
@@ -44,8 +58,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Job:
-    """One video. first, last: frames of the sign from 1, both included; -1 to the end. label, subject, split: of its
-    folders or the index.
+    """One video or folder of images. first, last: frames of the sign from 1, both included; -1 to the end. start_s,
+    end_s: seconds of it instead. label, subject, split: of its folders or the index.
     """
 
     name: str
@@ -54,6 +68,8 @@ class Job:
     settings: Settings
     first: int = 1
     last: int = TO_THE_END
+    start_s: float = 0.0
+    end_s: float = math.inf
     label: str | None = None
     subject: str = ""
     split: str = ""
@@ -62,15 +78,18 @@ class Job:
     def identity(self) -> str:
         """sha256 of what decides the result: settings, frames, and the video by size and time of its last change."""
         stat = Path(self.video).stat()
-        about = [asdict(self.settings), self.first, self.last, stat.st_size, stat.st_mtime_ns]
+        span = [self.first, self.last, self.start_s, str(self.end_s)]
+        about = ["even in time", asdict(self.settings), *span, stat.st_size, stat.st_mtime_ns]
         return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
 def plan_jobs(
     videos: Path, out: Path, settings: Settings, *, index: Path | None = None, folders: str = ""
 ) -> list[Job]:
-    """A job for each video below a folder, or of those that an NSLT subset names; `InputError` where there are none.
+    """A job for each video, or folder of images, below a folder; `InputError` where there are none.
 
+    index: an NSLT subset (.json), or a table with the columns `file` (path below `videos`), `label` and any of
+    `subject`, `split`, `start` and `end` (seconds), whose rows alone become clips; a file may have several.
     folders: what the levels of folders mean, from `videos` down, such as `split/label/person`, see `LEVELS`. Without it
     one level is the label and a video without a folder has none; more are a `UsageError`.
     """
@@ -78,8 +97,10 @@ def plan_jobs(
         raise UsageError("--folders and --index both say what a video shows", hint="one of them")
     if not videos.is_dir():
         raise InputError("not a folder of videos", where=videos)
-    found = sorted(path for path in videos.rglob("*") if path.suffix.lower() in VIDEOS)
-    if index is None:
+    found = sorted(_recordings(videos))
+    if index is not None and index.suffix != ".json":
+        jobs = list(_by_table(found, videos, out, settings, index))
+    elif index is None:
         jobs = list(_by_folder(found, videos, out, settings, _levels(folders, found, videos)))
     else:
         subset = Subset(index)
@@ -88,6 +109,15 @@ def plan_jobs(
     if not jobs:
         raise InputError("no videos found", where=videos, expected=" ".join(VIDEOS))
     return jobs
+
+
+def _recordings(videos: Path) -> Iterator[Path]:
+    """Videos, and folders that hold several images and nothing to look into."""
+    for at, inside, files in os.walk(videos):
+        folder, kinds = Path(at), [Path(name).suffix.lower() for name in files]
+        yield from (folder / name for name, kind in zip(files, kinds, strict=True) if kind in VIDEOS)
+        if folder != videos and not inside and not set(kinds) & set(VIDEOS) and sum(k in IMAGES for k in kinds) > 1:
+            yield folder
 
 
 def _levels(text: str, found: list[Path], videos: Path) -> tuple[str, ...]:
@@ -115,13 +145,54 @@ def _by_folder(
             expected = f"{'/'.join(levels)}/FILE, as --folders says"
             raise InputError("a video lies at another level", where=path, expected=expected)
         about = dict(zip(levels, parts, strict=False))
-        split = about.get("split", "")
-        if split and split.lower() not in SPLITS:
-            raise InputError("no split is called so", where=path, expected=", ".join(SPLITS), got=split)
         yield Job(
             name, str(path), _target(out, name), settings, label=about.get("label"), subject=about.get("person", ""),
-            split=SPLITS.get(split.lower(), ""),
+            split=_split(about.get("split", ""), path),
         )  # fmt: skip
+
+
+def _by_table(found: list[Path], videos: Path, out: Path, settings: Settings, index: Path) -> Iterator[Job]:
+    """Jobs of a table's rows; files without a row and rows without a file are named in a warning."""
+    paths = {path.relative_to(videos).as_posix(): path for path in found}
+    rows: dict[str, list[tuple[str, dict[str, str]]]] = {}
+    more = ("subject", "split", "start", "end")
+    for place, row in table_rows(index.read_bytes(), str(index), needed=("file", "label"), more=more):
+        rows.setdefault(row["file"].replace("\\", "/"), []).append((place, row))
+    for what, names in (
+        ("without a row in the index, left out", [name for name in paths if name not in rows]),
+        ("in the index but absent", [name for name in rows if name not in paths]),
+    ):
+        if names:
+            log.warning("%d files %s: %s", len(names), what, ", ".join(names[:SHOWN]))
+    for name, path in paths.items():
+        for number, (place, row) in enumerate(rows.get(name, ())):
+            clip = name if len(rows[name]) == 1 else f"{name}#{number}"
+            start_s, end_s = (
+                _seconds(row.get(key, ""), usual, place) for key, usual in (("start", 0.0), ("end", math.inf))
+            )
+            if start_s >= end_s:
+                raise InputError("a sign ends before it starts", where=place, expected="start < end, in seconds")
+            yield Job(
+                clip, str(path), _target(out, clip), settings, start_s=start_s, end_s=end_s, label=row["label"] or None,
+                subject=row.get("subject", ""), split=_split(row.get("split", ""), place),
+            )  # fmt: skip
+
+
+def _seconds(text: str, usual: float, where: str) -> float:
+    try:
+        seconds = float(text) if text.strip() else usual
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise InputError("not a time", where=where, expected="seconds, as 1.25", got=text)
+    return seconds
+
+
+def _split(name: str, where: object) -> str:
+    """The split that a folder or field means."""
+    if name and name.lower() not in SPLITS:
+        raise InputError("no split is called so", where=where, expected=", ".join(SPLITS), got=name)
+    return SPLITS.get(name.lower(), "")
 
 
 def choose_jobs(
@@ -143,7 +214,7 @@ def _by_index(found: list[Path], out: Path, settings: Settings, subset: Subset) 
         if subset.has(path.name):
             row, about = subset.rows[path.stem], subset.about(path.name)
             yield Job(
-                path.stem, str(path), _target(out, path.stem), settings, row.first, row.last, about["label"],
+                path.stem, str(path), _target(out, path.stem), settings, row.first, row.last, label=about["label"],
                 split=about["split"] or "",
             )  # fmt: skip
 

@@ -54,12 +54,15 @@ def extract_all(
     processes: int = 1,
     dask: str = "",
     force: bool = False,
+    store: Path | None = None,
+    dataset: str = "extracted",
     progress: Callable[[int, int], None] = lambda done, jobs: None,
 ) -> Extracted:
-    """Do the jobs that are not done, then write OUT/store, with features `name` where there is a vision model.
+    """Do the jobs that are not done, then write the store, with features `name` where there is a vision model.
 
     What is done lies in OUT/clips, one file a video; OUT/broken.json names the videos without a result, which are tried
-    again next time. force: do all anew. `InputError` when no video gave anything.
+    again next time. force: do all anew. store: where it goes, by default OUT/store, and what `dataset` it is called.
+    `InputError` when no video gave anything.
     """
     if force:
         for job in jobs:
@@ -82,20 +85,25 @@ def extract_all(
     whole = [job for job in jobs if job.name not in broken]
     if not whole:
         raise InputError("no video could be read", where=out / BROKEN, got=f"{len(broken)} broken")
-    return Extracted(len(left) - len(broken), len(before), broken, write_store(whole, out / STORE, name, index))
+    return Extracted(
+        len(left) - len(broken),
+        len(before),
+        broken,
+        write_store(whole, store or out / STORE, name, index, dataset=dataset),
+    )
 
 
-def write_store(jobs: list[Job], path: Path, name: str, index: Path | None) -> Prepared:
+def write_store(jobs: list[Job], path: Path, name: str, index: Path | None, *, dataset: str) -> Prepared:
     """The store of finished jobs, in their order."""
     settings = jobs[0].settings
-    labels = nslt_labels(index) if index else None
+    labels = nslt_labels(index) if index and index.suffix == ".json" else None
     vision = Path(settings.vision).name if settings.vision else ""  # a record without this machine's paths
     options = {**asdict(settings), "vision": vision, "numpy": np.__version__}
     about: dict[str, Any] = {
-        "dataset": "extracted", "source": index.name if index else "videos", "licence": "that of the videos",
+        "dataset": dataset, "source": index.name if index else "videos", "licence": "that of the videos",
         "axes": AXES, "options": options,
     }  # fmt: skip
-    made = store_clips(_clips(jobs), name="extracted", out=path, labels=labels, about=about, force=True)
+    made = store_clips(_clips(jobs), name=dataset, out=path, labels=labels, about=about, force=True)
     if settings.vision:
         store, by_name = ClipStore.open(path), {job.name: job for job in jobs}
         rows = (_result(by_name[str(clip)])["features"] for clip in store.index.source_id)

@@ -18,11 +18,15 @@ from last_edge.data.readers.nslt import TO_THE_END
 from last_edge.errors import InputError, MissingError
 from last_edge.files import writing
 from last_edge.runtime.landmarks import GIVES, create_landmarks
-from last_edge.runtime.sources.video import VideoSource
+from last_edge.runtime.record.takes import Take
+from last_edge.runtime.sources import ImageOptions
+from last_edge.runtime.sources.video import ImageFolderSource, VideoSource
 from last_edge.tools.extract.plan import Job
 
 IDENTITY = "identity"
 BATCH = 8
+EVEN = 0.5
+"""Frames that time stamps may be off the file's own rate before they decide."""
 Image = NDArray[np.uint8]
 
 
@@ -68,29 +72,41 @@ def read_result(job: Job) -> dict[str, NDArray[Any]] | None:
 
 
 def _landmarks(job: Job) -> tuple[NDArray[np.float32], float]:
-    """(T, V, 3) points of the sign's frames in image heights, NaN where unseen, and the video's frame rate."""
+    """(T, V, 3) points of the sign's frames in image heights, NaN where unseen, and their frame rate, even in time."""
     layout = job.settings.layout
-    with VideoSource(Path(job.video)) as video, closing(create_landmarks(GIVES[layout], layout=layout)) as detector:
-        points = [detector(image, time_s) for image, time_s in _sign(video, job)]
+    with _opened(job) as video, closing(create_landmarks(GIVES[layout], layout=layout)) as detector:
+        seen = [(detector(image, time_s), time_s) for image, time_s in _sign(video, job)]
         fps = video.fps
-    if not points:
-        expected = f"frames from {job.first} on"
-        raise InputError("recording ends before its sign", where=job.video, expected=expected)
-    return np.stack(points), fps
+    if not seen:
+        expected = f"{job.start_s} s" if job.start_s else f"frame {job.first}"
+        raise InputError("recording ends before its sign", where=job.video, expected=f"frames from {expected} on")
+    points, times = np.stack([points for points, _ in seen]), np.array([time_s for _, time_s in seen])
+    if np.abs(times - times[0] - np.arange(len(times)) / fps).max() * fps <= EVEN:
+        return points, fps
+    take = Take(points[None], times, seen=1.0)
+    return take.evenly()[0], take.fps
+
+
+def _opened(job: Job) -> VideoSource | ImageFolderSource:
+    path, images = Path(job.video), ImageOptions(fps=job.settings.fps)
+    return ImageFolderSource(path, images) if path.is_dir() else VideoSource(path, images)
 
 
 def _spread_frames(job: Job, frames: int) -> list[Image]:
     """Images of evenly spread frames of the sign, first and last among them, each once."""
     wanted = set(np.unique(np.linspace(0, frames - 1, job.settings.rows).round().astype(int)).tolist())
-    with VideoSource(Path(job.video)) as video:
+    with _opened(job) as video:
         return [image for place, (image, _) in enumerate(_sign(video, job)) if place in wanted]
 
 
-def _sign(video: VideoSource, job: Job) -> Iterator[tuple[Image, float]]:
+def _sign(video: VideoSource | ImageFolderSource, job: Job) -> Iterator[tuple[Image, float]]:
     """Image and time of the sign's frames."""
     for frame in islice(video, job.first - 1, None if job.last == TO_THE_END else job.last):
         assert frame.image is not None
-        yield frame.image, frame.timestamp_s
+        if frame.timestamp_s > job.end_s:
+            return
+        if frame.timestamp_s >= job.start_s:
+            yield frame.image, frame.timestamp_s
 
 
 class VisionModel:

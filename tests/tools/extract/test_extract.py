@@ -185,6 +185,90 @@ def test_a_share_of_each_labels_clips_tests(videos: Path, tmp_path: Path, capsys
     assert index.source_id[index.split == "test"].tolist() == ["bye/2.avi", "hello/2.avi"]
 
 
+def prepare_videos(source: Path, *flags: str) -> int:
+    out = str(source.parent / "mine")
+    return main(["data", "prepare", "videos", str(source), "--out", out, "--layout", LAYOUT, "--jobs", "1", *flags])
+
+
+def test_videos_become_a_store_and_an_interruption_costs_nothing(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("hello/anna/1.avi", "hello/bea/1.avi", "thanks/anna/1.avi", "thanks/bea/1.avi"):
+        write_video(tmp_path / "people" / name)
+    (tmp_path / "people/thanks/bea/1.avi").rename(tmp_path / "people/thanks/bea/1.AVI")
+    (tmp_path / "people/hello/bea/2.avi").write_bytes(b"RIFF but no video")
+    flags = ("--folders", "label/person", "--leave-out", "bea")
+    calls = []
+
+    class Counting(Detector):
+        def __call__(self, image: np.ndarray, timestamp_s: float) -> np.ndarray:
+            calls.append(timestamp_s)
+            if len(calls) == 2 * FRAMES + 1:
+                raise KeyboardInterrupt
+            return super().__call__(image, timestamp_s)
+
+    monkeypatch.setattr(one_video, "create_landmarks", lambda *args, **options: Counting())
+    assert prepare_videos(tmp_path / "people", *flags) == 130
+    assert not (tmp_path / "mine").exists()
+    capsys.readouterr()
+    assert prepare_videos(tmp_path / "people", *flags, "--json") == 0
+    assert len(calls) == 4 * FRAMES + 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["splits"] == {"test": 2, "train": 2} and told["classes"] == 2
+    assert len(told["damaged"]) == 1 and told["damaged"][0].startswith("hello/bea/2.avi: ")
+    store = ClipStore.open(tmp_path / "mine")
+    assert store.about["dataset"] == "videos" and store.units == "image01"
+    assert prepare_videos(tmp_path / "people", *flags) == 2  # a store is there
+    assert prepare_videos(tmp_path / "people", "--folders", "label/person", "--force") == 0
+    assert ClipStore.open(tmp_path / "mine").index.split.tolist() == [""] * 4 and len(calls) == 4 * FRAMES + 1
+    capsys.readouterr()
+    assert main(["train", "--store", str(tmp_path / "mine"), "--out", str(tmp_path / "run")]) == 3
+    assert f"prepare videos SOURCE --out {tmp_path / 'mine'} --force --leave-out bea" in capsys.readouterr().err
+
+
+def test_a_table_says_what_is_seen_when(videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = tmp_path / "table.csv"
+    rows = ("thanks/00001.avi;thanks;anna;train;;", "hello/00002.avi;hello;bea;test;0.1;0.2",
+            "hello/00002.avi;bye;bea;test;0.27;", "hello/gone.avi;hello;bea;test;;")  # fmt: skip
+    table.write_text("\ufefffile;label;subject;split;start;end\n" + "\n".join(rows), encoding="utf-8")
+    assert prepare_videos(videos, "--index", str(table)) == 0
+    store = ClipStore.open(tmp_path / "mine")
+    clips = [store.clip(number) for number in range(len(store))]
+    assert {clip.source_id: (clip.label, clip.subject, clip.split, clip.frames) for clip in clips} == {
+        "hello/00002.avi#0": ("hello", "bea", "test", 3),
+        "hello/00002.avi#1": ("bye", "bea", "test", 3),
+        "thanks/00001.avi": ("thanks", "anna", "train", FRAMES),
+    }
+    assert "hello/00003.avi" in caplog.text and "hello/gone.avi" in caplog.text
+    for row, told in (("thanks/00001.avi;a;b;train;x;", "not a time"), ("thanks/00001.avi;a;b;train;2;1", "before it")):
+        table.write_text("file;label;subject;split;start;end\n" + row)
+        with pytest.raises(InputError, match=told):
+            plan_jobs(videos, tmp_path, Settings(), index=table)
+
+
+def test_folders_of_images_are_clips_at_a_rate(videos: Path, tmp_path: Path) -> None:
+    for label, count in (("hello", 12), ("thanks", 4)):
+        (folder := tmp_path / "images" / label / "take 1").mkdir(parents=True)
+        for number in range(count):
+            cv2.imwrite(str(folder / f"{number}.png"), np.full((8, 8, 3), 20 * number, np.uint8))
+    assert prepare_videos(tmp_path / "images", "--fps", "10") == 0
+    store = ClipStore.open(tmp_path / "mine")
+    assert store.fps == 10 and store.index.length.tolist() == [12, 4] and store.labels == ("hello", "thanks")
+    np.testing.assert_allclose(store.points(0)[0, :, 0, 0] * 255, np.arange(12) * 20, atol=1e-4)
+
+
+def test_time_stamps_decide_where_frames_come_late(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (job, *_) = plan_jobs(videos, videos.parent / "out", Settings(layout=LAYOUT))
+    times = np.concatenate([np.arange(10) / 25, 0.4 + np.arange(10) / 12.5])  # a phone's camera when it gets dark
+    frames = [(np.full((4, 4, 3), round(200 * time_s), np.uint8), float(time_s)) for time_s in times]
+    monkeypatch.setattr(one_video, "_sign", lambda video, job: iter(frames))
+    assert one_video.extract(job).problem == ""
+    result = one_video.read_result(job)
+    assert result is not None and float(result["fps"]) == pytest.approx(19 / times[-1])
+    steps = np.diff(result["points"][:, 0, 0])
+    np.testing.assert_allclose(steps, steps.mean(), rtol=0.15)
+
+
 def test_bad_input_is_named(videos: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no videos"):
         (tmp_path / "empty").mkdir()
