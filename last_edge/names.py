@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+SIDES = {"left": "right", "clockwise": "counterclockwise"}
+SIDES |= {other: one for one, other in SIDES.items()}
+SIDE_WORDS = re.compile(r"(?<![a-z])(left|right|(?:(?:counter|anti)[- _]?)?clockwise)(?![a-z])")
 
 
 def nearest(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
@@ -22,3 +26,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def natural_order(name: str) -> tuple[str | int, ...]:
     """A key to sort names by, numbers in them by their value: `frame2` before `frame10`."""
     return tuple(int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name))
+
+
+def mirrored_order(labels: Sequence[str]) -> tuple[int, ...]:
+    """For each label the place of the one that its motion shows in a mirror: `swipe left` for `swipe right`.
+
+    A label without such another stays itself: one of a pair alone is no direction.
+    """
+    plain = [SIDE_WORDS.sub(_side_word, label.lower()) for label in labels]
+    mirrored = (SIDE_WORDS.sub(lambda found: SIDES[found[0]], label) for label in plain)
+    return tuple(plain.index(other) if plain.count(other) == 1 else place for place, other in enumerate(mirrored))
+
+
+def _side_word(found: re.Match[str]) -> str:
+    word = found[0]
+    return word if word in SIDES else "counterclockwise"

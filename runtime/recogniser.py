@@ -62,7 +62,8 @@ class Recogniser(Closeable):
 
     name, precision: of what is loaded. labels: in the order of the logits. layout, units: of the points it takes.
     spec: everything about its input. backend: raw landmarks to logits. rejection: what its answers are worth.
-    accept: least probability of an event, None where the bundle sets none. path: of the bundle.
+    hands: that it was taught, `left`, `right` or `both`. accept: least probability of an event, None where the bundle
+    sets none. path: of the bundle.
 
     One object may be used by one thread at a time.
     """
@@ -93,6 +94,7 @@ class Recogniser(Closeable):
         self._options: dict[str, Any] = {"threads": threads, "backend": backend}
         self.path, self.name, self.labels = bundle.path, manifest.name, manifest.labels
         self.spec, self.layout, self.units = manifest.input, manifest.input.layout, cast(Units, manifest.units)
+        self.hands = manifest.known_hands
         self.accept: float | None = manifest.thresholds.get(ACCEPT)
         self.rejection = Rejection.of(manifest.thresholds)
 
@@ -133,7 +135,8 @@ class Recogniser(Closeable):
 
         points: (T, V, C) or (M, T, V, C), any number of frames, NaN where a point is missing. fps: frames a second.
         layout, units: of the points where they are not the bundle's own; they are converted as `run` does. hand: which
-        hand counts where the points show two and the bundle takes one.
+        hand counts where the points show two and the bundle takes one; where they show one, which one it is. One that
+        the bundle was not taught is mirrored, and so are directions such as `swipe left` in the answer.
         Raises `InputError` for another shape, no frame, infinite points or too few axes, `UsageError` where the layout
         cannot be converted or the rate is none.
         """
@@ -160,8 +163,9 @@ class Recogniser(Closeable):
         if options.decoding.threshold is None and self.accept is not None:
             options = replace(options, decoding=replace(options.decoding, threshold=self.accept))
         adapter = Adapter(
-            layout or self.layout, units or self.units, spec=self.spec, target_units=self.units, hand=hand
-        )
+            layout or self.layout, units or self.units, spec=self.spec, target_units=self.units, hand=hand,
+            knows=self.hands,
+        )  # fmt: skip
         return Stream(self.backend, adapter=adapter, labels=self.labels, options=options, rejection=self.rejection)
 
     @overload

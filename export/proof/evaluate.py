@@ -15,9 +15,11 @@ from last_edge.clips.windows import check_points, padded, plain_batch, sentence_
 from last_edge.errors import InputError, UsageError
 from last_edge.export.onnx.session import answers_of, metadata_of
 from last_edge.inputs.features import Inputs
+from last_edge.names import mirrored_order
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.recognise.model import Settings, check_answer, check_logits, open_backend, settings_of
 from last_edge.runtime.translator import Translator
+from last_edge.skeleton.geometry import mirror as mirror_points
 from last_edge.tasks.registry import task_of_bundle
 from last_edge.tasks.task import Answers, Clips
 
@@ -64,6 +66,14 @@ class DeployedRecogniser:
         """Logits (n, K)."""
         return self.logits(plain_batch(store, clips, self.manifest.input, self.manifest.features))
 
+    def mirrored_answers(self, store: ClipStore, clips: Clips) -> Answers:
+        """Logits (n, K) of the clips seen in a mirror, those of directions such as `swipe left` exchanged."""
+        manifest = self.manifest
+        if manifest.features is not None:
+            raise UsageError("features have no mirror image", where=self._where, got=manifest.features.name)
+        points = mirror_points(plain_batch(store, clips, manifest.input)[INPUT_NAME], manifest.input.layout)
+        return self.logits({INPUT_NAME: points})[:, list(mirrored_order(manifest.labels))]
+
 
 class DeployedTranslator:
     """See `Deployed`."""
@@ -107,13 +117,15 @@ def evaluate_bundle(
     threads: int | None = None,
     merge_at: str = "",
     beam: int | None = None,
+    mirror: bool = False,
 ) -> dict[str, Any]:
     """Figures of one precision's files on a split; shares in percent. `InputError` when store and bundle differ.
 
     Labels are matched by name; those of the bundle without a clip are told as `absent`.
 
     precision: fp32 unless named. They run as `bench tune` found them fastest; threads: wins over that. merge_at: see
-    `last_edge.tasks.metrics.merged`. beam: hypotheses of a search for sentences.
+    `last_edge.tasks.metrics.merged`. beam: hypotheses of a search for sentences. mirror: clips
+    are of the other hand than the bundle was taught, and mirrored.
     """
     bundle = Bundle.open(bundle) if isinstance(bundle, Path) else bundle
     manifest, precision = bundle.manifest, precision or "fp32"
@@ -123,7 +135,13 @@ def evaluate_bundle(
     check_store(bundle, store)
     clips = task.clips(store, split)
     settings = settings_of(manifest, precision, threads=threads)
-    answers = DEPLOYED[task.name](bundle, precision, settings=settings, beam=beam).answers(store, clips)
+    files = DEPLOYED[task.name](bundle, precision, settings=settings, beam=beam)
+    if not mirror:
+        answers = files.answers(store, clips)
+    elif isinstance(files, DeployedRecogniser):
+        answers = files.mirrored_answers(store, clips)
+    else:
+        raise UsageError("sentences are not mirrored", where=bundle.path, hint="without --mirror")
     return task.figures(answers, store, clips, labels=manifest.labels, merge_at=merge_at)
 
 

@@ -76,7 +76,7 @@ def _input(manifest: Manifest) -> str:
     lines = [
         f"- `{INPUT_NAME}` float32 ({shape}), NaN where a point is missing; `{OUTPUT_NAME}` float32 (N, "
         f"{len(manifest.labels)}).",
-        f"- Units: `{manifest.units}`. Axes: {manifest.axes}.",
+        f"- Units: `{manifest.units}`. Axes: {manifest.axes}.{f' Hands: {manifest.hands}.' if manifest.hands else ''}",
         f"- Resample a clip to {spec.frames} frames ({spec.resample}, over the span that shows points). The graph does "
         f"the rest: centre `{spec.centre}`, scale `{spec.scale}`, streams {', '.join(spec.streams)}.",
     ]

@@ -27,7 +27,8 @@ LARGEST_MANIFEST = 16 * 2**20
 
 Figure = int | float | str
 # Fields that bundles made before them lack. They are not written while empty, so that those bundles keep their seal.
-LATER = ("tuned", "engines")
+LATER = ("tuned", "engines", "hands")
+HANDS = ("", "left", "right", "both")
 TOKENIZER = "tokenizer.json"
 SEARCH = "search.json"
 MEMORY = ("memory_keys", "memory_values", "memory_keep")
@@ -90,6 +91,7 @@ class Manifest:
     metrics: accuracy of the exported files by precision, shares in percent, with split, clip count n, store's sha256.
     tuned: by precision the fastest settings that `last-edge bench tune` found, and the processor it found them on.
     engines: by file name what was built from the graphs for one kind of device: flavour, version, precision, source.
+    hands: that it was taught, `left`, `right` or `both`; "" says right for a layout of one hand, else both.
     seal: sha256 of all of the above, so that a changed byte of the manifest itself is seen.
     """
 
@@ -110,6 +112,7 @@ class Manifest:
     licence: str = ""
     tuned: dict[str, dict[str, Figure]] = field(default_factory=dict)
     engines: dict[str, dict[str, Figure]] = field(default_factory=dict)
+    hands: str = ""
     schema_version: int = 1
     seal: str = ""
 
@@ -117,6 +120,11 @@ class Manifest:
     def features(self) -> FeatureInput | None:
         """The graph's second input; None where it takes landmarks alone."""
         return feature_input(self.model.kwargs)
+
+    @property
+    def known_hands(self) -> str:
+        """`left`, `right` or `both`: the hands that it was taught."""
+        return self.hands or ("right" if self.input.layout.one_hand else "both")
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -144,7 +152,7 @@ def from_bytes(content: bytes, *, where: object, verify: bool = True) -> Manifes
         raise InputError("not a JSON file", where=where, got=error) from error
     if verify and to_bytes(manifest) != content:
         raise InputError("bundle: bytes have changed", where=where, expected=_seal(manifest), got=manifest.seal)
-    _check_labels(manifest, where)
+    _check(manifest, where)
     return manifest
 
 
@@ -157,9 +165,11 @@ def _text(manifest: Manifest) -> str:
     return records.canonical({name: value for name, value in plain.items() if value or name not in LATER})
 
 
-def _check_labels(manifest: Manifest, where: object) -> None:
+def _check(manifest: Manifest, where: object) -> None:
     if not manifest.labels or len(set(manifest.labels)) != len(manifest.labels):
         raise InputError("labels must be unique and at least one", where=where, got=len(manifest.labels))
+    if manifest.hands not in HANDS:
+        raise InputError("no such hands", where=where, expected=", ".join(HANDS[1:]), got=manifest.hands)
 
 
 def encoder_file(precision: str) -> str:

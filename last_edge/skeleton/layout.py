@@ -52,6 +52,11 @@ class Layout:
         return (*tree, *self.limbs)
 
     @property
+    def one_hand(self) -> bool:
+        """Whether it is a hand, left or right, alone."""
+        return not self.pairs and any("thumb" in name.lower() for name in self.names)
+
+    @property
     def mirror(self) -> tuple[int, ...]:
         """For each joint the joint that takes its place in a mirror."""
         order = list(range(self.joints))

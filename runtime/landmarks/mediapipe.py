@@ -119,9 +119,11 @@ class HandLandmarks(MediaPipeSource):
         sides = [classes[0] for classes in result.handedness]
         # MediaPipe names the person's own side when the image is not mirrored.
         fitting = [index for index, side in enumerate(sides) if self.hand in ("first", side.category_name.lower())]
+        self.side = ""
         if not fitting:
             return np.full((HAND, 3), np.nan, np.float32)
         surest = max(fitting, key=lambda index: float(sides[index].score))
+        self.side = str(sides[surest].category_name).lower()
         return to_points(result.hand_landmarks[surest], HAND, aspect)
 
 

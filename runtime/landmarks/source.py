@@ -27,10 +27,13 @@ class LandmarkSource(ABC):
     Points are (V, 3) in units of the image's height, origin top left, x right, y down, z away from the camera
     (`image01`); NaN where a point is not seen. MediaPipe's own x and z are in image widths, so both are multiplied
     by width / height.
+
+    side: `left` or `right`, the person's own, of the hand that the last image showed; "" where that is not known.
     """
 
     layout: Layout
     model: str
+    side: str = ""
 
     def __init__(self, *, model: str, layout: str) -> None:
         self.model, self.layout = model, get_layout(layout)

@@ -55,6 +55,11 @@ class Feed(Closeable):
         self._failures = 0
         return points
 
+    @property
+    def side(self) -> str:
+        """`left` or `right` where the detector says which hand it found last, else ""."""
+        return "" if self.detector is None else self.detector.side
+
     def unread(self) -> list[str]:
         """Notices since the last call."""
         new = self.notices[self._passed_on :]

@@ -92,12 +92,14 @@ class Channel(Generic[T]):
 class Item:
     """A frame on its way, and what the stages found.
 
-    points: (M, V, C). events, clips: completed by it or by frames dropped since. milliseconds: by stage. queues: how
-    many items waited ahead of each stage when it took this one.
+    points: (M, V, C). side: `left` or `right` where it is known which hand they show. events, clips: completed by it or
+    by frames dropped since. milliseconds: by stage. queues: how many items waited ahead of each stage when it took this
+    one.
     """
 
     frame: Frame
     points: Points = field(default_factory=lambda: NOTHING)
+    side: str = ""
     prediction: Prediction | None = None
     events: list[tuple[Frame, Event]] = field(default_factory=list)
     clips: list[ClipResult] = field(default_factory=list)

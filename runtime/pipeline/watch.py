@@ -48,6 +48,7 @@ class Watch:
     def _find_points(self, item: Item) -> None:
         with self.timings.measure("landmarks", into=item.milliseconds):
             item.points = self.feed.points(item.frame)
+            item.side = self.feed.side
 
     def _recognise(self, item: Item) -> None:
         """The recording before is predicted as a whole outside of any frame's time."""
@@ -58,7 +59,9 @@ class Watch:
         self.clips.take(frame, item.points)
         with self.timings.measure("recognise", into=item.milliseconds):
             before = self.stream.current
-            item.events += [(frame, event) for event in self.stream.push(item.points, frame.timestamp_s)]
+            item.events += [
+                (frame, event) for event in self.stream.push(item.points, frame.timestamp_s, seen=item.side)
+            ]
             item.prediction = self.stream.current
         self.predictions += item.prediction is not None and item.prediction is not before
 

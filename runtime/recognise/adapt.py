@@ -10,6 +10,7 @@ The one place where the runtime changes what a detector measured:
   mirrored.
 - size: a bundle whose `InputSpec` scales by a limb needs nothing. For one that does not, points are scaled so that the
   layout's limb has the length it has on an adult, `LIMB_METRES`.
+- hand: the other hand than the bundle was taught is mirrored (x changes sign) where it is known which one is seen.
 - position is left alone: the `InputSpec` centres.
 """
 
@@ -23,27 +24,33 @@ from last_edge.runtime.recognise.window import Points, shows_any
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 from last_edge.skeleton.convert import Side, convert, find_recipe
-from last_edge.skeleton.geometry import limb_length
+from last_edge.skeleton.geometry import limb_length, mirror
 
 # Medians of SHREC'17 (wrist to middle knuckle) and UTD-MHAD (shoulders to hips); NTU's is assumed.
 LIMB_METRES = {"shrec22": 0.10, "kinect20": 0.40, "ntu25": 0.50}
 SIDES: dict[str, tuple[Side, ...]] = {"left": ("left",), "right": ("right",)}
+BOTH: tuple[Side, ...] = ("right", "left")
 HALF_TURN = (-1.0, -1.0, 1.0)
 
 
 class Adapter:
     """Callable on the points of a clip; made for one source and one bundle.
 
-    hand: `left` or `right` to take that hand of a body with two, else the one seen more.
+    hand: `left` or `right` to take that hand of a body with two, else the one seen more; of a source of one hand it
+    says which one that is. knows: the hands that the bundle was taught, `left`, `right` or `both`.
     Raises `UsageError` where the joints cannot be converted, `InputError` where the bundle wants more axes.
     """
 
     def __init__(
-        self, layout: Layout, units: Units, *, spec: InputSpec, target_units: Units, hand: str = "first"
-    ) -> None:
+        self, layout: Layout, units: Units, *, spec: InputSpec, target_units: Units, hand: str = "first",
+        knows: str = "both",
+    ) -> None:  # fmt: skip
         self.spec, self._same = spec, layout.names == spec.layout.names
-        self._sides = SIDES.get(hand, ("right", "left"))
-        self._used = list(range(layout.joints)) if self._same else self._used_joints(layout)
+        self._sides, self._hand, self._knows = SIDES.get(hand, BOTH), hand, knows
+        self._recipes = (
+            {} if self._same else {side: find_recipe(layout.name, spec.layout.name, side=side) for side in BOTH}
+        )
+        self._used = list(range(layout.joints)) if self._same else self._used_joints()
         self.layout, self._units, self._target_units = layout, units, target_units
 
     def sees(self, points: Points) -> bool:
@@ -52,22 +59,34 @@ class Adapter:
 
     def __call__(self, points: Points) -> Points:
         """(M, T, V, C) of the source -> (M', T, V', C') of the bundle, NaN where missing."""
-        converted = self._joints(points)
+        return self.fit(points)[0]
+
+    def fit(self, points: Points, *, seen: str = "") -> tuple[Points, bool]:
+        """As a call, and whether the points are mirrored: the hand is not the one that the bundle was taught.
+
+        seen: `left` or `right` where the source says which hand it shows, "" where it does not.
+        """
+        converted, taken = self._joints(points)
         if self._units != self._target_units:
             converted = self._turn(converted)
-        return self._fit_bodies(self._fit_axes(converted))
+        side = taken or (self._hand if self._hand in SIDES else seen)
+        mirrored = self._knows in SIDES and side in SIDES and side != self._knows
+        if mirrored:
+            converted = mirror(converted, self.spec.layout)
+        return self._fit_bodies(self._fit_axes(converted)), mirrored
 
-    def _used_joints(self, layout: Layout) -> list[int]:
+    def _used_joints(self) -> list[int]:
         """Source joints that any joint of the bundle is made of."""
-        recipes = [find_recipe(layout.name, self.spec.layout.name, side=side) for side in self._sides]
-        return sorted({joint for recipe in recipes for joints in recipe for joint in joints})
+        return sorted({joint for side in self._sides for joints in self._recipes[side] for joint in joints})
 
-    def _joints(self, points: Points) -> Points:
+    def _joints(self, points: Points) -> tuple[Points, str]:
+        """The bundle's joints, and which hand of two they are; "" where there is no choice."""
         if self._same:
-            return points
+            return points, ""
         source, target = self.layout.name, self.spec.layout.name
-        converted = [convert(points, source=source, target=target, side=side) for side in self._sides]
-        return max(converted, key=lambda body: int((~np.isnan(body)).sum()))
+        converted = {side: convert(points, source=source, target=target, side=side) for side in self._sides}
+        side = max(converted, key=lambda side: int((~np.isnan(converted[side])).sum()))
+        return converted[side], side if self._recipes["left"] != self._recipes["right"] else ""
 
     def _turn(self, points: Points) -> Points:
         """`image01` to `metres` or back: half a turn about z, and the size of an adult where it matters."""
@@ -87,3 +106,24 @@ class Adapter:
         bodies = points[: self.spec.bodies]
         absent = np.full((self.spec.bodies - len(bodies), *points.shape[1:]), np.nan, np.float32)
         return np.concatenate([bodies, absent])
+
+
+class HandVote:
+    """Which hand a stream shows, by what is said of its frames; the newest twenty count most."""
+
+    def __init__(self) -> None:
+        self._right = 0.0
+
+    def add(self, seen: str) -> None:
+        """`left`, `right`, or "" for a frame that nothing is said of."""
+        if seen in SIDES:
+            self._right = 0.95 * self._right + (1 if seen == "right" else -1)
+
+    def clear(self) -> None:
+        """Forget what was said."""
+        self._right = 0.0
+
+    @property
+    def hand(self) -> str:
+        """`left`, `right`, or "" while nothing was said."""
+        return "" if self._right == 0 else "right" if self._right > 0 else "left"

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import InputError, UsageError
+from last_edge.names import mirrored_order
 from last_edge.runtime.backends import Backend
 from last_edge.runtime.closing import Closeable
-from last_edge.runtime.recognise.adapt import Adapter
+from last_edge.runtime.recognise.adapt import Adapter, HandVote
 from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Probabilities, Rejection
 from last_edge.runtime.recognise.results import Event, Guess, Prediction
 from last_edge.runtime.recognise.segmenter import MotionSegmenter, SegmentOptions
@@ -77,6 +78,7 @@ class Stream(Closeable):
         self._window = SlidingWindow(seconds=options.window_s, gap_s=options.gap_s)
         self._segmenter = MotionSegmenter(adapter.spec.layout, options.segments)
         self.decoder = Decoder(labels, options.decoding)
+        self._mirrored, self._hand = list(mirrored_order(labels)), HandVote()
         self._next_s = self._newest_s = -np.inf
         self.current: Prediction | None = None
 
@@ -84,9 +86,11 @@ class Stream(Closeable):
         """Go on with another file of the same bundle; may be called from another thread."""
         self._file = backend, rejection
 
-    def push(self, points: Points, time_s: float) -> list[Event]:
+    def push(self, points: Points, time_s: float, *, seen: str = "") -> list[Event]:
         """Take one frame's points, (V, C) or (M, V, C) with NaN where missing, at `time_s`; the events it completes.
 
+        seen: `left` or `right` where it is known which hand a frame shows: one that the bundle was not taught is
+        mirrored, and so are the directions in the answer.
         Raises `InputError` for points of another shape than the source's layout, or infinite ones, and `UsageError`
         for a time before the last frame's.
         """
@@ -94,6 +98,7 @@ class Stream(Closeable):
         if not time_s >= self._newest_s:
             raise UsageError("frames must come in the order of time", expected=f">= {self._newest_s} s", got=time_s)
         self._newest_s = time_s
+        self._hand.add(seen)
         push = self._push_segment if self._options.decode == "segments" else self._push_window
         event = push(points, time_s)
         return [] if event is None else [event]
@@ -102,6 +107,7 @@ class Stream(Closeable):
         """Forget the recording before: the next frame begins another, at any time."""
         self._window.clear()
         self._segmenter.clear()
+        self._hand.clear()
         self.decoder.reset()
         self._next_s = self._newest_s = -np.inf
         self.current = None
@@ -169,10 +175,13 @@ class Stream(Closeable):
     def _answer(self, points: Points, times: Times) -> tuple[Probabilities, bool] | None:
         """The probability of each class, and whether the motion is one that was taught; None without finite logits."""
         backend, rejection = self._file
-        fitted = fit_times(self.adapter(points), times, self.adapter.spec.frames)
+        fitting, mirrored = self.adapter.fit(points, seen=self._hand.hand)
+        fitted = fit_times(fitting, times, self.adapter.spec.frames)
         logits: NDArray[np.float32] = backend(fitted[None] if self.adapter.spec.bodies > 1 else fitted)[0]
         if not np.isfinite(logits).all():
             return None
+        if mirrored:
+            logits = logits[self._mirrored]
         return rejection.probabilities(logits), not self._options.reject or rejection.knows(logits)
 
     def _as_prediction(

@@ -14,6 +14,7 @@ from last_edge.files import check_free
 from last_edge.runtime.pipeline.feed import Feed, open_feed
 from last_edge.runtime.pipeline.pipeline import STAGES, Item, Pipeline
 from last_edge.runtime.pipeline.timings import Timings
+from last_edge.runtime.recognise.adapt import HandVote
 from last_edge.runtime.record.journal import Journal, about, rescue
 from last_edge.runtime.record.options import RecordOptions, RecordSummary, counts_of, last_of
 from last_edge.runtime.record.takes import Take, TakeCutter
@@ -77,6 +78,7 @@ class RecordSession:
             seconds=options.seconds or (LIVE_SECONDS if source.live else None),
             countdown_s=countdown_s if options.countdown_s is None else options.countdown_s,
         )
+        self._hand = HandVote()
         self._journal = Journal(store)
         self._ids = set() if older is None else set(older.index.source_id.tolist())
         self.kept = dict.fromkeys(options.labels, 0)
@@ -140,9 +142,11 @@ class RecordSession:
 
     def _find_points(self, item: Item) -> None:
         item.points = self._feed.points(item.frame)
+        item.side = self._feed.side
 
     def _take(self, item: Item) -> None:
         frame, cutter = item.frame, self._cutter
+        self._hand.add(item.side)
         self._announce()
         clip = "" if self._source.live else frame.clip
         whole = cutter.push(item.points, frame.timestamp_s, seen=self._target.sees(item.points), clip=clip)
@@ -166,11 +170,16 @@ class RecordSession:
             return
         whose = {"label": label, "subject": self._options.subject, "split": self._options.split}
         name, setup = self._free_id(label), self._feed.detector.model if self._feed.detector else ""
-        clip = self._target.clip(take, **whose, source_id=name, camera=self._source.name, setup=setup)
+        others = [*self.kept, *(() if self._older is None else self._older.labels)]
+        clip = self._target.clip(
+            take, seen=self._hand.hand, others=others, **whose, source_id=name, camera=self._source.name, setup=setup
+        )
+        self._hand.clear()
         self._journal.add(clip)
         self._ids.add(name)
         self.kept[label] += 1
-        self._notices.append(f"{name}: {take.frames} frames, {take.fps:.1f} a second, {take.seen:.0%} seen")
+        shown = "" if clip.label == label else f", mirrored for the bundle and kept as {clip.label!r}"
+        self._notices.append(f"{name}: {take.frames} frames, {take.fps:.1f} a second, {take.seen:.0%} seen{shown}")
 
     def _free_id(self, label: str) -> str:
         number = 1

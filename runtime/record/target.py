@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from last_edge.bundle import Bundle
 from last_edge.bundle.zoo import find_bundle
@@ -14,6 +15,7 @@ from last_edge.clips.store import HEADER
 from last_edge.errors import InputError, UsageError
 from last_edge.files import check_free
 from last_edge.inputs import InputSpec
+from last_edge.names import mirrored_order
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.window import Points, shows_any
 from last_edge.runtime.record.takes import Take
@@ -28,10 +30,12 @@ AXES = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a bundle takes: the specification of its input and the units of its points."""
+    """What a bundle takes: the specification of its input, the units of its points, hands and labels it was taught."""
 
     spec: InputSpec
     units: Units
+    hands: str = "both"
+    labels: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, path: Path) -> Wanted:
@@ -39,7 +43,7 @@ class Wanted:
         manifest = Bundle.open(find_bundle(path)).manifest
         if manifest.units not in AXES:
             raise InputError("bundle in unknown units", where=path, expected=" or ".join(AXES), got=manifest.units)
-        return cls(manifest.input, manifest.units)  # type: ignore[arg-type]
+        return cls(manifest.input, cast(Units, manifest.units), manifest.known_hands, manifest.labels)
 
 
 class Target:
@@ -53,20 +57,29 @@ class Target:
         self._adapter: Adapter | None = None
         if wanted is not None:
             self.layout, self.units = wanted.spec.layout, wanted.units
-            self._adapter = Adapter(source, units, spec=wanted.spec, target_units=wanted.units, hand=hand)
+            self._adapter = Adapter(
+                source, units, spec=wanted.spec, target_units=wanted.units, hand=hand, knows=wanted.hands
+            )
+        self._labels = () if wanted is None else wanted.labels
 
     def sees(self, points: Points) -> bool:
         """Whether (M, V, C) source points of one frame show anything that clips keep."""
         return self._adapter.sees(points) if self._adapter else shows_any(points)
 
-    def points(self, points: Points) -> Points:
-        """(M, T, V, C) of the source -> (M', T, V', C') of the store."""
-        return self._adapter(points) if self._adapter else points
+    def points(self, points: Points, *, seen: str = "") -> tuple[Points, bool]:
+        """(M, T, V, C) of the source -> (M', T, V', C') of the store, and whether mirrored; see `Adapter.fit`."""
+        return self._adapter.fit(points, seen=seen) if self._adapter else (points, False)
 
-    def clip(self, take: Take, **about: Any) -> SkeletonClip:
-        """A take as a clip, even in time."""
-        made = self.points(take.evenly())
-        return SkeletonClip.from_points(made, layout=self.layout, fps=take.fps, units=self.units, **about)
+    def clip(self, take: Take, *, seen: str, label: str, others: Iterable[str], **about: Any) -> SkeletonClip:
+        """A take of the hand `seen` as a clip, even in time; a mirrored one has the label of the other direction."""
+        made, mirrored = self.points(take.evenly(), seen=seen)
+        label = self.label(label, others) if mirrored else label
+        return SkeletonClip.from_points(made, layout=self.layout, fps=take.fps, units=self.units, label=label, **about)
+
+    def label(self, label: str, others: Iterable[str]) -> str:
+        """What a mirrored clip shows, of the bundle's labels and `others`: `swipe left` for `swipe right`."""
+        known = list(dict.fromkeys([*self._labels, *others, label]))
+        return known[mirrored_order(known)[known.index(label)]]
 
 
 def check_same(store: Path, *, layout: Layout, units: str, target: Target) -> None:
@@ -103,7 +116,7 @@ def convert_store(source: Path, out: Path, *, bundle: Path, hand: str = "first",
     with writing_store(out, layout=layout, units=units, labels=store.labels, about=about, force=force) as writer:
         for number in range(len(store)):
             clip = store.clip(number)
-            made = converted(clip, target)
+            made = converted(clip, target, labels=store.labels)
             if made.confidence.any():
                 writer.add(made)
             else:
@@ -114,11 +127,16 @@ def convert_store(source: Path, out: Path, *, bundle: Path, hand: str = "first",
     return Converted(str(out), layout.name, units, len(made_store), tuple(left_out), made_store.sha256)
 
 
-def converted(clip: SkeletonClip, target: Target) -> SkeletonClip:
-    """A clip in the target's layout and units; label, subject and the rest stay."""
-    points = SkeletonClip.from_points(
-        target.points(clip.coords), layout=target.layout, fps=clip.fps, units=target.units
-    )
+def converted(clip: SkeletonClip, target: Target, *, labels: Iterable[str] = ()) -> SkeletonClip:
+    """A clip in the target's layout and units; subject and the rest stay, the label unless it is mirrored."""
+    made, mirrored = target.points(clip.coords)
+    points = SkeletonClip.from_points(made, layout=target.layout, fps=clip.fps, units=target.units)
+    label = target.label(clip.label, labels) if mirrored and clip.label else clip.label
     return dataclasses.replace(
-        clip, coords=points.coords, confidence=points.confidence, layout=target.layout, units=target.units
+        clip,
+        coords=points.coords,
+        confidence=points.confidence,
+        layout=target.layout,
+        units=target.units,
+        label=label,
     )

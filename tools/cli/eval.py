@@ -63,6 +63,9 @@ def eval(
     reject: Reject = True,
     rest_seconds: RestSeconds = 1.5,
     subject: People = None,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Of a bundle: clips show the other hand than it was taught; mirror them.")
+    ] = False,
     beam: Annotated[
         int | None, typer.Option("--beam", min=1, help="Of a translator: hypotheses kept; default: the recipe's.")
     ] = None,
@@ -81,7 +84,7 @@ def eval(
     from last_edge.clips.store import ClipStore
 
     if stream:
-        refuse("without --stream", {"--merge-at": merge_at, "--which": which, "--beam": beam})
+        refuse("without --stream", {"--merge-at": merge_at, "--which": which, "--beam": beam, "--mirror": mirror})
     else:
         refuse("with --stream", {"--subject": subject, "--unknown": unknown})
     opened = ClipStore.open(store)
@@ -100,6 +103,8 @@ def eval(
     elif beam is not None:
         raise UsageError("--beam is for translators, this gives classes", where=artefact)
     how: dict[str, Any] = {"split": split, **({"beam": beam} if translator else {"merge_at": merge_at})}
+    if mirror:
+        how["mirror"] = True
     figures = evaluate(
         artefact, opened, translator=translator, precision=precision, which=which, threads=threads, **how
     )
@@ -139,6 +144,8 @@ def evaluate(
         return evaluate_bundle(artefact, store, precision=precision, threads=threads, **how)
     from last_edge.train.evaluate import evaluate_run, evaluate_translation
 
+    if "mirror" in how:
+        raise UsageError("--mirror is for bundles, this is a run", where=artefact, hint="last-edge export RUN")
     if precision == "int8":
         hint = "last-edge export, last-edge quantize, then eval BUNDLE --precision int8"
         raise UsageError("a run has no INT8 file", where=artefact, hint=hint)

@@ -96,7 +96,11 @@ LandmarksBy = Annotated[
 ]
 Hand = Annotated[
     Literal["first", "left", "right"],
-    typer.Option("--hand", help="Hand to follow; left and right are the person's own."),
+    typer.Option(
+        "--hand",
+        help="Hand to follow, or of a recording; left and right are the person's own. A hand that a bundle was "
+        "not taught is mirrored.",
+    ),
 ]
 Decode = Annotated[
     Literal["sliding", "segments"],

@@ -38,8 +38,10 @@ class LiteRTHands(LandmarkSource):
     def __call__(self, image: Image, timestamp_s: float) -> Points:
         found = self._tracker(as_rgb(image))
         surest = max(found, key=self._fits, default=None)
+        self.side = ""
         if surest is None or self._fits(surest) <= SURE:
             return _none(HAND)
+        self.side = "right" if surest.right > SURE else "left"
         return np.asarray(surest.points / image.shape[0], np.float32)
 
     def _fits(self, hand: Hand) -> float:

@@ -31,7 +31,7 @@ HAND = get_layout("mediapipe_hand21")
 class Detector:
     """Finds a resting hand, except in frames of these numbers."""
 
-    model, layout = "hand", HAND
+    model, layout, side = "hand", HAND, ""
 
     def __init__(self, fails: range = range(0)) -> None:
         self._fails, self._seen = fails, -1

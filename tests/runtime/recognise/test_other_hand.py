@@ -1,0 +1,162 @@
+"""The hand that a bundle was not taught is mirrored, and so are the directions in the answer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from last_edge.bundle import Bundle
+from last_edge.bundle.bundle import rewrite_bundle
+from last_edge.bundle.card import render_card
+from last_edge.clips import ClipStore, writing_store
+from last_edge.errors import InputError
+from last_edge.names import mirrored_order
+from last_edge.runtime.landmarks.mediapipe import HandLandmarks
+from last_edge.runtime.recognise.adapt import HandVote
+from last_edge.runtime.recogniser import Recogniser
+from last_edge.runtime.record.target import Target, Wanted, convert_store
+from last_edge.skeleton import SkeletonClip, get_layout
+from last_edge.skeleton.geometry import mirror
+
+MakeBundle = Callable[..., Path]
+HAND, HOLISTIC = get_layout("mediapipe_hand21"), get_layout("mediapipe_holistic75")
+LEFT_HAND, RIGHT_HAND = slice(33, 54), slice(54, 75)
+
+
+def knowing(path: Path, hands: str) -> Path:
+    bundle = Bundle.open(path)
+    rewrite_bundle(bundle, dataclasses.replace(bundle.manifest, hands=hands))
+    return path
+
+
+def moving(to: float, *, joints: int = 21, frames: int = 30) -> np.ndarray:
+    """(T, V, 3) of a hand that moves by `to` in x; the tiny graph calls that `right` above and `left` below zero."""
+    shape = np.random.default_rng(0).random((joints, 3))
+    path = np.linspace(0, to, frames)[:, None] * np.array([1, 0, 0])
+    return np.asarray(shape + path[:, None], np.float32)
+
+
+def strange_graph(path: Path) -> Path:
+    """The bundle, with labels that are no directions: a mirrored motion is then another class."""
+    bundle = Bundle.open(path)
+    rewrite_bundle(bundle, dataclasses.replace(bundle.manifest, labels=("away", "middle", "here")))
+    return path
+
+
+def test_labels_of_directions_have_another_in_the_mirror() -> None:
+    labels = (
+        "swipe right",
+        "swipe left",
+        "rotation clockwise",
+        "rotation counter-clockwise",
+        "tap",
+        "LEFT_UP",
+        "right_up",
+    )
+    assert mirrored_order(labels) == (1, 0, 3, 2, 4, 6, 5)
+    assert mirrored_order(("right", "wrong", "lefty", "bright")) == (0, 1, 2, 3)
+
+
+def test_a_left_hand_is_mirrored_for_a_bundle_that_knows_right_hands(make_bundle: MakeBundle) -> None:
+    model = Recogniser.open(strange_graph(make_bundle()))
+    assert model.hands == "right"
+    assert model.predict(moving(1.0)).best.label == model.predict(moving(1.0), hand="right").best.label == "here"
+    assert model.predict(moving(1.0), hand="left").best.label == "away"
+
+
+def test_a_direction_stays_the_direction_of_the_motion_whichever_hand_shows_it(make_bundle: MakeBundle) -> None:
+    model = Recogniser.open(make_bundle())
+    for hand in ("first", "left", "right"):
+        assert model.predict(moving(1.0), hand=hand).best.label == "right"
+        assert model.predict(moving(-1.0), hand=hand).best.label == "left"
+
+
+@pytest.mark.parametrize(("hands", "left", "right"), [("left", "here", "away"), ("both", "here", "here")])
+def test_a_manifest_says_which_hands_a_bundle_knows(make_bundle: MakeBundle, hands: str, left: str, right: str) -> None:
+    path = knowing(strange_graph(make_bundle()), hands)
+    bundle = Bundle.open(path)
+    assert f"Hands: {hands}." in render_card(bundle.manifest, bundle.contents)
+    model = Recogniser.open(path)
+    assert model.hands == hands
+    assert model.predict(moving(1.0), hand="left").best.label == left
+    assert model.predict(moving(1.0), hand="right").best.label == right
+
+
+def test_a_manifest_of_other_hands_is_refused(make_bundle: MakeBundle) -> None:
+    path = make_bundle()
+    with pytest.raises(InputError, match="no such hands"):
+        knowing(path, "three")
+        Bundle.open(path)
+
+
+def test_the_hand_that_a_body_shows_is_known(make_bundle: MakeBundle) -> None:
+    model = Recogniser.open(strange_graph(make_bundle()))
+    for hand, expected in ((LEFT_HAND, "away"), (RIGHT_HAND, "here")):
+        points = np.full((30, 75, 3), np.nan, np.float32)
+        points[:, hand] = moving(1.0)
+        assert model.predict(points, layout=HOLISTIC).best.label == expected
+
+
+def test_a_stream_believes_what_is_said_of_its_frames(make_bundle: MakeBundle) -> None:
+    model = Recogniser.open(strange_graph(make_bundle()))
+    answers = {}
+    for seen in ("left", "right", ""):
+        stream = model.stream()
+        for number, points in enumerate(moving(1.0)):
+            stream.push(points, number / 30, seen=seen)
+        assert stream.current is not None
+        answers[seen] = stream.current.best.label
+    assert answers == {"left": "away", "right": "here", "": "here"}
+
+
+def test_one_frame_of_another_opinion_decides_nothing() -> None:
+    vote = HandVote()
+    assert vote.hand == ""
+    for seen in ["left"] * 20 + ["right", ""]:
+        vote.add(seen)
+    assert vote.hand == "left"
+    for _ in range(20):
+        vote.add("right")
+    assert vote.hand == "right"
+    vote.clear()
+    assert vote.hand == ""
+
+
+def test_the_detector_says_which_hand_it_found() -> None:
+    source = HandLandmarks.__new__(HandLandmarks)
+    source.hand = "first"
+    point = SimpleNamespace(x=0.5, y=0.5, z=0.0)
+    sides = [[SimpleNamespace(category_name="Left", score=0.9)]]
+    source._points(SimpleNamespace(handedness=sides, hand_landmarks=[[point] * 21]), 1.0)
+    assert source.side == "left"
+    source._points(SimpleNamespace(handedness=[], hand_landmarks=[]), 1.0)
+    assert source.side == ""
+
+
+def test_a_take_of_the_other_hand_has_the_label_of_its_mirror_image(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    bundle = make_bundle()
+    target = Target(HAND, "image01", wanted=Wanted.of(bundle), hand="left")
+    assert target.label("right", ()) == "left" and target.label("wave", ("hello",)) == "wave"
+    with writing_store(tmp_path / "store", layout=HAND, units="image01", labels=("left", "right")) as writer:
+        for number, label in enumerate(("left", "right")):
+            points = moving(1.0 if label == "right" else -1.0)[None]
+            clip = SkeletonClip.from_points(
+                points,
+                layout=HAND,
+                fps=30,
+                units="image01",
+                label=label,
+                subject="ann",
+                source_id=str(number),
+                split="test",
+            )
+            writer.add(clip)
+    convert_store(tmp_path / "store", tmp_path / "mirrored", bundle=bundle, hand="left")
+    before, after = (ClipStore.open(tmp_path / name) for name in ("store", "mirrored"))
+    assert [after.clip(number).label for number in range(2)] == ["right", "left"]
+    np.testing.assert_array_equal(after.clip(0).coords, mirror(before.clip(0).coords, HAND))
