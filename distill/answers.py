@@ -40,7 +40,7 @@ from last_edge.distill.losses import ensemble_logits
 from last_edge.distill.objective import stages_wanted
 from last_edge.distill.teachers import Answers, Teachers
 from last_edge.errors import MissingError, UsageError
-from last_edge.files import fsync_path, partial_name, sha256_of, writing, writing_folder
+from last_edge.files import fsync_path, partials_of, sha256_of, writing, writing_folder
 from last_edge.inputs.transforms import Points
 from last_edge.tasks.class_learner import ranges
 from last_edge.tasks.config import Recipe
@@ -268,7 +268,7 @@ def _claim(folder: Path, header: CacheHeader, probe: Points) -> CacheHeader:
     """Make an empty folder this cache's, or see that it is it already. Returns its header, which may keep more maps."""
     if (folder / HEADER).exists():
         return check_current(folder, header, probe)
-    own = {LOCK, PROBE, partial_name(folder / PROBE).name, partial_name(folder / HEADER).name}
+    own = {LOCK, PROBE, *(item.name for name in (PROBE, HEADER) for item in partials_of(folder / name))}
     strange = sorted({item.name for item in folder.iterdir()} - own)
     if strange:
         raise UsageError(

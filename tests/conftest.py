@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +157,18 @@ def real() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture
+def hold() -> Callable[[Path], AbstractContextManager[None]]:
+    """`with hold(path)`: the lock of an output is another's."""
+
+    @contextmanager
+    def held(path: Path) -> Iterator[None]:
+        lock = path.with_name(f".{path.name}.lock")
+        with lock.open("w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+        lock.unlink()
+
+    return held

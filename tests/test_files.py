@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from last_edge.errors import UsageError
-from last_edge.files import check_free, writing, writing_folder
+from last_edge.files import YOUNG_S, check_free, locked, partials_of, writing, writing_folder
+
+HOLD = """
+import sys
+from pathlib import Path
+from last_edge.files import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 class Crash(Exception):
@@ -83,3 +99,62 @@ def test_a_folder_set_aside_by_a_killed_replacement_comes_back(tmp_path: Path) -
     with pytest.raises(UsageError, match="will not overwrite"), writing_folder(tmp_path / "out", marker="ours"):
         pass
     assert (tmp_path / "out" / "ours").read_text() == "whole"
+
+
+@contextmanager
+def another_process(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that holds the lock of `path` until it is told to end, or killed."""
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"held\n"
+        yield process
+
+
+def test_one_process_writes_a_folder_and_the_others_are_told_who(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with writing_folder(out, marker="ours") as partial:
+        (partial / "ours").write_text("older")
+    with another_process(out) as holder:
+        with (
+            pytest.raises(UsageError, match="another process writes here") as error,
+            writing_folder(out, marker="ours", force=True),
+        ):
+            pass
+        assert f"process {holder.pid}: " in error.value.render()
+        assert (out / "ours").read_text() == "older"
+        holder.communicate(b"")
+    with writing_folder(out, marker="ours", force=True) as partial:
+        (partial / "ours").write_text("newer")
+    assert (out / "ours").read_text() == "newer" and [item.name for item in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_dead_owner_holds_nothing(tmp_path: Path) -> None:
+    with another_process(tmp_path / "out") as holder:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    assert (tmp_path / ".out.lock").exists()
+    with locked(tmp_path / "out"), locked(tmp_path / "out"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_writers_of_a_file_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with writing(path) as one:
+        one.write(b"one")
+        with writing(path) as other:
+            other.write(b"other")
+        assert path.read_bytes() == b"other"
+    assert path.read_bytes() == b"one" and [item.name for item in tmp_path.iterdir()] == ["file"]
+
+
+def test_partial_files_of_the_dead_are_removed(tmp_path: Path) -> None:
+    path, left = tmp_path / "file", tmp_path / "file.1-0a1b2c3d.partial"
+    left.write_bytes(b"half")
+    with writing(path) as stream:
+        stream.write(b"whole")
+    assert partials_of(path) == [left]  # perhaps somebody is just beginning
+    os.utime(left, (time.time() - 2 * YOUNG_S,) * 2)
+    with writing(path) as stream:
+        stream.write(b"whole")
+    assert [item.name for item in tmp_path.iterdir()] == ["file"]

@@ -186,10 +186,12 @@ def read_trainer(folder: Path) -> dict[str, Any]:
 
 
 def prune(run: Path, *, keep: set[str]) -> None:
-    """Remove checkpoint folders that are not in `keep`, and partial ones."""
+    """Remove checkpoint folders that are not in `keep`, partial ones, and locks that a kill left."""
     for folder in (run / "checkpoints").iterdir():
         if folder.name not in keep:
             shutil.rmtree(folder, ignore_errors=True)
+            if folder.is_file():
+                folder.unlink()
 
 
 def as_json(value: Any) -> str:

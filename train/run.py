@@ -7,6 +7,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar, cast
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, InterruptedRun, UsageError
-from last_edge.files import write_text
+from last_edge.files import locked, write_text
 from last_edge.models import resolve_name
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.tasks.objective import HelpedObjective
@@ -52,7 +53,8 @@ def run_training(
     """
     processes = Processes.join(request.device)
     try:
-        with StopRequest() as stop:
+        with ExitStack() as held, StopRequest() as stop:
+            processes.from_first(lambda: held.enter_context(locked(request.out)))
             run = Run(request, make_objective, report, processes, task=task)
             run.train(stop)
             return processes.from_first(run.finish)

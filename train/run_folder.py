@@ -16,7 +16,7 @@ from torch import Tensor
 
 from last_edge import records
 from last_edge.errors import MissingError, UsageError
-from last_edge.files import check_free, partial_name, write_text
+from last_edge.files import check_free, partials_of, write_text
 from last_edge.inputs.spec import InputSpec
 from last_edge.tasks.start import trunk_of
 from last_edge.tasks.task import Row
@@ -106,7 +106,8 @@ def _make_room(out: Path, *, force: bool) -> None:
         check_free(out, force=force, marker=POINTER)
     for name in (POINTER, FINAL, METRICS, TIMING, RECIPE):
         (out / name).unlink(missing_ok=True)
-        partial_name(out / name).unlink(missing_ok=True)
+        for left in partials_of(out / name):
+            left.unlink()
     if (out / CHECKPOINTS).is_dir():
         prune(out, keep=set())
     shutil.rmtree(out / BOARD, ignore_errors=True)
@@ -114,8 +115,10 @@ def _make_room(out: Path, *, force: bool) -> None:
 
 def _only_begun(out: Path) -> bool:
     """Whether `out` holds nothing but what a run leaves that was killed before its first checkpoint was pointed to."""
-    left = {CHECKPOINTS, *(f"{name}.partial" for name in (POINTER, METRICS, RECIPE))}
-    return out.is_dir() and {item.name for item in out.iterdir()} <= left
+    if not out.is_dir():
+        return False
+    left = {out / CHECKPOINTS, *(item for name in (POINTER, METRICS, RECIPE) for item in partials_of(out / name))}
+    return {*out.iterdir()} <= left
 
 
 @contextmanager

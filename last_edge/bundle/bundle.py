@@ -28,8 +28,8 @@ from last_edge.bundle.manifest import (
     translates,
 )
 from last_edge.bundle.zoo import near_names
-from last_edge.errors import InputError
-from last_edge.files import DAMAGED_ARCHIVE, check_free, recover, writing, writing_folder
+from last_edge.errors import InputError, UsageError
+from last_edge.files import DAMAGED_ARCHIVE, check_free, locked, recover, writing, writing_folder
 from last_edge.names import did_you_mean
 
 MOST_MEMBERS = 64
@@ -215,8 +215,18 @@ def write_bundle(path: Path, manifest: Manifest, *, files: dict[str, bytes], for
 def rewrite_bundle(bundle: Bundle, manifest: Manifest, *, files: Mapping[str, bytes] | None = None) -> Manifest:
     """Replace a bundle in one step: the files that `manifest` lists, these new ones and a card that fits them.
 
-    Files in its folder that are not the bundle's own stay. Returns the manifest as written.
+    Files in its folder that are not the bundle's own stay. Returns the manifest as written. `UsageError` where the
+    bundle was changed since it was opened, as by another process: what was added would be lost.
     """
+    path = bundle.path
+    with locked(path):
+        there = (path / MANIFEST).read_bytes() if path.is_dir() else read_archive(path)[MANIFEST]
+        if there != bundle.contents[MANIFEST]:
+            raise UsageError("the bundle was changed meanwhile", where=path, hint="the same command again")
+        return _rewrite(bundle, manifest, files=files)
+
+
+def _rewrite(bundle: Bundle, manifest: Manifest, *, files: Mapping[str, bytes] | None) -> Manifest:
     path = bundle.path
     kept = {name: bundle.read(name) for name in manifest.files if name != CARD} | dict(files or {})
     return _write(path, manifest, kept, force=True, keep_others=True)
@@ -229,8 +239,9 @@ def _write(
     whole = with_hashes(manifest, files)
     contents = {**files, MANIFEST: to_bytes(whole)}
     if path.suffix == SUFFIX:
-        check_free(path, force=force)
-        write_archive(path, contents)
+        with locked(path):
+            check_free(path, force=force)
+            write_archive(path, contents)
         return whole
     others = [item for item in path.iterdir() if item.name not in contents] if keep_others and path.is_dir() else []
     with writing_folder(path, marker=MANIFEST, force=force) as folder:

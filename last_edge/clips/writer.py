@@ -27,7 +27,7 @@ from last_edge.clips.store import (
     write_index,
 )
 from last_edge.errors import InputError, UsageError
-from last_edge.files import recover, writing_folder
+from last_edge.files import locked, recover, writing_folder
 from last_edge.names import did_you_mean
 from last_edge.skeleton import Layout, SkeletonClip, Units
 
@@ -156,8 +156,15 @@ def append_clips(
     """The store at `path`, made anew with some clips more and without those of the numbers in `drop`.
 
     Known labels keep their order, new ones follow it. about: of a store that is not there yet; an older one keeps its
-    own. Raises `InputError` when a clip does not fit or nothing would be left.
+    own. Raises `InputError` when a clip does not fit or nothing would be left, `UsageError` as `locked` does.
     """
+    with locked(path):
+        return _append(path, clips, about=about, drop=drop)
+
+
+def _append(
+    path: Path, clips: Sequence[SkeletonClip], *, about: dict[str, Any] | None, drop: Collection[int]
+) -> ClipStore:
     recover(path)
     old = ClipStore.open(path) if (path / HEADER).is_file() else None
     like = old if old is not None else next(iter(clips), None)

@@ -16,7 +16,7 @@ from last_edge.clips import ClipStore
 from last_edge.clips.store import HEADER
 from last_edge.clips.writer import append_clips
 from last_edge.errors import InputError
-from last_edge.files import recover, writing
+from last_edge.files import locked, recover, writing
 from last_edge.runtime.record.target import AXES
 from last_edge.skeleton import Layout, SkeletonClip
 
@@ -79,9 +79,16 @@ def about(units: str) -> dict[str, str]:
 def rescue(store: Path, *, on_notice: Callable[[str], None] = lambda text: None) -> ClipStore | None:
     """The store with the takes of a session that was cut off, if there are any; None where there is no store.
 
-    Raises `InputError` when one of them is damaged.
+    Raises `InputError` when one of them is damaged, `UsageError` when that session still goes on.
     """
     recover(store)
+    if not len(Journal(store)):
+        return ClipStore.open(store) if (store / HEADER).is_file() else None
+    with locked(store):
+        return _rescue(store, on_notice=on_notice)
+
+
+def _rescue(store: Path, *, on_notice: Callable[[str], None]) -> ClipStore | None:
     journal = Journal(store)
     opened = ClipStore.open(store) if (store / HEADER).is_file() else None
     if not len(journal):

@@ -10,7 +10,7 @@ from last_edge.clips import ClipStore
 from last_edge.clips.store import HEADER
 from last_edge.clips.writer import append_clips
 from last_edge.errors import InputError, UsageError
-from last_edge.files import check_free
+from last_edge.files import check_free, locked
 from last_edge.runtime.pipeline.feed import Feed, open_feed
 from last_edge.runtime.pipeline.pipeline import STAGES, Item, Pipeline
 from last_edge.runtime.pipeline.timings import Timings
@@ -33,8 +33,14 @@ def record(
     """Record takes into a new or an older store. Ctrl-C or q ends early and keeps what was taken.
 
     Raises `UsageError` when the store holds other points or a file is to give several labels, `InputError` when no
-    take is worth keeping, `MissingError` without the camera or the landmark model.
+    take is worth keeping, `MissingError` without the camera or the landmark model, and `UsageError` where another
+    process records into this store.
     """
+    with locked(store):
+        return _record(store, source, options=options, on_notice=on_notice)
+
+
+def _record(store: Path, source: str, *, options: RecordOptions, on_notice: OnNotice) -> RecordSummary:
     older = rescue(store, on_notice=on_notice)
     if older is None:
         check_free(store, force=False, marker=HEADER)

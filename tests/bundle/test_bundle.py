@@ -19,6 +19,7 @@ import pytest
 from last_edge import records
 from last_edge.bundle import Bundle, Golden, Manifest, ModelInfo, write_bundle
 from last_edge.bundle import bundle as archive_module
+from last_edge.bundle.bundle import rewrite_bundle
 from last_edge.bundle.golden import POINTS
 from last_edge.bundle.manifest import GOLDEN, MANIFEST
 from last_edge.errors import InputError, UsageError
@@ -284,3 +285,13 @@ def test_fields_that_came_later_leave_older_bundles_their_seal(tmp_path: Path) -
     (tmp_path / "new" / MANIFEST).write_text(content)
     with pytest.raises(InputError, match="bytes have changed"):
         Bundle.open(tmp_path / "new")
+
+
+@pytest.mark.parametrize("name", ["b", "b.last"])
+def test_a_bundle_that_changed_since_it_was_opened_is_not_replaced(tmp_path: Path, name: str) -> None:
+    write_bundle(tmp_path / name, manifest(), files=FILES)
+    one, other = Bundle.open(tmp_path / name), Bundle.open(tmp_path / name)
+    rewrite_bundle(one, one.manifest, files={"model.edge.bin": b"mine"})
+    with pytest.raises(UsageError, match="changed meanwhile"):
+        rewrite_bundle(other, other.manifest, files={})
+    assert Bundle.open(tmp_path / name).read("model.edge.bin") == b"mine"

@@ -136,7 +136,10 @@ def test_shear_bends_and_warp_shifts_time(toy_layout: Layout) -> None:
     assert steps.max() / steps.min() > 1.2
 
 
-@pytest.mark.parametrize("left", [["run.json.partial"], ["checkpoints", "run.json.partial"], ["checkpoints"]])
+PARTIAL = "run.json.123-0a1b2c3d.partial"
+
+
+@pytest.mark.parametrize("left", [[PARTIAL], ["checkpoints", PARTIAL], ["checkpoints"]])
 def test_a_run_killed_before_its_first_pointer_starts_again(tmp_path: Path, left: list[str]) -> None:
     out = tmp_path / "run"
     (out / "checkpoints" / ".epoch-0001.partial").mkdir(parents=True)
@@ -144,7 +147,7 @@ def test_a_run_killed_before_its_first_pointer_starts_again(tmp_path: Path, left
         if not (out / name).exists():
             (out / name).write_text("{")
     assert claim(out, "identity", force=False) is None
-    assert not (out / "run.json.partial").exists()
+    assert not (out / PARTIAL).exists()
 
 
 def test_points_of_another_shape_are_refused(toy_store: Path) -> None:

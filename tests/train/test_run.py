@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -200,3 +201,13 @@ def test_augmentation_depends_on_seed_epoch_and_clip_alone(toy_store: Path, tmp_
     other = data[5][0]
     np.testing.assert_array_equal(one, again)
     assert not np.array_equal(one, other, equal_nan=True)
+
+
+def test_a_run_belongs_to_one_process(
+    toy_store: Path, tmp_path: Path, hold: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    out = tmp_path / "run"
+    with hold(out), pytest.raises(UsageError, match="another process writes here"):
+        run_training(request(toy_store, out, "training.epochs=1", force=True))
+    run_training(request(toy_store, out, "training.epochs=1"))
+    assert [item.name for item in tmp_path.iterdir()] == ["run"]

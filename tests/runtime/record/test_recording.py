@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -287,3 +288,14 @@ def test_a_store_is_converted_as_a_recording_would_be(make_bundle: Callable[...,
     with pytest.raises(InputError, match="no clip shows anything"):
         convert_store(tmp_path / "none", tmp_path / "empty", bundle=bundle)
     assert not (tmp_path / "empty").exists()
+
+
+def test_takes_of_a_session_that_goes_on_are_left_to_it(
+    cut_off: Path, hold: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    with hold(cut_off):
+        with pytest.raises(UsageError, match="another process writes here"):
+            record(cut_off, "cam:0", options=RecordOptions(("hello",)))
+        with pytest.raises(UsageError, match="another process writes here"):
+            rescue(cut_off)
+    assert len(Journal(cut_off)) == 2
