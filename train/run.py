@@ -351,6 +351,6 @@ def validation_score(row: Row) -> list[float]:
 
 
 def epochs_since_best(history: list[Row]) -> int:
-    """Epochs since the validation score was last as good as it ever was; 0 without validation."""
+    """Epochs since the validation score got better for the last time; one that stays the same is none better."""
     scores = [validation_score(row) for row in history if "val_loss" in row]
-    return scores[::-1].index(max(scores)) if scores else 0
+    return len(scores) - 1 - scores.index(max(scores)) if scores else 0

@@ -121,10 +121,13 @@ class CrossEntropy:
 def class_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
     """(K,) weights of classes by the labels of the training clips: rare ones count more.
 
-    1 / (count + 0.1), scaled to a mean of 1 over the K classes, then limited to 0.1..10.
+    1 / (count + 0.1), scaled to a mean of 1 over the classes that have clips, then limited to 0.1..10. A class without
+    any weighs 1 and changes no other's weight.
     """
-    inverse = 1 / (np.bincount(labels, minlength=classes) + SMOOTHING_COUNT)
-    return np.asarray(np.clip(inverse * classes / inverse.sum(), LIGHTEST, HEAVIEST), np.float32)
+    counts = np.bincount(labels, minlength=classes)
+    inverse, there = 1 / (counts + SMOOTHING_COUNT), counts > 0
+    scaled = np.clip(inverse * there.sum() / inverse[there].sum(), LIGHTEST, HEAVIEST)
+    return np.asarray(np.where(there, scaled, 1), np.float32)
 
 
 def smoothed_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:

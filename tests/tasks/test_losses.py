@@ -62,6 +62,12 @@ def test_class_weights_by_the_formula() -> None:
     np.testing.assert_allclose(class_weights(labels, 3), inverse * 3 / inverse.sum(), rtol=1e-6)
 
 
+def test_absent_classes_change_no_weight() -> None:
+    labels = np.repeat([0, 2, 3], [9, 4, 1])
+    present = class_weights(np.repeat(np.arange(3), [9, 4, 1]), 3)
+    np.testing.assert_array_equal(class_weights(labels, 6), [present[0], 1, present[1], present[2], 1, 1])
+
+
 def test_class_weights_are_limited() -> None:
     weights = class_weights(np.repeat(np.arange(40), [1, *[2000] * 39]), 40)
     assert (weights[0], weights[1]) == (10.0, pytest.approx(0.1))

@@ -295,6 +295,10 @@ def test_patience_counts_from_the_last_best_epoch() -> None:
     assert epochs_since_best([{"loss": 1.0}]) == 0
 
 
+def test_a_flat_score_is_no_improvement() -> None:
+    assert epochs_since_best([{"val_top1": 50, "val_loss": 1.0}] * 4) == 3
+
+
 def test_patience_needs_validation(toy_store: Path, tmp_path: Path) -> None:
     sets = ["training.patience=2", "validation.subjects=[]", "validation.fraction=0"]
     with pytest.raises(UsageError, match="needs validation"):

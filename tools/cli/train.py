@@ -10,7 +10,7 @@ import typer
 
 from last_edge.errors import UsageError
 from last_edge.tools.cli.options import SCREEN, DryRun, Force, Out, Screen, in_zoo
-from last_edge.tools.cli.training import Flags, choose, preview, readable, summary
+from last_edge.tools.cli.training import Flags, announce, choose, preview, readable, summary
 from last_edge.tools.output import view_progress
 
 RunOut = Annotated[Path | None, typer.Option("--out", help="Where the run goes; default: runs/STORE/MODEL.")]
@@ -52,6 +52,7 @@ def train(
     from last_edge.train.processes import is_first
     from last_edge.train.run import run_training
 
+    announce(request, screen)
     with screen.epochs("train") as report:
         final = run_training(request, report=report)
     if not is_first():
@@ -111,6 +112,7 @@ def distill(
     if answers is None:
         asked = [load_checkpoint(path) for path in teachers]
         ask_once(request, asked, cache, on_view=view_progress(quiet=screen.silent))
+    announce(request, screen)
     with screen.epochs("distill") as report:
         final = run_distillation(request, teachers, cache=cache, answers=answers, report=report)
     if is_first():
@@ -135,6 +137,7 @@ def maskclr(out: Out, flags: Flags, dry_run: DryRun = False, force: Force = Fals
     from last_edge.train.processes import is_first
     from last_edge.train.run import run_training
 
+    announce(request, screen, PRETRAINING)
     with screen.epochs("pretrain") as report:
         final = run_training(request, task=PRETRAINING, report=report)
     if not is_first():

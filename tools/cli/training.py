@@ -16,11 +16,12 @@ import typer
 
 from last_edge.errors import InputError, UsageError
 from last_edge.tasks.config import TrainingConfig, settings
-from last_edge.tools.cli.options import Device, More, RecipeName, Set, Threads, in_zoo, torch_threads
+from last_edge.tools.cli.options import Device, More, RecipeName, Screen, Set, Threads, in_zoo, torch_threads
 from last_edge.tools.register import OptionGroup
 
 if TYPE_CHECKING:
     from last_edge.tasks.config import Recipe
+    from last_edge.tasks.task import Task
     from last_edge.train.environment import Profile
     from last_edge.train.request import Request
 
@@ -218,6 +219,20 @@ def preview(request: Request, **task: Any) -> dict[str, Any]:
     from last_edge.train.foresee import foresee
 
     return foresee(ClipStore.open(request.store), request.recipe, **task)
+
+
+def announce(request: Request, screen: Screen, task: Task | None = None) -> None:
+    """Say before a training starts with which numbers it will run; see `hyperparameters`."""
+    from last_edge.clips.store import ClipStore
+    from last_edge.tasks.registry import task_of
+    from last_edge.train.foresee import hyperparameters
+    from last_edge.train.processes import is_first
+
+    if screen.silent or not is_first():
+        return
+    recipe = (task or task_of(request.recipe.model.name)).fitted(request.recipe, ClipStore.open(request.store))
+    for line in (f"model: {recipe.model.name}", *hyperparameters(recipe)):
+        screen.note(line)
 
 
 def readable(preview: dict[str, Any], as_json: bool) -> dict[str, Any]:

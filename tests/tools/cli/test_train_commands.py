@@ -102,3 +102,14 @@ def test_flags_mean_the_same_in_folds_as_in_train(
     code, stdout, _ = run(capsys, "train", *words)
     recipe = json.loads(stdout)["recipe"]
     assert code == 0 and "seed: 7" in recipe and "  batch_size: 8" in recipe and "  lr: 0.5" in recipe
+
+
+@pytest.mark.parametrize("command", [["train"], ["pretrain", "maskclr"]])
+def test_a_training_begins_with_its_numbers(
+    command: list[str], toy_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*command, "--model", "last_lite_nano", "--store", str(toy_store), *FAST]
+    code, _, stderr = run(capsys, *arguments, "--out", str(tmp_path / "shown"))
+    assert code == 0 and "batch size: 8" in stderr and "early stopping: off, all 1 epochs" in stderr
+    code, _, stderr = run(capsys, *arguments, "--out", str(tmp_path / "quiet"), "--quiet")
+    assert code == 0 and "batch size" not in stderr
