@@ -96,6 +96,7 @@ def export(
     split: str = "test",
     dynamic_time: bool = False,
     weights: bool = False,
+    hands: str = "",
     targets: Sequence[str] = (),
     threads: int = 1,
     force: bool = False,
@@ -103,7 +104,8 @@ def export(
     """Write a run's best checkpoint, or a checkpoint, as a bundle; its manifest.
 
     store: measures the file on its `split`. dynamic_time: the graph takes clips of any length. weights: the bundle
-    takes the float weights along. targets: also what `tensorrt`, `tensorrt-rtx` or `litert` takes; for recognisers.
+    takes the float weights along. hands: that it was taught, `left`, `right` or `both`; "" means right where it takes
+    one hand. targets: also what `tensorrt`, `tensorrt-rtx` or `litert` takes; for recognisers.
     Raises `GateError`, and writes nothing, when the graph does not compute what the model does; `UsageError` when
     `out` is taken and not `force`, or an option is not for this kind of model.
     """
@@ -117,11 +119,12 @@ def export(
     source, place, opened = Path(run), Path(out), None if store is None else ClipStore.open(Path(store))
     known = known_targets(list(targets))
     _use_threads(threads)
-    if (dynamic_time or weights or known) and is_translation(source):
-        raise UsageError("dynamic_time, weights and targets are for classifiers, this is a translator", where=run)
+    if (dynamic_time or weights or hands or known) and is_translation(source):
+        what = "dynamic_time, weights, hands and targets are for classifiers, this is a translator"
+        raise UsageError(what, where=run)
     manifest = export_run(
         source, place, store=opened, split=split, threads=threads, dynamic_time=dynamic_time, weights=weights,
-        force=force,
+        hands=hands, force=force,
     )  # fmt: skip
     if not known:
         return manifest

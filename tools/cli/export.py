@@ -42,6 +42,12 @@ def export(
     weights: Annotated[
         bool, typer.Option("--weights", help="Also the float weights, for a training to start from.")
     ] = False,
+    hands: Annotated[
+        Literal["left", "right", "both"] | None,
+        typer.Option(
+            "--hands", help="That it was taught; the other is mirrored. Default: right, of bundles of one hand."
+        ),
+    ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Only the graph as it was trained, to compare; --out F.onnx.")
     ] = False,
@@ -64,7 +70,8 @@ def export(
     from last_edge.export.targets.deploy import add_targets, known_targets
 
     if is_translator(run):
-        refuse({"--dynamic-time": dynamic_time, "--weights": weights, "--plain": plain, "--target": bool(target)})
+        refuse({"--dynamic-time": dynamic_time, "--weights": weights, "--plain": plain, "--target": bool(target),
+                "--hands": bool(hands)})  # fmt: skip
         made = export_translator(
             run, out, open_store(store), split=split, threads=threads, dry_run=dry_run, force=force
         )
@@ -80,8 +87,9 @@ def export(
         return
     torch_threads(threads)
     manifest = export_run(
-        run, out, store=opened, split=split, threads=threads, dynamic_time=dynamic_time, weights=weights, force=force
-    )
+        run, out, store=opened, split=split, threads=threads, dynamic_time=dynamic_time, weights=weights,
+        hands=hands or "", force=force,
+    )  # fmt: skip
     if not targets:
         show_bundle(manifest, out, screen)
         return
