@@ -59,7 +59,7 @@ def labelled_clips(store: ClipStore, split: str) -> NDArray[np.int64]:
     clips = clips[store.index.label[clips] >= 0]
     if not len(clips):
         splits = sorted(set(store.index.split.tolist()))
-        hint = "--split names another one"
+        hint = "--split '' takes the clips without one" if splits == [""] else "--split names another one"
         raise InputError("no labelled clips in this split", where=store.path, expected=split, got=splits, hint=hint)
     return clips
 

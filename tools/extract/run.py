@@ -37,11 +37,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Extracted:
-    """What came of it. made, before: videos done now, and earlier. broken: those that cannot be read, and why."""
+    """What came of it. made, before: videos done now, and earlier. broken: those that cannot be read, and why.
+    incomplete: those of which frames cannot be read, and which.
+    """
 
     made: int
     before: int
     broken: dict[str, str]
+    incomplete: dict[str, str]
     store: Prepared
 
 
@@ -67,8 +70,13 @@ def extract_all(
     if force:
         for job in jobs:
             Path(job.out).unlink(missing_ok=True)
-    before = [job for job in jobs if read_result(job) is not None]
-    done = {job.name: Outcome(job.name, fresh=False) for job in before}
+    results = ((job, read_result(job)) for job in jobs)
+    done = {
+        job.name: Outcome(job.name, notes=str(result["notes"]), fresh=False)
+        for job, result in results
+        if result is not None
+    }
+    before = len(done)
     left = [job for job in jobs if job.name not in done]
     if dask:
         outcomes = on_a_cluster(left, address=dask)
@@ -79,6 +87,9 @@ def extract_all(
         if outcome.problem:
             log.warning("%s: %s", outcome.name, outcome.problem)
         progress(len(done), len(jobs))
+    incomplete = {job.name: done[job.name].notes for job in jobs if done[job.name].notes}
+    for video, notes in incomplete.items():
+        log.warning("not whole: %s: %s", video, notes)
     broken = {job.name: done[job.name].problem for job in jobs if done[job.name].problem}
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / BROKEN, as_json(broken))
@@ -87,8 +98,9 @@ def extract_all(
         raise InputError("no video could be read", where=out / BROKEN, got=f"{len(broken)} broken")
     return Extracted(
         len(left) - len(broken),
-        len(before),
+        before,
         broken,
+        incomplete,
         write_store(whole, store or out / STORE, name, index, dataset=dataset),
     )
 

@@ -32,10 +32,13 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a video. problem: why there is no result, "" where there is one. fresh: made now, not before."""
+    """What came of a video. problem: why there is no result, "" where there is one. notes: what could not be read.
+    fresh: made now, not before.
+    """
 
     name: str
     problem: str = ""
+    notes: str = ""
     frames: int = 0
     fresh: bool = True
 
@@ -46,10 +49,12 @@ def extract(job: Job) -> Outcome:
     `MissingError` where this machine lacks what every video needs: landmark models, transformers.
     """
     if (done := read_result(job)) is not None:
-        return Outcome(job.name, frames=len(done["points"]), fresh=False)
+        return Outcome(job.name, notes=str(done["notes"]), frames=len(done["points"]), fresh=False)
     try:
-        points, fps = _landmarks(job)
-        arrays: dict[str, Any] = {"points": points, "fps": np.float64(fps), IDENTITY: np.str_(job.identity)}
+        points, fps, notes = _landmarks(job)
+        arrays: dict[str, Any] = {
+            "points": points, "fps": np.float64(fps), "notes": np.str_(notes), IDENTITY: np.str_(job.identity)
+        }  # fmt: skip
         if job.settings.vision:
             arrays["features"] = vision_model(job.settings.vision)(_spread_frames(job, len(points)))
     except MissingError:
@@ -58,7 +63,7 @@ def extract(job: Job) -> Outcome:
         return Outcome(job.name, problem=f"{type(error).__name__}: {error}".splitlines()[0])
     with writing(Path(job.out)) as stream:
         np.savez(stream, **arrays)
-    return Outcome(job.name, frames=len(points))
+    return Outcome(job.name, notes=notes, frames=len(points))
 
 
 def read_result(job: Job) -> dict[str, NDArray[Any]] | None:
@@ -71,10 +76,13 @@ def read_result(job: Job) -> dict[str, NDArray[Any]] | None:
     return result if str(result.get(IDENTITY)) == job.identity else None
 
 
-def _landmarks(job: Job) -> tuple[NDArray[np.float32], float]:
-    """(T, V, 3) points of the sign's frames in image heights, NaN where unseen, and their frame rate, even in time."""
+def _landmarks(job: Job) -> tuple[NDArray[np.float32], float, str]:
+    """(T, V, 3) points of the sign's frames in image heights, NaN where unseen, their frame rate, even in time, and
+    what could not be read."""
     layout = job.settings.layout
     with _opened(job) as video, closing(create_landmarks(GIVES[layout], layout=layout)) as detector:
+        notes: list[str] = []
+        video.notice = notes.append
         seen = [(detector(image, time_s), time_s) for image, time_s in _sign(video, job)]
         fps = video.fps
     if not seen:
@@ -82,9 +90,9 @@ def _landmarks(job: Job) -> tuple[NDArray[np.float32], float]:
         raise InputError("recording ends before its sign", where=job.video, expected=f"frames from {expected} on")
     points, times = np.stack([points for points, _ in seen]), np.array([time_s for _, time_s in seen])
     if np.abs(times - times[0] - np.arange(len(times)) / fps).max() * fps <= EVEN:
-        return points, fps
+        return points, fps, "; ".join(notes)
     take = Take(points[None], times, seen=1.0)
-    return take.evenly()[0], take.fps
+    return take.evenly()[0], take.fps, "; ".join(notes)
 
 
 def _opened(job: Job) -> VideoSource | ImageFolderSource:

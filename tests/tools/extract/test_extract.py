@@ -42,7 +42,7 @@ def write_video(path: Path, frames: int = FRAMES) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (48, 32))
     for frame in range(frames):
-        writer.write(np.full((32, 48, 3), 20 * frame, np.uint8))
+        writer.write(np.full((32, 48, 3), 20 * (frame % 12), np.uint8))
     writer.release()
 
 
@@ -224,6 +224,18 @@ def test_videos_become_a_store_and_an_interruption_costs_nothing(
     capsys.readouterr()
     assert main(["train", "--store", str(tmp_path / "mine"), "--out", str(tmp_path / "run")]) == 3
     assert f"prepare videos SOURCE --out {tmp_path / 'mine'} --force --leave-out bea" in capsys.readouterr().err
+
+
+def test_half_a_video_is_told(videos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = videos / "thanks/00001.avi"
+    write_video(whole, frames=40)
+    content = whole.read_bytes()
+    whole.write_bytes(content[: len(content) // 2])
+    for _ in range(2):  # read, and found read
+        caplog.clear()
+        assert extract(videos) == 0
+        assert "not whole: thanks/00001.avi" in caplog.text
+    assert 5 < ClipStore.open(videos.parent / "out" / "store").points(1).shape[1] < 35
 
 
 def test_a_table_says_what_is_seen_when(videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
