@@ -10,6 +10,7 @@ import numpy as np
 from last_edge.runtime.pipeline.feed import Feed
 from last_edge.runtime.pipeline.pipeline import STAGES, Item, Pipeline
 from last_edge.runtime.pipeline.timings import Timings
+from last_edge.runtime.recognise.adapt import HandShape
 from last_edge.runtime.recognise.results import ClipResult
 from last_edge.runtime.recognise.stream import Stream
 from last_edge.runtime.recognise.window import Points
@@ -32,6 +33,8 @@ class Watch:
         self.pace = "live" if feed.source.live else pace
         self.timings, self.clips = Timings(STAGES), ClipCollector(stream)
         self.predictions = 0
+        self._other_hand = stream.adapter.other_hand
+        self._shape = HandShape(feed.layout) if self._other_hand else None
         self.pipeline = Pipeline(
             feed.source,
             landmarks=self._find_points,
@@ -63,6 +66,12 @@ class Watch:
                 (frame, event) for event in self.stream.push(item.points, frame.timestamp_s, seen=item.side)
             ]
             item.prediction = self.stream.current
+        if self._shape is not None and not item.side and item.points.shape[-1] == 3:
+            other = self._other_hand
+            if self._shape.add(item.points[0]) == other:
+                self.feed.notices.append(
+                    f"this looks like a {other} hand, which the bundle was not taught: --hand {other}"
+                )
         self.predictions += item.prediction is not None and item.prediction is not before
 
 

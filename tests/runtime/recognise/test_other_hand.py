@@ -17,7 +17,9 @@ from last_edge.clips import ClipStore, writing_store
 from last_edge.errors import InputError
 from last_edge.names import mirrored_order
 from last_edge.runtime.landmarks.mediapipe import HandLandmarks
-from last_edge.runtime.recognise.adapt import HandVote
+from last_edge.runtime.pipeline.options import RunOptions
+from last_edge.runtime.pipeline.run import run
+from last_edge.runtime.recognise.adapt import HandShape, HandVote
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.record.target import Target, Wanted, convert_store
 from last_edge.skeleton import SkeletonClip, get_layout
@@ -125,6 +127,34 @@ def test_one_frame_of_another_opinion_decides_nothing() -> None:
     assert vote.hand == "right"
     vote.clear()
     assert vote.hand == ""
+
+
+def bent_right_hand() -> np.ndarray:
+    """(21, 3) of a right palm that faces the camera, thumb on the image's right, bent towards it; x right, y down."""
+    points = np.zeros((21, 3), np.float32)
+    for finger in range(5):
+        x = (0.3, 0.15, 0.0, -0.1, -0.2)[finger]
+        for joint in range(4):
+            points[1 + 4 * finger + joint] = (x, -0.5 - 0.1 * joint, -0.1 * joint)
+    return points
+
+
+def test_a_hand_shows_by_its_bend_which_one_it_is() -> None:
+    right = bent_right_hand()
+    for points, expected in ((right, "right"), (mirror(right, HAND), "left"), (right * (1, 1, 0), "")):
+        shape = HandShape(HAND)
+        said = [shape.add(np.asarray(points, np.float32)) for _ in range(HandShape.frames + 5)]
+        assert said == [""] * (HandShape.frames - 1) + [expected] + [""] * 5
+    assert HandShape(HAND).add(np.full((21, 3), np.nan, np.float32)) == ""
+
+
+@pytest.mark.parametrize(("hand", "told"), [("first", 1), ("left", 0)])
+def test_a_run_tells_that_it_sees_the_other_hand(make_bundle: MakeBundle, tmp_path: Path, hand: str, told: int) -> None:
+    points = np.tile(mirror(bent_right_hand(), HAND), (1, 320, 1, 1))
+    with writing_store(tmp_path / "store", layout=HAND, units="image01", labels=("left",)) as writer:
+        writer.add(SkeletonClip.from_points(points, layout=HAND, fps=30, units="image01", label="left"))
+    summary = run(make_bundle(), f"store:{tmp_path / 'store'}", options=RunOptions(hand=hand))
+    assert len([text for text in summary.notices if "looks like a left hand" in text]) == told
 
 
 def test_the_detector_says_which_hand_it_found() -> None:
