@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from last_edge.data.readers.openpose import followed, read_kinetics, read_openpo
 from last_edge.data.readers.pyskl import plain_pickle, read_ctrgcn, read_pyskl
 from last_edge.errors import InputError, LastEdgeError, UsageError
 from last_edge.tools.cli import main
+from last_edge.tools.cli.data import VIDEOS, VideoOptions
 from tests.data.readers.samples import SAMPLES, moving
 
 
@@ -251,4 +253,5 @@ def test_the_page_of_formats_names_commands_that_exist() -> None:
     assert set(SAMPLES) <= {name for name, _ in named}
     for name, options in named:
         flags = {flag.replace("-", "_") for flag in re.findall(r"--([a-z-]+)", options)}
-        assert flags <= {*READERS[name].options, "leave_out"}, name
+        own = [field.name for field in fields(VideoOptions)] if name == VIDEOS else READERS[name].options
+        assert flags <= {*own, "leave_out"}, name
