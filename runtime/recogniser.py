@@ -24,7 +24,7 @@ from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.decoding import Rejection
 from last_edge.runtime.recognise.model import ACCEPT, Precision, load_graph
 from last_edge.runtime.recognise.results import Event, Prediction
-from last_edge.runtime.recognise.stream import TOP, RecogniseOptions, Stream
+from last_edge.runtime.recognise.stream import TOP, RecogniseOptions, Stream, checked_points
 from last_edge.runtime.sources import ImageOptions
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
@@ -138,13 +138,13 @@ class Recogniser(Closeable):
         hand counts where the points show two and the bundle takes one; where they show one, which one it is. One that
         the bundle was not taught is mirrored, and so are directions such as `swipe left` in the answer.
         Raises `InputError` for another shape, no frame, infinite points or too few axes, `UsageError` where the layout
-        cannot be converted or the rate is none.
+        cannot be converted, the units are unknown or the rate is none.
         """
         if not 0 < fps < np.inf:
             raise UsageError("a clip needs a frame rate", expected="frames a second, above 0", got=fps)
-        frames = np.shape(points)[-3] if np.ndim(points) >= 3 else 0
-        times = np.arange(frames, dtype=np.float64) / fps
-        return self.stream(layout=layout, units=units, hand=hand).predict(points, times, top=top)
+        stream = self.stream(layout=layout, units=units, hand=hand)
+        whole = checked_points(points, stream.adapter, frames=True)
+        return stream.predict(whole, np.arange(whole.shape[1], dtype=np.float64) / fps, top=top)
 
     def stream(
         self,
@@ -159,6 +159,8 @@ class Recogniser(Closeable):
         layout, units, hand: as for `predict`. options: windows and decoding; a threshold they leave open is the
         bundle's own.
         """
+        if units not in (None, "image01", "metres"):
+            raise UsageError("unknown units of points", expected="image01 or metres", got=units)
         options = options or RecogniseOptions()
         if options.decoding.threshold is None and self.accept is not None:
             options = replace(options, decoding=replace(options.decoding, threshold=self.accept))
@@ -170,14 +172,16 @@ class Recogniser(Closeable):
 
     @overload
     def watch(
-        self, source: str = ..., *, frames: Literal[False] = ..., **how: Unpack[WatchOptions]
+        self, source: str | Path | int = ..., *, frames: Literal[False] = ..., **how: Unpack[WatchOptions]
     ) -> Iterator[Event]: ...
 
     @overload
-    def watch(self, source: str = ..., *, frames: Literal[True], **how: Unpack[WatchOptions]) -> Iterator[Item]: ...
+    def watch(
+        self, source: str | Path | int = ..., *, frames: Literal[True], **how: Unpack[WatchOptions]
+    ) -> Iterator[Item]: ...
 
     def watch(
-        self, source: str = "cam:0", *, frames: bool = False, **how: Unpack[WatchOptions]
+        self, source: str | Path | int = "cam:0", *, frames: bool = False, **how: Unpack[WatchOptions]
     ) -> Iterator[Event] | Iterator[Item]:
         """Events of a camera, an address, a video, a replay or a clip store, as they happen.
 
@@ -190,7 +194,7 @@ class Recogniser(Closeable):
 
     def _items(
         self,
-        source: str,
+        source: str | Path | int,
         *,
         pace: Pace = "fast",
         limit: int | None = None,
@@ -199,7 +203,7 @@ class Recogniser(Closeable):
         hand: str = "first",
         **opening: Unpack[OpenOptions],
     ) -> Generator[Item]:
-        with open_feed(source, layout=self.layout, hand=hand, **opening) as feed:
+        with open_feed(str(source), layout=self.layout, hand=hand, **opening) as feed:
             stream = self.stream(layout=feed.layout, units=feed.units, hand=hand, options=options)
             with closing(iter(Watch(feed, stream, pace=pace, limit=limit))) as items:
                 for item in items:

@@ -7,6 +7,7 @@ is tried again, ever later, and what the queue cannot hold is dropped, counted a
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import queue
@@ -21,6 +22,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from last_edge.errors import MissingError, UsageError
+from last_edge.names import did_you_mean
 from last_edge.runtime.recognise.results import Event
 
 QUEUE = 1000
@@ -152,7 +154,11 @@ class Command(Destination):
 
     def __init__(self, label: str, command: str) -> None:
         super().__init__(f"command {command!r}")
-        self.label, self._words = label, shlex.split(command)
+        self.label = label
+        try:
+            self._words = shlex.split(command)
+        except ValueError as error:
+            raise UsageError("--on: command not understood", got=f"{label}={command}", expected=str(error)) from error
         if not self._words:
             raise UsageError(
                 "--on needs a command", got=f"{label}={command}", hint="--on 'swipe right=notify-send next'"
@@ -193,17 +199,21 @@ def destination_of(text: str) -> Destination:
         address.port  # noqa: B018 - raises for a port that is none
     except ValueError as error:
         raise UsageError("address not understood", got=text, expected=str(error)) from error
+    if any(character.isspace() or not character.isprintable() for character in text):
+        raise UsageError("an address has no spaces", got=text, hint="%20 stands for one")
     if address.scheme not in KINDS or not address.hostname:
         expected = ", ".join(f"{kind}://HOST" for kind in KINDS)
         raise UsageError("unknown destination", got=text, expected=expected, hint="--send mqtt://127.0.0.1/gestures")
     return KINDS[address.scheme](address)
 
 
-def command_of(text: str) -> Command:
-    """`LABEL=COMMAND` as a destination; `*` stands for every label."""
+def command_of(text: str, labels: Sequence[str] = ()) -> Command:
+    """`LABEL=COMMAND` as a destination; `*` stands for every label. labels: those there are, any where empty."""
     label, equals, command = text.partition("=")
     if not equals or not label:
         raise UsageError("--on needs LABEL=COMMAND", got=text, hint="--on 'swipe right=notify-send next'")
+    if labels and label != ANY and label not in labels:
+        raise UsageError("--on names a label that the bundle has not", got=label, expected=did_you_mean(label, labels))
     return Command(label, command)
 
 
@@ -258,7 +268,8 @@ class _Way:
             self._queue.put_nowait(None)
         self._thread.join(max(deadline - time.monotonic(), 0.1))
         if lost := self._dropped + left:
-            self._notice(f"{self._destination.name}: {lost} events were not delivered")
+            events = "1 event was" if lost == 1 else f"{lost} events were"
+            self._notice(f"{self._destination.name}: {events} not delivered")
 
     def _work(self) -> None:
         while (facts := self._queue.get()) is not None:
@@ -270,7 +281,7 @@ class _Way:
         for attempt in range(10**9):
             try:
                 self._destination.send(facts)
-            except Final as error:
+            except (Final, ValueError, http.client.HTTPException) as error:
                 self._notice(f"{self._destination.name}: {error}")
                 return
             except OSError as error:

@@ -192,15 +192,26 @@ class Stream(Closeable):
         return Prediction(start_s, end_s, guesses, {"recognise": (time.perf_counter() - began) * 1000})
 
 
+MOST_BODIES = 10
+"""More in one frame is taken for frames in the place of bodies."""
+
+
 def checked_points(points: Points, adapter: Adapter, *, frames: bool) -> Points:
     """A caller's points as float32 (M, V, C), with `frames` (M, T, V, C); those of one body need no axis for it.
 
     `InputError` when they do not fit the layout that the adapter takes, hold infinite numbers or no frame.
     """
-    given = np.asarray(points, np.float32)
+    try:
+        array = np.asarray(points)
+    except ValueError as error:
+        raise InputError("points are an array of numbers", expected="equally many of each frame", got=error) from error
+    if array.dtype.kind not in "fiu":
+        raise InputError("points are an array of numbers", expected="floats or whole numbers", got=array.dtype)
+    given = array.astype(np.float32)
     rank = 4 if frames else 3
     whole = given[None] if given.ndim == rank - 1 else given
-    if whole.ndim != rank or 0 in whole.shape or whole.shape[-2] != adapter.layout.joints:
+    fits = whole.ndim == rank and 0 not in whole.shape and whole.shape[-2] == adapter.layout.joints
+    if not fits or whole.shape[-1] not in (2, 3) or len(whole) > MOST_BODIES:
         shape = f"{'T, ' if frames else ''}{adapter.layout.joints}, C"
         expected = f"({shape}) or (M, {shape}), the joints of {adapter.layout.name}"
         raise InputError("points do not fit the layout", expected=expected, got=given.shape)

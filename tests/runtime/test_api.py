@@ -175,3 +175,28 @@ def test_a_bundles_own_threshold_counts_unless_another_is_given(make_bundle: Mak
     assert model.stream().decoder.threshold == 0.97
     options: Any = RecogniseOptions()
     assert model.stream(options=options).decoder.threshold == 0.97
+
+
+@pytest.mark.parametrize(
+    ("points", "what"),
+    [
+        (np.zeros((20, 21, 4)), "do not fit"),
+        (np.zeros((20, 21, 3), bool), "array of numbers"),
+        (np.zeros((20, 21, 3), complex), "array of numbers"),
+        ([[[0.0] * 3] * 21, [[0.0] * 3] * 20], "array of numbers"),
+        ("clip.mp4", "array of numbers"),
+    ],
+)
+def test_what_is_no_clip_is_refused(points: Any, what: str, model: Recogniser) -> None:
+    with pytest.raises(InputError, match=what):
+        model.predict(points, fps=30)
+
+
+def test_a_whole_clip_is_not_taken_for_one_frame_of_many_bodies(model: Recogniser) -> None:
+    with pytest.raises(InputError, match="do not fit"):
+        model.stream().push(motion(1.0), 0.0)
+
+
+def test_unknown_units_are_refused(model: Recogniser) -> None:
+    with pytest.raises(UsageError, match="unknown units"):
+        model.predict(motion(1.0), fps=30, units="pixels")  # type: ignore[arg-type]

@@ -79,7 +79,7 @@ def test_what_an_absent_broker_did_not_get_is_told(monkeypatch: pytest.MonkeyPat
     with Delivery([destination_of(f"mqtt://127.0.0.1:{free_port()}/x")], notice=notices.append) as send:
         send(WAVE)
         wait_for(lambda: notices)
-    assert "tried again" in notices[0] and notices[-1].endswith("1 events were not delivered")
+    assert "tried again" in notices[0] and notices[-1].endswith("1 event was not delivered")
 
 
 def test_a_message_of_osc_holds_label_score_and_time() -> None:
@@ -200,7 +200,7 @@ def test_a_slow_receiver_holds_nothing_up_and_what_is_lost_is_told(monkeypatch: 
     assert notices[-1] == f"stuck: {100 - stuck.got} events were not delivered"
 
 
-@pytest.mark.parametrize("text", ["mqtt:lamp", "ftp://host/x", "http://host:port/", "lamp"])
+@pytest.mark.parametrize("text", ["mqtt:lamp", "ftp://host/x", "http://host:port/", "lamp", "http://host/a b"])
 def test_what_is_no_destination_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         destination_of(text)
@@ -210,3 +210,12 @@ def test_a_password_is_not_shown() -> None:
     assert deliver.shown(urlsplit("mqtt://me:secret@host:1/x")) == "mqtt://host:1/x"
     with pytest.raises(UsageError, match="LABEL=COMMAND"):
         command_of("notify-send")
+
+
+def test_a_label_that_the_bundle_lacks_and_an_open_quote_are_refused() -> None:
+    assert command_of("*=true", ["wave"]).label == "*" and command_of("wave=true", ["wave"]).label == "wave"
+    with pytest.raises(UsageError, match="wave") as caught:
+        command_of("Wave=true", ["wave"])
+    assert "wave" in str(caught.value.expected)
+    with pytest.raises(UsageError, match="not understood"):
+        command_of('wave="unclosed')

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from last_edge.errors import MissingError
+from last_edge.errors import MissingError, UsageError
 from last_edge.tools.cli.options import (
     SCREEN,
     BundlePath,
@@ -126,6 +126,7 @@ def run(
     Example: last-edge run BUNDLE --source clip.mp4 --no-window --events events.jsonl --save out.mp4
     """
     from last_edge import records
+    from last_edge.bundle import Bundle
     from last_edge.runtime.actions.deliver import Delivery, command_of, destination_of, facts_of
     from last_edge.runtime.pipeline.options import RunOptions
     from last_edge.runtime.pipeline.run import run as run_source
@@ -172,7 +173,10 @@ def run(
             typer.echo(json.dumps(facts_of(event), ensure_ascii=False))
         deliver(event)
 
-    destinations = [*map(destination_of, send or ()), *map(command_of, on or ())]
+    if alone and screen.json:
+        raise UsageError("--events - and --json both want stdout", hint="one of them")
+    labels = Bundle.open(bundle).manifest.labels if on else ()
+    destinations = [*map(destination_of, send or ()), *(command_of(text, labels) for text in on or ())]
     with Delivery(destinations, notice=on_notice) as deliver:
         summary = run_source(bundle, source, options=options, on_event=on_event, on_notice=on_notice)
     if not alone:

@@ -93,7 +93,8 @@ def distill(
     """
     teachers = teacher or []
     if bool(teachers) == (answers is not None):
-        raise UsageError("who teaches?", expected="--teacher RUN or --answers FOLDER", hint="last-edge distill --help")
+        expected = "--teacher RUN or --answers FOLDER" + (", not both" if teachers else "")
+        raise UsageError("who teaches?", expected=expected, hint="last-edge distill --help")
     if answers is not None and cache is not None:
         raise UsageError("--answers are there, --cache is for those still to be asked for", hint="one of them")
     cached: dict[str, object] = {} if cache is None else {"distill.cache": "on"}
