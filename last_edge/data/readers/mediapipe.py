@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import Layout, SkeletonClip, get_layout
 
 Points = NDArray[np.float32]
+logger = logging.getLogger(__name__)
 
 POSE, HAND, FACE = 33, 21, 468
 HAND_LAYOUT, HOLISTIC, FACED = "mediapipe_hand21", "mediapipe_holistic75", "mediapipe_holistic83"
@@ -27,6 +29,7 @@ KINDS = {1662: FACED, 258: HOLISTIC, 225: HOLISTIC, 126: "hands"} | dict.fromkey
 """Numbers a frame, and the layout they are read as."""
 
 FARTHEST = 1e6
+LONGEST = 100_000
 MIRRORED = ("yes", "no")
 
 
@@ -36,7 +39,8 @@ def read_mediapipe_npy(
     """Clips of numpy arrays, as popular sign-language tutorials write them.
 
     A file a frame, `WORD/SEQUENCE/FRAME.npy`, or a file a clip, `WORD/NAME.npy` of (T, numbers), or one file of many
-    clips (N, T, 84 | 99 | 100) whose last number is the label. Numbers a frame: 1662 (33 pose points x, y, z,
+    clips (N, T, 84 | 99 | 100) whose last number is the label, or a file a clip of a hand (T, 21, 2 | 3). A frame whose
+    number is absent is one without points. Numbers a frame: 1662 (33 pose points x, y, z,
     visibility, 468 of the face, both hands), 258 (pose and hands), 225 (pose without visibility and hands), 126 (both
     hands), 63 (one hand), 84, 99, 100 (one hand with visibility, and what else: 15 angles and the label). x and y are
     fractions of the image, whose size makes them image heights; a point of zeros is missing. mirrored: `yes` for
@@ -66,15 +70,27 @@ def read_mediapipe_npy(
                 for number, clip in enumerate(rows):
                     label = str(int(clip[0, -1])) if rows.shape[2] == 100 else _folder(path, source)
                     yield how.clip(clip, path, label=label, source_id=f"{_name(path, source)}/{number:05d}")
+            elif rows.ndim == 3 and rows.shape[1:] in ((HAND, 2), (HAND, 3)):
+                about = {"label": _folder(path, source), "source_id": _name(path, source)}
+                joints = get_layout(HAND_LAYOUT)
+                yield finished(narrow(rows), joints, aspect=how.aspect, fps=fps, mirrored=how.mirrored, **about)
             else:
-                expected = "(numbers,), (T, numbers) or (N, T, 84 | 99 | 100)"
+                expected = "(numbers,), (T, numbers), (T, 21, 2 | 3) or (N, T, 84 | 99 | 100)"
                 raise InputError("an array of the wrong shape", where=path, expected=expected, got=rows.shape)
     for folder, frames in sorted(single.items()):
         with one_file():
             found = [_numbers_of(path) for _, path in sorted(frames)]
             if len({len(row) for row in found}) > 1:
                 raise InputError("frames of different kinds", where=folder, got=sorted({len(row) for row in found}))
-            yield how.clip(np.stack(found), folder, label=_folder(folder, source), source_id=_name(folder, source))
+            order = np.array([number for number, _ in sorted(frames)])
+            places = order - order[0]
+            if places[-1] >= LONGEST:
+                raise InputError("frame numbers lie too far apart", where=folder, expected=LONGEST, got=order[-1])
+            whole = np.zeros((int(places[-1]) + 1, len(found[0])))
+            whole[places] = found
+            if absent := len(whole) - len(found):
+                logger.warning("%d frames are absent and taken for not seen: %s", absent, folder)
+            yield how.clip(whole, folder, label=_folder(folder, source), source_id=_name(folder, source))
 
 
 @dataclass(frozen=True)
@@ -157,7 +173,8 @@ def read_landmark_csv(
     found = False
     for name, content in members(source, lambda name: name.endswith((".csv", ".tsv"))):
         where = locate(source, name)
-        for number, (place, label, values) in enumerate(_rows(content, where, "\t" if name.endswith(".tsv") else ",")):
+        delimiter = "\t" if name.endswith(".tsv") else max(",;", key=content[:2000].decode(errors="replace").count)
+        for number, (place, label, values) in enumerate(_rows(content, where, delimiter)):
             found = True
             if names is not None:
                 label = _named(label, names, place)

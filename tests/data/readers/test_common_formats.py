@@ -255,3 +255,26 @@ def test_the_page_of_formats_names_commands_that_exist() -> None:
         flags = {flag.replace("-", "_") for flag in re.findall(r"--([a-z-]+)", options)}
         own = [field.name for field in fields(VideoOptions)] if name == VIDEOS else READERS[name].options
         assert flags <= {*own, "leave_out"}, name
+
+
+def test_a_frame_that_is_absent_is_not_seen_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    place = tmp_path / "hello" / "0"
+    place.mkdir(parents=True)
+    for number in (3, 4, 7):
+        np.save(place / f"{number}.npy", moving(1, 63)[0])
+    (clip,) = read_mediapipe_npy(tmp_path)
+    assert clip.coords.shape[1] == 5 and np.isnan(clip.coords[0, 2:4]).all() and not np.isnan(clip.coords[0, 4]).any()
+    assert "2 frames are absent" in caplog.text
+
+
+def test_points_of_a_hand_come_as_they_are(tmp_path: Path) -> None:
+    points = moving(6, 21, 3)
+    np.save(tmp_path / "clip.npy", points)
+    (clip,) = read_mediapipe_npy(tmp_path, image_size="100x100")
+    np.testing.assert_allclose(clip.coords[0], points, rtol=1e-5)
+
+
+def test_a_table_may_be_parted_by_semicolons(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(";".join(["ok", *["0.5"] * 42]) + "\n")
+    (clip,) = read_landmark_csv(tmp_path)
+    assert clip.label == "ok"
