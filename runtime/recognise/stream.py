@@ -207,7 +207,7 @@ def checked_points(points: Points, adapter: Adapter, *, frames: bool) -> Points:
         raise InputError("points are an array of numbers", expected="equally many of each frame", got=error) from error
     if array.dtype.kind not in "fiu":
         raise InputError("points are an array of numbers", expected="floats or whole numbers", got=array.dtype)
-    given = array.astype(np.float32)
+    given = array.astype(np.float32, copy=False)
     rank = 4 if frames else 3
     whole = given[None] if given.ndim == rank - 1 else given
     fits = whole.ndim == rank and 0 not in whole.shape and whole.shape[-2] == adapter.layout.joints
