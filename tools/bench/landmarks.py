@@ -1,0 +1,62 @@
+"""LiteRT's landmarks beside MediaPipe's on the same videos: the table of docs/install.md.
+
+python -m last_edge.tools.bench.landmarks CLIP.mp4 ...
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.runtime.landmarks import Detector, create_landmarks
+from last_edge.runtime.sources.video import VideoSource
+from last_edge.tools.output import markdown
+
+Points = NDArray[np.float32]
+TO_THE_WAIST = slice(0, 17)
+"""Points of a body that is seen to the waist, without its hands."""
+
+
+def both(path: Path, detector: Detector, *, hand: str = "first") -> tuple[Points, Points]:
+    """(T, V, 3) points of a video by MediaPipe and by LiteRT, NaN where nothing is seen."""
+    theirs, ours = list[Points](), list[Points]()
+    with ExitStack() as stack:
+        mediapipe = stack.enter_context(closing(create_landmarks(detector, by="mediapipe", hand=hand)))
+        litert = stack.enter_context(closing(create_landmarks(detector, by="litert", hand=hand)))
+        for frame in stack.enter_context(VideoSource(path)):
+            if frame.image is not None:
+                theirs.append(mediapipe(frame.image, frame.timestamp_s))
+                ours.append(litert(frame.image, frame.timestamp_s))
+    return np.stack(theirs), np.stack(ours)
+
+
+def apart(theirs: Points, ours: Points) -> NDArray[np.float32]:
+    """(T, V) distance in x or y, whichever is greater, in image heights, of the frames that both see."""
+    distance = np.abs(theirs[..., :2] - ours[..., :2]).max(-1)
+    return np.asarray(distance[~np.isnan(distance).any(1)], np.float32)
+
+
+def table(paths: list[Path]) -> str:
+    """A row a video, as Markdown: of the hand a frame's worst point, of the body every point to the waist."""
+    columns: dict[str, list[Any]] = {"clip": [path.stem for path in paths]}
+    for path in paths:
+        hands, bodies = both(path, "hand"), both(path, "pose")
+        seen = [int((~np.isnan(points[:, 0, 0])).sum()) for points in hands]
+        parts = {
+            "hand: median of a frame's worst point, 95 %": apart(*hands).max(1),
+            "frames with a hand, MediaPipe / LiteRT": f"{seen[0]} / {seen[1]}",
+            "body: median, 95 %": apart(*(points[:, TO_THE_WAIST] for points in bodies)),
+        }
+        for name, part in parts.items():
+            text = part if isinstance(part, str) else ", ".join(f"{x:.4f}" for x in np.quantile(part, [0.5, 0.95]))
+            columns.setdefault(name, []).append(text)
+    return markdown(columns)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table([Path(name) for name in sys.argv[1:]]) + "\n")
