@@ -34,7 +34,6 @@ class Hand:
     world: Array
     right: float
     presence: float
-    region: Region
 
     @property
     def next_region(self) -> Region:
@@ -88,7 +87,7 @@ class HandTracker:
         own[:, 2] /= DEPTH
         metres = world.reshape(POINTS, 3).copy()
         metres[:, :2] = metres[:, :2] @ region.axes.T
-        return Hand(region.to_image(own), metres, float(right[0]), float(presence[0]), region)
+        return Hand(region.to_image(own), metres, float(right[0]), float(presence[0]))
 
 
 def _distinct(hands: list[Hand]) -> list[Hand]:

@@ -31,7 +31,6 @@ class Pose:
     visibility: Array
     presence: Array
     world: Array
-    region: Region
 
 
 class PoseTracker:
@@ -59,7 +58,7 @@ class PoseTracker:
         self._region = _about(points[CENTRE, :2], points[RIM, :2])
         steady = self._filters.points(points[:POINTS], seconds, size)
         visibility = self._filters.visibility(scores[:POINTS, :1], VISIBILITY_SHARE)[:, 0]
-        return Pose(steady, visibility, scores[:POINTS, 1], self._filters.world(world, seconds, 1.0), region)
+        return Pose(steady, visibility, scores[:POINTS, 1], self._filters.world(world, seconds, 1.0))
 
     def _find(self, image: Image) -> Region | None:
         people = self._detector(image)
