@@ -10,6 +10,14 @@ SIDES = {"left": "right", "clockwise": "counterclockwise"}
 SIDES |= {other: one for one, other in SIDES.items()}
 SIDE_WORDS = re.compile(r"(?<![a-z])(left|right|(?:(?:counter|anti)[- _]?)?clockwise)(?![a-z])")
 
+BACKGROUND = ("nothing", "idle", "background", "none")
+"""Labels of what is no gesture; they never become events."""
+
+
+def is_background(label: str) -> bool:
+    """Whether a label, however it is written, means that nothing is shown."""
+    return label.strip().casefold() in BACKGROUND
+
 
 def nearest(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
     """The known names closest in spelling to `name`, best first; may be empty."""

@@ -19,12 +19,15 @@ from last_edge.data.augment import Augment, augment
 from last_edge.inputs.spec import InputSpec
 from last_edge.inputs.transforms import Points, fit_window, sample_at
 
+MOST_KEPT = 512 * 2**20
+"""Bytes of augmented windows that a dataset of fixed views keeps."""
+
 
 class ClipDataset(Dataset[tuple[Tensor, int, int]]):
     """Items are (points, label, clip id): points as `spec.shape`, NaN where missing.
 
     ranges: None gives the plain window, as in serving. views: augmentations of each clip that the epochs cycle through;
-    0 for another one every epoch.
+    0 for another one every epoch. Views that come again are kept in memory, where all of them fit into `MOST_KEPT`.
     """
 
     def __init__(
@@ -39,6 +42,8 @@ class ClipDataset(Dataset[tuple[Tensor, int, int]]):
     ) -> None:
         self.store, self.clips, self.spec, self.ranges = store, clips, spec, ranges
         self.seed, self.views, self.epoch = seed, views, 0
+        whole = 4 * views * len(clips) * int(np.prod(spec.shape))
+        self._kept: dict[tuple[int, int], Points] | None = {} if 0 < whole <= MOST_KEPT else None
 
     @property
     def view(self) -> int:
@@ -50,13 +55,21 @@ class ClipDataset(Dataset[tuple[Tensor, int, int]]):
 
     def __getitem__(self, item: int) -> tuple[Tensor, int, int]:
         clip = int(self.clips[item])
-        window = self._window(clip, self.bodies(clip))
+        window = self._again(clip) if self._kept is not None else self._window(clip, self.bodies(clip))
         points = window[0] if self.spec.bodies == 1 else window
         return torch.from_numpy(points), int(self.store.index.label[clip]), clip
 
     def bodies(self, clip: int) -> Points:
         """(M, T', V, C) the bodies the model reads."""
         return self.store.points(clip)[: self.spec.bodies]
+
+    def _again(self, clip: int) -> Points:
+        """This view of a clip, drawn at its first use."""
+        assert self._kept is not None
+        key = self.view, clip
+        if key not in self._kept:
+            self._kept[key] = self._window(clip, self.bodies(clip))
+        return self._kept[key]
 
     def _window(self, clip: int, points: Points) -> Points:
         if self.ranges is None:

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import UsageError
+from last_edge.names import is_background
 from last_edge.runtime.recognise.results import Event
 
 Probabilities = NDArray[np.float64]
 USUAL_THRESHOLD = 0.6
-BACKGROUND = ("nothing", "idle", "background", "none")
-"""Labels of what is no gesture; they never become events."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +80,6 @@ class DecodingOptions:
                 expected="0 < smoothing <= 1, threshold and release in 0..1, confirm >= 1",
                 got=self,
             )
-
-
-def is_background(label: str) -> bool:
-    """Whether a label, however it is written, means that nothing is shown."""
-    return label.strip().casefold() in BACKGROUND
 
 
 class Decoder:

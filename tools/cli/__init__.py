@@ -76,6 +76,7 @@ COMMANDS: dict[str, Function | Group] = {
             "extract": data.extract,
             "compose": synth.compose,
             "convert": data.convert,
+            "background": data.background,
         },
         "last-edge data synth --out runs/signs/store",
     ),

@@ -13,7 +13,18 @@ import typer
 from typer.core import TyperGroup
 
 from last_edge.errors import UsageError
-from last_edge.tools.cli.options import SCREEN, DryRun, Force, Hand, Out, Screen, StoreArgument, in_zoo, names_of
+from last_edge.tools.cli.options import (
+    SCREEN,
+    DryRun,
+    Force,
+    Hand,
+    Out,
+    Screen,
+    Seed,
+    StoreArgument,
+    in_zoo,
+    names_of,
+)  # fmt: skip
 from last_edge.tools.output import make_table
 from last_edge.tools.register import Command, Function, OptionGroup, described, expanded
 
@@ -426,3 +437,33 @@ def convert(
     from last_edge.runtime.record.target import convert_store
 
     screen.emit(records.to_dict(convert_store(store, out, bundle=bundle, hand=hand, force=force)))
+
+
+def background(
+    store: StoreArgument,
+    out: Out,
+    count: Annotated[int, typer.Option(min=1, help="Clips of the background set.")] = 210,
+    seed: Seed = 0,
+    dry_run: DryRun = False,
+    force: Force = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Write a store's clips with clips of no gesture beside them, as one class more, `background`.
+
+    They are made by synthetic bodies: hands at rest, on their way, busy, signing what no lexicon holds, partly seen.
+    What a model learns to call `background` never becomes an event. Of a store with a test split the same share tests.
+
+    Example: last-edge data background runs/mine/store --out runs/mine/with_background
+    """
+    from last_edge.clips.store import HEADER, ClipStore
+    from last_edge.data.background import add_background, background_clips
+    from last_edge.files import check_free
+
+    opened = ClipStore.open(store)
+    if dry_run:
+        check_free(out, force=force, marker=HEADER)
+        background_clips(opened.layout, units=opened.units, count=1)
+        screen.emit({"would_write": str(out), "clips": len(opened) + count, "of background": count})
+        return
+    made = add_background(opened, out, count=count, seed=seed, force=force)
+    screen.emit({"store": str(out), "clips": len(made), "of background": count, "classes": len(made.labels)})

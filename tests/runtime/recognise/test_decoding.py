@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from last_edge.errors import UsageError
-from last_edge.runtime.recognise.decoding import BACKGROUND, Decoder, DecodingOptions
+from last_edge.names import BACKGROUND
+from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions
 
 LABELS = ("a", "b")
 

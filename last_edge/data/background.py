@@ -1,0 +1,124 @@
+"""The background set: clips in which nobody makes a gesture, to teach and to measure silence with.
+
+It is made here, by synthetic bodies (`last_edge.data.synth.background`), so it is free of anybody's rights and takes no
+room: equal arguments give equal clips, bit by bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from last_edge.clips.store import ClipStore
+from last_edge.clips.writer import writing_store
+from last_edge.data.synth.background import FPS, KINDS, LAYOUT, Recording, record
+from last_edge.errors import UsageError
+from last_edge.inputs.transforms import Points
+from last_edge.names import is_background
+from last_edge.skeleton import Layout, SkeletonClip, get_layout
+from last_edge.skeleton.clip import Units
+from last_edge.skeleton.convert import conversions, convert_clip
+from last_edge.skeleton.geometry import limb_length
+
+LABEL = "background"
+USUAL = 210
+TEST_SEED = 1_000_003
+HALF_TURN = np.array([-1.0, -1.0, 1.0], np.float32)
+HAND_METRES = 0.10
+"""Wrist to middle knuckle of an adult, of which a hand seen by a camera is given the size."""
+
+
+def background_layouts() -> tuple[str, ...]:
+    """Names of the layouts that the set comes in."""
+    return tuple(sorted({LAYOUT, *(target for source, target in conversions() if source == LAYOUT)}))
+
+
+def background_clips(
+    layout: Layout | str, *, units: Units = "image01", count: int = USUAL, seed: int = 0, channels: int = 3
+) -> list[SkeletonClip]:
+    """`count` clips (1, T, V, channels) of a layout, 30 frames a second, labelled `LABEL`, the kinds in turn.
+
+    units: `image01` as MediaPipe gives points; `metres` as depth sensors do, every second clip as MediaPipe's points
+    turned into those axes. A layout of one hand shows a right hand. Raises `UsageError` for a layout that a body with
+    two hands cannot be converted to.
+    """
+    layout = get_layout(layout) if isinstance(layout, str) else layout
+    if layout.name not in background_layouts():
+        raise UsageError(
+            f"no background set for {layout.name}", expected=", ".join(background_layouts()),
+            hint="clips of your own, labelled `background`, in the store",
+        )  # fmt: skip
+    return list(_clips(layout.name, units, count, seed, channels))
+
+
+def add_background(store: ClipStore, out: Path, *, count: int = USUAL, seed: int = 0, force: bool = False) -> ClipStore:
+    """Write a store's clips and `count` of the background set to `out`, as one class more, `LABEL`.
+
+    Of a store with a test split the same share of them, by other people, tests. Raises as `background_clips`, and
+    `UsageError` where the store has such a class already.
+    """
+    if silent := [label for label in store.labels if is_background(label)]:
+        raise UsageError("the store has clips of nothing already", where=store.path, got=", ".join(silent))
+    share = float(np.mean(store.index.split == "test"))
+    how: dict[str, Any] = {"units": store.units, "channels": int(store.frames.shape[-1])}
+    tested = round(share * count)
+    learnt = background_clips(store.layout, count=count - tested, seed=seed, **how)
+    judged = [replace(clip, split="test", source_id=f"{clip.source_id}/test", subject=f"{clip.subject}_test")
+              for clip in background_clips(store.layout, count=tested, seed=seed + TEST_SEED, **how)]  # fmt: skip
+    bodies = int(store.frames.shape[1])
+    about = {**store.about, "background": {"clips": count, "seed": seed}}
+    labels = (*store.labels, LABEL)
+    with writing_store(out, layout=store.layout, units=store.units, labels=labels, about=about, force=force) as writer:
+        for number in range(len(store)):
+            writer.add(store.clip(number))
+        for clip in (*learnt, *judged):
+            writer.add(_with_bodies(clip, bodies))
+    return ClipStore.open(out)
+
+
+def _with_bodies(clip: SkeletonClip, bodies: int) -> SkeletonClip:
+    """One body and so many in all, the others absent."""
+    absent = ((0, bodies - 1), *[(0, 0)] * 3)
+    coords = np.pad(clip.coords, absent, constant_values=np.nan)
+    return replace(clip, coords=coords, confidence=np.pad(clip.confidence, absent[:3]))
+
+
+@lru_cache(maxsize=8)
+def _clips(name: str, units: Units, count: int, seed: int, channels: int) -> tuple[SkeletonClip, ...]:
+    layout, kinds, number = get_layout(name), list(KINDS), 0
+    clips: list[SkeletonClip] = []
+    while len(clips) < count:
+        kind, take = kinds[number % len(kinds)], number // len(kinds)
+        clip = _converted(record(kind, take, seed=seed, right_handed=layout.one_hand), layout, units, take, channels)
+        number += 1
+        if not np.isnan(clip.coords).all(axis=(0, 2, 3)).all():  # a hand that was never seen shows nothing
+            clips.append(clip)
+    return tuple(clips)
+
+
+def _converted(taken: Recording, layout: Layout, units: Units, take: int, channels: int) -> SkeletonClip:
+    sensed = units == "metres" and take % 2 == 0
+    points = np.asarray(taken.metres if sensed else taken.image, np.float32)[None]
+    whole = SkeletonClip.from_points(
+        points, confidence=np.asarray(taken.confidence, np.float32)[None], layout=get_layout(LAYOUT), fps=FPS,
+        units=units, label=LABEL, subject=taken.subject, source_id=f"background/{taken.kind}/{take:04d}", split="train",
+    )  # fmt: skip
+    clip = convert_clip(whole, layout)
+    coords = clip.coords if units == "image01" or sensed else _turned(clip.coords, layout)
+    return SkeletonClip.from_points(
+        coords[..., :channels], confidence=clip.confidence, layout=layout, fps=FPS, units=units, label=LABEL,
+        **clip.about,
+    )  # fmt: skip
+
+
+def _turned(points: Points, layout: Layout) -> Points:
+    """Points of a picture in a depth sensor's axes, at the size of an adult's hand where the layout is of one."""
+    turned = points * HALF_TURN
+    if not layout.one_hand:
+        return turned
+    length = float(np.nan_to_num(limb_length(turned[0], layout), nan=1.0)) or 1.0
+    return np.asarray(turned * np.float32(HAND_METRES / length), np.float32)
