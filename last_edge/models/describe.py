@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.front import LandmarkFront
 from last_edge.models.landmark_model import Body, LandmarkModel
-from last_edge.models.registry import create_model, model_names
+from last_edge.models.registry import create_model, create_streamer, model_names, streamer_names
 from last_edge.models.sign2text import create_translator, translator_names
 from last_edge.skeleton.layout import load_layout
 
@@ -20,7 +20,7 @@ FRAMES = 64
 STATED_BODIES = 2
 SUB_WORDS = 4000
 """Of a translator, as recipes have it unless they say otherwise."""
-CLASS, SENTENCE = "a class", "a sentence"
+CLASS, SENTENCE, STREAM = "a class", "a sentence", "a class a frame"
 
 
 def describe_models(*, layout: str, classes: int) -> list[dict[str, Any]]:
@@ -28,7 +28,8 @@ def describe_models(*, layout: str, classes: int) -> list[dict[str, Any]]:
     spec = InputSpec(load_layout(layout), frames=FRAMES)
     with torch.device("meta"):
         recognisers = [_describe_at_stated_bodies(name, spec, classes) for name in model_names()]
-        return [*recognisers, *(describe_translator(name, spec) for name in translator_names())]
+        translators = [describe_translator(name, spec) for name in translator_names()]
+        return [*recognisers, *(describe_streamer(name, spec, classes) for name in streamer_names()), *translators]
 
 
 def _describe_at_stated_bodies(name: str, spec: InputSpec, classes: int) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def describe(name: str, model: LandmarkModel) -> dict[str, Any]:
 
     params: trained; inference_params: left once trained. gflops: billions of operations of one clip, a multiply-add
     as two, one body, or two where the model reads all bodies; flops: the same, exactly. receptive_field: see `Body`.
-    streamable: frame by frame. gives: a class of a clip, or the words of a sentence.
+    streamable: frame by frame. gives: a class of a clip or of each frame, or the words of a sentence.
     """
     body = model.body if isinstance(model.body, Body) else Body()
     params = count(model)
@@ -71,6 +72,22 @@ def describe_translator(name: str, spec: InputSpec) -> dict[str, Any]:
         "receptive_field": None,
         "streamable": False,
         "gives": SENTENCE,
+    }
+
+
+def describe_streamer(name: str, spec: InputSpec, classes: int) -> dict[str, Any]:
+    """As `describe`, of a model that answers at every frame; gflops: of as many frames as a clip's window has."""
+    kept = dataclasses.replace(spec, centre="frame", resample="pad")
+    model = create_streamer(name, spec=kept, classes=classes)
+    clip = torch.zeros(1, spec.frames, spec.layout.joints, spec.channels)
+    return {
+        "name": name,
+        "params": count(model),
+        "inference_params": count(model),
+        **_operations(model, (clip,)),
+        "receptive_field": model.receptive_field,
+        "streamable": True,
+        "gives": STREAM,
     }
 
 

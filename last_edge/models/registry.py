@@ -19,6 +19,8 @@ Builder = Callable[..., LandmarkModel]
 BUILDERS: dict[str, Builder] = {}
 TRANSLATORS: dict[str, Callable[..., Any]] = {}
 """Builders of models that give sentences, see `last_edge.models.sign2text`."""
+STREAMERS: dict[str, Callable[..., Any]] = {}
+"""Builders of models that answer at every frame, see `last_edge.models.last_lite_stream`."""
 ALIASES = {
     "base": "last_v2_base",
     "nano_e_v3": "last_e_nano",
@@ -42,8 +44,8 @@ def model_names() -> tuple[str, ...]:
 def resolve_name(name: str) -> str:
     """The registered name behind a name or alias; `UsageError` with the nearest names when unknown."""
     name = ALIASES.get(name, name)
-    if name not in BUILDERS and name not in TRANSLATORS:
-        known = [*BUILDERS, *TRANSLATORS]
+    known = [*BUILDERS, *TRANSLATORS, *STREAMERS]
+    if name not in known:
         raise UsageError(f"unknown model {name!r}", expected=did_you_mean(name, known), hint="last-edge models")
     return name
 
@@ -53,7 +55,27 @@ def create_model(name: str, *, spec: InputSpec, classes: int, **options: Any) ->
     resolved = resolve_name(name)
     if resolved in TRANSLATORS:
         raise UsageError(f"{resolved} gives sentences, not classes", hint="last-edge train, eval, export and translate")
+    if resolved in STREAMERS:
+        raise UsageError(f"{resolved} answers at every frame of a recording", hint="last-edge train, eval --stream")
     return BUILDERS[resolved](spec, classes, **options)
+
+
+def register_streamer(builder: Callable[..., Any]) -> Callable[..., Any]:
+    """Put a builder of a model that answers at every frame in its table under its own name."""
+    STREAMERS[builder.__name__] = builder
+    return builder
+
+
+def streamer_names() -> tuple[str, ...]:
+    """All registered models that answer at every frame, sorted."""
+    return tuple(sorted(STREAMERS))
+
+
+def create_streamer(name: str, *, spec: InputSpec, classes: int, **options: Any) -> Any:
+    """Build a model that answers at every frame, background among its classes; `UsageError` when unknown."""
+    if name not in STREAMERS:
+        raise UsageError(f"unknown streaming model {name!r}", expected=did_you_mean(name, STREAMERS))
+    return STREAMERS[name](spec, classes, **options)
 
 
 def adjust(variant: Variant, options: dict[str, Any]) -> Variant:

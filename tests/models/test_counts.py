@@ -13,6 +13,7 @@ from last_edge.models import create_model, model_names
 from last_edge.models.describe import count, describe_models
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.last_v2 import Block
+from last_edge.models.registry import streamer_names
 from last_edge.models.sign2text import create_translator, translator_names
 from last_edge.skeleton import Layout
 from last_edge.skeleton.layout import load_layout
@@ -76,7 +77,7 @@ def test_every_model_is_pinned(rows: dict[str, dict[str, Any]]) -> None:
     pinned = {name: row for name, row in rows.items() if name in COUNTS}
     assert {name: row["params"] for name, row in pinned.items()} == COUNTS
     assert {name: row["inference_params"] for name, row in pinned.items()} == INFERENCE
-    assert set(rows) == {*model_names(), *translator_names()}
+    assert set(rows) == {*model_names(), *streamer_names(), *translator_names()}
 
 
 def test_translators_are_listed_for_what_they_are(rows: dict[str, dict[str, Any]]) -> None:
@@ -84,6 +85,11 @@ def test_translators_are_listed_for_what_they_are(rows: dict[str, dict[str, Any]
     spec = InputSpec(load_layout("ntu25"), frames=64)
     assert row["params"] == count(create_translator("sign2text_v4", spec=spec, tokens=shipped))
     assert row["gives"] == "a sentence" and rows["last_e_nano"]["gives"] == "a class" and row["gflops"] > 0
+
+
+def test_streaming_models_are_listed_for_what_they_are(rows: dict[str, dict[str, Any]]) -> None:
+    row = rows["last_lite_stream_nano"]
+    assert row["streamable"] and row["gives"] == "a class a frame" and row["receptive_field"] > 64
 
 
 @pytest.mark.parametrize(("name", "expected"), GFLOPS.items())
