@@ -42,7 +42,7 @@ INSTALLED := $(VENV)/.installed
 again = $(if $(wildcard $(1)),--force)
 
 .PHONY: help setup doctor data teacher students distill export quantize parity engine verify bench run report demo webcam \
-        web test test-slow lint type size format clean
+        web test test-slow lint type size docs dist format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -151,10 +151,18 @@ type: $(INSTALLED) ## Check types
 size: ## Count lines, files, the median file and the share of imports
 	@$(PYTHON) tools/size.py
 
+docs: $(INSTALLED) ## Build the site into site/; a broken link stops it
+	$(BIN)/python -m last_edge.tools.site.pages build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site: $(CURDIR)/site/index.html"
+
+dist: $(INSTALLED) ## Build the wheel into dist/
+	$(BIN)/python -m build --wheel --outdir dist .
+
 format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## Remove caches and build results; runs and .venv stay
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +

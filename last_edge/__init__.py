@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from last_edge.runtime.sources import ImageOptions
     from last_edge.runtime.translator import Translation, Translator
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "ClipStore",
     "Event",

@@ -1,4 +1,4 @@
-"""A run folder and a bundle small enough to make in every test."""
+"""A run folder and a bundle small enough to make in every test; the command line, asked for what a text names."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 from last_edge.bundle import Golden, Manifest, ModelInfo, write_bundle
 from last_edge.inputs import InputSpec
 from last_edge.skeleton import get_layout
+from last_edge.tools.cli import app
 
 LABELS = ("left", "up", "away")
 MakeBundle = Callable[..., Path]
@@ -104,3 +106,42 @@ def make_run(tmp_path: Path) -> MakeRun:
         return folder
 
     return make
+
+
+class Commands:
+    """The command line, asked for what a text names."""
+
+    def __init__(self) -> None:
+        self.root: Any = typer.main.get_command(app)
+
+    def below(self, command: Any) -> dict[str, Any]:
+        """The commands of a group by name."""
+        names = command.list_commands(None) if hasattr(command, "list_commands") else []
+        return {name: command.get_command(None, name) for name in names}
+
+    def options(self, command: Any) -> set[str]:
+        """All options of a command and of those below it."""
+        own = {word for parameter in command.params for word in (*parameter.opts, *parameter.secondary_opts)}
+        return own.union({"--help"}, *(self.options(child) for child in self.below(command).values()))
+
+    def named(self, words: list[str]) -> Any:
+        """The command that words begin with; `LookupError` where a word names none.
+
+        A placeholder (NAME, X, {name}) stands for any, and a group with a command of its own takes any word.
+        """
+        command = self.root
+        for word in words:
+            children = self.below(command)
+            bare = word.strip("`'\",.;:)")
+            if bare in children:
+                command = children[bare]
+            elif not children or bare[:1].isupper() or bare.startswith(("-", "{", "...", "…")) or "default" in children:
+                break
+            else:
+                raise LookupError(bare)
+        return command
+
+
+@pytest.fixture(scope="session")
+def commands() -> Commands:
+    return Commands()

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from last_edge.tasks.config import Recipe
-from last_edge.tools.cli import app
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("last_edge", "train", "distill", "export", "runtime", "tools")
@@ -89,51 +87,12 @@ HINTS = sorted(
 )
 
 
-class Commands:
-    """The command line, asked for what a text names."""
-
-    def __init__(self) -> None:
-        self.root: Any = typer.main.get_command(app)
-
-    def below(self, command: Any) -> dict[str, Any]:
-        """The commands of a group by name."""
-        names = command.list_commands(None) if hasattr(command, "list_commands") else []
-        return {name: command.get_command(None, name) for name in names}
-
-    def options(self, command: Any) -> set[str]:
-        """All options of a command and of those below it."""
-        own = {word for parameter in command.params for word in (*parameter.opts, *parameter.secondary_opts)}
-        return own.union({"--help"}, *(self.options(child) for child in self.below(command).values()))
-
-    def named(self, words: list[str]) -> Any:
-        """The command that words begin with; `LookupError` where a word names none.
-
-        A placeholder (NAME, X, {name}) stands for any, and a group with a command of its own takes any word.
-        """
-        command = self.root
-        for word in words:
-            children = self.below(command)
-            bare = word.strip("`'\",.;:)")
-            if bare in children:
-                command = children[bare]
-            elif not children or bare[:1].isupper() or bare.startswith(("-", "{", "...", "…")) or "default" in children:
-                break
-            else:
-                raise LookupError(bare)
-        return command
-
-
-@pytest.fixture(scope="module")
-def commands() -> Commands:
-    return Commands()
-
-
 def test_there_are_hints() -> None:
     assert len([hint for hint in HINTS if hint.advice]) > 100
 
 
 @pytest.mark.parametrize("hint", HINTS, ids=lambda hint: hint.where)
-def test_what_a_message_says_to_type_exists(hint: Hint, commands: Commands) -> None:
+def test_what_a_message_says_to_type_exists(hint: Hint, commands: Any) -> None:
     known = commands.below(commands.root)
     for clause in CLAUSES.split(hint.text):
         _, typed, rest = clause.rpartition("last-edge ")
