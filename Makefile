@@ -31,6 +31,9 @@ DEMO_SYNTH ?= --signers 14 --clips 2
 SYNTH ?=
 SET ?=
 BENCH ?=
+# Of the report: what the device affords, and how many test clips are played as long recordings.
+BUDGET ?= --budget-ms 1 --budget-kb 150
+STREAMS ?= 100
 
 # Two busy OpenMP threads that spin make training ten times slower as soon as anything else runs.
 export OMP_WAIT_POLICY = passive
@@ -106,8 +109,9 @@ parity: $(RUN)/bundle/model.int8.onnx ## Compare torch, FP32 and INT8, and every
 engine: $(RUN)/bundle/model.int8.onnx ## Build a TensorRT engine (FLAVOUR=tensorrt on its device, tensorrt-rtx anywhere)
 	$(CLI) engine $(<D) --flavour $(FLAVOUR)
 
-verify: $(RUN)/bundle/model.int8.onnx ## Check the bundle's hashes, golden tensors and figures
+verify: $(RUN)/bundle/model.int8.onnx ## Rebuild every figure of the bundle, and of the report where there is one
 	$(CLI) verify $(<D) --store $(STORE)
+	$(if $(wildcard $(RUN)/report.json),$(CLI) verify $(RUN)/report.json)
 
 bench: $(RUN)/bench.json ## Time the exported files
 
@@ -122,8 +126,8 @@ $(RUN)/events.jsonl: $(RUN)/bundle/model.int8.onnx
 report: $(RUN)/report.html ## Everything measured, side by side
 	@echo "report: $(CURDIR)/$<"
 
-$(RUN)/report.html: $(RUN)/teacher/final.json $(RUN)/student/final.json $(RUN)/bench.json
-	$(CLI) report $(RUN) --store $(STORE) --out $@ --force
+$(RUN)/report.html: $(RUN)/teacher/final.json $(RUN)/student/final.json $(RUN)/student_alone/final.json $(RUN)/bench.json
+	$(CLI) report $(RUN) --store $(STORE) --out $@ --force --streams $(STREAMS) $(BUDGET)
 
 demo: ## The whole pipeline on embedded data, in a few minutes, set-up included
 	@$(MAKE) --no-print-directory run verify report NAME=$(DEMO) SYNTH="$(DEMO_SYNTH)"

@@ -110,12 +110,18 @@ class ClassLearner(OneHot):
             yield Batch(points, labels, clips, self.clips.view)
 
     def validate(self, model: nn.Module, objective: Objective) -> Row:
-        """`val_loss`, cross entropy without smoothing, and `val_top1` in percent."""
+        """`val_loss`, cross entropy without smoothing, and `val_top1` in percent; `clean_loss` and `clean_top1` are the
+        same of as many training clips, spread over all of them, seen as validation sees its own: not augmented.
+        """
         plan = self.plan
-        logits = predict(model, plan.store, plan.val, spec=plan.spec, device=self.device)
-        labels = plan.store.index.label[plan.val]
-        loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))
-        return {"val_loss": float(loss), "val_top1": 100.0 * float(np.mean(logits.argmax(1) == labels))}
+        row: Row = {}
+        spread = np.linspace(0, len(plan.train) - 1, min(len(plan.val), len(plan.train))).astype(np.int64)
+        for name, clips in (("val", plan.val), ("clean", plan.train[spread])):
+            logits = predict(model, plan.store, clips, spec=plan.spec, device=self.device)
+            labels = plan.store.index.label[clips]
+            loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))
+            row |= {f"{name}_loss": float(loss), f"{name}_top1": 100.0 * float(np.mean(logits.argmax(1) == labels))}
+        return row
 
     def measure(self, chosen: Callable[[nn.Module], nn.Module], row: Row, *, test: bool) -> dict[str, Any]:
         """Metrics on validation clips and, where the test split may be looked at, once on test clips."""

@@ -41,11 +41,26 @@ def percent(hits: NDArray[np.bool_]) -> float:
 
 def calibration_error(logits: Logits, labels: Labels, *, bins: int = CALIBRATION_BINS) -> float:
     """Expected calibration error in percent (Guo et al. 2017), equal-width bins of the top probability."""
+    rows = _by_confidence(logits, labels, bins=bins)
+    gaps = sum(abs(float((hits - confidence).sum())) for confidence, hits in rows)
+    return round(100.0 * gaps / max(len(labels), 1), 2)
+
+
+def reliability(logits: Logits, labels: Labels, *, bins: int = CALIBRATION_BINS) -> list[dict[str, float]]:
+    """The bins of `calibration_error` that have clips: mean top probability and share of hits in percent, and count."""
+    return [
+        {"confidence": round(100.0 * float(confidence.mean()), 2), "right": percent(hits), "n": len(hits)}
+        for confidence, hits in _by_confidence(logits, labels, bins=bins)
+        if len(hits)
+    ]
+
+
+def _by_confidence(logits: Logits, labels: Labels, *, bins: int) -> list[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    """Top probability and hit of each clip, by equal-width bins of the first."""
     probabilities = softmax(logits)
     confidence, hits = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     which = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gaps = [abs(float((hits[which == b] - confidence[which == b]).sum())) for b in range(bins)]
-    return round(100.0 * sum(gaps) / max(len(labels), 1), 2)
+    return [(confidence[which == b], hits[which == b]) for b in range(bins)]
 
 
 def confusion(logits: Logits, labels: Labels) -> NDArray[np.int64]:
@@ -96,6 +111,7 @@ def classification_metrics(
         "n": len(labels),
         "mean_class": round(float(np.mean(list(per_class.values()))), 2) if per_class else 0.0,
         "ece": calibration_error(logits, labels),
+        "reliability": reliability(logits, labels),
         "per_class": per_class,
         "absent": [name for index, name in enumerate(label_names) if index not in shown],
         "per_subject": {str(name): percent(hits[who == name]) for name in sorted(set(who.tolist()))},

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from last_edge.errors import UsageError
 from last_edge.tools.cli.options import SCREEN, Force, Screen, check_out, command_line, in_zoo
 
 Paths = Annotated[list[Path], typer.Argument(callback=in_zoo, help="Runs, bundles, or folders that hold them.")]
@@ -60,6 +61,16 @@ def report(
     runs: Paths,
     out: Annotated[Path, typer.Option("--out", help="The HTML page; .md and .json are put beside it.")],
     store: Stores = None,
+    budget_ms: Annotated[
+        float | None, typer.Option("--budget-ms", min=0.0, help="Most milliseconds (p50) that the device affords.")
+    ] = None,
+    budget_kb: Annotated[
+        float | None, typer.Option("--budget-kb", min=0.0, help="Most kilobytes that the file may have.")
+    ] = None,
+    streams: Annotated[
+        int,
+        typer.Option("--streams", min=0, help="With --store: play so many test clips as long recordings; 0 for none."),
+    ] = 0,
     bench: Bench = True,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the model while timing.")] = 1,
     ablation: Ablations = None,
@@ -67,29 +78,32 @@ def report(
     force: Force = False,
     screen: Screen = SCREEN,
 ) -> None:
-    """Put accuracy, latency and size of every artefact side by side, with training curves and confusion.
+    """Say which exported file to take for a budget, and put accuracy, latency and size of all side by side.
 
     Rows of FP32 and INT8 come from the exported files: accuracy from the bundle's manifest or, with --store, measured
-    now; latency from the bench.json beside them or measured now. What nobody measured is shown as such.
+    now; latency from the bench.json beside them or measured now. With --store also: files compared clip by clip, change
+    per class and person, calibration. live.json of `bench live` beside them gives the stages from camera to label.
+    What nobody measured is shown as such; `last-edge verify REPORT.json` rebuilds every figure.
 
-    Example: last-edge report runs/demo --store runs/demo/store --out runs/demo/report.html
+    Example: last-edge report runs/demo --store runs/demo/store --budget-ms 1 --out runs/demo/report.html
     """
     from last_edge.files import write_text
-    from last_edge.tools.report.collect import collect, with_accuracy, with_latency
-    from last_edge.tools.report.decisions import decisions
-    from last_edge.tools.report.render import make_report, to_html, to_json, to_markdown
+    from last_edge.tools.report.build import Asked, build, gather
+    from last_edge.tools.report.render import to_html, to_json, to_markdown
     from last_edge.train.environment import describe_environment
 
     base = out.with_suffix("") if out.suffix == ".html" else out
     page, data = (base.with_name(f"{base.name}.{ending}") for ending in ("md", "json"))
     check_out(out, page, data, force=force)
-    found = collect(runs)
-    found = with_accuracy(found, store) if store else found
-    found = with_latency(found, threads=threads) if bench else found
-    content = make_report(
-        found, title=title, environment=describe_environment(), command=command_line("report"),
-        decisions=[decisions(path) for path in ablation or ()],
+    if streams and not store:
+        raise UsageError("--streams plays clips of a store", hint="--store STORE")
+    asked = Asked(
+        tuple(map(str, runs)), tuple(map(str, store or ())), tuple(map(str, ablation or ())), bench, threads, streams,
+        budget_ms, budget_kb,
     )  # fmt: skip
+    with screen.status("measuring"):
+        found = gather(asked)
+        content = build(asked, found, title=title, environment=describe_environment(), command=command_line("report"))
     for path, text in ((out, to_html(content, found)), (page, to_markdown(content)), (data, to_json(content))):
         write_text(path, text)
     if screen.json:

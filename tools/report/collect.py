@@ -1,4 +1,4 @@
-"""What a report is about: runs, bundles and bench records under the given paths, what is measured now, the rows."""
+"""What a report is about: runs, bundles and bench records under the given paths, and what is measured now."""
 
 from __future__ import annotations
 
@@ -12,21 +12,29 @@ from typing import Any
 
 from last_edge import records
 from last_edge.bundle import Bundle, is_bundle
-from last_edge.bundle.manifest import decoder_of, encoder_file, encoder_precisions, model_file, translates
+from last_edge.bundle.manifest import MANIFEST, decoder_of, encoder_file, encoder_precisions, model_file, translates
+from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
+from last_edge.files import sha256_of
 from last_edge.timing import Schedule
+from last_edge.tools.bench.live import LiveRecord
 from last_edge.tools.bench.record import BENCH_FILE, BenchRecord, load_records
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
 
 SCHEDULE = Schedule(rounds=10, calls=30)
 RUN_FILES = ("run.json", "final.json", "metrics.jsonl")
+RECIPE_FILE = "recipe.yaml"
+LIVE_FILE = "live.json"
 DEEPEST = 4
 Metrics = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run's folder. final: empty while it is unfinished. history: a row an epoch. size_bytes: of the weights."""
+    """A run's folder. final: empty while it is unfinished. history: a row an epoch. size_bytes: of the weights.
+
+    best: name of the chosen checkpoint.
+    """
 
     path: Path
     final: Metrics
@@ -34,14 +42,16 @@ class RunResult:
     recipe: str
     environment: dict[str, Any]
     size_bytes: int | None
+    best: str = ""
 
 
 @dataclass(frozen=True)
 class BundleResult:
-    """A bundle with every hash checked. measured: full metrics by precision, where a store was at hand."""
+    """A bundle with every hash checked. measured: full metrics by precision, where a store was at hand, and which."""
 
     bundle: Bundle
     measured: dict[str, Metrics] = field(default_factory=dict)
+    store_sha256: str = ""
 
     @property
     def path(self) -> Path:
@@ -73,11 +83,16 @@ class BundleResult:
 
 @dataclass(frozen=True)
 class Collection:
-    """All that was found. bench: records by the sha256 of the graph they measured."""
+    """All that was found. bench: records by the sha256 of the graph they measured; live: of sources in real time.
+
+    files: sha256 of every file that figures were read from, by path.
+    """
 
     runs: tuple[RunResult, ...]
     bundles: tuple[BundleResult, ...]
     bench: dict[str, list[BenchRecord]]
+    live: tuple[LiveRecord, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def collect(paths: Sequence[Path]) -> Collection:
@@ -88,19 +103,47 @@ def collect(paths: Sequence[Path]) -> Collection:
         raise InputError("no run and no bundle here", where=where, hint="last-edge train, last-edge export")
     bundles = tuple(BundleResult(Bundle.open(path)) for path in folders if is_bundle(path))
     runs = tuple(read_run(path) for path in folders if not is_bundle(path))
-    return Collection(runs, bundles, read_bench([*paths, *folders]))
+    places = [*paths, *folders]
+    live = tuple(record for file in _beside(places, LIVE_FILE) for record in load_records(file, LiveRecord))
+    return Collection(runs, bundles, read_bench(places), live, _hashes(runs, bundles, places))
+
+
+def _hashes(runs: Iterable[RunResult], bundles: Iterable[BundleResult], places: list[Path]) -> dict[str, str]:
+    """sha256 of what a report reads, by path: of a bundle its manifest, which names the others'."""
+    files = [run.path / name for run in runs for name in (*RUN_FILES, RECIPE_FILE)]
+    files += [run.path / "checkpoints" / run.best / "model.safetensors" for run in runs if run.best]
+    files += [file for name in (BENCH_FILE, LIVE_FILE) for file in _beside(places, name)]
+    found = {str(file): sha256_of(file) for file in files if file.is_file()}
+    for result in bundles:
+        content = result.bundle.contents[MANIFEST]
+        found[str(result.path / MANIFEST)] = hashlib.sha256(content).hexdigest()
+    return dict(sorted(found.items()))
+
+
+def _beside(paths: Iterable[Path], name: str) -> list[Path]:
+    """The files of a name in the given folders and those that hold them."""
+    places = [place / name for path in paths for place in (path, path.parent)]
+    return [file for file in _unique(places) if file.is_file()]
 
 
 def find_artefacts(path: Path, *, depth: int = 0) -> Iterator[Path]:
-    """Runs and bundles at or below `path`, in order of name; nothing inside of one is searched."""
+    """Runs and bundles at or below `path`, in order of name; of a run also the bundles that lie in it."""
     if not path.exists():
         raise InputError("no such file or folder", where=path)
-    if is_bundle(path) or is_run(path):
+    run = is_run(path)
+    if is_bundle(path) or run:
         yield path
-    elif path.is_dir() and depth < DEEPEST:
+    if run:
+        yield from (child for child in sorted(path.iterdir()) if is_bundle(child) and not _is_left(child))
+    elif path.is_dir() and not is_bundle(path) and depth < DEEPEST:
         for child in sorted(path.iterdir()):
-            if not child.name.startswith(".") and not child.name.endswith((".partial", ".old")):
+            if not _is_left(child):
                 yield from find_artefacts(child, depth=depth + 1)
+
+
+def _is_left(path: Path) -> bool:
+    """Whether it is hidden, or what a killed writer left."""
+    return path.name.startswith(".") or path.name.endswith((".partial", ".old"))
 
 
 def is_run(path: Path) -> bool:
@@ -110,8 +153,9 @@ def is_run(path: Path) -> bool:
 
 def read_run(path: Path) -> RunResult:
     """A run's figures; what it has not written yet is empty."""
-    best = path / "checkpoints" / str(_object(path / "run.json").get("best", ""))
-    recipe, weights = path / "recipe.yaml", best / "model.safetensors"
+    name = str(_object(path / "run.json").get("best", ""))
+    best = path / "checkpoints" / name
+    recipe, weights = path / RECIPE_FILE, best / "model.safetensors"
     return RunResult(
         path,
         final=_object(path / "final.json"),
@@ -119,14 +163,14 @@ def read_run(path: Path) -> RunResult:
         recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
         environment=_object(best / "env.json"),
         size_bytes=weights.stat().st_size if weights.exists() else None,
+        best=name,
     )
 
 
 def read_bench(paths: Iterable[Path]) -> dict[str, list[BenchRecord]]:
     """Records of every `bench.json` in the given folders and those that hold them, by the graph's sha256."""
-    folders = [place for path in paths for place in (path, path.parent)]
     found: dict[str, list[BenchRecord]] = {}
-    for file in _unique(folder / BENCH_FILE for folder in folders if (folder / BENCH_FILE).is_file()):
+    for file in _beside(paths, BENCH_FILE):
         for record in load_records(file, BenchRecord):
             rows = found.setdefault(record.artefact_sha256, [])
             if record not in rows:
@@ -162,98 +206,6 @@ def _unique(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
-SPEED = ("p50_ms", "p95_ms", "p99_ms", "rss_mb", "load_ms", "threads", "backend", "device")
-FIGURES = ("top1", "top3", "top5", "ece", "bleu4", "wer", "n")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of every form of the report.
-
-    kind: `run` (trained weights) or `bundle` (an exported file). top1, top3, top5, ece: percent over `n` clips of
-    `split`; accuracy_from: the file that says so. bleu4, wer: of a translator. p50_ms, p95_ms, p99_ms: batch 1, by
-    `backend` on `device`; of a translator a sentence.
-    """
-
-    artefact: str
-    kind: str
-    model: str
-    precision: str
-    params: int | None
-    size_bytes: int | None
-    top1: float | None = None
-    top3: float | None = None
-    top5: float | None = None
-    ece: float | None = None
-    bleu4: float | None = None
-    wer: float | None = None
-    n: int | None = None
-    split: str = ""
-    accuracy_from: str = ""
-    p50_ms: float | None = None
-    p95_ms: float | None = None
-    p99_ms: float | None = None
-    rss_mb: float | None = None
-    load_ms: float | None = None
-    threads: int | None = None
-    backend: str = ""
-    device: str = ""
-    sha256: str = ""
-
-
-def make_rows(found: Collection) -> list[Row]:
-    """Rows of all runs, then of all bundles, FP32 before INT8."""
-    rows = [run_row(run) for run in found.runs]
-    for bundle in found.bundles:
-        for precision in bundle.precisions:
-            rows += bundle_rows(bundle, precision, found.bench.get(bundle.sha256(precision), []))
-    return rows
-
-
-def run_row(run: RunResult) -> Row:
-    """The trained weights as the run tested them."""
-    return Row(
-        str(run.path),
-        "run",
-        str(run.final.get("model", "")),
-        "torch fp32",
-        run.final.get("params"),
-        run.size_bytes,
-        **_accuracy(run.final.get("test", {}), split="test", source="final.json"),
-    )
-
-
-def bundle_rows(result: BundleResult, precision: str, bench: list[BenchRecord]) -> list[Row]:
-    """One row a bench record of this very file, or one without latency."""
-    manifest = result.bundle.manifest
-    common: dict[str, Any] = {
-        "artefact": str(result.path),
-        "kind": "bundle",
-        "model": manifest.model.name,
-        "precision": precision,
-        "params": manifest.model.params,
-        "size_bytes": result.size(precision),
-        "sha256": result.sha256(precision),
-        **_bundle_accuracy(result, precision),
-    }
-    return [Row(**common, **{name: getattr(record, name) for name in SPEED}) for record in bench] or [Row(**common)]
-
-
-def _bundle_accuracy(result: BundleResult, precision: str) -> dict[str, Any]:
-    """Measured in this command where it was; else the manifest's word."""
-    if precision in result.measured:
-        return _accuracy(result.measured[precision], split="test", source="measured now")
-    stated = result.bundle.manifest.metrics.get(precision, {})
-    return _accuracy(stated, split=str(stated.get("split", "")), source="manifest.json")
-
-
-def _accuracy(metrics: Metrics, *, split: str, source: str) -> dict[str, Any]:
-    if not metrics:
-        return {}
-    figures: dict[str, Any] = {key: metrics[key] for key in FIGURES if key in metrics}
-    return {**figures, "split": split, "accuracy_from": source}
-
-
 def with_latency(found: Collection, *, threads: int = 1) -> Collection:
     """The collection with a bench record for every exported file; a bundle that has all of its own keeps them.
 
@@ -270,7 +222,7 @@ def with_latency(found: Collection, *, threads: int = 1) -> Collection:
     return dataclasses.replace(found, bench={**found.bench, **fresh})
 
 
-def with_accuracy(found: Collection, stores: Sequence[Path]) -> Collection:
+def with_accuracy(found: Collection, stores: Sequence[ClipStore]) -> Collection:
     """The collection with full metrics of every exported file that one of the stores fits."""
     return dataclasses.replace(found, bundles=tuple(_evaluated(result, stores) for result in found.bundles))
 
@@ -287,16 +239,14 @@ def _to_time(found: Collection) -> list[BundleResult]:
         chosen = touched
 
 
-def _evaluated(result: BundleResult, stores: Sequence[Path]) -> BundleResult:
+def _evaluated(result: BundleResult, stores: Sequence[ClipStore]) -> BundleResult:
     """With the figures of the first store that fits, by precision."""
-    from last_edge.clips.store import ClipStore
     from last_edge.export.proof.evaluate import evaluate_bundle
 
     spec, labels = result.bundle.manifest.input, result.bundle.manifest.labels
-    for path in stores:
-        store = ClipStore.open(path)
+    for store in stores:
         fits = (store.index.text != "").any() if result.translates else store.labels == labels
         if store.layout == spec.layout and fits:
             measured = {name: evaluate_bundle(result.bundle, store, precision=name) for name in result.precisions}
-            return dataclasses.replace(result, measured=measured)
+            return dataclasses.replace(result, measured=measured, store_sha256=store.sha256)
     return result

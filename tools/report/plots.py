@@ -1,89 +1,95 @@
-"""The report's plots as inline SVG that takes its ink from the page, so one drawing serves light and dark."""
+"""What a report draws, by heading: change by class and person, calibration, confusion, learning curves, streams."""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from last_edge.tools.report.collect import Collection, Row, RunResult, make_rows
+from last_edge.tools.report.canvas import BLUES, COLOURS, INK, SERIES, canvas, finish, styled
+from last_edge.tools.report.choice import COSTS
+from last_edge.tools.report.collect import Collection, RunResult
+from last_edge.tools.report.decision_plot import accuracy_against
+from last_edge.tools.report.measured import changes
+from last_edge.tools.report.rows import Row
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-INK = "#010203"  # stands for the page's text colour until `_finish` replaces it
-SERIES = ("#2f7ed8", "#d9822b", "#3fa45b", "#b65fcf", "#d14b58", "#8a8d91")
-COLOURS = SERIES * 8
-BLUES = LinearSegmentedColormap.from_list("share", [(0.18, 0.49, 0.85, 0.0), (0.18, 0.49, 0.85, 1.0)])
-STYLE = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.18,
-    "legend.frameon": False,
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
-    **dict.fromkeys(("grid.color", "legend.labelcolor"), INK),
-}
 MOST_TICKS = 40
+DECISION, TRAINING, STREAMS = "Decision", "Training", "Long recordings"
+BY_CLASS, BY_PERSON, CALIBRATION = "By class: FP32 to INT8", "By person", "Calibration"
+CURVES = (
+    ("Loss on the same terms: training clips (dotted) and held-out people, neither augmented nor smoothed", "loss",
+     {"clean_loss": ":", "val_loss": "-"}),
+    ("Top-1 on the same terms: training clips (dotted) and held-out people, not augmented", "top-1, %",
+     {"clean_top1": ":", "val_top1": "-"}),
+    ("What training minimises, augmented and smoothed as the recipe says; no other curve is on these terms",
+     "training loss", {"loss": ":"}),
+    ("BLEU-4 of greedy search on sentences of held-out people", "BLEU-4", {"val_bleu4": "-"}),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """An inline SVG. heading: what it stands under. folded: whether it waits behind a click."""
+    """An inline SVG. heading: what it stands under. folded: name of the artefact that it waits with, behind a click."""
 
     heading: str
     title: str
     svg: str | None
-    folded: bool = False
+    folded: str = ""
 
 
-def draw(found: Collection) -> dict[str, list[Drawing]]:
-    """Every plot that the collection has figures for, by heading, each with what it says to those who cannot see it."""
+def draw(found: Collection, report: Mapping[str, Any]) -> dict[str, list[Drawing]]:
+    """Every plot that the report has figures for, by heading, each with what it says to those who cannot see it."""
     drawn: dict[str, list[Drawing]] = {}
-    for drawing in _drawings(found):
+    for drawing in (*_decision(report), *_of_runs(found), *_of_files(found), *_of_streams(report)):
         if drawing.svg:
             drawn.setdefault(drawing.heading, []).append(drawing)
     return drawn
 
 
-def _drawings(found: Collection) -> Iterator[Drawing]:
-    yield Drawing(
-        "Accuracy against latency",
-        "Exported files: top-1 over p50; area follows the file's size",
-        accuracy_against_latency(make_rows(found)),
-    )
-    for title, keys, about in (
-        ("BLEU-4", {"val_bleu4": "-"}, "BLEU-4 of greedy search on sentences of held-out subjects"),
-        (
-            "top-1, %",
-            {"train_top1": ":", "val_top1": "-"},
-            "Top-1 on training clips (dotted) and on held-out training subjects",
-        ),
-        ("loss", {"loss": ":", "val_loss": "-"}, "Loss on training clips (dotted) and on held-out training subjects"),
-    ):
-        yield Drawing("Training", about, curves(found.runs, keys=keys, title=title))
+def _decision(report: Mapping[str, Any]) -> Iterator[Drawing]:
+    rows = [Row(**row) for row in report["rows"]]
+    for choice in report["choices"]:
+        for cost in COSTS:
+            about = (
+                f"{choice['task']}: top-1 and its 95 % interval over {cost}; the line joins what no other file beats"
+            )
+            yield Drawing(DECISION, about, accuracy_against(rows, cost, choice=choice))
+
+
+def _of_runs(found: Collection) -> Iterator[Drawing]:
+    for about, title, keys in CURVES:
+        yield Drawing(TRAINING, about, curves(found.runs, keys=keys, title=title))
+
+
+def _of_files(found: Collection) -> Iterator[Drawing]:
     measured = [(f"{run.path}, torch fp32", run.final.get("test", {})) for run in found.runs]
     for bundle in found.bundles:
         measured += [(f"{bundle.path}, {precision}", metrics) for precision, metrics in bundle.measured.items()]
+        for heading, kind in ((BY_CLASS, "per_class"), (BY_PERSON, "per_subject")):
+            rows = list(changes(bundle, kind))
+            about = f"{bundle.path}: share recognised by the FP32 file (ring) and the INT8 file (dot)"
+            yield Drawing(heading, about, change(rows, name=f"{bundle.path} {kind}") if rows else None)
     for name, metrics in measured:
-        if metrics.get("per_class"):
-            bars = per_class_bars(metrics["per_class"], name=name)
-            yield Drawing(name, "Share of clips recognised, by class", bars, folded=True)
+        if metrics.get("reliability"):
+            about = f"{name}: share right by stated probability, calibration error {metrics['ece']:g} %"
+            yield Drawing(CALIBRATION, about, reliability(metrics["reliability"], name=name))
+    for name, metrics in measured:
+        for kind, title in (("per_class", "by class"), ("per_subject", "by person")):
+            if metrics.get(kind):
+                bars = share_bars(metrics[kind], name=f"{name} {kind}")
+                yield Drawing(f"{name}", f"Share of clips recognised, {title}", bars, folded=name)
         if metrics.get("confusion"):
             matrix = confusion_matrix(metrics["confusion"], metrics["labels"], name=name)
-            yield Drawing(name, "Confusion: true class by predicted class", matrix, folded=True)
+            yield Drawing(f"{name}", "Confusion: clips of a true class by predicted class", matrix, folded=name)
+
+
+def _of_streams(report: Mapping[str, Any]) -> Iterator[Drawing]:
+    for row in report["streams"]:
+        about = f"{row['artefact']} {row['precision']}, person {row['timeline']['person']}: the first minute"
+        yield Drawing(STREAMS, about, timeline(row["timeline"], name=row["artefact"]))
 
 
 def curves(runs: Sequence[RunResult], *, keys: Mapping[str, str], title: str) -> str | None:
@@ -91,104 +97,105 @@ def curves(runs: Sequence[RunResult], *, keys: Mapping[str, str], title: str) ->
     shown = [run for run in runs if any(key in row for row in run.history for key in keys)]
     if not shown:
         return None
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}):
-        figure, axes = _canvas(5.4, 3.3)
+    with styled(title):
+        figure, axes = canvas(5.4, 3.3)
         for run, colour in zip(shown, COLOURS, strict=False):
             for key, style in keys.items():
-                _draw_curve(axes, run, key, style, colour)
+                points = [(row["epoch"], row[key]) for row in run.history if key in row]
+                if points:
+                    epochs, values = zip(*points, strict=True)
+                    label = f"{run.path.name} {key.replace('_', ' ')}"
+                    axes.plot(epochs, values, style, color=colour, linewidth=1.6, label=label)
         axes.set(xlabel="epoch", ylabel=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(fontsize=9)
-        return _finish(figure)
+        return finish(figure)
 
 
-def accuracy_against_latency(rows: Sequence[Row]) -> str | None:
-    """Top-1 over p50 of every exported file that has both; a circle's area follows the file's size."""
-    shown = [
-        (row.precision, row.p50_ms, row.top1, row.size_bytes)
-        for row in rows
-        if row.p50_ms is not None and row.top1 is not None and row.size_bytes is not None
-    ]
-    if not shown:
-        return None
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "scatter"}):
-        figure, axes = _canvas(5.4, 3.3)
-        largest = max(size for _, _, _, size in shown)
-        for precision, colour in zip(sorted({name for name, *_ in shown}), COLOURS, strict=False):
-            own = [figures for name, *figures in shown if name == precision]
-            milliseconds, top1, sizes = zip(*own, strict=True)
-            area = [40 + 260 * size / largest for size in sizes]
-            axes.scatter(milliseconds, top1, s=area, color=colour, alpha=0.75, label=precision)
-        axes.set(xlabel="p50 latency, ms (batch 1)", ylabel="top-1, %")
-        axes.margins(0.2)
-        axes.legend(fontsize=9, markerscale=0.6)
-        return _finish(figure)
+def change(rows: Sequence[tuple[str, float, float]], *, name: str) -> str:
+    """A line a class or person from its FP32 to its INT8 figure, the largest change on top, the points beside it."""
+    ordered = list(reversed(rows))
+    with styled(f"change {name}"):
+        figure, axes = canvas(5.4, 0.9 + 0.2 * len(ordered))
+        places = np.arange(len(ordered))
+        before, after = (np.array([row[index] for row in ordered]) for index in (1, 2))
+        axes.hlines(places, before, after, color=INK, linewidth=1, alpha=0.6)
+        axes.scatter(before, places, s=34, facecolors="none", edgecolors=SERIES[1], label="FP32")
+        axes.scatter(after, places, s=16, color=SERIES[0], label="INT8", zorder=3)
+        for place, (_, fp32, int8) in enumerate(ordered):
+            if int8 != fp32:
+                axes.text(102, place, f"{int8 - fp32:+.1f}", va="center", fontsize=8)
+        axes.set_yticks(places, [row[0] for row in ordered], fontsize=8)
+        lowest = max(min(before.min(), after.min()) - 6, -1)
+        axes.set(xlabel="recognised, %", xlim=(lowest, 112), ylim=(-0.7, len(ordered) - 0.3))
+        axes.set_xticks([tick for tick in axes.get_xticks() if lowest <= tick <= 100])
+        axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+        return finish(figure)
+
+
+def reliability(bins: Sequence[Mapping[str, float]], *, name: str) -> str:
+    """Share of right answers over stated probability (Guo et al. 2017, figure 1); the clips of each bin above it."""
+    with styled(f"reliability {name}"):
+        figure, axes = canvas(4.2, 3.3)
+        axes.plot((0, 100), (0, 100), "--", color=INK, linewidth=0.8, alpha=0.6)
+        stated, right, counts = ([row[key] for row in bins] for key in ("confidence", "right", "n"))
+        axes.bar(stated, right, width=5, color=SERIES[0], alpha=0.75)
+        for x, y, count in zip(stated, right, counts, strict=True):
+            axes.text(x, y + 1.5, f"{count:.0f}", ha="center", fontsize=7)
+        axes.set(xlabel="stated probability, %", ylabel="right, %", xlim=(0, 104), ylim=(0, 110))
+        return finish(figure)
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], labels: Sequence[str], *, name: str) -> str:
-    """Shares of each true class (row) by predicted class (column)."""
+    """Clips of each true class (row) by predicted class (column), coloured by their share of the row."""
     table = np.asarray(counts, np.float64)
     share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-    side = 2.2 + 0.17 * min(len(labels), MOST_TICKS)
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": f"confusion {name}", "axes.grid": False}):
-        figure, axes = _canvas(side, side)
+    side = 2.2 + 0.2 * min(len(labels), MOST_TICKS)
+    with styled(f"confusion {name}", **{"axes.grid": False}):
+        figure, axes = canvas(side, side)
         axes.pcolormesh(
             share, cmap=BLUES, vmin=0, vmax=1, edgecolors=INK, linewidth=0.05, rasterized=len(labels) > MOST_TICKS
         )
         axes.set(xlabel="predicted", ylabel="true", aspect="equal")
         axes.invert_yaxis()
-        _name_classes(axes, labels)
-        return _finish(figure)
+        if len(labels) <= MOST_TICKS:
+            for row, column in np.argwhere(table > 0).tolist():
+                text = f"{table[row, column]:.0f}"
+                axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=6)
+            places = np.arange(len(labels)) + 0.5
+            axes.set_xticks(places, labels, rotation=90, fontsize=7)
+            axes.set_yticks(places, labels, fontsize=7)
+        return finish(figure)
 
 
-def per_class_bars(per_class: Mapping[str, float], *, name: str) -> str:
-    """Share of clips recognised, class by class, the hardest on top."""
-    ordered = sorted(per_class.items(), key=lambda pair: (-pair[1], pair[0]))
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": f"bars {name}"}):
-        figure, axes = _canvas(5.4, 0.8 + 0.2 * len(ordered))
+def share_bars(shares: Mapping[str, float], *, name: str) -> str:
+    """Share of clips recognised, the hardest class or person on top."""
+    ordered = sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))
+    with styled(f"bars {name}"):
+        figure, axes = canvas(5.4, 0.8 + 0.2 * len(ordered))
         bars = axes.barh([label for label, _ in ordered], [share for _, share in ordered], color=SERIES[0], height=0.65)
         axes.bar_label(bars, fmt="%.0f", padding=3, fontsize=8)
         axes.set(xlabel="recognised, %", xlim=(0, 108), ylim=(-0.6, len(ordered) - 0.4))
         axes.grid(axis="y", visible=False)
-        return _finish(figure)
+        return finish(figure)
 
 
-def _draw_curve(axes: Axes, run: RunResult, key: str, style: str, colour: str) -> None:
-    points = [(row["epoch"], row[key]) for row in run.history if key in row]
-    if points:
-        epochs, values = zip(*points, strict=True)
-        axes.plot(epochs, values, style, color=colour, linewidth=1.6, label=f"{run.path.name} {key.replace('_', ' ')}")
-
-
-def _name_classes(axes: Axes, labels: Sequence[str]) -> None:
-    if len(labels) > MOST_TICKS:
-        return
-    places = np.arange(len(labels)) + 0.5
-    axes.set_xticks(places, labels, rotation=90, fontsize=7)
-    axes.set_yticks(places, labels, fontsize=7)
-
-
-def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.patch.set_alpha(0)
-    axes = figure.add_subplot()
-    axes.patch.set_alpha(0)
-    return figure, axes
-
-
-def _finish(figure: Figure) -> str:
-    """The figure as an `<svg>` element without fixed size, foreign addresses or fixed ink.
-
-    Text stays text, so a script that matplotlib's fonts lack is drawn by the page's; only its width is estimated.
-    """
-    stream = io.StringIO()
-    nothing: dict[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(stream, format="svg", metadata=nothing)
-    svg = stream.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"|(<svg[^>]*?) height="[^"]*" width="[^"]*"', r"\1\2", svg)
-    svg = re.sub(r'\s?xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
-    return svg.replace(INK, "currentColor").strip()
+def timeline(shown: Mapping[str, Any], *, name: str) -> str | None:
+    """What was done, what was answered and the probabilities of the most likely classes, over seconds."""
+    if not shown["truth"]:
+        return None
+    labels = sorted({span["label"] for kind in ("truth", "events") for span in shown[kind]})
+    colour = dict(zip(labels, COLOURS, strict=False))
+    with styled(f"timeline {name}"):
+        figure, axes = canvas(9.6, 3.4)
+        for place, kind in ((1.32, "truth"), (1.12, "events")):
+            for span in shown[kind]:
+                length = max(span["end_s"] - span["start_s"], 0.2)
+                axes.broken_barh([(span["start_s"], length)], (place, 0.13), color=colour[span["label"]], alpha=0.85)
+                if kind == "truth":
+                    axes.text(span["start_s"], 1.48, span["label"] or "unknown", fontsize=7, rotation=35)
+        for label, values in shown["posteriors"].items():
+            axes.plot(shown["moments_s"], values, color=colour.get(label, INK), linewidth=1)
+        axes.set_yticks([0, 0.5, 1, 1.18, 1.38], ["0", "0.5", "1", "answered", "done"], fontsize=8)
+        axes.set(xlabel="seconds", ylabel="probability", ylim=(-0.03, 2.05))
+        return finish(figure)

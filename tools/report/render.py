@@ -8,16 +8,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import binomtest
-
 from last_edge import __version__, records
 from last_edge.errors import MissingError
-from last_edge.tools.report.collect import BundleResult, Collection, Row, RunResult, bundle_rows, make_rows
+from last_edge.tools.bench.record import BenchRecord
+from last_edge.tools.report.collect import BundleResult, Collection, RunResult
+from last_edge.tools.report.commands import commands
+from last_edge.tools.report.rows import Row, bundle_rows, make_rows, wilson
 
 NOT_MEASURED = "not measured"
 TEMPLATES = Path(__file__).parent / "templates"
 PARITY = ("pair", "on", "n", "max_abs", "mean_abs", "agreement")
 OF_SENTENCES, OF_CLASSES = ("BLEU-4", "WER %"), ("top-1 %", "95% interval", "top-3 %")
+SAID_ONCE = ("model", "threads", "measured on", "clips")
+COMPARED = ("A", "against B", "points of top-1", "95% interval", "McNemar's p", "clips", "verdict")
 RULE_COLUMNS = ("rule", "figure", "verdict")
 Report = dict[str, Any]
 
@@ -30,9 +33,12 @@ def make_report(
     command: str = "",
     decisions: Sequence[Report] = (),
 ) -> Report:
-    """The whole report as plain values; the other forms are drawn from it. decisions: see `report.decisions`."""
+    """The report as plain values, but for what `build` adds; the other forms are drawn from it.
+
+    decisions: see `report.decisions`.
+    """
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "title": title,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "last_edge": __version__,
@@ -42,7 +48,22 @@ def make_report(
         "runs": [_run(run) for run in found.runs],
         "bundles": [_bundle(result, found) for result in found.bundles],
         "decisions": list(decisions),
+        "timed": [records.to_dict(record) for record in used_records(found)],
+        "live": [records.to_dict(record) for record in found.live if not record.refused],
+        **NOTHING,
     }
+
+
+NOTHING: Report = {
+    "asked": {}, "choices": [], "comparisons": [], "streams": [], "stores": {}, "files": {},
+}  # fmt: skip
+"""What a report holds that was not made of paths."""
+
+
+def used_records(found: Collection) -> list[BenchRecord]:
+    """The bench records that the rows show."""
+    graphs = [result.sha256(precision) for result in found.bundles for precision in result.precisions]
+    return [record for sha256 in dict.fromkeys(graphs) for record in found.bench.get(sha256, [])]
 
 
 def to_json(report: Report) -> str:
@@ -51,19 +72,50 @@ def to_json(report: Report) -> str:
 
 
 def to_markdown(report: Report) -> str:
-    """The table, and where its figures come from."""
-    header = columns(report["rows"])
-    lines = [f"# {report['title']}", "", _line(header), _line(["---"] * len(header))]
-    lines += [_line(cells(row, header)) for row in report["rows"]]
+    """The decision, the table, what differs, and where the figures come from."""
+    table = table_of(report["rows"])
+    lines = [f"# {report['title']}", "", *(line for text in decided(report) for line in (text, ""))]
+    lines += [_line(table["header"]), _line(["---"] * len(table["header"]))]
+    lines += [_line(row) for row in table["rows"]]
+    lines += ["", f"In all rows that were measured: {table['same']}."] if table["same"] else []
+    if report["comparisons"]:
+        lines += ["", "## Is one better?", "", _line(COMPARED), _line(["---"] * len(COMPARED))]
+        lines += [_line(compared_cells(row)) for row in report["comparisons"]]
+    for row in report["streams"]:
+        lines += ["", f"## Long recordings: {row['artefact']} {row['precision']}", ""]
+        lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in row["figures"].items()]
     for section in report["decisions"]:
         lines += ["", f"## Decision rules: {section['about']}", "", _line(RULE_COLUMNS), _line(["---"] * 3)]
         lines += [_line([rule[name] for name in RULE_COLUMNS]) for rule in section["rules"]]
     lines += [
         "",
         f"Made {report['made']} by `{report['command']}`." if report["command"] else f"Made {report['made']}.",
+        "",
+        *(f"- {name}: {value}" for name, value in facts(report["environment"]).items()),
     ]
-    lines += ["", *(f"- {name}: {value}" for name, value in facts(report["environment"]).items()), ""]
+    again = [line for part in ("accuracy", "latency", "comparisons", "streams") for line in commands(report)[part]]
+    lines += ["", "The figures again:", "", "```sh", *again, "```", ""]
     return "\n".join(lines)
+
+
+def decided(report: Report) -> list[str]:
+    """The recommendation for each task in a sentence or two, and what it rests on."""
+    texts = []
+    for choice in report["choices"]:
+        limits = [f"{choice[key]:g} {unit}" for key, unit in (("budget_ms", "ms"), ("budget_kb", "kB")) if choice[key]]
+        text = f"{choice['task']}{', within ' + ' and '.join(limits) if limits else ''}: "
+        if choice["recommended"] is None:
+            texts.append(f"{text}none of {choice['candidates']} measured files is known to fit.")
+            continue
+        row = Row(**report["rows"][choice["recommended"] - 1])
+        text += (
+            f"take row {choice['recommended']}, {row.artefact} {row.precision}: {number(row.top1)} % top-1"
+            f" ({interval(row)}), {number(row.p50_ms)} ms, {number(row.size_bytes, 0)} bytes."
+        )
+        if choice["within"] > 1 and choice["split"] == "test":
+            text += f" The best of {choice['within']} by the test split itself, which flatters it a little."
+        texts.append(text)
+    return texts
 
 
 def to_html(report: Report, found: Collection) -> str:
@@ -80,11 +132,14 @@ def to_html(report: Report, found: Collection) -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     page = environment.get_template("report.html.j2")
-    header = columns(report["rows"])
-    table = {"header": header, "rows": [cells(row, header) for row in report["rows"]]}
+    figures = draw(found, report)
+    sections = {heading: drawings for heading, drawings in figures.items() if not drawings[0].folded}
     return page.render(
-        report=report, table=table, figures=draw(found), facts=facts(report["environment"]), missing=NOT_MEASURED
-    )
+        report=report, table=table_of(report["rows"]), figures=sections,
+        folded={heading: drawings for heading, drawings in figures.items() if drawings[0].folded},
+        facts=facts(report["environment"]), missing=NOT_MEASURED, decisions=decided(report), commands=commands(report),
+        compared=[compared_cells(row) for row in report["comparisons"]], compared_header=COMPARED,
+    )  # fmt: skip
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -93,11 +148,9 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def interval(row: Row) -> str:
-    """The 95% interval of top-1 that its number of clips allows (Wilson 1927)."""
-    if row.top1 is None or not row.n:
-        return NOT_MEASURED
-    low, high = binomtest(round(row.top1 * row.n / 100.0), row.n).proportion_ci(method="wilson")
-    return f"{100 * low:.1f}–{100 * high:.1f}"
+    """The 95% interval of top-1 as text."""
+    span = wilson(row)
+    return NOT_MEASURED if span is None else f"{span[0]:.1f}–{span[1]:.1f}"
 
 
 COLUMNS: dict[str, Callable[[Row], str]] = {
@@ -139,6 +192,34 @@ def facts(environment: dict[str, Any]) -> dict[str, str]:
     packages = environment.get("packages", {})
     shown = {name: str(value) for name, value in environment.items() if name != "packages" and value is not None}
     return shown | {"packages": ", ".join(f"{name} {version}" for name, version in packages.items() if version)}
+
+
+def table_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Header and rows, numbered from 1; what is the same in all rows stands under the table instead."""
+    header = columns(rows)
+    body = [cells(row, header) for row in rows]
+    same = [
+        place
+        for place, name in enumerate(header)
+        if len(body) > 1 and name in SAID_ONCE and len({row[place] for row in body} - {NOT_MEASURED}) == 1
+    ]
+    kept = [place for place in range(len(header)) if place not in same]
+    return {
+        "header": ["#", *(header[place] for place in kept)],
+        "rows": [[str(number), *(row[place] for place in kept)] for number, row in enumerate(body, 1)],
+        "same": ", ".join(
+            f"{header[place]} {next(row[place] for row in body if row[place] != NOT_MEASURED)}" for place in same
+        ),
+    }
+
+
+def compared_cells(row: dict[str, Any]) -> list[str]:
+    """A comparison as the texts of both forms."""
+    low, high = row["interval"]
+    return [
+        row["one"], row["other"], f"{row['difference']:+.2f}", f"{low:+.2f} to {high:+.2f}", f"{row['p']:g}",
+        str(row["n"]), row["verdict"],
+    ]  # fmt: skip
 
 
 def _line(texts: Sequence[str]) -> str:

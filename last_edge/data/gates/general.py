@@ -48,6 +48,7 @@ class Limits:
     step: way of a joint between two frames, in the store's unit; fast: share of steps that may exceed it.
     spread: deviation of the layout's unit limb within a clip, by its mean. smallest, tallest: extent of body 0, in
     metres. origin: distance of the first frame's centre. near: distance at which two clips are one.
+    copied: distance of shapes at which one clip is a changed copy of another.
     two_bodies: share of NTU's mutual actions that show both. spine_short, spine_long: NTU's spine base to shoulders.
     """
 
@@ -61,6 +62,7 @@ class Limits:
     tallest: float = 3.0
     origin: float = 0.001
     near: float = NEAR
+    copied: float = 0.02
     two_bodies: float = 0.5
     spine_short: float = 0.3
     spine_long: float = 0.8

@@ -17,7 +17,9 @@ from last_edge.data.inspect import near_duplicates
 from last_edge.data.readers.ntu import missing_ids, read_ntu
 from last_edge.data.synth.ntu import PUBLISHED, NtuSynthOptions, part, skeleton_file
 from last_edge.errors import GateError, UsageError
+from last_edge.inputs.transforms import fit_window
 from last_edge.skeleton import SkeletonClip, get_layout
+from last_edge.skeleton.geometry import rotation
 
 LABELS = tuple(f"A{action:03d}" for action in range(1, 61))
 ABOUT = {"dataset": "ntu", "options": {"split_type": "xsub"}}
@@ -115,7 +117,7 @@ first_clip("still clips")(lambda clip: points(clip, lambda coords: put(ALL, coor
 first_clip("coordinates")(lambda clip: points(clip, put((0, 3, 9), 31)))
 first_clip("unlabelled", "ntu ids")(lambda clip: dataclasses.replace(clip, label=None))
 first_clip("ntu ids")(lambda clip: dataclasses.replace(clip, camera="C009"))
-first_clip("ntu protocol", "people")(lambda clip: dataclasses.replace(clip, split="test"))
+first_clip("ntu protocol", "people", "copies")(lambda clip: dataclasses.replace(clip, split="test"))
 first_clip("ntu origin")(lambda clip: points(clip, lambda coords: put(ALL, coords + 0.01)(coords)))
 fault("missing points")(lambda clips: each(clips, put((0, ALL, slice(1, 15)), np.nan)))
 fault("bodies", "ntu two bodies")(lambda clips: each(clips, put(1, np.nan)))
@@ -147,7 +149,7 @@ def one_clip_twice(clips):
     return [dataclasses.replace(clips[1], **about_of(clips[0])), *clips[1:]]
 
 
-@fault("leaks")
+@fault("leaks", "copies")
 def test_clip_is_a_larger_training_clip(clips):
     taught = next(clip for clip in clips if clip.split == "train")
     larger = dataclasses.replace(taught, coords=taught.coords * np.float32(1.01))
@@ -155,6 +157,23 @@ def test_clip_is_a_larger_training_clip(clips):
 
 
 test_clip_is_a_larger_training_clip.__test__ = False
+
+
+@fault("copies")
+def another_views_test_clip(clips):
+    """A training clip turned about its own axis and slowed down: no point of it lies where it lay."""
+    taught = next(clip for clip in clips if clip.split == "train")
+    turn = rotation(1.2, (0, 2)).astype(np.float32)
+    slow = fit_window(taught.coords @ turn.T, 2 * taught.frames)
+    seen = fit_window(taught.confidence[..., None], 2 * taught.frames)[..., 0]
+    return [*clips[:-1], dataclasses.replace(taught, coords=slow, confidence=seen, **about_of(clips[-1]))]
+
+
+def test_variants_in_another_split_are_named(tmp_path, good):
+    changed = points(good[0], lambda coords: put((0, ALL, 5), np.nan)(coords))
+    moved = dataclasses.replace(changed, source_id=f"{good[0].source_id}#v03", split="test")
+    gate = judged(write(tmp_path / "s", [*good, moved]))["variants"]
+    assert (gate.passed, gate.clips) == (False, (good[0].source_id,))
 
 
 @first_clip("ntu missing list", "ntu complete", "ntu ids")

@@ -16,9 +16,11 @@ from last_edge.timing import Schedule
 from last_edge.tools.bench.record import BenchRecord, load_records, save_records
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
 from last_edge.tools.cli.report import report
-from last_edge.tools.report.collect import Row, collect, make_rows, with_latency
+from last_edge.tools.report.choice import Budget, choose
+from last_edge.tools.report.collect import collect, with_latency
 from last_edge.tools.report.plots import confusion_matrix
 from last_edge.tools.report.render import NOT_MEASURED, int8_gain, interval, make_report, to_html, to_markdown
+from last_edge.tools.report.rows import Row, make_rows
 
 METRICS = {
     "fp32": {"top1": 93.5, "top3": 99.0, "n": 840, "split": "test"},
@@ -210,3 +212,40 @@ def test_labels_of_any_script_are_text_and_no_warning(recwarn: pytest.WarningsRe
     svg = confusion_matrix([[1, 0], [0, 1]], ["谢谢", "안녕하세요"], name="x")
     assert svg.count(">谢谢</text>") == svg.count(">안녕하세요</text>") == 2
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+def exported(top1: float, p50_ms: float | None, size: int, **more: Any) -> Row:
+    return Row("bundle", "bundle", "", "int8", None, size, top1=top1, p50_ms=p50_ms, n=100, **{"task": "t"} | more)
+
+
+def test_the_best_file_within_the_budget_is_recommended() -> None:
+    rows = [
+        exported(95.0, 5.0, 300_000), exported(93.0, 0.9, 100_000), exported(92.0, 0.5, 90_000),
+        exported(94.0, None, 50_000), exported(99.0, 0.1, 10_000),
+    ]  # fmt: skip
+    rows[4] = dataclasses.replace(rows[4], kind="run")
+    assert [choice["recommended"] for choice in choose(rows, Budget())] == [1]
+    assert choose(rows, Budget(1.0, 150.0))[0]["recommended"] == 2, "unknown latency keeps no budget"
+    assert choose(rows, Budget(0.5, None))[0]["recommended"] == 3
+    assert choose(rows, Budget(0.1, None))[0]["recommended"] is None
+    front = choose(rows, Budget())[0]["front"]
+    assert front == {"latency": [3, 2, 1], "size": [4, 1]}
+
+
+def test_files_of_two_tasks_are_never_held_against_each_other() -> None:
+    choices = choose([exported(95.0, 1.0, 10, task="a"), exported(40.0, 2.0, 20, task="b")], Budget())
+    assert [(choice["task"], choice["recommended"]) for choice in choices] == [("a", 1), ("b", 2)]
+
+
+def test_a_bundle_inside_of_its_run_is_found(make_run: Any, make_bundle: Any, tmp_path: Path) -> None:
+    run = make_run("own")
+    make_bundle("own/bundle", metrics=METRICS)
+    assert [bundle.path for bundle in collect([tmp_path]).bundles] == [run / "bundle"]
+
+
+def test_tables_and_drawings_scroll_by_keyboard_and_nothing_needs_a_script(folder: Path) -> None:
+    found = collect([folder])
+    html = to_html(make_report(found, title="t", environment={}), found)
+    wide = re.findall(r'<div class="scroll[^"]*"[^>]*>', html)
+    assert wide and all('tabindex="0"' in tag for tag in wide)
+    assert html.count("<table>") <= len(wide) and "<script" not in html
