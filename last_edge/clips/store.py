@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from last_edge import records
 from last_edge.arrays import map_npy
+from last_edge.clips.parquet import NotRead, read_columns, write_columns
 from last_edge.errors import InputError, MissingError
 from last_edge.files import recover, sha256_of, writing
 from last_edge.skeleton import Layout
@@ -83,20 +84,21 @@ def _column(name: str, values: list[Any]) -> NDArray[Any]:
 
 def write_index(index: ClipIndex, path: Path) -> None:
     """Write the index as parquet."""
-    arrow, parquet = _pyarrow()
     with writing(path) as stream:
-        parquet.write_table(arrow.table(index.columns()), stream)
+        stream.write(write_columns(index.columns()))
 
 
 def read_index(path: Path) -> ClipIndex:
     """Read `index.parquet`; `InputError` names the file when it is absent, damaged or of other columns."""
-    arrow, parquet = _pyarrow()
     if not path.is_file():
         raise InputError("clip store: file is missing", where=path)
+    content = path.read_bytes()
     try:
-        columns = parquet.ParquetFile(path).read().to_pydict()
-    except (arrow.ArrowException, OSError, ValueError) as error:
-        raise InputError("clip store: damaged index", where=path, got=str(error).splitlines()[0]) from error
+        columns = read_columns(content)
+    except NotRead:
+        columns = _by_pyarrow(content, path)
+    except ValueError as error:
+        raise InputError("clip store: damaged index", where=path, got=error) from error
     names = [item.name for item in fields(ClipIndex)]
     columns = {name: [""] * len(next(iter(columns.values()), [])) for name in LATER} | columns
     if sorted(columns) != sorted(names):
@@ -107,13 +109,18 @@ def read_index(path: Path) -> ClipIndex:
         raise InputError("clip store: wrong type in the index", where=path, got=error) from error
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def _by_pyarrow(content: bytes, path: Path) -> dict[str, list[Any]]:
+    """An index that another program wrote, with compressions and encodings of its own."""
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise MissingError("clip stores need pyarrow", hint="pip install 'last-edge[train]'") from error
-    return pyarrow, parquet
+        what = "this index was written by another program and needs pyarrow"
+        raise MissingError(what, where=path, hint="pip install pyarrow") from error
+    try:
+        return dict(parquet.ParquetFile(pyarrow.BufferReader(content)).read().to_pydict())
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise InputError("clip store: damaged index", where=path, got=str(error).splitlines()[0]) from error
 
 
 @dataclass(frozen=True)
