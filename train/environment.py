@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from last_edge import records
 from last_edge.errors import UsageError
+from last_edge.machine import processor
 from last_edge.names import did_you_mean
-from last_edge.tasks.config import Recipe
-from last_edge.train.recipe import load_recipe
+
+if TYPE_CHECKING:
+    from last_edge.tasks.config import Recipe
 
 PACKAGES = ("last-edge", "torch", "numpy", "onnx", "onnxruntime", "onnxscript", "mediapipe")
 
@@ -34,13 +34,6 @@ def describe_environment(**about: Any) -> dict[str, Any]:
         "commit": commit(),
         **about,
     }
-
-
-def processor() -> str:
-    """The processor's name as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def version(package: str) -> str | None:
@@ -86,6 +79,8 @@ class Profile:
 
     def recipe(self, name: str | None, *, overrides: Sequence[str] = ()) -> Recipe:
         """The recipe called `name` as it runs here: the profile's values above the recipe's, `overrides` above all."""
+        from last_edge.train.recipe import load_recipe
+
         optimizer = load_recipe(name, overrides=overrides).training.optimizer
         return load_recipe(name, overrides=[*self.overrides(optimizer), *overrides])
 
@@ -100,6 +95,8 @@ def load_profile(name: str) -> Profile:
     if name not in profile_names():
         expected = did_you_mean(name, profile_names())
         raise UsageError(f"unknown environment {name!r}", expected=expected, hint="--env local")
+    import yaml
+
     path = FOLDER / f"{name}.yaml"
     return records.from_dict(Profile, yaml.safe_load(path.read_text(encoding="utf-8")), where=path)
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from last_edge.errors import InputError, LastEdgeError, UsageError
+from last_edge.machine import processor
 from last_edge.runtime.pipeline.options import RunOptions, RunSummary
 from last_edge.runtime.pipeline.pipeline import STAGES
 from last_edge.runtime.pipeline.run import run
 from last_edge.runtime.pipeline.timings import StageTiming
 from last_edge.tools.bench.record import page
-from last_edge.train.environment import commit, processor
+from last_edge.train.environment import commit
 
 PLAYED = (".mp4", ".mov", ".avi", ".webm", ".mkv", ".pose")
 RATE = 30.0

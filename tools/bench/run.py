@@ -11,6 +11,7 @@ from typing import Any
 
 from last_edge.errors import UsageError
 from last_edge.inputs.features import LANDMARKS
+from last_edge.machine import processor
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.recognise.model import Settings
 from last_edge.timing import Latency, Schedule, summarise, time_in_turns
@@ -18,7 +19,6 @@ from last_edge.tools.bench.memory import peak_memory
 from last_edge.tools.bench.record import BenchRecord, with_ratios
 from last_edge.tools.bench.subjects import Kind, Loaded, chosen_backends, load_one, subjects_of
 from last_edge.tools.bench.translator import load_translators, translator_bundle
-from last_edge.train.environment import processor
 
 
 @dataclass(frozen=True)

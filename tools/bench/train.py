@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from last_edge.machine import processor
 from last_edge.models import model_names, resolve_name
 from last_edge.timing import Schedule, turns
 from last_edge.tools.bench.train_lane import PLAIN, Conditions, Lane, Setting
 from last_edge.tools.bench.train_record import TrainRecord
-from last_edge.train.environment import commit, processor
+from last_edge.train.environment import commit
 
 FAMILIES = ("last_e_", "last_lite_")
 COMPILED = "TORCHINDUCTOR_CACHE_DIR"

@@ -12,12 +12,12 @@ from typing import get_args
 
 from last_edge.bundle import Bundle, Manifest, rewrite_bundle
 from last_edge.bundle.manifest import Figure
+from last_edge.machine import processor
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.backends.onnxruntime import Buffers, OrtOptions
 from last_edge.runtime.recognise.model import Settings
 from last_edge.timing import Latency, Schedule, summarise, time_in_turns
 from last_edge.tools.bench.subjects import Subject, load_one, subjects_of
-from last_edge.train.environment import processor
 
 # Share by which settings must beat the usual ones, in a second measurement, to be kept: less is noise.
 LEAST_GAIN = 0.02

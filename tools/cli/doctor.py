@@ -23,14 +23,15 @@ OLDEST_PYTHON, FIRST_UNTRIED_PYTHON = (3, 11), (3, 15)
 # Package -> the extra that brings it; "" for what every command needs.
 PACKAGES = {
     "numpy": "",
-    "omegaconf": "",
     "rich": "",
     "typer": "",
-    "pyarrow": "runtime",
     "onnxruntime": "runtime",
     "mediapipe": "runtime",
+    "ai-edge-litert": "runtime-lite",
     "opencv-python": "runtime",
     "pose-format": "runtime",
+    "omegaconf": "train",
+    "pyarrow": "train",
     "torch": "train",
     "safetensors": "train",
     "scipy": "train",
@@ -41,7 +42,12 @@ PACKAGES = {
     "jinja2": "report",
 }
 # What is imported under another name than it is installed.
-IMPORTED_AS = {"cv2": "opencv-python", "pose_format": "pose-format"}
+IMPORTED_AS = {
+    "cv2": "opencv-python",
+    "pose_format": "pose-format",
+    "ai_edge_litert": "ai-edge-litert",
+    "yaml": "omegaconf",
+}
 # Instruction set as Linux names it -> what it is good for here.
 CPU_FLAGS = {
     "avx2": "fast float32",
@@ -50,9 +56,13 @@ CPU_FLAGS = {
     "avx_vnni": "fast INT8",
     "avx512_bf16": "fast bfloat16 training",
     "amx_int8": "INT8 tiles",
-    "asimddp": "fast INT8 on ARM",
+    "asimd": "NEON, fast float32",
+    "asimdhp": "float16 arithmetic",
+    "asimddp": "dot products, fast INT8",
+    "i8mm": "matrix products, faster INT8",
+    "sve": "scalable vectors",
+    "bf16": "bfloat16 arithmetic",
 }
-CPU_INFO = Path("/proc/cpuinfo")
 FETCH = "last-edge models fetch"
 
 
@@ -164,25 +174,22 @@ def extra_of(module: str) -> str:
 
 
 def _processor() -> Iterator[Check]:
-    from last_edge.train.environment import processor
+    from last_edge import machine
 
-    yield Check("Processor", "model", True, f"{processor()}, {os.cpu_count()} cores")
-    flags = cpu_flags(CPU_INFO)
+    if name := machine.board():
+        yield Check("Processor", "board", True, name)
+    yield Check("Processor", "model", True, f"{machine.processor()}, {os.cpu_count()} cores, {platform.machine()}")
+    flags = machine.features()
     for flag in CPU_FLAGS:
         if flag in flags:
             yield Check("Processor", flag, True, CPU_FLAGS[flag])
     fast = {flag for flag, use in CPU_FLAGS.items() if "INT8" in use}
     if flags and not fast & flags:
         yield Check("Processor", "INT8 instructions", False, "none: INT8 files will be smaller, hardly faster")
-
-
-def cpu_flags(info: Path) -> frozenset[str]:
-    """Instruction sets of the first core; empty where the system does not list them."""
-    if not info.exists():
-        return frozenset()
-    lines = (line.partition(":") for line in info.read_text().splitlines())
-    found = next((flags for name, _, flags in lines if name.strip() in ("flags", "Features")), "")
-    return frozenset(found.split())
+    heat = machine.heat()
+    if found := heat.describe():
+        mend = "a better supply or heat sink; what is timed meanwhile counts for nothing"
+        yield Check("Processor", "temperature", not heat.slowed, found, mend)
 
 
 def _gpu() -> Iterator[Check]:

@@ -65,13 +65,6 @@ def test_fix_fetches_every_model(monkeypatch: Any) -> None:
     assert asked == ["hand", "hand_lite", "pose", "holistic"]
 
 
-def test_flags_are_read_from_the_system(tmp_path: Path) -> None:
-    info = tmp_path / "cpuinfo"
-    info.write_text("processor\t: 0\nflags\t\t: fpu avx2 avx512_vnni\n")
-    assert checks.cpu_flags(info) == {"fpu", "avx2", "avx512_vnni"}
-    assert checks.cpu_flags(tmp_path / "absent") == frozenset()
-
-
 def test_packages_that_are_checked_are_those_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
