@@ -34,12 +34,14 @@ class OpenOptions(TypedDict, total=False):
     """How a source is opened, see `open_feed`.
 
     loop: play what has an end again and again. detector: None takes the one that feeds the bundle's layout.
-    landmarks_by: the library that finds points in images. images: how images are turned and timed before.
+    landmarks_by: the library that finds points in images; every: in one of so many. images: how images are turned and
+    timed before.
     """
 
     loop: bool
     detector: Detector | None
     landmarks_by: By
+    every: int
     images: ImageOptions | None
 
 

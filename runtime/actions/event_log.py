@@ -28,7 +28,10 @@ class EventLog:
         self._stream = stream
 
     def frame(self, item: Item, *, dropped: int) -> None:
-        """What one frame showed: points (M, V, C) as `landmarks`, null where missing; dropped: frames so far."""
+        """What one frame showed: points (M, V, C) as `landmarks`, null where missing; dropped: frames so far.
+
+        looked: whether they were found on this frame; otherwise they are those of the frame before.
+        """
         if self._stream is None:
             return
         bodies = [point_list(body) for body in item.points]
@@ -37,6 +40,7 @@ class EventLog:
             frame=item.frame.index,
             timestamp_s=item.frame.timestamp_s,
             clip=item.frame.clip,
+            looked=item.looked,
             landmarks=bodies[0] if len(bodies) == 1 else bodies,
             prediction=None if item.prediction is None else records.to_dict(item.prediction),
             timings_ms=item.milliseconds,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -155,6 +153,9 @@ def fetch(name: str, *, official: bool = False, force: bool = False) -> Path:
 def _download(model: TaskModel) -> bytes:
     if not model.url:
         raise MissingError(f"{model.file} is not published by its maker", hint="fetch it without --official")
+    import urllib.error
+    import urllib.request
+
     try:
         with urllib.request.urlopen(model.url, timeout=60) as answer:
             return bytes(answer.read())

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from last_edge.errors import MissingError
+from last_edge.errors import MissingError, UsageError
 from last_edge.runtime.closing import Closeable
 from last_edge.runtime.landmarks import By, Detector, create_landmarks, detector_for
 from last_edge.runtime.landmarks.source import LandmarkSource
@@ -22,18 +22,33 @@ class Feed(Closeable):
     """A source with the detector that its images need, closed together.
 
     layout, units: of the points. notices: what source and detector had to say, in order; any thread may add.
+    every: the detector looks at one image of so many.
     """
 
-    def __init__(self, source: Source, detector: LandmarkSource | None) -> None:
+    def __init__(self, source: Source, detector: LandmarkSource | None, *, every: int = 1) -> None:
         layout = source.layout if detector is None else detector.layout
         assert layout is not None, "a source without points has a detector"
         self.source, self.detector = source, detector
         self.layout, self.units = layout, source.units
         self.notices: list[str] = []
+        self._every, self._since, self._clip = every, every, ""
         self._failures = self._passed_on = 0
         source.notice = self.notices.append
         if said := source.describe():
             self.notices.append(said)
+
+    def looks_at(self, frame: Frame) -> bool:
+        """Whether this frame's points are to be found; asked once for each frame, in their order.
+
+        Of a source of points always; of images for the first of a recording and then for one in `every`. What lies
+        between is nobody's to guess: windows are resampled by time.
+        """
+        self._since = self._every if frame.clip != self._clip else self._since + 1
+        self._clip = frame.clip
+        if frame.points is None and self._since < self._every:
+            return False
+        self._since = 0
+        return True
 
     def points(self, frame: Frame) -> Points:
         """(M, V, C) points of a frame, NaN where missing.
@@ -81,22 +96,25 @@ def open_feed(
     hand: str = "first",
     loop: bool = False,
     landmarks_by: By = "auto",
+    every: int = 1,
     images: ImageOptions | None = None,
 ) -> Feed:
     """The source a user named, with a detector where it gives images.
 
     layout: what a bundle takes, which decides about the detector (None takes the one that feeds it) and about what a
     generated motion shows. hand: which hand a hand detector follows. loop: played again and again. landmarks_by: the
-    library that finds points in images. images: how images are turned and timed before.
+    library that finds points in images. every: in one image of so many. images: how images are turned and timed before.
     Raises as `open_source` and `create_landmarks` do, `UsageError` when no detector feeds the layout.
     """
+    if every < 1:
+        raise UsageError("landmarks are found in one image of at least one", expected="every >= 1", got=every)
     opened = partial(open_source, text, layout=layout, images=images)
     source = LoopedSource(opened) if loop else opened()
     if source.layout is not None:
         return Feed(source, None)
     try:
         kind = detector or detector_for(layout)
-        return Feed(source, create_landmarks(kind, hand=hand, layout=layout.name, by=landmarks_by))
+        return Feed(source, create_landmarks(kind, hand=hand, layout=layout.name, by=landmarks_by), every=every)
     except BaseException:
         source.close()
         raise

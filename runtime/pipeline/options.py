@@ -23,8 +23,9 @@ class RunOptions:
     pace: `fast` works on every frame of a file; `real` plays it at its own rate and drops what comes too fast, as a
     live source always does. loop: play what has an end again and again.
     precision: None takes INT8 where the bundle has it. detector: None takes the one that feeds the bundle's layout.
-    hand: which hand a hand detector follows. landmarks_by: the library that finds points in images. threads: of the
-    model; None for what `bench tune` found fastest, else 1. backend: what runs it. force: replace existing files.
+    hand: which hand a hand detector follows. landmarks_by: the library that finds points in images; every: in one of
+    so many. max_age_s: live, frames older than this are dropped where a newer one waits. threads: of the model; None
+    for what `bench tune` found fastest, else 1. backend: what runs it. force: replace existing files.
     images: how a source's images are turned and timed.
     """
 
@@ -40,6 +41,8 @@ class RunOptions:
     detector: Detector | None = None
     hand: str = "first"
     landmarks_by: By = "auto"
+    every: int = 1
+    max_age_s: float | None = None
     threads: int | None = None
     backend: str = OnnxRuntimeCpu.name
     force: bool = False

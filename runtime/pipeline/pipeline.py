@@ -68,6 +68,15 @@ class Channel(Generic[T]):
             self._changed.notify_all()
             return self._items.popleft()
 
+    def get_instead(self, item: T) -> T | None:
+        """The next item, which inherits from one that was taken and is dropped; None where none waits."""
+        with self._changed:
+            if not self._items or self._closed:
+                return None
+            self._items.appendleft(item)
+            self._drop()
+            return self._items.popleft()
+
     def finish(self) -> None:
         """The giver has nothing more; what is held can still be taken."""
         with self._changed:
@@ -92,13 +101,16 @@ class Channel(Generic[T]):
 class Item:
     """A frame on its way, and what the stages found.
 
-    points: (M, V, C). side: `left` or `right` where it is known which hand they show. events, clips: completed by it or
+    points: (M, V, C). looked: whether they were found on this very frame. captured_s: when it came, by the monotonic
+    clock. side: `left` or `right` where it is known which hand they show. events, clips: completed by it or
     by frames dropped since. milliseconds: by stage. queues: how many items waited ahead of each stage when it took this
     one.
     """
 
     frame: Frame
     points: Points = field(default_factory=lambda: NOTHING)
+    looked: bool = True
+    captured_s: float = 0.0
     side: str = ""
     prediction: Prediction | None = None
     events: list[tuple[Frame, Event]] = field(default_factory=list)
@@ -121,6 +133,7 @@ class Pipeline:
 
     works: what `landmarks` and `recognise` do with an item. live: queues drop the oldest frame; otherwise every frame
     is worked on. paced: frames come at the moments of their timestamps. limit: frames taken of the source.
+    max_age_s: live, a stage leaves out frames that came longer ago while a newer one waits.
     An error of any stage ends all of them and is raised by the iteration.
     """
 
@@ -134,7 +147,9 @@ class Pipeline:
         live: bool,
         paced: bool = False,
         limit: int | None = None,
+        max_age_s: float | None = None,
     ) -> None:
+        self._oldest_s = max_age_s if live else None
         size = LIVE_QUEUE if live else FILE_QUEUE
         self._source, self._timings, self._paced, self._limit = source, timings, paced, limit
         self._channels = {stage: Channel[Item](size, lossy=live, heir=inherit) for stage in STAGES[1:]}
@@ -173,6 +188,10 @@ class Pipeline:
         channel = self._channels[stage]
         waiting = len(channel)
         item = channel.get()
+        while item is not None and self._oldest_s is not None and time.monotonic() - item.captured_s > self._oldest_s:
+            if (newer := channel.get_instead(item)) is None:
+                break
+            item = newer
         if item is not None:
             item.queues[stage] = waiting
         return item
@@ -185,11 +204,12 @@ class Pipeline:
             frame = next(frames, None)
             if frame is None:
                 break
-            item = Item(frame)
+            item = Item(frame, captured_s=time.monotonic())
             self._timings.add("capture", watch, into=item.milliseconds)
             if self._paced:
                 began = time.monotonic() - frame.timestamp_s if began is None else began
                 self._halt.wait(max(0.0, began + frame.timestamp_s - time.monotonic()))
+                item.captured_s = time.monotonic()
             self.captured += 1
             if not first.put(item):
                 return

@@ -54,6 +54,7 @@ def run(
                 hand=options.hand,
                 loop=options.loop,
                 landmarks_by=options.landmarks_by,
+                every=options.every,
                 images=options.images,
             )
         )
@@ -82,7 +83,7 @@ class Session:
         self._model, self._feed, self._log = model, feed, log
         self._on_event, self._on_notice = on_event or (lambda event: None), on_notice or (lambda text: None)
         self._stream = model.stream(layout=feed.layout, units=feed.units, hand=options.hand, options=options.recognise)
-        self._watch = Watch(feed, self._stream, pace=options.pace, limit=options.limit)
+        self._watch = Watch(feed, self._stream, pace=options.pace, limit=options.limit, max_age_s=options.max_age_s)
         self._keeper = ClipKeeper(options.keep, units=feed.units)
         self._models = {model.precision: model}
         self.presenter = Presenter(
@@ -118,7 +119,8 @@ class Session:
 
     def _present(self, item: Item) -> bool:
         """The stage `present`: draw, count, write; False when the user stops."""
-        self._keeper.take(item.points, item.frame.timestamp_s)
+        if item.looked:
+            self._keeper.take(item.points, item.frame.timestamp_s)
         seen = self._stream.adapter.sees(item.points)
         model, threshold = self._model, self._stream.decoder.threshold
         with self._watch.timings.measure("present", into=item.milliseconds):

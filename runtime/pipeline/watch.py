@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from last_edge.runtime.pipeline.feed import Feed
-from last_edge.runtime.pipeline.pipeline import STAGES, Item, Pipeline
+from last_edge.runtime.pipeline.pipeline import NOTHING, STAGES, Item, Pipeline
 from last_edge.runtime.pipeline.timings import Timings
 from last_edge.runtime.recognise.adapt import HandShape
 from last_edge.runtime.recognise.results import ClipResult
@@ -24,11 +24,19 @@ class Watch:
     """Iterating gives each frame with what was found in it, once; raises what a stage raises.
 
     pace: `fast` works on every frame of a file; `real` plays it at its own rate and drops what comes too fast, as a
-    live source always does. limit: frames taken of the source.
+    live source always does. limit: frames taken of the source. max_age_s: as of `Pipeline`.
     timings: of the stages; the iteration's body is `present`, which its owner measures. predictions: made so far.
     """
 
-    def __init__(self, feed: Feed, stream: Stream, *, pace: Pace = "fast", limit: int | None = None) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        stream: Stream,
+        *,
+        pace: Pace = "fast",
+        limit: int | None = None,
+        max_age_s: float | None = None,
+    ) -> None:
         self.feed, self.stream = feed, stream
         self.pace = "live" if feed.source.live else pace
         self.timings, self.clips = Timings(STAGES), ClipCollector(stream)
@@ -43,19 +51,27 @@ class Watch:
             live=self.pace != "fast",
             paced=self.pace == "real",
             limit=limit,
+            max_age_s=max_age_s,
         )
+        self._held: Points = NOTHING
 
     def __iter__(self) -> Generator[Item]:
         return iter(self.pipeline)
 
     def _find_points(self, item: Item) -> None:
-        with self.timings.measure("landmarks", into=item.milliseconds):
-            item.points = self.feed.points(item.frame)
-            item.side = self.feed.side
+        """A frame that the detector leaves out shows the points of the one before."""
+        item.looked = self.feed.looks_at(item.frame)
+        if item.looked:
+            with self.timings.measure("landmarks", into=item.milliseconds):
+                self._held = self.feed.points(item.frame)
+        item.points, item.side = self._held, self.feed.side
 
     def _recognise(self, item: Item) -> None:
         """The recording before is predicted as a whole outside of any frame's time."""
         frame = item.frame
+        if not item.looked:
+            item.prediction = self.stream.current
+            return
         if self.clips.starts_another(frame):
             item.clips += self.clips.finish()
             self.stream.start_clip()

@@ -41,7 +41,7 @@ class RecordOptions:
     least_seen: share of a take's frames that must show a point of use. retake: clips of each label and subject, the
     newest, that leave the store when those of this session enter it.
     bundle: record what this bundle takes, to fine-tune it; None keeps the detector's or the source's own points.
-    images: how a source's images are turned and timed.
+    images: how a source's images are turned and timed. every: points are found in one of so many.
     """
 
     labels: tuple[str, ...]
@@ -56,6 +56,7 @@ class RecordOptions:
     detector: Detector | None = None
     hand: str = "first"
     landmarks_by: By = "auto"
+    every: int = 1
     window: bool = False
     images: ImageOptions = field(default_factory=ImageOptions)
 

@@ -12,7 +12,7 @@ from last_edge.clips.writer import append_clips
 from last_edge.errors import InputError, UsageError
 from last_edge.files import check_free, locked
 from last_edge.runtime.pipeline.feed import Feed, open_feed
-from last_edge.runtime.pipeline.pipeline import STAGES, Item, Pipeline
+from last_edge.runtime.pipeline.pipeline import NOTHING, STAGES, Item, Pipeline
 from last_edge.runtime.pipeline.timings import Timings
 from last_edge.runtime.recognise.adapt import HandVote
 from last_edge.runtime.record.journal import Journal, about, rescue
@@ -48,7 +48,7 @@ def _record(store: Path, source: str, *, options: RecordOptions, on_notice: OnNo
     layout = get_layout("mediapipe_hand21") if wanted is None else wanted.spec.layout
     with open_feed(
         source, layout=layout, detector=options.detector, hand=options.hand, landmarks_by=options.landmarks_by,
-        images=options.images,
+        every=options.every, images=options.images,
     ) as feed:  # fmt: skip
         session = RecordSession(store, older, feed, wanted=wanted, options=options, on_notice=on_notice)
         with closing(session.view):
@@ -84,7 +84,7 @@ class RecordSession:
             seconds=options.seconds or (LIVE_SECONDS if source.live else None),
             countdown_s=countdown_s if options.countdown_s is None else options.countdown_s,
         )
-        self._hand = HandVote()
+        self._hand, self._held = HandVote(), NOTHING
         self._journal = Journal(store)
         self._ids = set() if older is None else set(older.index.source_id.tolist())
         self.kept = dict.fromkeys(options.labels, 0)
@@ -147,15 +147,19 @@ class RecordSession:
         return [] if self._older is None else last_of(self._older, label, self._options.subject, count=retake)
 
     def _find_points(self, item: Item) -> None:
-        item.points = self._feed.points(item.frame)
-        item.side = self._feed.side
+        item.looked = self._feed.looks_at(item.frame)
+        if item.looked:
+            self._held = self._feed.points(item.frame)
+        item.points, item.side = self._held, self._feed.side
 
     def _take(self, item: Item) -> None:
         frame, cutter = item.frame, self._cutter
         self._hand.add(item.side)
         self._announce()
         clip = "" if self._source.live else frame.clip
-        whole = cutter.push(item.points, frame.timestamp_s, seen=self._target.sees(item.points), clip=clip)
+        whole = None
+        if item.looked:
+            whole = cutter.push(item.points, frame.timestamp_s, seen=self._target.sees(item.points), clip=clip)
         paused = self.view.show(
             frame, item.points, headline=self._headline(), ready_in_s=cutter.ready_in_s, done=cutter.done
         )

@@ -30,7 +30,7 @@ def open_capture(target: str | int, *, by: int | None = None) -> Any | None:
     except ImportError as error:
         hint = "pip install 'last-edge[runtime]'; a slim system also needs libgl1 and libglib2.0-0"
         raise MissingError("OpenCV cannot be loaded", got=error, hint=hint) from error
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    silence(cv2)
     if isinstance(target, str) and "://" in target:
         waits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
         capture = cv2.VideoCapture(
@@ -39,6 +39,15 @@ def open_capture(target: str | int, *, by: int | None = None) -> Any | None:
     else:
         capture = cv2.VideoCapture(target, cv2.CAP_ANY if by is None else by)
     return capture if capture.isOpened() else None
+
+
+def silence(cv2: Any) -> None:
+    """Keep OpenCV's warnings off the terminal; the setting stands in one place in release 4 and in another in 5."""
+    logging = getattr(cv2.utils, "logging", None)
+    if logging is None:
+        cv2.setLogLevel(0)
+    else:
+        logging.setLogLevel(logging.LOG_LEVEL_SILENT)
 
 
 class VideoSource(Source):
@@ -164,7 +173,7 @@ class ImageFolderSource(Source):
     def __iter__(self) -> Iterator[Frame]:
         import cv2
 
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        silence(cv2)
         for index, path in enumerate(self._paths):
             image = cv2.imread(str(path), cv2.IMREAD_COLOR)
             if image is None:

@@ -94,6 +94,15 @@ LandmarksBy = Annotated[
     Literal["auto", "mediapipe", "litert"],
     typer.Option("--landmarks-by", help="Library that finds landmarks; auto: MediaPipe where it is, else LiteRT."),
 ]
+LandmarksEvery = Annotated[
+    int,
+    typer.Option(
+        "--landmarks-every",
+        min=1,
+        max=10,
+        help="Find landmarks in one image of so many, on slow boards.",
+    ),
+]
 Hand = Annotated[
     Literal["first", "left", "right"],
     typer.Option(

@@ -8,7 +8,18 @@ from typing import Annotated, Any, Literal
 import typer
 
 from last_edge.errors import InputError, MissingError
-from last_edge.tools.cli.options import SCREEN, Flip, Fps, Hand, Landmarks, LandmarksBy, Rotate, Screen, turn_of
+from last_edge.tools.cli.options import (
+    SCREEN,
+    Flip,
+    Fps,
+    Hand,
+    Landmarks,
+    LandmarksBy,
+    LandmarksEvery,
+    Rotate,
+    Screen,
+    turn_of,
+)
 from last_edge.tools.output import make_table
 
 StoreFolder = Annotated[Path, typer.Argument(metavar="STORE", help="A clip store, new or to be added to.")]
@@ -60,6 +71,7 @@ def record(
     bundle: ForBundle = None,
     landmarks: Landmarks = "auto",
     landmarks_by: LandmarksBy = "auto",
+    landmarks_every: LandmarksEvery = 1,
     hand: Hand = "first",
     flip: Flip = False,
     rotate: Rotate = "0",
@@ -101,6 +113,7 @@ def record(
         detector=None if landmarks == "auto" else landmarks,
         hand=hand,
         landmarks_by=landmarks_by,
+        every=landmarks_every,
         images=ImageOptions(flip, turn_of(rotate), fps),
         window=is_camera(source) and has_screen() if window is None else window,
     )

@@ -20,6 +20,7 @@ from last_edge.tools.cli.options import (
     Hand,
     Landmarks,
     LandmarksBy,
+    LandmarksEvery,
     Reject,
     RestSeconds,
     Rotate,
@@ -64,6 +65,10 @@ PaceName = Annotated[
 Loop = Annotated[bool, typer.Option("--loop", help="Play a file, replay or store again and again, until --limit or q.")]
 Keep = Annotated[Path, typer.Option("--keep", help="Folder of what the window's keys s (picture) and c (clip) save.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many frames.")]
+MaxAge = Annotated[
+    float | None,
+    typer.Option("--max-age", min=0.0, help="Live: drop frames older than this, in seconds, where a newer one waits."),
+]
 WindowSeconds = Annotated[float, typer.Option("--window-seconds", min=0.3, help="Length of the sliding window.")]
 StrideSeconds = Annotated[float, typer.Option("--stride-seconds", min=0.0, help="Time between predictions.")]
 Smoothing = Annotated[
@@ -95,11 +100,13 @@ def run(
     snapshot: Picture = None,
     keep: Keep = Path(),
     limit: Limit = None,
+    max_age: MaxAge = None,
     pace: PaceName = "fast",
     loop: Loop = False,
     precision: Graph = None,
     landmarks: Landmarks = "auto",
     landmarks_by: LandmarksBy = "auto",
+    landmarks_every: LandmarksEvery = 1,
     hand: Hand = "first",
     flip: Flip = False,
     rotate: Rotate = "0",
@@ -150,6 +157,8 @@ def run(
         detector=None if landmarks == "auto" else landmarks,
         hand=hand,
         landmarks_by=landmarks_by,
+        every=landmarks_every,
+        max_age_s=max_age,
         threads=threads,
         backend=backend,
         force=force,
