@@ -179,7 +179,7 @@ def _data(body: bytes, kind: int, header: dict[int, Any], words: list[Any], *, o
 
 def _plain(body: bytes, kind: int, count: int) -> list[Any]:
     if kind != TEXT:
-        return np.frombuffer(body, DTYPES[kind], count).tolist()
+        return list(np.frombuffer(body, DTYPES[kind], count).tolist())
     words, at = [], 0
     for _ in range(count):
         start = at + 4

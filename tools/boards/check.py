@@ -51,6 +51,20 @@ class Answers:
     memory_mb: dict[str, dict[str, float]] = field(default_factory=dict)
     doctor: dict[str, str] = field(default_factory=dict)
 
+    def rows(self) -> dict[tuple[str, str], str]:
+        """Every answer by bundle and question, as the page shows it."""
+        found: dict[tuple[str, str], str] = {}
+        for name, holds in self.checks.items():
+            found[name, "checks of `verify` that hold"] = str(holds)
+            for precision, right in self.right.get(name, {}).items():
+                found[name, f"clips right, {precision}"] = str(right)
+            if name in self.events:
+                found[name, "events of the clip"] = shown(self.events[name])
+            found[name, "files of `web --export`"] = str(self.sites[name])
+            for precision, peak in self.memory_mb[name].items():
+                found[name, f"peak MB, {precision}"] = f"{peak:.0f}"
+        return found
+
 
 def ask(cli: Cli, bundles: dict[str, str], stores: dict[str, str], *, clip: str | None, scratch: str) -> Answers:
     """Every question to one machine. bundles: path there by name; stores: a store's path there by a bundle's name."""
@@ -103,9 +117,7 @@ def same_events(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) 
 
 def shown(events: Sequence[dict[str, Any]]) -> str:
     """Events in one line."""
-    return (
-        "; ".join(f"{event['label']} {event['end_s']:.1f} s {event['probability']:.0%}" for event in events) or "none"
-    )
+    return "; ".join(f"{event['label']} {event['end_s']:.1f} s {event['score']:.0%}" for event in events) or "none"
 
 
 def some_clips(store: ClipStore, out: Path, count: int) -> None:
@@ -146,23 +158,11 @@ def page(here: Answers, boards: dict[str, Answers], *, about: dict[str, str]) ->
     rows = {"": names, **{machine: [answers.doctor.get(name, "") for name in names]
                           for machine, answers in machines.items()}}  # fmt: skip
     parts += ["## What doctor says\n", markdown(rows), "## Answers\n"]
-    columns: dict[str, list[Any]] = {"bundle": [], "question": [], **{machine: [] for machine in machines}}
-
-    def row(bundle: str, question: str, answer: Callable[[Answers], Any]) -> None:
-        columns["bundle"].append(bundle)
-        columns["question"].append(question)
-        for machine, answers in machines.items():
-            columns[machine].append(answer(answers))
-
-    for name in here.checks:
-        row(name, "checks of `verify` that hold", lambda answers, name=name: answers.checks[name])
-        for precision in here.right.get(name, {}):
-            row(name, f"clips right, {precision}", lambda answers, name=name, p=precision: answers.right[name][p])
-        if name in here.events:
-            row(name, "events of the clip", lambda answers, name=name: shown(answers.events[name]))
-        row(name, "files of `web --export`", lambda answers, name=name: answers.sites[name])
-        for precision in here.memory_mb[name]:
-            row(name, f"peak MB, {precision}", lambda answers, name=name, p=precision: answers.memory_mb[name][p])
+    asked = here.rows()
+    columns: dict[str, list[Any]] = {"bundle": [name for name, _ in asked], "question": [text for _, text in asked]}
+    for machine, answers in machines.items():
+        given = answers.rows()
+        columns[machine] = [given.get(question, "") for question in asked]
     parts += [markdown(columns), "Peak memory on the boards holds the emulator's own, about as much again.\n"]
     found = {board: differences(here, answers) for board, answers in boards.items()}
     for board, told in found.items():
