@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from last_edge import machine
 from last_edge.clips import ClipStore, writing_store
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.skeleton import SkeletonClip, get_layout
-from last_edge.tools.boards import check, root
+from last_edge.tools.boards import root
 from last_edge.tools.boards.check import Answers, differences, page, same_events, some_clips
 from last_edge.tools.boards.root import Root
 
@@ -130,7 +131,7 @@ def test_clips_are_drawn_evenly_from_the_test_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("processor", "dots"), [("cortex-a72", False), ("cortex-a76", True)])
 def test_the_doctor_on_a_board_sees_its_own_instructions(processor: str, dots: bool) -> None:
     system = Root(Path(os.environ["LAST_EDGE_ARM64"]))
-    system.put(Path(check.__file__).parents[2] / "last_edge" / "machine.py", "machine.py")
+    system.put(Path(machine.__file__), "machine.py")
     program = "import sys; sys.path.insert(0, '/data'); import machine; print(*sorted(machine.features()))"
     found = system.run(processor, ["python3", "-c", program]).split()
     assert "asimd" in found and ("asimddp" in found) is dots and "avx2" not in found
