@@ -23,6 +23,7 @@ from last_edge.runtime.pipeline.watch import Pace, Watch
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.decoding import Rejection
 from last_edge.runtime.recognise.model import ACCEPT, Precision, load_graph
+from last_edge.runtime.recognise.operating import choose_point
 from last_edge.runtime.recognise.results import Event, Prediction
 from last_edge.runtime.recognise.stream import TOP, RecogniseOptions, Stream, checked_points
 from last_edge.runtime.sources import ImageOptions
@@ -65,7 +66,7 @@ class Recogniser(Closeable):
     name, precision: of what is loaded. labels: in the order of the logits. layout, units: of the points it takes.
     spec: everything about its input. backend: raw landmarks to logits. rejection: what its answers are worth.
     hands: that it was taught, `left`, `right` or `both`. accept: least probability of an event, None where the bundle
-    sets none. path: of the bundle.
+    sets none. operating: its curves on streams, see `choose_point`. path: of the bundle.
 
     One object may be used by one thread at a time.
     """
@@ -99,6 +100,7 @@ class Recogniser(Closeable):
         self.hands = manifest.known_hands
         self.accept: float | None = manifest.thresholds.get(ACCEPT)
         self.rejection = Rejection.of(manifest.thresholds)
+        self.operating = manifest.operating
 
     @classmethod
     def open(
@@ -158,19 +160,23 @@ class Recogniser(Closeable):
     ) -> Stream:
         """Recognition of frames that the caller pushes, one source at a time.
 
-        layout, units, hand: as for `predict`. options: windows and decoding; a threshold they leave open is the
-        bundle's own.
+        layout, units, hand: as for `predict`. options: windows and decoding. A threshold they leave open is that of the
+        bundle's curve for this decoding, at the stated point or at `false_per_hour`, and so is the least energy; else
+        the bundle's own. Raises `UsageError` as `choose_point` does.
         """
         if units not in (None, "image01", "metres"):
             raise UsageError("unknown units of points", expected="image01 or metres", got=units)
-        options = options or RecogniseOptions()
-        if options.decoding.threshold is None and self.accept is not None:
-            options = replace(options, decoding=replace(options.decoding, threshold=self.accept))
+        options, rejection, threshold = options or RecogniseOptions(), self.rejection, self.accept
+        point = choose_point(self.operating, options.decode, most_false=options.false_per_hour, where=self.path)
+        if point is not None:
+            rejection, threshold = replace(rejection, least_energy=point.energy), point.threshold
+        if options.decoding.threshold is None and threshold is not None:
+            options = replace(options, decoding=replace(options.decoding, threshold=threshold))
         adapter = Adapter(
             layout or self.layout, units or self.units, spec=self.spec, target_units=self.units, hand=hand,
             knows=self.hands,
         )  # fmt: skip
-        return Stream(self.backend, adapter=adapter, labels=self.labels, options=options, rejection=self.rejection)
+        return Stream(self.backend, adapter=adapter, labels=self.labels, options=options, rejection=rejection)
 
     @overload
     def watch(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge import records
-from last_edge.clips.compose import ComposeOptions, Stream, compose
+from last_edge.clips.compose import ComposeOptions, Stream, between, compose
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
 from last_edge.export.onnx.session import logits_of
@@ -34,7 +34,6 @@ DECIMALS = 3
 KEPT = 95.0
 TEMPERATURES = np.geomspace(0.25, 4.0, 161)
 ENERGY_DECIMALS = 4
-SHORTEST = 3
 
 
 def validation_clips(checkpoint: Checkpoint, store: ClipStore) -> NDArray[np.int64]:
@@ -135,15 +134,6 @@ def rejection_thresholds(
 
 def unknown_windows(streams: list[Stream], spec: InputSpec) -> Points:
     """(n, *spec.shape) windows of every idle stretch and every motion of no class."""
-    windows = [fit_window(part[: spec.bodies], spec.frames) for stream in streams for part in _unknown(stream)]
+    windows = [fit_window(part[: spec.bodies], spec.frames) for stream in streams for part in between(stream)]
     stacked = np.stack(windows)
     return stacked[:, 0] if spec.bodies == 1 else stacked
-
-
-def _unknown(stream: Stream) -> list[Points]:
-    """Points (M, T, V, C) between the known gestures: idle stretches and motions of no class, each on its own."""
-    cuts = [0.0, *(moment for span in stream.spans for moment in (span.start_s, span.end_s)), float(stream.times[-1])]
-    idle = list(zip(cuts[::2], cuts[1::2], strict=True))
-    made = [(span.start_s, span.end_s) for span in stream.spans if not span.label]
-    frames = [np.flatnonzero((stream.times >= start) & (stream.times <= end)) for start, end in (*idle, *made)]
-    return [stream.points[:, chosen] for chosen in frames if len(chosen) >= SHORTEST]

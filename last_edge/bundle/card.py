@@ -45,6 +45,7 @@ def _recogniser(manifest: Manifest, sizes: dict[str, int]) -> str:
         _table("Parity", [_cells(_in_order(row, PARITY)) for row in manifest.parity]),
         _calibration(manifest),
         _accept(manifest),
+        _operating(manifest),
         _table("Fastest settings found", _tuned(manifest)),
         _table("Engines", _engines(manifest)),
         _provenance(manifest),
@@ -101,6 +102,33 @@ def _accept(manifest: Manifest) -> str:
         f"{found['accept_share']:g}% of those clips got one: the lowest threshold that keeps 95% right on people held "
         "out of training."
     )
+
+
+def _operating(manifest: Manifest) -> str:
+    """The curves on streams, what the bundle works at in bold; nothing where it has none."""
+    if not manifest.operating:
+        return ""
+    hours, gestures = (manifest.thresholds.get(name, 0.0) for name in ("stream_hours", "stream_gestures"))
+    rows = [
+        {
+            "decode": decode,
+            "least probability": f"{row['threshold']:g}",
+            "least energy": f"{row['energy']:.4g}",
+            "found %": _bold(row["detection"], row),
+            "false events an hour": _bold(row["false_per_hour"], row),
+        }
+        for decode, curve in sorted(manifest.operating.items())
+        for row in curve
+    ]
+    return (
+        f"{_table('On a stream', rows)}\n\nOn {hours * 60:.0f} minutes of {gestures:.0f} gestures by people held out "
+        "of training, idle stretches, made motions and the background set. What is bold is used unasked; "
+        "`--false-alarms-per-hour N` chooses the line that finds most at no more than N."
+    )
+
+
+def _bold(figure: float, row: Mapping[str, float]) -> str:
+    return f"**{figure:g}**" if row.get("stated") else f"{figure:g}"
 
 
 def _tuned(manifest: Manifest) -> list[dict[str, str]]:

@@ -27,7 +27,7 @@ LARGEST_MANIFEST = 16 * 2**20
 
 Figure = int | float | str
 # Fields that bundles made before them lack. They are not written while empty, so that those bundles keep their seal.
-LATER = ("tuned", "engines", "hands")
+LATER = ("tuned", "engines", "hands", "operating")
 HANDS = ("", "left", "right", "both")
 TOKENIZER = "tokenizer.json"
 SEARCH = "search.json"
@@ -84,6 +84,8 @@ class Manifest:
     worth reporting; `accept_right`, `accept_share` and `accept_clips` tell how it was found on held-out people.
     `temperature` divides the logits before; `energy` is the least score of a motion that was taught, `energy_kept` and
     `energy_refused` percent of right answers and of unknown motions on either side of it.
+    operating: by way of decoding the curve on streams of held-out people and of nothing, rows of {threshold, energy,
+    detection in percent, false_per_hour}, from fewest false events on; `stated` is 1 in the one that is used unasked.
     calibration: how the INT8 ranges were found and the sha256 of the store they come from.
     calibration_ids: source ids of the clips used for it.
     tolerances: largest |difference| from the golden logits that a backend may show, by precision.
@@ -113,6 +115,7 @@ class Manifest:
     tuned: dict[str, dict[str, Figure]] = field(default_factory=dict)
     engines: dict[str, dict[str, Figure]] = field(default_factory=dict)
     hands: str = ""
+    operating: dict[str, tuple[dict[str, float], ...]] = field(default_factory=dict)
     schema_version: int = 1
     seal: str = ""
 

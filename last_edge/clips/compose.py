@@ -22,6 +22,7 @@ from last_edge.inputs.transforms import sample_at
 Points = NDArray[np.float32]
 
 MOVE_S = 0.5
+SHORTEST = 3
 POSES, POSE_S = (3, 6), (0.25, 0.6)
 # A second difference of white noise has six times its variance, and half of its magnitudes lie below 0.6745 sigma.
 TREMBLE = 0.6745 * np.sqrt(6)
@@ -172,3 +173,12 @@ def tremble(points: Points) -> float:
     second = np.abs(np.diff(points, n=2, axis=1))
     seen = second[~np.isnan(second)]
     return float(np.median(seen) / TREMBLE) if len(seen) else 0.0
+
+
+def between(stream: Stream) -> list[Points]:
+    """Points (M, T, V, C) between the known gestures: idle stretches and motions of no class, each on its own."""
+    cuts = [0.0, *(moment for span in stream.spans for moment in (span.start_s, span.end_s)), float(stream.times[-1])]
+    idle = list(zip(cuts[::2], cuts[1::2], strict=True))
+    made = [(span.start_s, span.end_s) for span in stream.spans if not span.label]
+    frames = [np.flatnonzero((stream.times >= start) & (stream.times <= end)) for start, end in (*idle, *made)]
+    return [stream.points[:, chosen] for chosen in frames if len(chosen) >= SHORTEST]

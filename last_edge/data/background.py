@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from last_edge.clips.compose import ComposeOptions, between, compose
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.data.synth.background import FPS, KINDS, LAYOUT, Recording, record
@@ -26,6 +27,8 @@ from last_edge.skeleton.geometry import limb_length
 
 LABEL = "background"
 USUAL = 210
+MADE = 0.5
+"""Share of made motions among what lies between gestures."""
 TEST_SEED = 1_000_003
 HALF_TURN = np.array([-1.0, -1.0, 1.0], np.float32)
 HAND_METRES = 0.10
@@ -55,10 +58,13 @@ def background_clips(
     return list(_clips(layout.name, units, count, seed, channels))
 
 
-def add_background(store: ClipStore, out: Path, *, count: int = USUAL, seed: int = 0, force: bool = False) -> ClipStore:
+def add_background(
+    store: ClipStore, out: Path, *, count: int = USUAL, between: int = 0, seed: int = 0, force: bool = False
+) -> ClipStore:
     """Write a store's clips and `count` of the background set to `out`, as one class more, `LABEL`.
 
-    Of a store with a test split the same share of them, by other people, tests. Raises as `background_clips`, and
+    Of a store with a test split the same share of them, by other people, tests. between: so many stretches more of what
+    lies between the training clips of one person, see `between_clips`. Raises as `background_clips`, and
     `UsageError` where the store has such a class already.
     """
     if silent := [label for label in store.labels if is_background(label)]:
@@ -75,14 +81,34 @@ def add_background(store: ClipStore, out: Path, *, count: int = USUAL, seed: int
     with writing_store(out, layout=store.layout, units=store.units, labels=labels, about=about, force=force) as writer:
         for number in range(len(store)):
             writer.add(store.clip(number))
-        for clip in (*learnt, *judged):
+        for clip in (*learnt, *judged, *between_clips(store, count=between, seed=seed)):
             writer.add(_with_bodies(clip, bodies))
     return ClipStore.open(out)
 
 
+def between_clips(store: ClipStore, *, count: int, seed: int = 0) -> list[SkeletonClip]:
+    """`count` stretches between gestures, composed of each training person's clips (`last_edge.clips.compose`): at
+    rest, on the way from where one gesture ended to where the next begins, and motions that no class makes.
+    """
+    clips = store.select(split="train")
+    clips = clips[store.index.label[clips] >= 0]
+    if not count or not len(clips):
+        return []
+    streams = compose(store, clips, seed=seed, options=ComposeOptions(made=MADE))
+    parts = [(stream, part) for stream in streams for part in between(stream)]
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(parts))[:count])
+    return [
+        SkeletonClip.from_points(
+            parts[place][1], layout=store.layout, fps=store.fps, units=store.units, label=LABEL,
+            subject=parts[place][0].subject, source_id=f"between/{seed}/{place:05d}", split="train",
+        )
+        for place in chosen.tolist()
+    ]  # fmt: skip
+
+
 def _with_bodies(clip: SkeletonClip, bodies: int) -> SkeletonClip:
-    """One body and so many in all, the others absent."""
-    absent = ((0, bodies - 1), *[(0, 0)] * 3)
+    """So many bodies in all, further ones absent."""
+    absent = ((0, bodies - len(clip.coords)), *[(0, 0)] * 3)
     coords = np.pad(clip.coords, absent, constant_values=np.nan)
     return replace(clip, coords=coords, confidence=np.pad(clip.confidence, absent[:3]))
 

@@ -153,7 +153,7 @@ class Session:
             return error.what
         self._feed.notices.append(f"precision {self._model.precision} → {other}")
         self._model = self._models[other] = model
-        self._stream.use(model.backend, model.rejection)
+        self._stream.use(model.backend, self._stream.rejection)
         return f"now {other}"
 
     def _move_threshold(self, step: float) -> str:

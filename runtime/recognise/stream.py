@@ -35,6 +35,7 @@ class RecogniseOptions:
     """How a stream is cut into windows.
 
     decode: `sliding` or `segments`. reject: refuse what the bundle's energy threshold calls unknown.
+    false_per_hour: most false events an hour by the bundle's curve; None for the point that the bundle states.
     window_s: length of the sliding window in seconds. stride_s: seconds between predictions.
     gap_s: seconds without any point after which the window starts anew.
     least_s, least_seen: seconds and frames with points below which nothing is predicted.
@@ -42,6 +43,7 @@ class RecogniseOptions:
 
     decode: Decode = "sliding"
     reject: bool = True
+    false_per_hour: float | None = None
     window_s: float = 2.5
     stride_s: float = 0.2
     gap_s: float = 0.5
@@ -85,6 +87,11 @@ class Stream(Closeable):
     def use(self, backend: Backend, rejection: Rejection) -> None:
         """Go on with another file of the same bundle; may be called from another thread."""
         self._file = backend, rejection
+
+    @property
+    def rejection(self) -> Rejection:
+        """Temperature and least energy in use."""
+        return self._file[1]
 
     def push(self, points: Points, time_s: float, *, seen: str = "") -> list[Event]:
         """Take one frame's points, (V, C) or (M, V, C) with NaN where missing, at `time_s`; the events it completes.

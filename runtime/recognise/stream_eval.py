@@ -128,7 +128,7 @@ def evaluate_streams(
         one = StreamScore()
         stream = model.stream(layout=layout, units=units, options=options)
         if unknown:
-            stream.use(backend, model.rejection)
+            stream.use(backend, stream.rejection)
         moments = enumerate(composed.times.tolist())
         events = [event for frame, moment in moments for event in stream.push(composed.points[:, frame], moment)]
         for score in (whole, one):

@@ -16,6 +16,7 @@ from last_edge.runtime.landmarks.models import get_model
 from last_edge.runtime.recognise.adapt import LIMB_METRES, SIDES
 from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD
 from last_edge.runtime.recognise.model import ACCEPT
+from last_edge.runtime.recognise.operating import choose_point
 from last_edge.runtime.recognise.stream import TOP, RecogniseOptions
 from last_edge.runtime.web.clips import Clip, pack
 from last_edge.skeleton import Layout, get_layout
@@ -41,6 +42,9 @@ def describe(bundle: Bundle, *, clips: Sequence[Clip], detector: Detector | None
         raise InputError("bundle in unknown units", where=bundle.path, expected="image01 or metres", got=manifest.units)
     units = cast(Units, manifest.units)
     spec, thresholds = manifest.input, manifest.thresholds
+    point = choose_point(manifest.operating, RecogniseOptions().decode)
+    threshold = thresholds.get(ACCEPT, USUAL_THRESHOLD) if point is None else point.threshold
+    least_energy = thresholds.get("energy") if point is None else point.energy
     precisions = [name for name in PRECISIONS if name in bundle.precisions]
     kept = pack(clips, bundle.golden, precisions=precisions)
     site = {
@@ -65,8 +69,8 @@ def describe(bundle: Bundle, *, clips: Sequence[Clip], detector: Detector | None
             }
             for name in precisions
         ],
-        "threshold": thresholds.get(ACCEPT, USUAL_THRESHOLD),
-        "rejection": {"temperature": thresholds.get("temperature", 1.0), "energy": thresholds.get("energy")},
+        "threshold": threshold,
+        "rejection": {"temperature": thresholds.get("temperature", 1.0), "energy": least_energy},
         "options": {**records.to_dict(RecogniseOptions()), "top": TOP},
         "camera": None if detector is None else _camera(detector, spec, units),
         "clips": [

@@ -83,6 +83,14 @@ def test_a_store_gains_a_class_whose_people_learn_or_test_but_never_both(tmp_pat
     assert not people["train"] & people["test"]
 
 
+def test_stretches_between_gestures_belong_to_their_training_person(tmp_path: Path) -> None:
+    made = add_background(store_of(tmp_path / "plain"), tmp_path / "more", count=7, between=5)
+    added = [number for number in range(len(made)) if made.index.source_id[number].startswith("between/")]
+    assert len(added) == 5
+    assert {made.index.subject[number] for number in added} <= {"p0", "p1"}
+    assert {made.index.split[number] for number in added} == {"train"}
+
+
 def test_a_store_with_background_of_its_own_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="clips of nothing already"):
         add_background(store_of(tmp_path / "plain", "Nothing"), tmp_path / "more")

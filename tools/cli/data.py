@@ -443,6 +443,9 @@ def background(
     store: StoreArgument,
     out: Out,
     count: Annotated[int, typer.Option(min=1, help="Clips of the background set.")] = 210,
+    between: Annotated[
+        int, typer.Option(min=0, help="Stretches more from between the store's own gestures, by person.")
+    ] = 0,
     seed: Seed = 0,
     dry_run: DryRun = False,
     force: Force = False,
@@ -451,7 +454,9 @@ def background(
     """Write a store's clips with clips of no gesture beside them, as one class more, `background`.
 
     They are made by synthetic bodies: hands at rest, on their way, busy, signing what no lexicon holds, partly seen.
-    What a model learns to call `background` never becomes an event. Of a store with a test split the same share tests.
+    --between adds stretches composed of the training clips of one person: at rest, on the way from one gesture to the
+    next, motions that no class makes. What a model learns to call `background` never becomes an event. Of a store with
+    a test split the same share tests.
 
     Example: last-edge data background runs/mine/store --out runs/mine/with_background
     """
@@ -463,7 +468,9 @@ def background(
     if dry_run:
         check_free(out, force=force, marker=HEADER)
         background_clips(opened.layout, units=opened.units, count=1)
-        screen.emit({"would_write": str(out), "clips": len(opened) + count, "of background": count})
+        screen.emit({"would_write": str(out), "clips": len(opened) + count + between, "of background": count + between})
         return
-    made = add_background(opened, out, count=count, seed=seed, force=force)
-    screen.emit({"store": str(out), "clips": len(made), "of background": count, "classes": len(made.labels)})
+    made = add_background(opened, out, count=count, between=between, seed=seed, force=force)
+    screen.emit({
+        "store": str(out), "clips": len(made), "of background": len(made) - len(opened), "classes": len(made.labels),
+    })  # fmt: skip

@@ -12,6 +12,7 @@ from last_edge.tools.cli import translate
 from last_edge.tools.cli.options import (
     SCREEN,
     Decode,
+    FalsePerHour,
     MergeAt,
     OwnThreads,
     Precision,
@@ -61,6 +62,7 @@ def eval(
     unknown: Unknown = None,
     decode: Decode = "sliding",
     reject: Reject = True,
+    false_alarms_per_hour: FalsePerHour = None,
     rest_seconds: RestSeconds = 1.5,
     subject: People = None,
     mirror: Annotated[
@@ -86,13 +88,16 @@ def eval(
     if stream:
         refuse("without --stream", {"--merge-at": merge_at, "--which": which, "--beam": beam, "--mirror": mirror})
     else:
-        refuse("with --stream", {"--subject": subject, "--unknown": unknown})
+        refuse(
+            "with --stream",
+            {"--subject": subject, "--unknown": unknown, "--false-alarms-per-hour": false_alarms_per_hour},
+        )
     opened = ClipStore.open(store)
     if stream:
         score = evaluate_streams(
             artefact, opened, split=split, precision=precision, threads=threads, gestures=gestures,
             unknown=unknown or [], decode=decode, reject=reject, rest_seconds=rest_seconds, subjects=subject or [],
-            seed=seed,
+            seed=seed, false_per_hour=false_alarms_per_hour,
         )  # fmt: skip
         screen.emit(score, table=lambda: stream_table(score))
         tell_absent(score, screen)
@@ -156,7 +161,7 @@ def evaluate(
 def evaluate_streams(
     bundle: Path, store: ClipStore, *, split: str, precision: Precision | None, threads: int | None, gestures: int,
     unknown: list[str], decode: Literal["sliding", "segments"], reject: bool, rest_seconds: float, subjects: list[str],
-    seed: int,
+    seed: int, false_per_hour: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The score of a bundle's events on composed streams, and how it was taken.
 
@@ -179,7 +184,9 @@ def evaluate_streams(
         raise UsageError("nobody of this name in the split", got=got, expected=known)
     clips = clips[[not subjects or person in subjects for person in people]]
     streams = compose(store, clips, count=gestures, seed=seed, options=ComposeOptions(unknown=tuple(unknown)))
-    options = RecogniseOptions(decode=decode, reject=reject, segments=SegmentOptions(rest_s=rest_seconds))
+    options = RecogniseOptions(
+        decode=decode, reject=reject, false_per_hour=false_per_hour, segments=SegmentOptions(rest_s=rest_seconds)
+    )
     score = stream_eval.evaluate_streams(
         model, streams, layout=store.layout, units=store.units, options=options, unknown=unknown
     )

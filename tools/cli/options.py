@@ -120,6 +120,13 @@ Decode = Annotated[
 Reject = Annotated[
     bool, typer.Option("--reject/--no-reject", help="Refuse what the bundle's energy threshold calls unknown.")
 ]
+FalsePerHour = Annotated[
+    float | None,
+    typer.Option(
+        "--false-alarms-per-hour", min=0.0,
+        help="Most false events an hour, by the bundle's curve. Default: the point that the bundle states.",
+    ),
+]  # fmt: skip
 RestSeconds = Annotated[float, typer.Option("--rest-seconds", min=0.0, help="Segments: stillness that ends a motion.")]
 
 

@@ -13,6 +13,7 @@ from last_edge.tools.cli.options import (
     SCREEN,
     BundlePath,
     Decode,
+    FalsePerHour,
     Flip,
     Force,
     Fps,
@@ -120,6 +121,7 @@ def run(
     motion_speed: MotionSpeed = 0.6,
     rest_seconds: RestSeconds = 1.5,
     reject: Reject = True,
+    false_alarms_per_hour: FalsePerHour = None,
     threshold: Threshold = None,
     threads: ModelThreads = None,
     backend: BackendName = "onnxruntime-cpu",
@@ -166,6 +168,7 @@ def run(
         recognise=RecogniseOptions(
             decode=decode,
             reject=reject,
+            false_per_hour=false_alarms_per_hour,
             window_s=window_seconds,
             stride_s=stride_seconds,
             decoding=DecodingOptions(smoothing, threshold, confirm=patience, cooldown_s=debounce),

@@ -1,0 +1,257 @@
+"""The curve of a bundle's work on streams: gestures found against false events an hour, for each way of decoding.
+
+Streams are composed of clips of people whom the weights never saw, with idle stretches and made motions between; beside
+them clips of the background set are played, after each of which the body rests. Every stream is played once, frame by
+frame as `run` would, and what the graph said is written down; then the decoder goes over the record at every pair of
+least probability and least energy. Kept are the pairs that no other beats on both counts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.bundle.bundle import Bundle, rewrite_bundle
+from last_edge.bundle.manifest import Manifest, model_file, translates
+from last_edge.clips.compose import Span, compose, tremble
+from last_edge.clips.store import ClipStore
+from last_edge.data.background import background_clips, background_layouts
+from last_edge.errors import InputError, UsageError
+from last_edge.export.bundles.sources import read_source
+from last_edge.files import sha256_of
+from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Probabilities, energy
+from last_edge.runtime.recognise.operating import Row
+from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.stream import Decode, RecogniseOptions
+from last_edge.runtime.recognise.stream_eval import StreamScore
+from last_edge.runtime.recogniser import Recogniser
+from last_edge.skeleton import SkeletonClip
+from last_edge.tasks.registry import task_of
+from last_edge.train.checkpoint import WEIGHTS
+
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.999)
+KNOWN_REFUSED = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0)
+"""Percent of known motions whose energy lies below each candidate."""
+REST_S = 2.0
+ENOUGH, OF_BEST = 90.0, 0.95
+"""The stated point finds so many percent of the gestures, or this share of the most that any finds."""
+
+
+@dataclass(frozen=True)
+class Take:
+    """One stream to play: points (M, T, V, C), times (T,) in seconds, and where the gestures are."""
+
+    points: NDArray[np.float32]
+    times: NDArray[np.float64]
+    spans: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one window or motion said: probabilities (K,), energy, from when to when. None of all for a reset."""
+
+    probabilities: Probabilities | None
+    energy: float = 0.0
+    start_s: float = 0.0
+    end_s: float = 0.0
+
+
+class _Tape(Decoder):
+    """A decoder that decides nothing and keeps what it is told; the rejection that it is used with, too."""
+
+    def __init__(self, labels: tuple[str, ...], temperature: float) -> None:
+        self.steps: list[Step] = []
+        self.temperature, self._energy = temperature, 0.0
+        super().__init__(labels, DecodingOptions())
+
+    def reset(self) -> None:
+        super().reset()
+        if self.steps and self.steps[-1].probabilities is not None:
+            self.steps.append(Step(None))
+
+    def probabilities(self, logits: NDArray[np.float32]) -> Probabilities:
+        """As `Rejection.probabilities`."""
+        self._energy = float(energy(logits, self.temperature))
+        scaled = np.exp((logits.astype(np.float64) - logits.max()) / self.temperature)
+        return np.asarray(scaled / scaled.sum())
+
+    def knows(self, logits: NDArray[np.float32]) -> bool:
+        """As `Rejection.knows`, of one that refuses nothing."""
+        return True
+
+    def push(self, probabilities: Probabilities, *, start_s: float, end_s: float, known: bool = True) -> Event | None:
+        self.mean = probabilities
+        self.steps.append(Step(probabilities, self._energy, start_s, end_s))
+        return None
+
+    decide = push
+
+
+def played(model: Recogniser, take: Take, decode: Decode) -> list[Step]:
+    """Everything that the graph says of a stream."""
+    stream = model.stream(options=RecogniseOptions(decode=decode))
+    tape = _Tape(model.labels, model.rejection.temperature)
+    stream.decoder = tape
+    stream.use(model.backend, tape)  # type: ignore[arg-type]
+    for frame, moment in enumerate(take.times.tolist()):
+        stream.push(take.points[:, frame], moment)
+    return tape.steps
+
+
+def events_of(steps: Sequence[Step], decoder: Decoder, decode: Decode, *, least: float) -> list[Event]:
+    """The events that a decoder makes of a record, motions of less energy being unknown."""
+    found = []
+    for step in steps:
+        if step.probabilities is None:
+            decoder.reset()
+            continue
+        say = decoder.decide if decode == "segments" else decoder.push
+        event = say(step.probabilities, start_s=step.start_s, end_s=step.end_s, known=step.energy >= least)
+        found += [] if event is None else [event]
+    return found
+
+
+def curve(model: Recogniser, takes: Sequence[Take], decode: Decode) -> tuple[Row, ...]:
+    """The best points from fewest false events to most gestures found, one of them stated; () without a gesture."""
+    records = [(played(model, take, decode), take) for take in takes]
+    of_gestures = [
+        step.energy for steps, take in records if take.spans for step in steps if step.probabilities is not None
+    ]
+    if not of_gestures or not any(span.label for take in takes for span in take.spans):
+        return ()
+    energies = [min(of_gestures) - 1.0, *np.percentile(of_gestures, KNOWN_REFUSED[1:]).tolist()]
+    rows = []
+    for least in energies:
+        for threshold in THRESHOLDS:
+            score = StreamScore()
+            for steps, take in records:
+                decoder = Decoder(model.labels, DecodingOptions(threshold=threshold))
+                score.add(events_of(steps, decoder, decode, least=least), take.spans, seconds=float(take.times[-1]))
+            false = score.wrong + score.repeated + score.in_unknown + score.in_idle
+            rows.append({
+                "threshold": threshold, "energy": round(least, 4),
+                "detection": round(100 * score.found / score.gestures, 2),
+                "false_per_hour": round(3600 * false / score.seconds, 1),
+            })  # fmt: skip
+    return stated(best_of(rows))
+
+
+def best_of(rows: Sequence[Row]) -> list[Row]:
+    """The rows that find more than every row with as few false events, from fewest false events on."""
+    kept: list[Row] = []
+    for row in sorted(rows, key=lambda row: (row["false_per_hour"], -row["detection"], row["threshold"])):
+        if not kept or row["detection"] > kept[-1]["detection"]:
+            kept.append(row)
+    return kept
+
+
+def stated(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Rows of `best_of`, one with `stated`: the fewest false events that still find enough."""
+    enough = min(ENOUGH, OF_BEST * rows[-1]["detection"])
+    chosen = next(place for place, row in enumerate(rows) if row["detection"] >= enough)
+    return tuple({**row, "stated": 1.0} if place == chosen else dict(row) for place, row in enumerate(rows))
+
+
+def silent_takes(clips: Sequence[SkeletonClip], *, bodies: int, seed: int = 0) -> list[Take]:
+    """Clips in which no gesture is made, each on its own, a body at rest after it."""
+    random, takes = np.random.default_rng(seed), []
+    for clip in clips:
+        still = np.repeat(clip.coords[:, -1:], round(REST_S * clip.fps), axis=1)
+        rest = still + random.normal(0, tremble(clip.coords), still.shape)
+        points = np.concatenate([clip.coords, rest], axis=1, dtype=np.float32)
+        absent = np.full((bodies - len(points), *points.shape[1:]), np.nan, np.float32)
+        takes.append(Take(np.concatenate([points, absent]), np.arange(points.shape[1]) / clip.fps))
+    return takes
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a curve is measured with. gestures: most clips of held-out people. background: clips of the background set.
+    more: a store of further clips without a gesture, in the bundle's joints and units.
+    """
+
+    gestures: int = 120
+    background: int = 140
+    more: ClipStore | None = None
+    seed: int = 0
+    decodes: tuple[Decode, ...] = field(default_factory=lambda: get_args(Decode))
+
+
+def fit_thresholds(
+    path: Path,
+    store: ClipStore,
+    *,
+    run: Path,
+    measure: Measure | None = None,
+    threads: int = 1,
+    report: Callable[[str], None] = lambda text: None,
+) -> Manifest:
+    """Fit temperature, energy, least probability and the curves of a bundle anew, and keep them in it.
+
+    run: whose held-out people judge. Where its weights are not the bundle's, as where the bundle learnt from everybody,
+    its own graph is measured in the place of the bundle's: a run of the same model and input, with the same labels.
+    Raises `InputError` where the run held nobody out or is of another kind, `UsageError` for a translator or a model
+    that reads more than points.
+    """
+    measure = measure or Measure()
+    bundle, source = Bundle.open(path), read_source(run)
+    clips = judging_clips(bundle, store, run)
+    own = bundle.manifest.provenance.checkpoint_sha256 == sha256_of(source.path / WEIGHTS)
+    files = {model_file("fp32"): bundle.graph("fp32")} if own else source.files()
+    fitted = source.thresholds(files, store, threads=threads)
+    judged = Bundle(path, dataclasses.replace(bundle.manifest, thresholds=fitted), {**bundle.contents, **files})
+    model = Recogniser(judged, precision=None if own else "fp32", threads=threads)
+    takes = takes_of(judged.manifest, store, clips, measure)
+    curves: dict[str, tuple[Row, ...]] = {}
+    for decode in measure.decodes:
+        report(f"{decode}: {len(takes)} streams")
+        curves[decode] = curve(model, takes, decode)
+    hours = sum(float(take.times[-1]) for take in takes) / 3600
+    gestures = sum(bool(span.label) for take in takes for span in take.spans)
+    thresholds = {**fitted, "stream_hours": round(hours, 3), "stream_gestures": float(gestures)}
+    manifest = dataclasses.replace(bundle.manifest, thresholds=thresholds, operating=curves)
+    return rewrite_bundle(bundle, manifest)
+
+
+def takes_of(manifest: Manifest, store: ClipStore, clips: NDArray[np.int64], measure: Measure) -> list[Take]:
+    """Streams of held-out clips, then the background set where there is one of the bundle's layout, then `more`."""
+    spec = manifest.input
+    composed = compose(store, clips, count=measure.gestures, seed=measure.seed)
+    takes = [Take(stream.points[: spec.bodies], stream.times, stream.spans) for stream in composed]
+    silent: list[SkeletonClip] = []
+    if measure.background and spec.layout.name in background_layouts():
+        how: dict[str, Any] = {"units": manifest.units, "channels": spec.channels}
+        silent += background_clips(spec.layout, count=measure.background, seed=measure.seed + 1, **how)
+    if measure.more is not None:
+        if (measure.more.layout.names, measure.more.units) != (spec.layout.names, manifest.units):
+            hint = "last-edge data convert STORE --bundle BUNDLE --out OUT"
+            raise InputError("background in other joints or units", where=measure.more.path, hint=hint,
+                             expected=f"{spec.layout.name}, {manifest.units}",
+                             got=f"{measure.more.layout.name}, {measure.more.units}")  # fmt: skip
+        silent += [measure.more.clip(number) for number in range(len(measure.more))]
+    return [*takes, *silent_takes(silent, bodies=spec.bodies, seed=measure.seed)]
+
+
+def judging_clips(bundle: Bundle, store: ClipStore, run: Path) -> NDArray[np.int64]:
+    """Clips of the people that a run of the bundle's kind held out; raises as `fit_thresholds`."""
+    manifest = bundle.manifest
+    if translates(manifest) or manifest.features is not None:
+        raise UsageError("only of bundles that tell classes by points alone", where=bundle.path)
+    source = read_source(run)
+    task_of(source.card.name).check_store(store, source.spec, source.labels)
+    ours = (manifest.model.name, manifest.input.sha256, manifest.labels)
+    theirs = (source.card.name, source.spec.sha256, source.labels)
+    for what, own, other in zip(("model", "input", "labels"), ours, theirs, strict=True):
+        if own != other:
+            raise InputError(f"the run is of another {what} than the bundle", where=run, expected=own, got=other)
+    clips = source.judging(store)
+    if not len(clips):
+        hint = "last-edge train … --set validation.fraction=0.1, and that run as --run"
+        raise InputError("the run held nobody of this store out", where=run, hint=hint)
+    return clips

@@ -1,0 +1,153 @@
+"""Curves of false events: a record is what the runtime does, the best points are kept, and a command puts them in."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from last_edge.bundle import Bundle
+from last_edge.bundle.bundle import rewrite_bundle
+from last_edge.clips import ClipStore, writing_store
+from last_edge.clips.compose import Span, compose
+from last_edge.clips.windows import labelled_clips
+from last_edge.data.background import background_clips
+from last_edge.errors import InputError
+from last_edge.export.bundles.operating import (
+    Measure,
+    Take,
+    best_of,
+    curve,
+    events_of,
+    fit_thresholds,
+    played,
+    silent_takes,
+    stated,
+)
+from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions
+from last_edge.runtime.recognise.stream import Decode, RecogniseOptions
+from last_edge.runtime.recogniser import Recogniser
+from last_edge.skeleton import SkeletonClip, get_layout
+from last_edge.tools.cli import main
+
+HAND = get_layout("mediapipe_hand21")
+MakeBundle = Callable[..., Path]
+
+
+@pytest.fixture
+def takes(tmp_path: Path) -> list[Take]:
+    """A person who swipes left and right, and a hand that does nothing."""
+    with writing_store(tmp_path / "store", layout=HAND, units="image01") as writer:
+        for number in range(8):
+            label = ("left", "right")[number % 2]
+            points = np.zeros((1, 30, 21, 3), np.float32)
+            points[..., 9, 1] = 0.1
+            points[..., 0] = np.linspace(0, 0.5 if label == "right" else -0.5, 30)[:, None]
+            writer.add(SkeletonClip.from_points(
+                points, layout=HAND, fps=30, units="image01", label=label, subject="a", source_id=str(number),
+                split="train",
+            ))  # fmt: skip
+    store = ClipStore.open(tmp_path / "store")
+    streams = compose(store, labelled_clips(store, "train"))
+    silent = silent_takes(background_clips(HAND, count=7), bodies=1)
+    return [*(Take(stream.points, stream.times, stream.spans) for stream in streams), *silent]
+
+
+@pytest.mark.parametrize("decode", ["sliding", "segments"])
+def test_a_record_gives_the_events_of_the_runtime(make_bundle: MakeBundle, takes: list[Take], decode: Decode) -> None:
+    model = Recogniser.open(make_bundle())
+    options = RecogniseOptions(decode=decode, reject=False, decoding=DecodingOptions(threshold=0.7))
+    live = model.stream(options=options)
+    expected = [
+        event for frame, at in enumerate(takes[0].times.tolist()) for event in live.push(takes[0].points[:, frame], at)
+    ]
+    steps = played(model, takes[0], decode)
+    decoder = Decoder(model.labels, DecodingOptions(threshold=0.7))
+    assert expected
+    assert events_of(steps, decoder, decode, least=-np.inf) == expected
+    assert events_of(steps, decoder, decode, least=np.inf) == []
+
+
+def test_the_curve_rises_and_states_one_point(make_bundle: MakeBundle, takes: list[Take]) -> None:
+    model = Recogniser.open(make_bundle())
+    rows = curve(model, takes, "segments")
+    assert sum(row.get("stated", 0) for row in rows) == 1
+    for one, other in zip(rows, rows[1:], strict=False):
+        assert one["false_per_hour"] < other["false_per_hour"] and one["detection"] < other["detection"]
+    assert curve(model, takes[1:], "segments") == ()
+
+
+def test_what_another_beats_on_both_counts_is_left_out_and_the_stated_point_finds_enough() -> None:
+    pairs = [(50, 1), (40, 2), (85, 5), (85, 6), (93, 20), (99, 90)]
+    rows = best_of([{"threshold": 0.5, "energy": 0.0, "detection": d, "false_per_hour": f} for d, f in pairs])
+    assert [(row["detection"], row["false_per_hour"]) for row in rows] == [(50, 1), (85, 5), (93, 20), (99, 90)]
+    assert [row["false_per_hour"] for row in stated(rows) if row.get("stated")] == [20]
+    assert [row["false_per_hour"] for row in stated(rows[:2]) if row.get("stated")] == [5], "95% of the best is 80.75"
+
+
+def test_a_silent_take_ends_at_rest_and_has_no_gesture() -> None:
+    clip = background_clips(HAND, count=2)[1]
+    (take,) = silent_takes([clip], bodies=2)
+    assert take.points.shape == (2, clip.frames + 60, 21, 3)
+    assert np.isnan(take.points[1]).all()
+    assert take.spans == ()
+    assert all(isinstance(span, Span) for span in take.spans)
+
+
+@pytest.fixture
+def finished(run: Path, tmp_path: Path) -> Path:
+    """A run that held subject 1 out."""
+    shutil.copytree(run, tmp_path / "run" / "checkpoints" / "epoch-0001")
+    pointer = {"best": "epoch-0001", "last": "epoch-0001", "finished": True, "schema_version": 1}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(pointer))
+    (tmp_path / "run" / "final.json").write_text(json.dumps({"val_subjects": ["1"]}))
+    return tmp_path / "run"
+
+
+@pytest.mark.slow
+def test_the_command_fits_by_people_that_the_run_held_out(
+    finished: Path, exported: Path, store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(exported, bundle)
+    words = [
+        "thresholds",
+        str(bundle),
+        "--store",
+        str(store.path),
+        "--run",
+        str(finished),
+        "--gestures",
+        "3",
+        "--json",
+        "--quiet",
+    ]
+    assert main([*words, "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["clips_of_held_out_people"] == 6
+    assert Bundle.open(bundle).manifest.operating == {}
+    assert main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    manifest = Bundle.open(bundle).manifest
+    assert set(told["operating"]) == {"segments", "sliding"}
+    assert manifest.thresholds["stream_gestures"] == 3
+    assert {"temperature", "energy"} <= set(manifest.thresholds)
+    assert main(["thresholds", str(bundle)]) == 0
+
+
+def test_a_run_of_another_kind_or_that_held_nobody_out_is_refused(
+    finished: Path, exported: Path, store: ClipStore, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(exported, bundle)
+    opened = Bundle.open(bundle)
+    rewrite_bundle(opened, dataclasses.replace(opened.manifest, labels=tuple(reversed(opened.manifest.labels))))
+    with pytest.raises(InputError, match="another labels than the bundle|labels"):
+        fit_thresholds(bundle, store, run=finished, measure=Measure(background=0))
+    (finished / "final.json").write_text('{"val_subjects": []}')
+    with pytest.raises(InputError, match="held nobody"):
+        fit_thresholds(shutil.copytree(exported, tmp_path / "again"), store, run=finished)
