@@ -151,18 +151,31 @@ def safe_name(name: str) -> str | None:
 def read_archive(path: Path) -> dict[str, bytes]:
     """All members by name; `InputError` for names that leave the archive, links, duplicates or absurd sizes."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            contents = {}
-            for member in _checked(archive.infolist(), path):
-                with archive.open(member) as stream:
-                    content = stream.read(member.file_size + 1)  # never more than it declares
-                if len(content) != member.file_size:
-                    where = f"{path} › {member.filename}"
-                    raise InputError("archive member has another size than declared", where=where)
-                contents[member.filename] = content
-            return contents
-    except DAMAGED_ARCHIVE as error:
+        return read_archive_bytes(path.read_bytes(), where=path)
+    except OSError as error:
         raise InputError("not a bundle archive", where=path, expected="a zip written by export", got=error) from error
+
+
+def read_archive_bytes(content: bytes, *, where: object) -> dict[str, bytes]:
+    """As `read_archive`, of an archive's bytes."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return members_of(archive, where=where)
+    except DAMAGED_ARCHIVE as error:
+        raise InputError("not a bundle archive", where=where, expected="a zip written by export", got=error) from error
+
+
+def members_of(archive: zipfile.ZipFile, *, where: object, within: str = "") -> dict[str, bytes]:
+    """The members of an archive whose names begin with `within`, by name; raises as `read_archive`."""
+    contents = {}
+    infos = [member for member in archive.infolist() if member.filename.startswith(within)]
+    for member in _checked(infos, where):
+        with archive.open(member) as stream:
+            content = stream.read(member.file_size + 1)  # never more than it declares
+        if len(content) != member.file_size:
+            raise InputError("archive member has another size than declared", where=f"{where} › {member.filename}")
+        contents[member.filename] = content
+    return contents
 
 
 def write_archive(path: Path, files: dict[str, bytes]) -> None:
@@ -175,7 +188,7 @@ def write_archive(path: Path, files: dict[str, bytes]) -> None:
         stream.write(buffer.getvalue())
 
 
-def _checked(members: list[zipfile.ZipInfo], path: Path) -> list[zipfile.ZipInfo]:
+def _checked(members: list[zipfile.ZipInfo], path: object) -> list[zipfile.ZipInfo]:
     if len(members) > MOST_MEMBERS:
         raise InputError("archive has too many members", where=path, expected=f"<= {MOST_MEMBERS}", got=len(members))
     total = sum(member.file_size for member in members)

@@ -1,7 +1,7 @@
 """Points of work of a bundle on a stream: how many gestures are found at how many false events an hour.
 
 A bundle holds a curve for each way of decoding, found on people whom its weights never saw and on clips of no gesture
-(`last_edge.export.bundles.operating`), and states one point of it; a program may choose another.
+(`last_edge.tools.operating`), and states one point of it; a program may choose another.
 """
 
 from __future__ import annotations

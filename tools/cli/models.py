@@ -131,31 +131,37 @@ def hands_of(manifest: Manifest) -> int:
 def zoo_get(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the zoo; `last-edge zoo ls` lists them.")],
     out: Annotated[Path | None, typer.Option("--out", help="Where the bundle goes; default: NAME here.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="SOURCE",
+            help="Folder, zoo's wheel, .last archive, an address of one of them or above NAME, or hf:OWNER/REPOSITORY.",
+        ),
+    ] = None,
+    sha256: Annotated[str, typer.Option("--sha256", help="With --from: what the archive or wheel must hash to.")] = "",
     force: Force = False,
     screen: Screen = SCREEN,
 ) -> None:
-    """Copy a bundle of the zoo, every file held to its hash.
+    """Copy a bundle of the zoo, or get one from elsewhere, every file held to its hash.
 
-    Example: last-edge zoo get last_lite_nano_shrec14 --out my_gestures
+    Only this command goes to an address, and only to the one that it is given.
+
+    Example: last-edge zoo get last_lite_nano_shrec14 --from https://example.org/zoo --out my_gestures
     """
-    from last_edge.bundle import Bundle
+    from last_edge.bundle.fetch import get_bundle
     from last_edge.bundle.zoo import zoo
-    from last_edge.errors import InputError
-    from last_edge.files import check_free, writing, writing_folder
+    from last_edge.errors import InputError, UsageError
     from last_edge.names import did_you_mean
 
-    bundles = zoo()
-    if name not in bundles:
-        raise InputError("no bundle of this name", where=name, expected=did_you_mean(name, bundles))
-    source, place = bundles[name], out or Path(bundles[name].name)
-    marker = "manifest.json" if source.is_dir() else ""
-    check_free(place, force=force, marker=marker)
-    manifest = Bundle.open(source).manifest
-    if source.is_dir():
-        with writing_folder(place, marker=marker, force=force) as folder:
-            for file in source.iterdir():
-                (folder / file.name).write_bytes(file.read_bytes())
-    else:
-        with writing(place) as stream:
-            stream.write(source.read_bytes())
+    place = out or Path(name)
+    if source is None:
+        bundles = zoo()
+        if name not in bundles:
+            hint = "--from SOURCE, where it lies elsewhere"
+            raise InputError("no bundle of this name", where=name, expected=did_you_mean(name, bundles), hint=hint)
+        if sha256:
+            raise UsageError("--sha256 works only with --from", got=sha256)
+        place, source = out or Path(bundles[name].name), str(bundles[name])
+    manifest = get_bundle(name, source, place, sha256=sha256, force=force)
     screen.emit({"bundle": str(place), "model": manifest.model.name, "precisions": list(manifest.precisions)})

@@ -56,7 +56,7 @@ def thresholds(
     opened = open_store(store)
     if opened is None or run is None:
         raise UsageError("both are needed to fit thresholds", expected="--store STORE --run RUN")
-    from last_edge.export.bundles.operating import Measure, fit_thresholds, judging_clips
+    from last_edge.tools.operating import Measure, fit_thresholds, judging_clips
 
     measure = Measure(gestures=gestures, background=background, more=open_store(more), seed=seed)
     if dry_run:

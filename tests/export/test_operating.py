@@ -18,7 +18,12 @@ from last_edge.clips.compose import Span, compose
 from last_edge.clips.windows import labelled_clips
 from last_edge.data.background import background_clips
 from last_edge.errors import InputError
-from last_edge.export.bundles.operating import (
+from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions
+from last_edge.runtime.recognise.stream import Decode, RecogniseOptions
+from last_edge.runtime.recogniser import Recogniser
+from last_edge.skeleton import SkeletonClip, get_layout
+from last_edge.tools.cli import main
+from last_edge.tools.operating import (
     Measure,
     Take,
     best_of,
@@ -29,11 +34,6 @@ from last_edge.export.bundles.operating import (
     silent_takes,
     stated,
 )
-from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions
-from last_edge.runtime.recognise.stream import Decode, RecogniseOptions
-from last_edge.runtime.recogniser import Recogniser
-from last_edge.skeleton import SkeletonClip, get_layout
-from last_edge.tools.cli import main
 
 HAND = get_layout("mediapipe_hand21")
 MakeBundle = Callable[..., Path]
