@@ -45,7 +45,7 @@ INSTALLED := $(VENV)/.installed
 again = $(if $(wildcard $(1)),--force)
 
 .PHONY: help setup doctor data teacher students distill export quantize parity engine verify bench run report demo webcam \
-        web test test-slow lint type size docs dist format clean
+        web test test-slow lint type size docs dist zoo-wheel format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -162,6 +162,9 @@ docs: $(INSTALLED) ## Build the site into site/; a broken link stops it
 
 dist: $(INSTALLED) ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
+
+zoo-wheel: $(INSTALLED) ## Build the zoo's wheel into dist/
+	$(BIN)/python -m last_edge.tools.zoo_wheel --out dist
 
 format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff check --fix .
