@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from last_edge.runtime.recogniser import Recogniser
     from last_edge.runtime.sources import ImageOptions
     from last_edge.runtime.translator import Translation, Translator
+    from last_edge.tools.teach.options import TeachOptions
+    from last_edge.tools.teach.teacher import Teacher
 
 __version__ = "0.2.0"
 __all__ = [
@@ -34,6 +36,8 @@ __all__ = [
     "RecogniseOptions",
     "Recogniser",
     "Stream",
+    "TeachOptions",
+    "Teacher",
     "Translation",
     "Translator",
     "export",
@@ -52,6 +56,8 @@ _HOME = {
     "RecogniseOptions": "last_edge.runtime.recognise.stream",
     "Recogniser": "last_edge.runtime.recogniser",
     "Stream": "last_edge.runtime.recognise.stream",
+    "TeachOptions": "last_edge.tools.teach.options",
+    "Teacher": "last_edge.tools.teach.teacher",
     "Translation": "last_edge.runtime.translator",
     "Translator": "last_edge.runtime.translator",
     "load": "last_edge.api",

@@ -40,6 +40,7 @@ def render_card(manifest: Manifest, files: Mapping[str, bytes]) -> str:
 def _recogniser(manifest: Manifest, sizes: dict[str, int]) -> str:
     sections = [
         _head(manifest),
+        _held_out(manifest),
         _table("Measured on the exported files", _metric_rows(manifest, sizes)),
         _input(manifest),
         _table("Parity", [_cells(_in_order(row, PARITY)) for row in manifest.parity]),
@@ -61,6 +62,23 @@ def _head(manifest: Manifest) -> str:
         f"{spec.frames} frames of {spec.layout.joints} points (`{spec.layout.name}`).\n\n"
         f"Classes: {', '.join(manifest.labels)}."
     )
+
+
+def _held_out(manifest: Manifest) -> str:
+    """What is to be expected of it, by takes or people that were left out in turn."""
+    found = manifest.held_out
+    if not found:
+        return ""
+    who = f"{found['people']} people, each left out once" if found["by"] == "people" else (
+        f"takes of {found['people']} {'person' if found['people'] == 1 else 'people'}, {found['folds']} folds"
+    )  # fmt: skip
+    said = (
+        f"{found['top1']}% of {found['n']} takes that were left out were recognised (95% interval {found['low']} to "
+        f"{found['high']}%): {who}, by models of the same recipe taught the others. Of {found['background']} clips of "
+        f"other motions {found['called']}% would have been an event."
+    )
+    alone = " With other people expect less." if found["people"] == 1 else ""
+    return f"## Takes it was not taught\n\n{said}{alone}"
 
 
 def _metric_rows(manifest: Manifest, sizes: dict[str, int]) -> list[dict[str, str]]:

@@ -27,7 +27,7 @@ LARGEST_MANIFEST = 16 * 2**20
 
 Figure = int | float | str
 # Fields that bundles made before them lack. They are not written while empty, so that those bundles keep their seal.
-LATER = ("tuned", "engines", "hands", "operating")
+LATER = ("tuned", "engines", "hands", "operating", "held_out")
 HANDS = ("", "left", "right", "both")
 TOKENIZER = "tokenizer.json"
 SEARCH = "search.json"
@@ -93,6 +93,9 @@ class Manifest:
     metrics: accuracy of the exported files by precision, shares in percent, with split, clip count n, store's sha256.
     tuned: by precision the fastest settings that `last-edge bench tune` found, and the processor it found them on.
     engines: by file name what was built from the graphs for one kind of device: flavour, version, precision, source.
+    held_out: of a bundle that was taught by few takes, what models of the same recipe said of takes or people that were
+    left out of their training: `by`, `folds`, `people`, `n`, `top1` with its 95% interval `low` to `high`, and percent
+    `called` of `background` clips that would have been an event.
     hands: that it was taught, `left`, `right` or `both`; "" says right for a layout of one hand, else both.
     seal: sha256 of all of the above, so that a changed byte of the manifest itself is seen.
     """
@@ -116,6 +119,7 @@ class Manifest:
     engines: dict[str, dict[str, Figure]] = field(default_factory=dict)
     hands: str = ""
     operating: dict[str, tuple[dict[str, float], ...]] = field(default_factory=dict)
+    held_out: dict[str, Figure] = field(default_factory=dict)
     schema_version: int = 1
     seal: str = ""
 

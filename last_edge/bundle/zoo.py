@@ -10,6 +10,7 @@ from last_edge.bundle.manifest import MANIFEST, SUFFIX
 from last_edge.names import did_you_mean
 
 FOLDER = "zoo"
+INSIDE = "bundle"
 VARIABLE = "LAST_EDGE_ZOO"
 PACKAGE = "last_edge_zoo"
 
@@ -41,13 +42,17 @@ def zoo() -> dict[str, Path]:
     return bundles
 
 
-def find_bundle(name: str | Path) -> Path:
+def find_bundle(name: str | Path, *, inside: bool = True) -> Path:
     """The path a user means: a path that is there, else a bundle of the zoo, named with or without `zoo/`.
+
+    inside: a folder that holds a bundle as `bundle`, as `train --finetune` and `teach` leave one, stands for it.
 
     What is neither is given back as it is: who opens it says that nothing is there, and which names are near.
     """
     path = Path(name)
-    return path if path.exists() else zoo().get(_name(path), path)
+    if not path.exists():
+        return zoo().get(_name(path), path)
+    return path / INSIDE if inside and not is_bundle(path) and is_bundle(path / INSIDE) else path
 
 
 def near_names(path: Path) -> str | None:

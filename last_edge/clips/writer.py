@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from last_edge import records
 from last_edge.arrays import GrowingArray
@@ -192,9 +193,19 @@ def leave_out(store: ClipStore, out: Path, *, subjects: Iterable[str], force: bo
     if not set(chosen) <= known:
         expected, got = sorted(known), sorted(set(chosen) - known)
         raise UsageError("subjects to leave out are not in the store", where=store.path, expected=expected, got=got)
-    tests = np.isin(store.index.subject.astype(str), chosen)
-    index = dataclasses.replace(store.index, split=np.where(tests, "test", "train").astype(np.object_))
-    about = {**store.about, "options": {**store.about.get("options", {}), "leave_out": chosen}}
+    split = np.where(np.isin(store.index.subject.astype(str), chosen), "test", "train")
+    options = {**store.about.get("options", {}), "leave_out": chosen}
+    return with_splits(store, out, split=split, about={**store.about, "options": options}, force=force)
+
+
+def with_splits(
+    store: ClipStore, out: Path, *, split: NDArray[Any], about: dict[str, Any] | None = None, force: bool = False
+) -> ClipStore:
+    """Write `store` to `out` with the split (N,) of each clip; points are linked where that can be, else copied.
+
+    about: of the new store; None for the old one's.
+    """
+    index = dataclasses.replace(store.index, split=np.asarray(split).astype(np.object_))
     with writing_folder(out, marker=HEADER, force=force) as folder:
         for name in (FRAMES, CONFIDENCE):
             _link(store.path / name, folder / name)
@@ -202,6 +213,7 @@ def leave_out(store: ClipStore, out: Path, *, subjects: Iterable[str], force: bo
             _link(file, folder / file.relative_to(store.path))
         write_index(index, folder / INDEX)
         files = {**store.header.files, INDEX: StoredFile.of(folder / INDEX)}
+        about = store.about if about is None else about
         header = dataclasses.replace(store.header, files=files, about=about).sealed(index)
         records.save(header, folder / HEADER)
     return ClipStore.open(out)

@@ -57,6 +57,14 @@ class Layout:
         return not self.pairs and any("thumb" in name.lower() for name in self.names)
 
     @property
+    def hands(self) -> tuple[int, ...]:
+        """Joints of hands with fingers; every joint of a layout without."""
+        if self.one_hand:
+            return tuple(range(self.joints))
+        fingers = [joint for joint, name in enumerate(self.names) if name.startswith(("left_hand_", "right_hand_"))]
+        return tuple(fingers or range(self.joints))
+
+    @property
     def mirror(self) -> tuple[int, ...]:
         """For each joint the joint that takes its place in a mirror."""
         order = list(range(self.joints))

@@ -39,6 +39,16 @@ def percent(hits: NDArray[np.bool_]) -> float:
     return round(100.0 * float(hits.mean()), 2) if len(hits) else 0.0
 
 
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """The 95% interval, in percent, of a share of `right` in `n` (Wilson 1927); 0 to 100 of nothing."""
+    if not n:
+        return 0.0, 100.0
+    share, z = right / n, 1.959964
+    middle, half = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = (100 * (middle + side * half) / (1 + z * z / n) for side in (-1, 1))
+    return round(max(float(low), 0.0), 2), round(min(float(high), 100.0), 2)
+
+
 def calibration_error(logits: Logits, labels: Labels, *, bins: int = CALIBRATION_BINS) -> float:
     """Expected calibration error in percent (Guo et al. 2017), equal-width bins of the top probability."""
     rows = _by_confidence(logits, labels, bins=bins)

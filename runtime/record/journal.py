@@ -43,13 +43,13 @@ class Journal:
         """Forget the newest take; its source id, None where there is none."""
         if not (files := self._files()):
             return None
-        clip = _read(files[-1])
+        clip = read_take(files[-1])
         files[-1].unlink()
         return clip.source_id
 
     def clips(self) -> list[SkeletonClip]:
         """Every take, in order."""
-        return [_read(file) for file in self._files()]
+        return [read_take(file) for file in self._files()]
 
     def clear(self) -> None:
         """Forget every take: they are in the store."""
@@ -59,7 +59,8 @@ class Journal:
         return sorted(self.folder.glob("[0-9]*.npz"))
 
 
-def _read(path: Path) -> SkeletonClip:
+def read_take(path: Path) -> SkeletonClip:
+    """A take's file; `InputError` when it is damaged."""
     what, hint = "a take is damaged", f"rm {path}"
     arrays = read_npz(path, where=path, what=what, hint=hint)
     try:

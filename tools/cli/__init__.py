@@ -51,6 +51,7 @@ COMMANDS: dict[str, Function | Group] = {
     "engine": export.engine,
     "run": run.run,
     "record": record.record,
+    "teach": record.teach,
     "translate": translate.translate,
     "web": web.web,
     "report": report.report,

@@ -32,15 +32,22 @@ def in_zoo(given: Any) -> Any:
     from last_edge.bundle.zoo import find_bundle
 
     if isinstance(given, list):
-        return [find_bundle(path) for path in given]
-    return None if given is None else find_bundle(given)
+        return [find_bundle(path, inside=False) for path in given]
+    return None if given is None else find_bundle(given, inside=False)
+
+
+def bundle_in(given: Path) -> Path:
+    """As `in_zoo` of one bundle; a run or teaching stands for the bundle in it."""
+    from last_edge.bundle.zoo import find_bundle
+
+    return find_bundle(given)
 
 
 Precision = Literal["fp32", "int8"]
 Detector = Literal["auto", "hand", "hand_lite", "pose", "holistic"]
 
 BundlePath = Annotated[
-    Path, typer.Argument(metavar="BUNDLE", callback=in_zoo, help="A bundle folder, .last file or name of the zoo.")
+    Path, typer.Argument(metavar="BUNDLE", callback=bundle_in, help="A bundle folder, .last file or name of the zoo.")
 ]
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes.")]
 OutFile = Annotated[Path | None, typer.Option("--out", help="Also write the result to this file.")]

@@ -1,4 +1,4 @@
-"""`last-edge record`: labelled clips of one's own signs."""
+"""`last-edge record` and `last-edge teach`: labelled clips of one's own gestures, and a bundle that knows them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from last_edge.errors import InputError, MissingError
 from last_edge.tools.cli.options import (
     SCREEN,
+    DryRun,
     Flip,
     Fps,
     Hand,
@@ -122,6 +123,88 @@ def record(
     screen.emit(facts, table=lambda: clip_table(facts))
     if summary.lost:
         raise MissingError("the source is lost; what came of it is kept", where=summary.source, got=summary.lost)
+
+
+def teach(
+    folder: Annotated[Path, typer.Argument(metavar="NAME", help="Folder of the teaching, new or begun before.")],
+    gestures: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[GESTURE]...", help="What is taught; without: all there is, or as the call before."),
+    ] = None,
+    videos: Annotated[
+        Path | None, typer.Option("--videos", help="Learn from videos, GESTURE/FILE.mp4, instead of the camera.")
+    ] = None,
+    folders: Annotated[
+        str | None, typer.Option("--folders", metavar="label/person", help="What the levels of folders of videos mean.")
+    ] = None,
+    takes: Annotated[
+        Path | None, typer.Option("--takes", help="Learn from takes: .npz of `record`, .json of the page, a store.")
+    ] = None,
+    store: Annotated[Path | None, typer.Option("--store", help="Learn from a clip store.")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="The camera. Default: cam:0.")] = None,
+    subject: Annotated[str | None, typer.Option("--subject", help="Who is recorded. Default: me.")] = None,
+    count: Annotated[int | None, typer.Option("--count", min=3, help="Takes of each gesture. Default: 10.")] = None,
+    landmarks: Annotated[
+        Literal["hand", "holistic", "pose"] | None,
+        typer.Option("--landmarks", help="hand (default), holistic: hands and body, for signs, or pose: the body."),
+    ] = None,
+    hand: Annotated[
+        Literal["first", "left", "right"] | None, typer.Option("--hand", help="The hand that takes show, if known.")
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option("--base", help="Bundle to start from; none: from nothing. Default: the zoo's for these points."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Default: by the number of takes.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=0, help="Trainings at a time while measuring; 0: one a core.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option("--licence", help="Terms of the takes, for the bundle's card.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of weights, order and augmentation.")] = None,
+    start: Annotated[bool, typer.Option("--run", help="Run the bundle afterwards.")] = False,
+    dry_run: DryRun = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Teach gestures of your own: takes, an honest measurement, a model, a bundle with INT8; minutes on a processor.
+
+    Takes come from the camera, or from files. What is printed as the result was measured on people, or takes, that the
+    model was not taught; that and what to record next stand in NAME/report.md. Every step keeps what it did: the same
+    command goes on after an interruption, and new takes (`last-edge record NAME/recorded --label ...`) are learnt by
+    calling it again.
+
+    Example: last-edge teach runs/lamp wave fist point
+    """
+    from dataclasses import asdict, replace
+
+    from last_edge.tools.teach.options import TeachOptions
+    from last_edge.tools.teach.state import State
+
+    given: dict[str, Any] = {
+        "videos": videos, "folders": folders, "takes": takes, "store": store, "source": source, "subject": subject,
+        "count": count, "detector": landmarks, "hand": hand, "base": base, "epochs": epochs, "workers": workers,
+        "licence": licence, "seed": seed,
+    }  # fmt: skip
+    typed = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    before = {name: value for name, value in State(folder).options.items() if name != "labels"}
+    if any(typed[name] is not None for name in ("videos", "takes", "store", "source")):
+        before |= {"videos": "", "takes": "", "store": ""}
+    chosen: dict[str, Any] = {name: value for name, value in typed.items() if value is not None}
+    options = replace(TeachOptions(**before), **chosen)
+    if dry_run:
+        screen.emit({"would_write": str(folder), "gestures": list(gestures or ()), **asdict(options)})
+        return
+    from last_edge import records
+    from last_edge.tools.teach.teacher import Teacher
+
+    taught = Teacher(folder, gestures or (), options=options, tell=screen.note).teach()
+    facts = records.to_dict(taught)
+    shown = {"result": taught.sentence, "bundle": taught.bundle, "int8": taught.int8, "report": taught.report}
+    shown |= {f"next {number}": line for number, line in enumerate(taught.advice, start=1)}
+    screen.emit(facts if screen.json else shown | {"run it": taught.run})
+    if start:
+        from last_edge.tools.cli.run import run
+
+        run(folder, options.source)
 
 
 def count_clips(store: Path, on_notice: Any) -> dict[str, Any]:

@@ -17,25 +17,37 @@ from last_edge.tasks.config import QuantizeConfig
 BUNDLE = "bundle"
 
 
-def finish_bundle(run: Path, store: Path, *, base: Path, limits: QuantizeConfig) -> dict[str, Any]:
-    """Export a finished run to RUN/bundle and quantise it; returns path, licence and each precision's top-1.
+def finish_bundle(
+    run: Path, store: Path, *, base: Path | None, limits: QuantizeConfig, out: Path | None = None, hands: str = "",
+    **changes: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Export a finished run to `out`, usually RUN/bundle, and quantise it; path, licence and each precision's top-1.
 
     base: the bundle that it started from, whose licence goes on beside that of the clips. What the store tests is
-    measured on its test split; without one INT8 is held against FP32 on the clips that were learnt, and FP32 alone is
-    not measured.
+    measured on its test split; without one INT8 is held to FP32 on the clips that were learnt, and neither has figures:
+    what a model says of clips it learnt is no result. changes: further fields of the manifest.
     """
-    opened, path = ClipStore.open(store), run / BUNDLE
+    opened, path = ClipStore.open(store), out or run / BUNDLE
     split = "test" if (opened.index.label[opened.select(split="test")] >= 0).any() else "train"
-    export_run(run, path, store=opened if split == "test" else None, weights=True, force=True)
-    bundle, start = Bundle.open(path), Bundle.open(base).manifest
+    export_run(run, path, store=opened if split == "test" else None, weights=True, hands=hands, force=True)
+    bundle, start = Bundle.open(path), None if base is None else Bundle.open(base).manifest
     own = str(opened.about.get("licence", "")) or "unknown"
-    licence = f"clips: {own}; weights started from {start.name}: {start.licence or 'unknown'}"
-    manifest = rewrite_bundle(bundle, dataclasses.replace(bundle.manifest, licence=licence))
+    licence = f"clips: {own}"
+    if start is not None:
+        licence += f"; weights started from {start.name}: {start.licence or 'unknown'}"
+    axes = str(opened.about.get("axes") or bundle.manifest.axes)
+    manifest = rewrite_bundle(bundle, dataclasses.replace(bundle.manifest, licence=licence, axes=axes, **changes))
     int8 = {}
     plan = Plan(options=QuantizeOptions.from_recipe(limits), count=limits.clips, gates=limits)
     try:
         manifest = quantize_bundle(path, opened, plan, split=split).manifest
     except GateError as error:
         int8 = {"int8": f"none: {error.got or error.what}"}
+    if split != "test":
+        bundle = Bundle.open(path)
+        manifest = rewrite_bundle(bundle, dataclasses.replace(bundle.manifest, metrics={}))
     top1 = {name: f"top-1 {figures['top1']}% of {figures['n']} clips" for name, figures in manifest.metrics.items()}
-    return {"bundle": str(path), "licence": licence, "measured_on": split, **int8, **top1}
+    measured = (
+        {"measured_on": split} if split == "test" else {"measured_on": "nothing: last-edge teach holds takes out"}
+    )
+    return {"bundle": str(path), "licence": licence, **measured, **int8, **top1}

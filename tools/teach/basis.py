@@ -1,0 +1,137 @@
+"""What a teaching starts from: a bundle with float weights for these points, or nothing; and the clips it learns."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.bundle import Bundle
+from last_edge.bundle.manifest import WEIGHTS, translates
+from last_edge.bundle.zoo import find_bundle, zoo
+from last_edge.clips.store import ClipStore
+from last_edge.clips.writer import writing_store
+from last_edge.data.background import background_clips, background_layouts
+from last_edge.errors import InputError
+from last_edge.names import is_background
+from last_edge.runtime.recognise.adapt import HandShape
+from last_edge.runtime.record.target import AXES, Target, Wanted, converted
+from last_edge.skeleton import Layout, SkeletonClip
+from last_edge.skeleton.convert import conversions
+from last_edge.tasks.config import Recipe
+from last_edge.train.finetune import finetune_values
+from last_edge.train.recipe import load_recipe, set_values
+
+SCRATCH = "none"
+STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 1200, 30, 200
+MOST_BACKGROUND, LEAST_BACKGROUND = 210, 60
+NOTHING = "nothing"
+
+
+def base_for(layout: Layout, named: str) -> Path | None:
+    """The bundle that a teaching on points of a layout starts from: the one that is named, else the zoo's for such
+    points that has float weights; None for none, or where there is no such.
+
+    A hand starts from a hand's bundle and a body from one of the same joints: a hand alone has lost where on the body a
+    sign is made. `InputError` for a named bundle without float weights.
+    """
+    if named == SCRATCH:
+        return None
+    if named:
+        path = find_bundle(named)
+        if WEIGHTS not in Bundle.open(path).recogniser().contents:
+            hint = "--base none, or last-edge export RUN --out BUNDLE --weights"
+            raise InputError("the bundle holds no float weights to start from", where=path, expected=WEIGHTS, hint=hint)
+        return path
+    found = []
+    for path in zoo().values():
+        bundle = Bundle.open(path, verify_hashes=False)
+        taught = bundle.manifest.input.layout
+        hands = layout.one_hand and taught.one_hand and (layout.name, taught.name) in conversions()
+        fits = taught.names == layout.names or hands
+        if fits and WEIGHTS in bundle.contents and not translates(bundle.manifest):
+            found.append((len(bundle.manifest.labels), path.name, path))
+    return max(found)[2] if found else None
+
+
+def fitted_clips(store: ClipStore, base: Path | None, *, hand: str) -> tuple[list[SkeletonClip], str]:
+    """The takes as what a base takes (as they are without one), and the hand they show, where that could be told.
+
+    A left hand before a base that knows right ones is mirrored, as `run` does it.
+    """
+    clips = [store.clip(number) for number in range(len(store))]
+    if base is None:
+        return clips, ""
+    wanted = Wanted.of(base)
+    if hand == "first" and store.layout.one_hand and wanted.hands == "right":
+        hand = hand_shown(clips) or hand
+    target = Target(store.layout, store.units, wanted=wanted, hand=hand)
+    made = [converted(clip, target, labels=store.labels) for clip in clips]
+    return [clip for clip in made if clip.confidence.any()], hand if hand in ("left", "right") else ""
+
+
+def hand_shown(clips: list[SkeletonClip]) -> str:
+    """`left` or `right` by the shape of the hand in all frames; "" where they are too few or do not agree."""
+    if clips[0].coords.shape[-1] < 3 or "wrist" not in clips[0].layout.names:
+        return ""
+    shape = HandShape(clips[0].layout)
+    frames = (points for clip in clips for points in clip.coords[0])
+    return next(filter(None, map(shape.add, frames)), "")
+
+
+def write_lesson(clips: list[SkeletonClip], out: Path, *, labels: tuple[str, ...], licence: str) -> ClipStore:
+    """The store that is learnt: takes, and as many clips in which nobody makes a gesture (60 to 210), as one class.
+
+    Where no such clips are made for the layout the recorded ones, if any, are alone.
+    """
+    first = clips[0]
+    quiet = next((label for label in labels if is_background(label)), NOTHING)
+    count = int(np.clip(len(clips), LEAST_BACKGROUND, MOST_BACKGROUND))
+    others: list[SkeletonClip] = []
+    if first.layout.name in background_layouts():
+        found = background_clips(first.layout, units=first.units, count=count, channels=first.coords.shape[-1])
+        others = [dataclasses.replace(clip, label=quiet, split="train") for clip in found]
+    names = labels if not others or quiet in labels else (*labels, quiet)
+    about = {
+        "dataset": "taught",
+        "title": "takes and shipped background",
+        "licence": licence,
+        "axes": AXES[first.units],
+    }
+    with writing_store(out, layout=first.layout, units=first.units, labels=names, about=about, force=True) as writer:
+        for clip in (*clips, *others):
+            writer.add(with_bodies(clip, len(first.coords)))
+    return ClipStore.open(out)
+
+
+def with_bodies(clip: SkeletonClip, bodies: int) -> SkeletonClip:
+    """The clip with so many bodies, those it lacks absent."""
+    absent = ((0, bodies - len(clip.coords)), (0, 0), (0, 0), (0, 0))
+    coords = np.pad(clip.coords, absent, constant_values=np.nan)
+    return dataclasses.replace(clip, coords=coords, confidence=np.pad(clip.confidence, absent[:3]))
+
+
+def shows_nothing(store: ClipStore) -> NDArray[np.bool_]:
+    """(N,) whether a clip's label means that nothing is shown."""
+    return np.array([is_background(store.labels[label]) for label in store.index.label.tolist()], np.bool_)
+
+
+def recipe_for(store: ClipStore, base: Path | None, *, epochs: int | None, seed: int) -> Recipe:
+    """The recipe of a teaching: `finetune` on a base, else `teach`; unless said, epochs for about 1,200 steps."""
+    values: dict[str, object] = {}
+    if base is not None:
+        values = finetune_values(base, store.path)
+        values.pop("training.epochs")
+    elif store.layout.one_hand:
+        values |= {"input.centre": "first", "input.scale": "limb"}
+    elif len(store.layout.hands) == store.layout.joints:
+        values |= {"model.name": "last_lite_nano", "input.centre": "first", "input.scale": "limb"}
+    else:
+        values |= {"model.options.fingers": "true"}
+    name = "teach" if base is None else "finetune"
+    size = load_recipe(name).training.batch_size
+    usual = int(np.clip(round(STEPS * size / len(store)), FEWEST_EPOCHS, MOST_EPOCHS))
+    values |= {"training.epochs": epochs or usual, "seed": seed, "validation.select": "last"}
+    return load_recipe(name, overrides=set_values(values.items()))
