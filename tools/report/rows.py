@@ -6,8 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.stats import binomtest
-
+from last_edge.tasks import metrics
 from last_edge.tools.bench.record import BenchRecord
 from last_edge.tools.report.collect import BundleResult, Collection, Metrics, RunResult
 
@@ -109,8 +108,7 @@ def wilson(row: Row) -> tuple[float, float] | None:
     """The 95 % interval of top-1 in percent that its number of clips allows (Wilson 1927)."""
     if row.top1 is None or not row.n:
         return None
-    low, high = binomtest(round(row.top1 * row.n / 100.0), row.n).proportion_ci(method="wilson")
-    return 100.0 * float(low), 100.0 * float(high)
+    return metrics.wilson(round(row.top1 * row.n / 100.0), row.n)
 
 
 def task_of(result: BundleResult) -> str:
