@@ -62,6 +62,8 @@ class BenchRecord:
     written in the manifest; None where it was not. kind: `bundle`, a bare `file`, or a `plain` export to compare with.
     settings: what of the backend's is not as usual. faster_than_fp32: p50 of the FP32 file of the same artefact,
     backend and threads over this one's; faster_than_plain: the same of the plain file, None where there is none.
+    board: as the device tree names it. heat: hottest sensor after the run; slowed: why the processor was slowed before
+    or after it, "" where it was not: such a row counts for nothing.
     """
 
     artefact: str
@@ -92,6 +94,9 @@ class BenchRecord:
     settings: str = ""
     faster_than_fp32: float | None = None
     faster_than_plain: float | None = None
+    board: str = ""
+    heat: float | None = None
+    slowed: str = ""
     schema_version: int = 1
 
     @property
@@ -141,6 +146,7 @@ def bench_table(rows: Sequence[BenchRecord]) -> Any:
         "kB": [f"{row.size_bytes / 1000:.0f}" for row in rows],
         "MB": [_shown(row.rss_mb) for row in rows],
         "top-1": [_shown(row.top1) for row in rows],
+        "slowed": [row.slowed for row in rows],
     }
     filled = {name: cells for name, cells in columns.items() if any(cells)}
     return make_table(f"{rows[0].device}, batch 1; ×: how many times faster", filled)

@@ -11,7 +11,7 @@ from typing import Any
 
 from last_edge.errors import UsageError
 from last_edge.inputs.features import LANDMARKS
-from last_edge.machine import processor
+from last_edge.machine import board, heat, processor
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.recognise.model import Settings
 from last_edge.timing import Latency, Schedule, summarise, time_in_turns
@@ -52,9 +52,12 @@ def bench_bundles(paths: Sequence[Path], options: BenchOptions | None = None) ->
     loaded = [graph for path, kind in operands for graph in load_all(path, options, kind=kind)]
     if not loaded:
         raise UsageError("no file for these backends", got=options.backends, hint="last-edge doctor")
+    before = heat()
     times = time_in_turns([graph.run for graph in loaded], options.schedule)
+    after = heat()
+    slowed = ", ".join(dict.fromkeys((*before.slowed, *after.slowed)))
     rows = [_record(graph, summarise(own), options) for graph, own in zip(loaded, times, strict=True)]
-    return with_ratios(rows)
+    return with_ratios([replace(row, board=board(), heat=after.celsius, slowed=slowed) for row in rows])
 
 
 def load_all(path: Path, options: BenchOptions, *, kind: Kind = "file") -> list[Loaded]:

@@ -81,6 +81,10 @@ def bench(
     max_ms: Annotated[float | None, typer.Option("--max-ms", help="Fail (exit 4) when a p50 is above this.")] = None,
     memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Weigh each file in its own process.")] = True,
     out: OutFile = None,
+    share: Annotated[
+        Path | None,
+        typer.Option("--share", help="Write machine and figures to this .json, to send in; nothing is sent."),
+    ] = None,
     force: Force = False,
     screen: Screen = SCREEN,
 ) -> None:
@@ -100,8 +104,9 @@ def bench(
     from last_edge.timing import Schedule
     from last_edge.tools.bench.record import bench_table, save_records
     from last_edge.tools.bench.run import BenchOptions, bench_bundles
+    from last_edge.tools.bench.share import save_shared
 
-    check_out(out, force=force)
+    check_out(out, share, force=force)
     chosen = BenchOptions(
         tuple(precision or ()), threads=tuple(threads or ()), backends=tuple(backend or ("onnxruntime-cpu",)),
         plain=tuple(plain or ()), usual=usual, memory=memory, schedule=Schedule(rounds=repeats, calls=calls),
@@ -109,6 +114,11 @@ def bench(
     rows = bench_bundles(bundles, chosen)
     if out is not None:
         save_records(rows, out)
+    if share is not None:
+        save_shared(rows, share)
+        screen.note(f"{share}: look it over and send it in as an issue; nothing has left this machine")
+    if slowed := next((row.slowed for row in rows if row.slowed), ""):
+        screen.note(f"note: this processor was slowed while it was timed: {slowed}; these figures count for nothing")
     screen.emit([records.to_dict(row) for row in rows], table=lambda: bench_table(rows))
     check_limit("slower than allowed", {row.file: row.p50_ms for row in rows}, max_ms, "ms", what="p50")
 

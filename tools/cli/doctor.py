@@ -48,21 +48,6 @@ IMPORTED_AS = {
     "ai_edge_litert": "ai-edge-litert",
     "yaml": "omegaconf",
 }
-# Instruction set as Linux names it -> what it is good for here.
-CPU_FLAGS = {
-    "avx2": "fast float32",
-    "avx512f": "wider float32",
-    "avx512_vnni": "fast INT8",
-    "avx_vnni": "fast INT8",
-    "avx512_bf16": "fast bfloat16 training",
-    "amx_int8": "INT8 tiles",
-    "asimd": "NEON, fast float32",
-    "asimdhp": "float16 arithmetic",
-    "asimddp": "dot products, fast INT8",
-    "i8mm": "matrix products, faster INT8",
-    "sve": "scalable vectors",
-    "bf16": "bfloat16 arithmetic",
-}
 FETCH = "last-edge models fetch"
 
 
@@ -180,10 +165,10 @@ def _processor() -> Iterator[Check]:
         yield Check("Processor", "board", True, name)
     yield Check("Processor", "model", True, f"{machine.processor()}, {os.cpu_count()} cores, {platform.machine()}")
     flags = machine.features()
-    for flag in CPU_FLAGS:
+    for flag in machine.INSTRUCTIONS:
         if flag in flags:
-            yield Check("Processor", flag, True, CPU_FLAGS[flag])
-    fast = {flag for flag, use in CPU_FLAGS.items() if "INT8" in use}
+            yield Check("Processor", flag, True, machine.INSTRUCTIONS[flag])
+    fast = {flag for flag, use in machine.INSTRUCTIONS.items() if "INT8" in use}
     if flags and not fast & flags:
         yield Check("Processor", "INT8 instructions", False, "none: INT8 files will be smaller, hardly faster")
     heat = machine.heat()

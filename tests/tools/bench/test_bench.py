@@ -14,6 +14,7 @@ import pytest
 from last_edge.bundle import Bundle, Golden
 from last_edge.errors import GateError, InputError, UsageError
 from last_edge.files import sha256_of
+from last_edge.machine import Heat
 from last_edge.runtime.backends import BACKENDS
 from last_edge.timing import Schedule, summarise, time_in_turns
 from last_edge.tools.bench import run, subjects
@@ -180,3 +181,28 @@ def test_slower_than_allowed_is_a_failed_gate(make_bundle: Any) -> None:
 
     with pytest.raises(GateError, match=r"p50 <= 1e-09 ms"):
         bench([make_bundle()], repeats=1, calls=1, memory=False, max_ms=1e-9)
+
+
+def test_a_run_on_a_slowed_processor_is_flagged(make_bundle: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    heats = iter([Heat(61.0), Heat(84.5, ("throttled",))])
+    monkeypatch.setattr(run, "heat", lambda: next(heats))
+    monkeypatch.setattr(run, "board", lambda: "Raspberry Pi 4 Model B Rev 1.4")
+    row = quick_bench(make_bundle())[0]
+    assert (row.board, row.heat, row.slowed) == ("Raspberry Pi 4 Model B Rev 1.4", 84.5, "throttled")
+    assert "slowed" in [str(column.header) for column in bench_table([row]).columns]
+    (cool,) = [BenchRecord(**{**vars(row), "slowed": ""})]
+    assert "slowed" not in [str(column.header) for column in bench_table([cool]).columns]
+
+
+def test_what_is_shared_names_the_machine_and_no_person(
+    make_bundle: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from last_edge.tools import cli
+
+    bundle, out = make_bundle(), tmp_path / "board.json"
+    words = ["bench", str(bundle), "--repeats", "1", "--calls", "2", "--no-memory", "--share", str(out), "--json"]
+    assert cli.main(words) == 0
+    content = json.loads(out.read_text())
+    assert content["processor"] and content["versions"]["onnxruntime"] and content["rows"][0]["p50_ms"] > 0
+    assert str(bundle) not in out.read_text() and "artefact" not in content["rows"][0]
+    assert cli.main(words) == 2  # what is there is not written over
