@@ -189,9 +189,9 @@ def test_a_run_on_a_slowed_processor_is_flagged(make_bundle: Any, monkeypatch: p
     monkeypatch.setattr(run, "board", lambda: "Raspberry Pi 4 Model B Rev 1.4")
     row = quick_bench(make_bundle())[0]
     assert (row.board, row.heat, row.slowed) == ("Raspberry Pi 4 Model B Rev 1.4", 84.5, "throttled")
-    assert "slowed" in [str(column.header) for column in bench_table([row]).columns]
+    assert "slowed" in bench_table([row]).columns
     (cool,) = [BenchRecord(**{**vars(row), "slowed": ""})]
-    assert "slowed" not in [str(column.header) for column in bench_table([cool]).columns]
+    assert "slowed" not in bench_table([cool]).columns
 
 
 def test_what_is_shared_names_the_machine_and_no_person(
