@@ -21,7 +21,8 @@ TEACHER ?= last_e_nano
 STUDENT ?= last_lite_nano
 TEACHER_RECIPE ?= demo
 STUDENT_RECIPE ?= demo_kd
-SOURCE ?= synthetic
+# What `make run` recognises: the clips that the student was tested on are at hand.
+SOURCE ?= store:$(STORE)
 THREADS ?= 0
 FLAVOUR ?= tensorrt-rtx
 # The demo's run, and its share of the signs: two takes by ten people to learn from, by four others to test.
@@ -106,8 +107,10 @@ parity: $(RUN)/bundle/model.int8.onnx ## Compare torch, FP32 and INT8, and every
 	$(CLI) parity $(<D) --store $(STORE) --run $(RUN)/student
 	$(CLI) parity $(<D) --store $(STORE) --backends all
 
-engine: $(RUN)/bundle/model.int8.onnx ## Build a TensorRT engine (FLAVOUR=tensorrt on its device, tensorrt-rtx anywhere)
-	$(CLI) engine $(<D) --flavour $(FLAVOUR)
+engine: $(RUN)/bundle/model.int8.onnx ## Build TensorRT engines, FP32 and INT8 (FLAVOUR=tensorrt on its device, tensorrt-rtx anywhere)
+	$(CLI) quantize $(<D) --store $(STORE) --recipe $(STUDENT_RECIPE) --target tensorrt --force
+	$(CLI) engine $(<D) --flavour $(FLAVOUR) --precision fp32 --force
+	$(CLI) engine $(<D) --flavour $(FLAVOUR) --precision int8-tensorrt --force
 
 verify: $(RUN)/bundle/model.int8.onnx ## Rebuild every figure of the bundle, and of the report where there is one
 	$(CLI) verify $(<D) --store $(STORE)

@@ -48,8 +48,8 @@ CURVES_IN_WORDS = {
 }
 
 
-def hyperparameters(recipe: Recipe) -> list[str]:
-    """One line a value, numbers as they count once everything is resolved."""
+def hyperparameters(recipe: Recipe, *, device: str = "cpu") -> list[str]:
+    """One line a value, numbers as they count on that device once everything is resolved."""
     t = recipe.training
     accumulated = f", {t.gradient_accumulation_steps} to an optimiser step" if t.gradient_accumulation_steps > 1 else ""
     dropout = recipe.model.options.get("dropout", "the model's own")
@@ -61,10 +61,16 @@ def hyperparameters(recipe: Recipe) -> list[str]:
         f"label smoothing: {t.label_smoothing:g}",
         f"gradient clipping: {clipping}",
         f"dropout: {dropout}",
-        f"mixed precision: {t.amp}",
+        f"mixed precision: {_amp(t, device)}",
         f"optimiser: {_optimizer(t)}",
         f"schedule: {_schedule(t)}",
     ]
+
+
+def _amp(t: TrainingConfig, device: str) -> str:
+    if t.amp == "auto" and not device.startswith("cuda"):
+        return "off: auto is fp16 on a GPU alone; --set training.amp=bf16 where the processor has it"
+    return t.amp
 
 
 def _patience(t: TrainingConfig) -> str:

@@ -26,7 +26,7 @@ from last_edge.export.int8.speed import milliseconds
 from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.evaluate import check_store, checked_graph, summarise
 from last_edge.export.proof.judge import Judge
-from last_edge.export.proof.same import parity_rows, tolerance
+from last_edge.export.proof.same import LIMIT, parity_rows, tolerance
 from last_edge.tasks.config import QuantizeConfig
 from last_edge.tasks.gates import Candidate, Gate, require_gates
 from last_edge.tasks.plan import clip_ids
@@ -263,8 +263,9 @@ def measured(
 
 
 def calibrated(manifest: Manifest, options: QuantizeOptions, plan: Plan, *, store: ClipStore, clips: Clips) -> Manifest:
-    """The manifest with how and on which clips the ranges were found."""
-    calibration = {**told(options, plan), "seed": plan.seed, "store_sha256": store.sha256}
+    """The manifest with how and on which clips the ranges were found, and how many answers had to be FP32's."""
+    limit = {} if plan.gates is None else {LIMIT: plan.gates.min_agreement}
+    calibration = {**told(options, plan), "seed": plan.seed, "store_sha256": store.sha256, **limit}
     return dataclasses.replace(manifest, calibration=calibration, calibration_ids=clip_ids(store, clips))
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from last_edge.errors import InputError
 from last_edge.inputs.features import Inputs, batches
 from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
+from last_edge.runtime.backends.limits import limited_memory
 from last_edge.runtime.recognise.model import Settings, open_backend
 
 BATCH = 64
@@ -20,7 +21,8 @@ def open_session(graph: bytes, *, threads: int = 1) -> ort.InferenceSession:
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     try:
-        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        with limited_memory():
+            return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own exceptions share no base class but this one
         raise InputError("not a graph that ONNX Runtime can run", got=str(error).split("\n")[0]) from error
 

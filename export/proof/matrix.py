@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle.bundle import Bundle
+from last_edge.bundle.manifest import Figure
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.errors import GateError, InputError, LastEdgeError, MissingError, UsageError
@@ -58,7 +59,10 @@ class ParityCell:
 
 @dataclass(frozen=True)
 class Reference:
-    """Clips that every backend gets, and what is known of them: reference logits, classes."""
+    """Clips that every backend gets, and what is known of them: reference logits, classes.
+
+    calibration: of the manifest, with the limit that INT8 was shipped at.
+    """
 
     on: str
     inputs: Inputs
@@ -66,6 +70,7 @@ class Reference:
     named: str
     labels: NDArray[np.int64] | None = None
     golden: dict[str, Logits] | None = None
+    calibration: dict[str, Figure] = field(default_factory=dict)
 
 
 def parity_matrix(
@@ -131,7 +136,8 @@ def _references(
         logits, named = _run(OnnxRuntimeCpu, checked_graph(bundle, "fp32"), inputs, threads), OnnxRuntimeCpu.name
     else:
         logits, named = torch_logits(same_model(bundle, run), inputs), "torch"
-    yield Reference(split, inputs, logits, named, labels=store.index.label[clips])
+    limits = bundle.manifest.calibration
+    yield Reference(split, inputs, logits, named, labels=store.index.label[clips], calibration=limits)
 
 
 def _cell(bundle: Bundle, backend: type[Backend], precision: str, reference: Reference, threads: int) -> ParityCell:
@@ -173,6 +179,6 @@ def fault(precision: str, logits: Logits, reference: Reference) -> str:
     if wrong or precision == "fp32":
         return wrong
     if reference.golden is None:
-        return disagreement({"pair": "fp32:int8", **compare(reference.logits, logits)})
+        return disagreement({"pair": "fp32:int8", **compare(reference.logits, logits)}, reference.calibration)
     own = reference.golden.get(precision)
     return same.fault(logits, own, most=0.0 if own is None else MOST_INT8 * max(float(np.abs(own).max()), 1.0))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from last_edge.bundle.bundle import Bundle
+from last_edge.bundle.manifest import Figure
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.errors import GateError, InputError
@@ -77,12 +78,12 @@ def same_checkpoint(bundle: Bundle, run: Path) -> Checkpoint:
     return checkpoint
 
 
-def check_rows(rows: Iterable[ParityRow], *, where: object) -> None:
-    """`GateError` naming the pairs that agree on too few clips.
+def check_rows(rows: Iterable[ParityRow], calibration: Mapping[str, Figure], *, where: object) -> None:
+    """`GateError` naming the pairs that agree on too few clips. calibration: of the manifest, see `disagreement`.
 
     INT8 is judged on clips of a store alone: the golden inputs are made skeletons that lie between the classes.
     """
     judged = [row for row in rows if (family(str(row["pair"])), row["on"]) != ("fp32:int8", "golden")]
-    failed = [f"{row['pair']} on {row['on']}: {wrong}" for row in judged if (wrong := disagreement(row))]
+    failed = [f"{row['pair']} on {row['on']}: {wrong}" for row in judged if (wrong := disagreement(row, calibration))]
     if failed:
         raise GateError("parity failed", where=where, got="; ".join(failed))

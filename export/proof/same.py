@@ -18,6 +18,8 @@ RELATIVE_TOLERANCE = {"fp32": 1e-4, "int8": 0.05}
 ORDER = ("torch", "fp32", "int8")
 # Share of clips, in percent, that must get the same answer; one clip may always differ.
 LEAST_AGREEMENT = {"torch:fp32": 99.9, "fp32:int8": 97.0}
+LIMIT = "min_agreement"
+"""What a manifest's calibration calls the share that `quantize` held the INT8 file to."""
 SMALLEST = 1e-6
 # Logits that differ by less between inputs say the same to all of them.
 CONSTANT = 1e-4
@@ -83,9 +85,15 @@ def parity_rows(answers: Mapping[str, Answers], *, on: str) -> tuple[ParityRow, 
     return tuple({"pair": f"{one}:{other}", "on": on, **compare(answers[one], answers[other])} for one, other in pairs)
 
 
-def disagreement(row: ParityRow) -> str:
-    """Why a row's two forms agree on too few clips; empty when they do on enough."""
-    needed, n, agreement = LEAST_AGREEMENT[family(str(row["pair"]))], int(row["n"]), float(row["agreement"])
+def disagreement(row: ParityRow, calibration: Mapping[str, Figure]) -> str:
+    """Why a row's two forms agree on too few clips; empty when they do on enough.
+
+    calibration: of the manifest; where its file was shipped at a lower limit, that one counts.
+    """
+    pair = family(str(row["pair"]))
+    needed, n, agreement = LEAST_AGREEMENT[pair], int(row["n"]), float(row["agreement"])
+    if pair == "fp32:int8":
+        needed = min(needed, float(calibration.get(LIMIT, needed)))
     if n * (100.0 - agreement) <= max(100.0, n * (100.0 - needed)):
         return ""
     return f"{agreement:g}% of {n} answers agree, needed {needed:g}%"

@@ -29,6 +29,8 @@ QUEUE = 1000
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 FLUSH_S = 5.0
 TIMEOUT_S = 5.0
+LARGEST_ANSWER = 2**16
+"""Bytes of a web hook's answer that are read, whatever length it names."""
 ANY = "*"
 PORTS = {"mqtt": 1883, "osc": 9000, "ws": 80}
 TOPIC = "last-edge/events"
@@ -120,9 +122,9 @@ class WebSocket(Destination):
             if self._line is None:
                 self._line = self._connect(self._address, open_timeout=TIMEOUT_S)
             self._line.send(json.dumps(facts, ensure_ascii=False))
-        except (WebSocketException, OSError, TimeoutError) as error:
+        except (WebSocketException, OSError, TimeoutError, AssertionError) as error:  # the last on answers of HTTP
             self.close()
-            raise OSError(str(error)) from error
+            raise OSError(str(error) or "no answer of a WebSocket") from error
 
     def close(self) -> None:
         """See `Destination`."""
@@ -143,7 +145,7 @@ class WebHook(Destination):
         body = json.dumps(facts, ensure_ascii=False).encode()
         request = urllib.request.Request(self._address, body, {"Content-Type": "application/json"}, method="POST")
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            answer.read()
+            answer.read(LARGEST_ANSWER)
 
 
 class Command(Destination):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -15,6 +16,7 @@ from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.errors import InputError, MissingError
 from last_edge.inputs.features import LANDMARKS, Inputs
 from last_edge.runtime.backends.base import Backend, Shape, check_shape, has_module, name_of
+from last_edge.runtime.backends.limits import limited_memory
 from last_edge.runtime.cache import cache_folder
 
 Points = NDArray[np.float32]
@@ -51,7 +53,8 @@ def create_session(
     chosen.log_severity_level = 3
     content = str(model) if isinstance(model, Path) else model
     try:
-        return onnxruntime.InferenceSession(content, chosen, providers=list(providers))
+        with limited_memory() if list(providers) == [CPU_PROVIDER] else nullcontext():
+            return onnxruntime.InferenceSession(content, chosen, providers=list(providers))
     except Exception as error:  # ONNX Runtime's own exceptions share no base class but this one
         raise InputError(
             "not a model that ONNX Runtime can load", where=where, got=str(error).split("\n")[0]
@@ -59,7 +62,10 @@ def create_session(
 
 
 class LimitedSession:
-    """A session for the first run of a graph that somebody else made: `InputError` where it fails or does not end."""
+    """A session for the first run of a graph that somebody else made.
+
+    `InputError` where it fails, does not end, or asks for gigabytes.
+    """
 
     def __init__(self, session: Any, *, where: str) -> None:
         self._session, self._where = session, where
@@ -74,7 +80,8 @@ class LimitedSession:
         timer.daemon = True
         timer.start()
         try:
-            return self._session.run(outputs, feed, options)
+            with limited_memory():
+                return self._session.run(outputs, feed, options)
         except Exception as error:  # ONNX Runtime's own exceptions share no base class but this one
             if options.terminate:
                 expected = f"an answer within {LONGEST_RUN_S:g} s"

@@ -22,12 +22,14 @@ from last_edge.tools.cli.options import (
     Join,
     Landmarks,
     More,
+    On,
     OutFile,
     OutFiles,
     Precisions,
     RecipeName,
     Repeats,
     Screen,
+    Send,
     Set,
     SourceName,
     check_limit,
@@ -265,6 +267,8 @@ def soak(
     minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="How long to play the source.")] = 30.0,
     precision: Graph = None,
     landmarks: Landmarks = "auto",
+    send: Send = None,
+    on: On = None,
     max_slope: Annotated[
         float | None, typer.Option("--max-slope", help="Fail (exit 4) when memory grows by more MB an hour.")
     ] = None,
@@ -272,20 +276,28 @@ def soak(
     force: Force = False,
     screen: Screen = SCREEN,
 ) -> None:
-    """Play a source again and again in real time through all of `run` and tell how memory grows, in MB an hour.
+    """Play a source again and again in real time through all of `run` and tell how memory grows, in MB an hour, and
+    how many files are open and threads alive; --send and --on attach actions as in `run`.
 
     The first third, at most five minutes, counts as warming up. A live source has no end and cannot be looped.
 
     Example: last-edge bench soak zoo/last_lite_nano_utd27 --source store:runs/utd/store --max-slope 1
     """
     from last_edge import records
+    from last_edge.bundle import Bundle
     from last_edge.files import write_text
+    from last_edge.runtime.actions.deliver import Delivery, command_of, destination_of
     from last_edge.runtime.pipeline.options import RunOptions
     from last_edge.tools.bench import soak as soaking
 
     check_out(out, force=force)
     chosen = RunOptions(precision=precision, detector=None if landmarks == "auto" else landmarks)
-    record = soaking.soak(bundle, source, minutes=minutes, options=chosen)
+    labels = Bundle.open(bundle).manifest.labels if on else ()
+    destinations = [*map(destination_of, send or ()), *(command_of(text, labels) for text in on or ())]
+    with Delivery(destinations, notice=screen.note) as deliver:
+        record = soaking.soak(
+            bundle, source, minutes=minutes, options=chosen, on_event=deliver, actions=(*(send or ()), *(on or ()))
+        )
     if out is not None:
         write_text(out, records.to_json(record))
     columns = {
@@ -294,6 +306,8 @@ def soak(
         "dropped": [sum(record.run["dropped"].values())],
         "MB at start, settled, end": [", ".join(map(str, record.mb_at))],
         "MB an hour": [record.mb_per_hour],
+        "open files": [" to ".join(map(str, record.handles))],
+        "threads": [" to ".join(map(str, record.threads))],
         "load": [" to ".join(map(str, record.load))],
     }
     title = f"{record.run['model']}, {record.run['precision']}, {record.run['source']}"

@@ -137,6 +137,18 @@ FalsePerHour = Annotated[
 RestSeconds = Annotated[float, typer.Option("--rest-seconds", min=0.0, help="Segments: stillness that ends a motion.")]
 
 
+Send = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--send", metavar="URL", help="Send events to mqtt://HOST/TOPIC, osc://HOST:PORT, ws://, http://; repeatable."
+    ),
+]
+On = Annotated[
+    list[str] | None,
+    typer.Option("--on", metavar="LABEL=COMMAND", help="Start a program for a label's events, * for all; repeatable."),
+]
+
+
 @dataclass(frozen=True)
 class Screen(OptionGroup):
     """What a command shows: the result on stdout, progress and notes on stderr."""

@@ -101,7 +101,7 @@ def parity(
 
     pairs = bundle_parity(bundle, store=clips, run=run, split=split, threads=threads)
     show(pairs, title=title, out=out, screen=screen)
-    check_rows(pairs, where=bundle)
+    check_rows(pairs, Bundle.open(bundle).manifest.calibration, where=bundle)
 
 
 def show(rows: Sequence[dict[str, Any]], *, title: str, out: Path | None, screen: Screen) -> None:

@@ -22,10 +22,12 @@ from last_edge.tools.cli.options import (
     Landmarks,
     LandmarksBy,
     LandmarksEvery,
+    On,
     Reject,
     RestSeconds,
     Rotate,
     Screen,
+    Send,
     SourceName,
     turn_of,
 )
@@ -42,16 +44,6 @@ Events = Annotated[
         "--events",
         help="One JSON object a line for every frame and event into this file; `-`: events alone, to stdout.",
     ),
-]
-Send = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--send", metavar="URL", help="Send events to mqtt://HOST/TOPIC, osc://HOST:PORT, ws://, http://; repeatable."
-    ),
-]
-On = Annotated[
-    list[str] | None,
-    typer.Option("--on", metavar="LABEL=COMMAND", help="Start a program for a label's events, * for all; repeatable."),
 ]
 Window = Annotated[
     bool | None,

@@ -231,7 +231,7 @@ def announce(request: Request, screen: Screen, task: Task | None = None) -> None
     if screen.silent or not is_first():
         return
     recipe = (task or task_of(request.recipe.model.name)).fitted(request.recipe, ClipStore.open(request.store))
-    for line in (f"model: {recipe.model.name}", *hyperparameters(recipe)):
+    for line in (f"model: {recipe.model.name}", *hyperparameters(recipe, device=request.device)):
         screen.note(line)
 
 

@@ -226,11 +226,20 @@ def test_parity_runs_the_files_again(quantized: Path, store: ClipStore, run: Pat
     assert float(by["torch:fp32", "test"]["max_abs"]) < 1e-4
     assert by["torch:fp32", "test"]["agreement"] == 100.0
     assert float(by["fp32:int8", "test"]["max_abs"]) > 0
-    check_rows(rows, where=quantized)
+    check_rows(rows, {}, where=quantized)
     bad = {**by["fp32:int8", "test"], "agreement": 50.0}
     with pytest.raises(GateError, match="fp32:int8 on test: 50"):
-        check_rows([bad], where=quantized)
-    check_rows([{**by["fp32:int8", "golden"], "agreement": 50.0}], where=quantized)
+        check_rows([bad], {}, where=quantized)
+    check_rows([{**by["fp32:int8", "golden"], "agreement": 50.0}], {}, where=quantized)
+
+
+def test_int8_shipped_at_a_recipes_limit_is_held_to_that_limit(quantized: Path) -> None:
+    row = {"pair": "fp32:int8", "on": "test", "n": 1000, "agreement": 96.0}
+    with pytest.raises(GateError, match="96% of 1000 answers agree, needed 97%"):
+        check_rows([row], {}, where=quantized)
+    check_rows([row], {"min_agreement": 95.0}, where=quantized)
+    with pytest.raises(GateError, match="needed 96.5%"):
+        check_rows([row], {"min_agreement": 96.5}, where=quantized)
 
 
 def test_an_export_that_computes_something_else_is_stopped() -> None:

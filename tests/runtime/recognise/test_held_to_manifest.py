@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, load_from_string, numpy_helper
 
 from last_edge.bundle import Bundle
 from last_edge.bundle.bundle import rewrite_bundle
 from last_edge.errors import InputError
 from last_edge.export.proof.verify import verify_bundle
 from last_edge.runtime.backends import onnxruntime as ort_backend
+from last_edge.runtime.backends.limits import STATM
 from last_edge.runtime.recognise.decoding import Rejection
 from last_edge.runtime.recogniser import Recogniser
 
@@ -99,6 +101,62 @@ def test_a_graph_without_end_is_stopped(make_bundle: MakeBundle, monkeypatch: py
     assert caught.value.where == str(path / "model.fp32.onnx")
     (golden,) = (check for check in verify_bundle(path) if check.name == "fp32 golden")
     assert not golden.holds and "does not come to an end" in golden.detail
+
+
+def huge(name: str) -> bytes:
+    """A graph of 200 bytes one node of which makes 3 GiB."""
+    shape = {"shape": np.array([1024, 1024, 768], np.int64)}
+    if name == "ConstantOfShape":
+        nodes = [helper.make_node("ConstantOfShape", ["shape"], ["much"])]
+    elif name == "Expand":
+        nodes = [
+            helper.make_node("ReduceSum", ["landmarks"], ["sum"], keepdims=0),
+            helper.make_node("Expand", ["sum", "shape"], ["much"]),
+        ]
+    else:
+        shape = {name: np.ones(size, np.float32) for name, size in (("tall", (30_000, 1)), ("wide", (1, 30_000)))}
+        nodes = [helper.make_node("MatMul", ["tall", "wide"], ["much"])]
+    total = [
+        helper.make_node("ReduceSum", ["much"], ["total"], keepdims=0),
+        helper.make_node("Add", ["value", "total"], ["logits"]),
+    ]
+    return graph([*nodes, *total], {**shape, "value": np.zeros((1, LABELS), np.float32)})
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="memory is bounded on Linux alone")
+@pytest.mark.parametrize("name", ["ConstantOfShape", "Expand", "MatMul"])
+def test_a_small_graph_that_makes_gigabytes_is_refused(make_bundle: MakeBundle, name: str) -> None:
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    path = with_graph(make_bundle(), huge(name))
+    with pytest.raises(InputError) as caught:
+        Recogniser.open(path)
+    assert caught.value.exit_code == 3 and caught.value.where == str(path / "model.fp32.onnx")
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def test_weights_in_another_file_are_not_read(
+    make_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("secret.bin").write_bytes(np.ones(LABELS, np.float32).tobytes())
+    outside = TensorProto(name="value", data_type=1, dims=[1, LABELS], data_location=1)
+    for key, value in (("location", "secret.bin"), ("offset", "0"), ("length", str(4 * LABELS))):
+        outside.external_data.add(key=key, value=value)
+    model = load_from_string(answering(np.zeros((1, LABELS))))
+    kept = [tensor for tensor in model.graph.initializer if tensor.name != "value"]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend([*kept, outside])
+    path = with_graph(make_bundle(), model.SerializeToString())
+    with pytest.raises(InputError, match="not a model that ONNX Runtime can load"):
+        Recogniser.open(path)
+
+
+def test_operators_of_ones_own_are_refused(make_bundle: MakeBundle) -> None:
+    model = load_from_string(graph([helper.make_node("Run", ["landmarks"], ["logits"], domain="my.own")], {}))
+    model.opset_import.append(helper.make_opsetid("my.own", 1))
+    path = with_graph(make_bundle(), model.SerializeToString())
+    with pytest.raises(InputError, match="not a model that ONNX Runtime can load"):
+        Recogniser.open(path)
 
 
 def test_a_graph_that_fails_is_named(make_bundle: MakeBundle) -> None:
