@@ -84,7 +84,7 @@ def train(
     named = {"model.name": model, "seed": seed, "training.init": None if init is None else json.dumps(str(init))}
     resolved = load_profile(env or detect()).recipe(recipe, overrides=_overrides(named, settings))
     _use_threads(threads)
-    request = Request(resolved, Path(store), Path(out), device=resolve_device(device), force=force)
+    request = Request(resolved, Path(store), Path(out), device=resolve_device(device), force=force, may_change=True)
     return run_training(request, report=report)
 
 

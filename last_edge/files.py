@@ -86,8 +86,8 @@ def write_text(path: Path, text: str) -> None:
         stream.write(text.encode())
 
 
-def check_free(path: Path, *, force: bool, marker: str = "") -> None:
-    """`UsageError` when writing to `path` would cost somebody their work.
+def check_free(path: Path, *, force: bool, marker: str = "", option: str = "--out") -> None:
+    """`UsageError` when writing to `path`, which `option` names, would cost somebody their work.
 
     A file is replaced only with `force`, a folder never. With `marker`, the file that every artefact of this kind
     holds, `path` is to be a folder: an empty one is free, one with the marker in it is replaced with `force`.
@@ -95,13 +95,15 @@ def check_free(path: Path, *, force: bool, marker: str = "") -> None:
     if not path.exists():
         return
     if path.is_dir() != bool(marker):
-        raise UsageError(f"a {'folder' if path.is_dir() else 'file'} is in the way", where=path, hint="another --out")
+        kind = "folder" if path.is_dir() else "file"
+        raise UsageError(f"a {kind} is in the way", where=path, hint=f"another {option}")
     if marker and not any(path.iterdir()):
         return
     if not force:
-        raise UsageError("will not overwrite", where=path, hint="another --out, or --force to replace it")
+        raise UsageError("will not overwrite", where=path, hint=f"another {option}, or --force to replace it")
     if marker and not (path / marker).exists():
-        raise UsageError("will not replace a folder of another kind", where=path, expected=marker, hint="another --out")
+        hint = f"another {option}"
+        raise UsageError("will not replace a folder of another kind", where=path, expected=marker, hint=hint)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from last_edge.runtime.recognise.stream import TOP, RecogniseOptions, Stream, ch
 from last_edge.runtime.sources import ImageOptions
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
+from last_edge.skeleton.people import Person, people_of
 
 
 class OpenOptions(TypedDict, total=False):
@@ -36,7 +37,7 @@ class OpenOptions(TypedDict, total=False):
 
     loop: play what has an end again and again. detector: None takes the one that feeds the bundle's layout.
     landmarks_by: the library that finds points in images; every: in one of so many. images: how images are turned and
-    timed before.
+    timed before. person: who is followed of several people in view.
     """
 
     loop: bool
@@ -44,6 +45,7 @@ class OpenOptions(TypedDict, total=False):
     landmarks_by: By
     every: int
     images: ImageOptions | None
+    person: Person
 
 
 class WatchOptions(OpenOptions, total=False):
@@ -133,6 +135,7 @@ class Recogniser(Closeable):
         layout: Layout | None = None,
         units: Units | None = None,
         hand: str = "first",
+        person: Person = "largest",
         top: int = TOP,
     ) -> Prediction:
         """The `top` most likely classes of one whole clip.
@@ -140,7 +143,8 @@ class Recogniser(Closeable):
         points: (T, V, C) or (M, T, V, C), any number of frames, NaN where a point is missing. fps: frames a second.
         layout, units: of the points where they are not the bundle's own; they are converted as `run` does. hand: which
         hand counts where the points show two and the bundle takes one; where they show one, which one it is. One that
-        the bundle was not taught is mirrored, and so are directions such as `swipe left` in the answer.
+        the bundle was not taught is mirrored, and so are directions such as `swipe left` in the answer. person: who
+        counts of more bodies than the bundle takes.
         Raises `InputError` for another shape, no frame, infinite points or too few axes, `UsageError` where the layout
         cannot be converted, the units are unknown or the rate is none.
         """
@@ -148,6 +152,8 @@ class Recogniser(Closeable):
             raise UsageError("a clip needs a frame rate", expected="frames a second, above 0", got=fps)
         stream = self.stream(layout=layout, units=units, hand=hand)
         whole = checked_points(points, stream.adapter, frames=True)
+        if len(whole) > self.spec.bodies:
+            whole = people_of(whole, fps=fps, person=person, bodies=self.spec.bodies)
         return stream.predict(whole, np.arange(whole.shape[1], dtype=np.float64) / fps, top=top)
 
     def stream(
@@ -156,13 +162,14 @@ class Recogniser(Closeable):
         layout: Layout | None = None,
         units: Units | None = None,
         hand: str = "first",
+        person: Person = "largest",
         options: RecogniseOptions | None = None,
     ) -> Stream:
         """Recognition of frames that the caller pushes, one source at a time.
 
-        layout, units, hand: as for `predict`. options: windows and decoding. A threshold they leave open is that of the
-        bundle's curve for this decoding, at the stated point or at `false_per_hour`, and so is the least energy; else
-        the bundle's own. Raises `UsageError` as `choose_point` does.
+        layout, units, hand, person: as for `predict`. options: windows and decoding. A threshold they leave open is
+        that of the bundle's curve for this decoding, at the stated point or at `false_per_hour`, and so is the least
+        energy; else the bundle's own. Raises `UsageError` as `choose_point` does.
         """
         if units not in (None, "image01", "metres"):
             raise UsageError("unknown units of points", expected="image01 or metres", got=units)
@@ -176,7 +183,9 @@ class Recogniser(Closeable):
             layout or self.layout, units or self.units, spec=self.spec, target_units=self.units, hand=hand,
             knows=self.hands,
         )  # fmt: skip
-        return Stream(self.backend, adapter=adapter, labels=self.labels, options=options, rejection=rejection)
+        return Stream(
+            self.backend, adapter=adapter, labels=self.labels, options=options, rejection=rejection, person=person
+        )
 
     @overload
     def watch(
@@ -211,7 +220,7 @@ class Recogniser(Closeable):
         hand: str = "first",
         **opening: Unpack[OpenOptions],
     ) -> Generator[Item]:
-        with open_feed(str(source), layout=self.layout, hand=hand, **opening) as feed:
+        with open_feed(str(source), layout=self.layout, hand=hand, bodies=self.spec.bodies, **opening) as feed:
             stream = self.stream(layout=feed.layout, units=feed.units, hand=hand, options=options)
             with closing(iter(Watch(feed, stream, pace=pace, limit=limit))) as items:
                 for item in items:

@@ -23,7 +23,8 @@ def stderr() -> Console:
     """The console for progress and messages."""
     from rich.console import Console
 
-    return Console(stderr=True)
+    known = sys.stderr.isatty() or "COLUMNS" in os.environ
+    return Console(stderr=True, width=None if known else WIDE)
 
 
 def emit(result: Any, *, as_json: bool, table: Callable[[], Any] | None = None) -> None:
@@ -65,9 +66,10 @@ class FittedTable:
                 yield table
                 return
         widths = {name: least_width(name, cells) for name, cells in varied.items()}
-        room = options.max_width - sum(widths.values()) - len(widths)
-        for name, cells in varied.items() if room >= 0 else ():
-            more = min(max(0, max(len(str(value)) for value in cells) - widths[name]), room)
+        room = options.max_width - sum(widths.values()) - 2 * len(widths) - 1  # paddings, what parts columns, edges
+        wanted = {name: max(len(str(value)) for value in cells) - widths[name] for name, cells in varied.items()}
+        for name in sorted(wanted, key=lambda name: wanted[name]) if room >= 0 else ():
+            more = min(max(0, wanted[name]), room)
             widths[name], room = widths[name] + more, room - more
         yield grid(title, varied, widths=widths) if room >= 0 else listed(title, varied)
 

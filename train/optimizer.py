@@ -52,9 +52,11 @@ def resolve_fused(fused: str, kind: str) -> bool | None:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Continue from a saved state; fused or not is as the optimiser was built, not as the state's was."""
-    built = [group["fused"] for group in optimizer.param_groups]
-    groups = [group | {"fused": fused} for group, fused in zip(state["param_groups"], built, strict=True)]
+    """Continue from a saved state; its settings are those that the optimiser was built with, not the state's."""
+    groups = [
+        {**built, "params": group["params"]}
+        for built, group in zip(optimizer.param_groups, state["param_groups"], strict=True)
+    ]
     optimizer.load_state_dict(state | {"param_groups": groups})
 
 

@@ -85,6 +85,20 @@ def identity_of(recipe: Recipe) -> str:
     return yaml.safe_dump(values, sort_keys=False)
 
 
+STAYS = ("batch_size", "gradient_accumulation_steps", "optimizer", "label_share", "input_clamp")
+"""Settings of `training` that decide what a step is, or what its state is of."""
+OF_ANSWERS = ("a", "b", "tau", "g", "soft", "dkd_alpha", "dkd_beta", "dist_beta", "dist_gamma")
+
+
+def lasting_of(recipe: Recipe) -> str:
+    """As `identity_of`, without what may change when a run goes on: rates, losses, limits, epochs, augmentation."""
+    values = yaml.safe_load(identity_of(recipe))
+    values["training"] = {key: values["training"][key] for key in STAYS}
+    values["distill"] = {key: value for key, value in values["distill"].items() if key not in OF_ANSWERS}
+    del values["augment"]
+    return yaml.safe_dump(values, sort_keys=False)
+
+
 def _find(name: str) -> Path:
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):

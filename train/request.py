@@ -25,7 +25,8 @@ class Request:
     extra: facts that make two runs different beyond the recipe, one a line, such as each teacher. views: fixed
     augmentations of each clip that the epochs cycle through, drawn by their own seed; None for new ones every epoch,
     drawn by the recipe's. test: whether the test split is looked at in the end; False where runs are compared and one
-    is to be chosen.
+    is to be chosen. may_change: an unfinished run, or a finished one with more epochs, goes on with other rates,
+    losses, limits or augmentation; that is written down. Otherwise it is refused.
     """
 
     recipe: Recipe
@@ -36,6 +37,7 @@ class Request:
     extra: str = ""
     views: Views | None = None
     test: bool = True
+    may_change: bool = False
 
 
 def silent(row: Row, epochs: int) -> None:

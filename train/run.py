@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import replace
 from types import FrameType
 from typing import Any, TypeVar, cast
 
@@ -28,7 +29,7 @@ from last_edge.train import run_folder
 from last_edge.train.checkpoint import WEIGHTS, ModelCard, as_json, load_weights, read_trainer, recipe_start
 from last_edge.train.environment import describe_environment
 from last_edge.train.processes import Processes
-from last_edge.train.recipe import dump_recipe, identity_of
+from last_edge.train.recipe import dump_recipe, identity_of, lasting_of
 from last_edge.train.request import MakeObjective, Report, Request, Steps, silent
 from last_edge.train.run_folder import TensorBoardLog
 from last_edge.train.trainer import SUMS, Trainer
@@ -87,7 +88,7 @@ class Run:
         torch.manual_seed(self.recipe.seed)
         model = cast(LandmarkModel, self.learner.model())
         self.start = self.learner.begin(model)
-        self.contents = self._contents()
+        self.contents, self.changes = self._contents(), list[dict[str, Any]]()
         self.trainer = Trainer(
             model,
             objective,
@@ -100,9 +101,10 @@ class Run:
         )
         resume_from = self.processes.from_first(
             lambda: run_folder.claim(
-                request.out, self.contents.identity, recipe=self.contents.recipe, force=request.force
+                request.out, self.contents.identity, lasting=self.contents.lasting, recipe=self.contents.recipe,
+                force=request.force, may_change=request.may_change,
             )
-        )
+        )  # fmt: skip
         if resume_from is not None:
             self._resume(resume_from)
         elif self.start is not None and self.processes.first:
@@ -151,6 +153,7 @@ class Run:
             **({} if self.start is None else {"init": self.start.as_dict()}),
             **({"beyond_recipe": self.request.extra.splitlines()} if self.request.extra else {}),
             **({"trunk_only": True} if card.trunk_only else {}),
+            **({"changes": self.changes} if self.changes else {}),
         }
 
     def measure(self) -> dict[str, Any]:
@@ -176,12 +179,15 @@ class Run:
 
     def _contents(self) -> run_folder.Contents:
         learner = self.learner
-        asked = [identity_of(self.recipe), self.store.sha256, self.request.extra]
+        asked = [self.store.sha256, self.request.extra]
         asked += [] if learner.start is None else [f"init {learner.start.sha256}"]
         asked += [f"processes {self.processes.count}"] if self.processes.count > 1 else []
-        identity = hashlib.sha256("\n".join(asked).encode()).hexdigest()
+        identity, lasting = (
+            hashlib.sha256("\n".join([text, *asked]).encode()).hexdigest()
+            for text in (identity_of(self.recipe), lasting_of(self.recipe))
+        )
         for text in learner.texts.values():
-            identity = hashlib.sha256(f"{identity}\n{text}".encode()).hexdigest()
+            identity, lasting = (hashlib.sha256(f"{each}\n{text}".encode()).hexdigest() for each in (identity, lasting))
         facts = {"device": self.request.device, "threads": torch.get_num_threads(), "seed": self.recipe.seed}
         card = ModelCard(
             name=resolve_name(self.recipe.model.name),
@@ -199,6 +205,7 @@ class Run:
             recipe=dump_recipe(self.recipe),
             environment=describe_environment(**facts, processes=self.processes.count),
             identity=identity,
+            lasting=lasting,
             texts=({} if self.start is None else {"init.json": as_json(self.start.as_dict())}) | learner.texts,
         )
 
@@ -272,11 +279,26 @@ class Run:
             keep=[f"epoch-{epoch:04d}" for epoch in every],
         )
 
-    def _resume(self, folder: Path) -> None:
+    def _resume(self, resume: run_folder.Resume) -> None:
+        """Go on from a checkpoint; what is set otherwise since is written down."""
         try:
-            self.trainer.restore(read_trainer(folder))
+            self.trainer.restore(read_trainer(resume.folder))
         except (KeyError, RuntimeError, TypeError) as error:
-            raise InputError("trainer state does not fit this run", where=folder, got=str(error)[:200]) from error
+            raise InputError(
+                "trainer state does not fit this run", where=resume.folder, got=str(error)[:200]
+            ) from error
+        self.changes = resume.changes
+        if self.changes:
+            lines = "".join(json.dumps(row) + "\n" for row in self.changes)
+            self.contents = replace(self.contents, texts=self.contents.texts | {run_folder.CHANGES: lines})
+        if not resume.changed:
+            return
+        told = run_folder.differences_told(resume.changed)
+        if resume.finished and self._done():
+            raise run_folder.FinishedRun("this run is finished", where=self.request.out, got=told, hint=run_folder.MORE)
+        if self.processes.first:
+            (self.request.out / run_folder.FINAL).unlink(missing_ok=True)
+            log.warning("goes on after %s with other settings: %s", resume.folder.name, told)
 
     def _raise_stopped(self) -> None:
         hint = "the same command to resume"

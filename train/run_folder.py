@@ -36,6 +36,8 @@ FINAL = "final.json"
 METRICS = "metrics.jsonl"
 TIMING = "timing.jsonl"
 RECIPE = "recipe.yaml"
+CHANGES = "changes.jsonl"
+MORE = "more --epochs go on with it"
 CHECKPOINTS = "checkpoints"
 BOARD = "tensorboard"
 SHOWN = 5
@@ -48,7 +50,8 @@ class FinishedRun(UsageError):
 
 @dataclass(frozen=True)
 class Contents:
-    """What stays the same in every checkpoint of a run. identity: sha256 of all that a resume must share.
+    """What stays the same in every checkpoint of a run. identity: sha256 of all that decides it; lasting: of what a
+    resume must share.
 
     texts: further files of each checkpoint, by name.
     """
@@ -59,13 +62,35 @@ class Contents:
     recipe: str
     environment: dict[str, Any]
     identity: str
+    lasting: str = ""
     texts: dict[str, str] = field(default_factory=dict)
 
 
-def claim(out: Path, identity: str, *, recipe: str = "", force: bool) -> Path | None:
+@dataclass(frozen=True)
+class Resume:
+    """Where a run goes on. changed: settings that are others than before, [then, now]. finished: it had been done."""
+
+    folder: Path
+    changed: dict[str, list[Any]] = field(default_factory=dict)
+    finished: bool = False
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """Every change so far: after which epoch, and what."""
+        path = self.folder / CHANGES
+        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        if not self.changed:
+            return rows
+        return [*rows, {"after": self.folder.name, "settings": self.changed}]
+
+
+def claim(
+    out: Path, identity: str, *, lasting: str = "", recipe: str = "", force: bool, may_change: bool = False
+) -> Resume | None:
     """The checkpoint to resume from, or None for a fresh start in an empty folder.
 
-    recipe: as `dump_recipe` wrote it, to say what differs.
+    lasting: sha256 of what must be as before where settings `may_change`. recipe: as `dump_recipe` wrote it, to say
+    what differs.
 
     Raises `UsageError` when `out` holds a finished run, one with other settings, or anything else, unless `force`.
     """
@@ -74,21 +99,31 @@ def claim(out: Path, identity: str, *, recipe: str = "", force: bool) -> Path | 
         _make_room(out, force=force)
         return None
     last = out / CHECKPOINTS / pointer.last
-    if read_trainer(last).get("identity") != identity:
-        hint = "the same flags to resume, another --out, or --force to start over"
-        found = _differences((last / RECIPE).read_text(), recipe)
-        raise UsageError("this run was started with other settings", where=out, got=found, hint=hint)
-    if pointer.finished and (out / FINAL).exists():
-        raise FinishedRun("this run is finished", where=out, hint="last-edge eval, another --out, or --force")
-    return last
+    before, finished = read_trainer(last), pointer.finished and (out / FINAL).exists()
+    if before.get("identity") == identity:
+        if finished:
+            raise FinishedRun(
+                "this run is finished", where=out, hint=f"{MORE}; last-edge eval, another --out, or --force"
+            )
+        return Resume(last)
+    found = _differences((last / RECIPE).read_text(), recipe)
+    if may_change and lasting and before.get("lasting") == lasting:
+        return Resume(last, found, finished)
+    hint = "the same flags to resume, another --out, or --force to start over"
+    got = differences_told(found) or "another store, other starting weights or other teachers"
+    raise UsageError("this run was started with other settings", where=out, got=got, hint=hint)
 
 
-def _differences(then: str, now: str) -> str:
-    """What two recipes in YAML say differently, as "key then -> now"."""
+def _differences(then: str, now: str) -> dict[str, list[Any]]:
+    """What two recipes in YAML say differently, [then, now] by key."""
     old, new = dict(_flat(yaml.safe_load(then))), dict(_flat(yaml.safe_load(now) or {}))
     differ = [key for key in new if new[key] != old.get(key) and not key.startswith("quantize.")]
-    changes = [f"{key} {old.get(key)} -> {new[key]}" for key in differ]
-    return ", ".join(changes[:SHOWN]) or "another store, other starting weights or other teachers"
+    return {key: [old.get(key), new[key]] for key in differ}
+
+
+def differences_told(changed: dict[str, list[Any]]) -> str:
+    """A few of them, as "key then -> now"."""
+    return ", ".join(f"{key} {then} -> {now}" for key, (then, now) in list(changed.items())[:SHOWN])
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -104,7 +139,7 @@ def _make_room(out: Path, *, force: bool) -> None:
     """Empty `out` of an earlier run; refuse a folder with anything else in it."""
     if not _only_begun(out):
         check_free(out, force=force, marker=POINTER)
-    for name in (POINTER, FINAL, METRICS, TIMING, RECIPE):
+    for name in (POINTER, FINAL, METRICS, TIMING, RECIPE, CHANGES):
         (out / name).unlink(missing_ok=True)
         for left in partials_of(out / name):
             left.unlink()
@@ -155,11 +190,13 @@ def save(out: Path, name: str, *, trainer: Trainer, contents: Contents, finished
                 "env.json": as_json(contents.environment),
                 **contents.texts,
             },
-            trainer=state | {"identity": contents.identity},
+            trainer=state | {"identity": contents.identity, "lasting": contents.lasting},
         )
         records.save(RunPointer(best=progress.best or name, last=name, finished=finished), out / POINTER)
         write_text(out / METRICS, history)
         write_text(out / RECIPE, contents.recipe)
+        if CHANGES in contents.texts:
+            write_text(out / CHANGES, contents.texts[CHANGES])
     prune(out, keep={name, progress.best or name, *keep})
 
 

@@ -253,9 +253,12 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.helpers.load_state_dict(state["helpers"])
         load_optimizer(self.optimizer, state["optimizer"])
-        if self.scaler.is_enabled():
+        if self.scaler.is_enabled() and state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
-            self.average.load(state["average"])
+            if state["average"] is None:  # it begins here
+                self.average = WeightAverage(self.model)
+            else:
+                self.average.load(state["average"])
         self.progress = Progress(**state["progress"])
         self.sums.write(self.progress.totals if self.processes.first else {})

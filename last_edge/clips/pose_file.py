@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from last_edge.errors import InputError, MissingError
 from last_edge.skeleton import Layout, SkeletonClip, get_layout
 from last_edge.skeleton.convert import convert_clip
+from last_edge.skeleton.people import people_of
 
 # Nose tip, mouth corners, chin, inner brows, outer eye corners: indices into MediaPipe's face mesh.
 FACE_POINTS = (1, 61, 291, 152, 107, 336, 33, 263)
@@ -36,11 +38,17 @@ def read_pose(path: Path, *, layout: Layout | None = None, **about: str | None) 
     """
     if not path.is_file():
         raise InputError("no such file", where=path)
-    return pose_clip(path.read_bytes(), str(path), layout=layout, **about)
+    return pose_clip(path.read_bytes(), str(path), layout=layout, **about)  # type: ignore[arg-type]
 
 
-def pose_clip(content: bytes, where: str, *, layout: Layout | None = None, **about: str | None) -> SkeletonClip:
-    """As `read_pose`, from a file's bytes; `where` names it in errors."""
+def pose_clip(
+    content: bytes, where: str, *, layout: Layout | None = None, person: str | None = None,
+    notice: Callable[[str], None] = lambda text: None, **about: str | None,
+) -> SkeletonClip:  # fmt: skip
+    """As `read_pose`, from a file's bytes; `where` names it in errors.
+
+    person: who is kept of several, see `last_edge.skeleton.people`; None keeps all.
+    """
     pose = _parse(content, where)
     data, confidence = _body(pose, where)
     columns = {component.name: start for component, start in _starts(pose)}
@@ -55,10 +63,24 @@ def pose_clip(content: bytes, where: str, *, layout: Layout | None = None, **abo
     sure = np.zeros(points.shape[:-1], np.float32)
     for joint, column in places.items():
         points[:, :, joint], sure[:, :, joint] = data[:, :, column], confidence[:, :, column]
+    if person is not None:
+        known = np.concatenate([points, np.where(sure > 0, sure, np.nan)[..., None]], axis=-1)
+        how: dict[str, Any] = {"fps": float(pose.body.fps), "middle": _middle(pose), "notice": notice}
+        (one,) = people_of(known, person=person, **how)
+        points, sure = one[None, ..., :-1], np.nan_to_num(one[None, ..., -1])
     clip = SkeletonClip.from_points(
         points, layout=native, fps=float(pose.body.fps), units="image01", confidence=sure, **about
     )
     return clip if layout is None else convert_clip(clip, layout)
+
+
+def picture_middle(path: Path) -> float:
+    """x of the middle of the picture that a file's points were seen in, in image heights."""
+    return _middle(_parse(path.read_bytes(), str(path)))
+
+
+def _middle(pose: Any) -> float:
+    return float(pose.header.dimensions.width / max(pose.header.dimensions.height, 1) / 2)
 
 
 def _parse(content: bytes, where: str) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from last_edge.clips import ClipStore, writing_store
 from last_edge.clips.store import HEADER
+from last_edge.data.axes import Lie, lie_of, told
 from last_edge.data.readers.faults import leaving_out
 from last_edge.data.readers.holistic_words import read_holistic_words
 from last_edge.data.readers.how2sign import read_how2sign
@@ -34,7 +35,7 @@ from last_edge.skeleton.clip import SkeletonClip
 Options = dict[str, Any]
 Reader = Callable[..., Iterator[SkeletonClip]]
 """`reader(source, **options)` yields clips; `InputError` names file and reason."""
-METRIC = "x to the subject's right, y up, z away from the sensor"
+METRIC = "x to the subject's right, y up, z away from the sensor; all in metres"
 IMAGE = "x to the image's right, y down, z away from the camera; all in image heights"
 Progress = Callable[[int], None]
 LARGEST_TEST_SHARE = 0.5
@@ -102,7 +103,7 @@ READERS: dict[str, Dataset] = {
         read_ntu,
         "research use after registration; cite Shahroudy et al. 2016, Liu et al. 2019",
         "the camera's metres (x, y up, z away) about body 0's spine base; with rotate, x to its right, y its spine",
-        options=("split_type", "missing_list", "rotate", "centre", "classes"),
+        options=("split_type", "missing_list", "rotate", "centre", "classes", "person"),
         labels=ntu_labels,
     ),
     "pose": Dataset(
@@ -110,7 +111,7 @@ READERS: dict[str, Dataset] = {
         read_pose_files,
         "as the files' source",
         IMAGE,
-        options=("layout", "axes", "index"),
+        options=("layout", "axes", "index", "person"),
         labels=pose_labels,
     ),
     "wlasl": Dataset(
@@ -118,7 +119,7 @@ READERS: dict[str, Dataset] = {
         read_wlasl,
         "C-UDA; cite Li et al. 2020",
         IMAGE,
-        options=("index", "layout", "axes"),
+        options=("index", "layout", "axes", "person"),
         labels=lambda source, options: pose_labels(source, {"index": wlasl_index(source, options.get("index"))}),
     ),
     "how2sign": Dataset(
@@ -142,7 +143,7 @@ READERS: dict[str, Dataset] = {
         read_pose_tsv,
         "as the files' source",
         IMAGE,
-        options=("index", "layout", "axes"),
+        options=("index", "layout", "axes", "person"),
         labels=_none,
     ),
     "mediapipe_npy": Dataset(
@@ -171,7 +172,7 @@ READERS: dict[str, Dataset] = {
         read_openpose,
         "as the files' source",
         "x to the image's right, y down; both in image heights",
-        options=("image_size", "fps", "bodies"),
+        options=("image_size", "fps", "bodies", "person"),
     ),
     "kinetics": Dataset(
         "Kinetics-skeleton: kinetics_train and kinetics_val, a JSON a clip",
@@ -198,8 +199,8 @@ READERS: dict[str, Dataset] = {
         "any sensor: .npz with frames, lengths, labels, subjects, split, and a layout",
         read_npz,
         "as the files' source",
-        "as the files' source",
-        options=("layout", "units", "fps"),
+        f"metres: {METRIC}; image01: {IMAGE}; --units and --axes bring others to these",
+        options=("layout", "units", "axes", "image_size", "fps"),
     ),
 }
 
@@ -232,7 +233,7 @@ class Prepared:
     """What came of a preparation.
 
     left_out: ids of clips that show no point in any frame; they are not stored. damaged: what was wrong with each file
-    that could not be read. sha256: empty after a dry run.
+    that could not be read. incomplete: which recordings lack frames, and which. sha256: empty after a dry run.
     """
 
     name: str
@@ -245,6 +246,7 @@ class Prepared:
     left_out: tuple[str, ...]
     sha256: str
     damaged: tuple[str, ...] = ()
+    incomplete: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -376,10 +378,13 @@ def store_clips(
 ) -> Prepared:
     """Write any stream of clips as a store, or only count them; a clip without any point is left out and named.
 
+    A warning tells where most clips look upside down or in another unit than is said (`last_edge.data.axes`).
+
     Raises `UsageError`, `InputError`.
     """
     check_free(out, force=force, marker=HEADER)
     frames, met, splits, left_out = 0, set[str | None](), Counter[str](), list[str]()
+    lies = list[Lie]()
 
     def shown() -> Iterator[SkeletonClip]:
         nonlocal frames
@@ -391,6 +396,7 @@ def store_clips(
             frames += clip.frames
             met.add(clip.label)
             splits[clip.split] += 1
+            lies.append(lie_of(clip.coords, clip.layout, clip.units))
             progress(splits.total())
             yield clip
 
@@ -409,6 +415,8 @@ def store_clips(
             for clip in chain([first], counted):
                 writer.add(clip)
         sha256 = ClipStore.open(out).sha256
+    for text in told(lies, first.layout, first.units):
+        logger.warning("%s", text)
     classes = len(met - {None} if labels is None else labels)
     return Prepared(
         name, str(out), splits.total(), frames, classes, first.layout.name, dict(sorted(splits.items())),

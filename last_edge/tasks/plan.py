@@ -47,10 +47,12 @@ def make_plan(store: ClipStore, recipe: Recipe) -> Plan:
     train, own, test = _chosen(store, store.index.label >= 0)
     learning, val, held = part_by_people(store, train, own, recipe)
     if not len(learning):
-        splits = sorted(set(store.index.split.tolist()))
-        raise InputError(
-            "no labelled training clips", where=store.path, expected="split 'train'", got=splits, hint=_to_split(store)
-        )
+        what, expected, got = "no labelled training clips", "split 'train'", sorted(set(store.index.split.tolist()))
+        if not len(store.labels):
+            name = f"--store {shlex.quote(str(store.path))} --model {recipe.model.name} --out RUN"
+            hint = f"last-edge pretrain maskclr {name} learns without labels; labels come from folders or a table"
+            raise InputError(what, where=store.path, expected="clips with labels", got="none has one", hint=hint)
+        raise InputError(what, where=store.path, expected=expected, got=got, hint=_to_split(store))
     spec = input_spec(store, recipe.input)
     check_points(store, spec)
     return Plan(store, spec, share_of_labels(store, learning, recipe), val, test, held)

@@ -37,19 +37,24 @@ def detector_for(layout: Layout) -> Detector:
     )
 
 
-def create_landmarks(detector: Detector, *, hand: str = "first", layout: str = "", by: By = "auto") -> LandmarkSource:
+def create_landmarks(
+    detector: Detector, *, hand: str = "first", layout: str = "", by: By = "auto", person: str = "largest",
+    bodies: int = 1,
+) -> LandmarkSource:  # fmt: skip
     """A ready detector.
 
     hand: which hand a hand detector follows. layout: of the bundle; decides about face points. by: which library runs
-    the networks; `auto` takes MediaPipe where it is installed, else LiteRT. `MissingError` where neither is.
+    the networks; `auto` takes MediaPipe where it is installed, else LiteRT. `MissingError` where neither is. person:
+    who is followed of several in view, see `last_edge.skeleton.people`. bodies: how many people a pose detector gives.
     """
     library = library_here() if by == "auto" else by
     if detector in ("hand", "hand_lite"):
-        return (HandLandmarks if library == "mediapipe" else LiteRTHands)(model=detector, hand=hand)
+        hands = HandLandmarks if library == "mediapipe" else LiteRTHands
+        return hands(model=detector, hand=hand, person=person)
     if detector == "pose":
-        return PoseLandmarks() if library == "mediapipe" else LiteRTPose()
+        return (PoseLandmarks if library == "mediapipe" else LiteRTPose)(person=person, bodies=bodies)
     whole = layout if layout == "mediapipe_holistic83" else "mediapipe_holistic75"
-    return HolisticLandmarks(layout=whole) if library == "mediapipe" else LiteRTHolistic(layout=whole)
+    return (HolisticLandmarks if library == "mediapipe" else LiteRTHolistic)(layout=whole, person=person)
 
 
 def library_here() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,34 +13,43 @@ from numpy.typing import NDArray
 
 from last_edge.errors import UsageError
 from last_edge.skeleton import Layout, get_layout
+from last_edge.skeleton.people import Follower
 
 Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
 HANDS = ("first", "left", "right")
 POSE, HAND = 33, 21
+MOST_PEOPLE, MOST_HANDS = 4, 4
+"""How many are looked at before one is followed."""
 
 
 class LandmarkSource(ABC):
     """Points of one person in a stream of images.
+
+    Of several in view `person` says who is followed, by place from frame to frame (`last_edge.skeleton.people`); of
+    hands that nobody says the body of, each counts as somebody.
 
     Points are (V, 3) in units of the image's height, origin top left, x right, y down, z away from the camera
     (`image01`); NaN where a point is not seen. MediaPipe's own x and z are in image widths, so both are multiplied
     by width / height.
 
     side: `left` or `right`, the person's own, of the hand that the last image showed; "" where that is not known.
+    notice: called with what a user should know: that another person is followed.
     """
 
     layout: Layout
     model: str
     side: str = ""
+    notice: Callable[[str], None] = staticmethod(lambda text: None)
 
-    def __init__(self, *, model: str, layout: str) -> None:
+    def __init__(self, *, model: str, layout: str, person: str = "largest", bodies: int = 1) -> None:
         self.model, self.layout = model, get_layout(layout)
+        self.follower = Follower(person, bodies=bodies, notice=lambda text: self.notice(text))
 
     @abstractmethod
     def __call__(self, image: Image, timestamp_s: float) -> Points:
-        """(V, 3) points of an (H, W, 3) BGR image; images must come in the order of time."""
+        """(V, 3) points of an (H, W, 3) BGR image, (M, V, 3) of M bodies; images must come in the order of time."""
 
     @abstractmethod
     def close(self) -> None:

@@ -14,6 +14,7 @@ from last_edge.runtime.recognise.window import Points
 from last_edge.runtime.sources import Frame, ImageOptions, Source, open_source
 from last_edge.runtime.sources.base import LoopedSource
 from last_edge.skeleton import Layout
+from last_edge.skeleton.people import Follower
 
 MOST_FAILURES = 10
 
@@ -21,11 +22,15 @@ MOST_FAILURES = 10
 class Feed(Closeable):
     """A source with the detector that its images need, closed together.
 
+    person, bodies: who is followed of more people than that, or of those whom a source does not tell apart.
     layout, units: of the points. notices: what source and detector had to say, in order; any thread may add.
     every: the detector looks at one image of so many.
     """
 
-    def __init__(self, source: Source, detector: LandmarkSource | None, *, every: int = 1) -> None:
+    def __init__(
+        self, source: Source, detector: LandmarkSource | None, *, every: int = 1, person: str = "largest",
+        bodies: int = 1,
+    ) -> None:  # fmt: skip
         layout = source.layout if detector is None else detector.layout
         assert layout is not None, "a source without points has a detector"
         self.source, self.detector = source, detector
@@ -34,6 +39,10 @@ class Feed(Closeable):
         self._every, self._since, self._clip = every, every, ""
         self._failures = self._passed_on = 0
         source.notice = self.notices.append
+        if detector is not None:
+            detector.notice = self.notices.append
+        self._follower = Follower(person, bodies=bodies, middle=source.middle, notice=self.notices.append)
+        self._followed_in = ""
         if said := source.describe():
             self.notices.append(said)
 
@@ -51,15 +60,15 @@ class Feed(Closeable):
         return True
 
     def points(self, frame: Frame) -> Points:
-        """(M, V, C) points of a frame, NaN where missing.
+        """(M, V, C) points of a frame's people, NaN where missing; of several those who are followed.
 
         Frames on which the detector fails have no points and are noted; `MissingError` at the tenth in a row.
         """
         if frame.points is not None:
-            return frame.points
+            return self._followed(frame.points, frame)
         assert self.detector is not None and frame.image is not None
         try:
-            points = self.detector(frame.image, frame.timestamp_s)[None]
+            points = self.detector(frame.image, frame.timestamp_s)
         except (RuntimeError, ValueError) as error:
             self._failures += 1
             self.notices.append(f"no landmarks of frame {frame.index}: {error}")
@@ -68,7 +77,17 @@ class Feed(Closeable):
                                    hint="last-edge doctor") from error  # fmt: skip
             return np.full((1, self.layout.joints, 3), np.nan, np.float32)
         self._failures = 0
-        return points
+        return points if points.ndim == 3 else points[None]
+
+    def _followed(self, people: Points, frame: Frame) -> Points:
+        """Those whom the follower keeps to; a source that tells people apart keeps all that are wanted."""
+        if frame.clip != self._followed_in:
+            self._followed_in = frame.clip
+            self._follower.clear()
+        most = self._follower.bodies
+        if len(people) <= (most if self.source.tracked else 1):
+            return people
+        return self._follower(people, frame.timestamp_s)
 
     @property
     def side(self) -> str:
@@ -98,12 +117,16 @@ def open_feed(
     landmarks_by: By = "auto",
     every: int = 1,
     images: ImageOptions | None = None,
+    person: str = "largest",
+    bodies: int = 1,
 ) -> Feed:
     """The source a user named, with a detector where it gives images.
 
     layout: what a bundle takes, which decides about the detector (None takes the one that feeds it) and about what a
     generated motion shows. hand: which hand a hand detector follows. loop: played again and again. landmarks_by: the
     library that finds points in images. every: in one image of so many. images: how images are turned and timed before.
+    person: who is followed of several people in view, see `last_edge.skeleton.people`; bodies: how many of them a
+    bundle takes.
     Raises as `open_source` and `create_landmarks` do, `UsageError` when no detector feeds the layout.
     """
     if every < 1:
@@ -111,10 +134,12 @@ def open_feed(
     opened = partial(open_source, text, layout=layout, images=images)
     source = LoopedSource(opened) if loop else opened()
     if source.layout is not None:
-        return Feed(source, None)
+        return Feed(source, None, person=person, bodies=bodies)
     try:
         kind = detector or detector_for(layout)
-        return Feed(source, create_landmarks(kind, hand=hand, layout=layout.name, by=landmarks_by), every=every)
+        how = {"hand": hand, "layout": layout.name, "person": person}
+        found = create_landmarks(kind, by=landmarks_by, bodies=bodies, **how)
+        return Feed(source, found, every=every, person=person, bodies=bodies)
     except BaseException:
         source.close()
         raise

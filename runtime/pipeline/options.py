@@ -12,6 +12,7 @@ from last_edge.runtime.pipeline.watch import Pace
 from last_edge.runtime.recognise.model import Precision
 from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.sources import ImageOptions
+from last_edge.skeleton.people import Person
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,10 @@ class RunOptions:
     pace: `fast` works on every frame of a file; `real` plays it at its own rate and drops what comes too fast, as a
     live source always does. loop: play what has an end again and again.
     precision: None takes INT8 where the bundle has it. detector: None takes the one that feeds the bundle's layout.
-    hand: which hand a hand detector follows. landmarks_by: the library that finds points in images; every: in one of
-    so many. max_age_s: live, frames older than this are dropped where a newer one waits. threads: of the model; None
-    for what `bench tune` found fastest, else 1. backend: what runs it. force: replace existing files.
-    images: how a source's images are turned and timed.
+    hand: which hand a hand detector follows. person: who is followed of several people in view. landmarks_by: the
+    library that finds points in images; every: in one of so many. max_age_s: live, frames older than this are dropped
+    where a newer one waits. threads: of the model; None for what `bench tune` found fastest, else 1. backend: what runs
+    it. force: replace existing files. images: how a source's images are turned and timed.
     """
 
     events: Path | None = None
@@ -40,6 +41,7 @@ class RunOptions:
     precision: Precision | None = None
     detector: Detector | None = None
     hand: str = "first"
+    person: Person = "largest"
     landmarks_by: By = "auto"
     every: int = 1
     max_age_s: float | None = None

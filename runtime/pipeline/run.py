@@ -41,9 +41,9 @@ def run(
     `MissingError`.
     """
     options = options or RunOptions()
-    for path in filter(None, (options.events, options.save, options.snapshot)):
-        if path.is_file() or path.is_dir():
-            check_free(path, force=options.force)
+    for name, path in (("events", options.events), ("save", options.save), ("snapshot", options.snapshot)):
+        if path is not None and (path.is_file() or path.is_dir()):
+            check_free(path, force=options.force, option=f"--{name}")
     with ExitStack() as stack:
         model = Recogniser.open(bundle, precision=options.precision, threads=options.threads, backend=options.backend)
         feed = stack.enter_context(
@@ -56,6 +56,8 @@ def run(
                 landmarks_by=options.landmarks_by,
                 every=options.every,
                 images=options.images,
+                person=options.person,
+                bodies=model.spec.bodies,
             )
         )
         log = stack.enter_context(event_log(options.events))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
+from last_edge.errors import UsageError
 from last_edge.runtime.pipeline.feed import Feed
 from last_edge.runtime.pipeline.pipeline import NOTHING, STAGES, Item, Pipeline
 from last_edge.runtime.pipeline.timings import Timings
@@ -37,6 +38,9 @@ class Watch:
         limit: int | None = None,
         max_age_s: float | None = None,
     ) -> None:
+        if pace not in get_args(Pace) or (limit is not None and limit < 1):
+            got = f"pace {pace!r}, limit {limit}"
+            raise UsageError("a source is not played like this", expected="pace fast or real, limit above 0", got=got)
         self.feed, self.stream = feed, stream
         self.pace = "live" if feed.source.live else pace
         self.timings, self.clips = Timings(STAGES), ClipCollector(stream)

@@ -25,6 +25,7 @@ from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Proba
 from last_edge.runtime.recognise.results import Event, Guess, Prediction
 from last_edge.runtime.recognise.segmenter import MotionSegmenter, SegmentOptions
 from last_edge.runtime.recognise.window import Points, SlidingWindow, Times, fit_times
+from last_edge.skeleton.people import Follower
 
 TOP = 3
 Decode = Literal["sliding", "segments"]
@@ -61,7 +62,8 @@ class Stream(Closeable):
     """Turns one source's points, frame by frame, into predictions and events; `Recogniser.stream` makes it.
 
     backend: raw landmarks to logits. adapter: source points to the model's. labels: class names in logit order.
-    rejection: temperature and least energy of the file that the backend runs.
+    rejection: temperature and least energy of the file that the backend runs. person: who is followed where frames show
+    more people than the model takes.
     current: the newest prediction, smoothed over windows, or of the last motion; None while there is nothing to
     predict. decoder: its `threshold` may be changed at any time.
     """
@@ -74,12 +76,14 @@ class Stream(Closeable):
         labels: tuple[str, ...],
         options: RecogniseOptions,
         rejection: Rejection | None = None,
+        person: str = "largest",
     ) -> None:
         self.adapter, self._labels, self._options = adapter, labels, options
         self.use(backend, rejection or Rejection())
         self._window = SlidingWindow(seconds=options.window_s, gap_s=options.gap_s)
         self._segmenter = MotionSegmenter(adapter.spec.layout, options.segments)
         self.decoder = Decoder(labels, options.decoding)
+        self._follower = Follower(person, bodies=adapter.spec.bodies)
         self._mirrored, self._hand = list(mirrored_order(labels)), HandVote()
         self._next_s = self._newest_s = -np.inf
         self.current: Prediction | None = None
@@ -102,6 +106,8 @@ class Stream(Closeable):
         for a time before the last frame's.
         """
         points = checked_points(points, self.adapter, frames=False)
+        if len(points) > self.adapter.spec.bodies:
+            points = self._follower(points, time_s)
         if not time_s >= self._newest_s:
             raise UsageError("frames must come in the order of time", expected=f">= {self._newest_s} s", got=time_s)
         self._newest_s = time_s
@@ -115,6 +121,7 @@ class Stream(Closeable):
         self._window.clear()
         self._segmenter.clear()
         self._hand.clear()
+        self._follower.clear()
         self.decoder.reset()
         self._next_s = self._newest_s = -np.inf
         self.current = None
@@ -126,11 +133,15 @@ class Stream(Closeable):
     def predict(self, points: Points, times: Times, *, top: int = TOP) -> Prediction:
         """The smoothed-by-nothing prediction for a whole clip: (T', V, C) or (M, T', V, C) points at (T',) seconds.
 
-        `InputError` for points of another shape than the source's layout, infinite ones, or none at all, and where the
-        graph's answer is no finite number.
+        `InputError` for points of another shape than the source's layout, infinite ones, or none to be seen, and where
+        the graph's answer is no finite number.
         """
         began = time.perf_counter()
-        answer = self._answer(checked_points(points, self.adapter, frames=True), times)
+        whole = checked_points(points, self.adapter, frames=True)
+        if not self.adapter.sees(whole.reshape(-1, *whole.shape[-2:])):
+            expected = "a frame with any point that the bundle uses"
+            raise InputError("the clip shows nothing", expected=expected, got=f"{whole.shape[1]} frames without any")
+        answer = self._answer(whole, times)
         if answer is None:
             raise InputError("the graph's logits of this clip are not finite", hint="last-edge verify BUNDLE")
         probabilities, _ = answer

@@ -9,6 +9,7 @@ from last_edge.clips import ClipStore
 from last_edge.errors import UsageError
 from last_edge.runtime.landmarks import By, Detector
 from last_edge.runtime.sources import ImageOptions
+from last_edge.skeleton.people import Person
 
 Counts = dict[str, dict[str, int]]
 SPLITS = ("train", "val", "test")
@@ -41,7 +42,8 @@ class RecordOptions:
     least_seen: share of a take's frames that must show a point of use. retake: clips of each label and subject, the
     newest, that leave the store when those of this session enter it.
     bundle: record what this bundle takes, to fine-tune it; None keeps the detector's or the source's own points.
-    images: how a source's images are turned and timed. every: points are found in one of so many.
+    images: how a source's images are turned and timed. every: points are found in one of so many. person: who is
+    followed of several people in view.
     """
 
     labels: tuple[str, ...]
@@ -55,6 +57,7 @@ class RecordOptions:
     bundle: Path | None = None
     detector: Detector | None = None
     hand: str = "first"
+    person: Person = "largest"
     landmarks_by: By = "auto"
     every: int = 1
     window: bool = False

@@ -43,12 +43,13 @@ def record(
 def _record(store: Path, source: str, *, options: RecordOptions, on_notice: OnNotice) -> RecordSummary:
     older = rescue(store, on_notice=on_notice)
     if older is None:
-        check_free(store, force=False, marker=HEADER)
+        check_free(store, force=False, marker=HEADER, option="STORE")
     wanted = None if options.bundle is None else Wanted.of(options.bundle)
     layout = get_layout("mediapipe_hand21") if wanted is None else wanted.spec.layout
     with open_feed(
         source, layout=layout, detector=options.detector, hand=options.hand, landmarks_by=options.landmarks_by,
-        every=options.every, images=options.images,
+        every=options.every, images=options.images, person=options.person,
+        bodies=1 if wanted is None else wanted.spec.bodies,
     ) as feed:  # fmt: skip
         session = RecordSession(store, older, feed, wanted=wanted, options=options, on_notice=on_notice)
         with closing(session.view):
@@ -128,9 +129,9 @@ class RecordSession:
 
     def finish(self) -> RecordSummary:
         """Put every take into the store; `InputError` when there is none and no store either."""
-        drop = [number for label, kept in self.kept.items() if kept for number in self._outdated(label)]
-        store = self._older
-        if clips := self._journal.clips():
+        clips, store = self._journal.clips(), self._older
+        drop = [number for label in dict.fromkeys(clip.label for clip in clips) for number in self._outdated(label)]
+        if clips:
             store = append_clips(self._store, clips, about=about(self._target.units), drop=drop)
             self._journal.clear()
         if store is None:
@@ -142,9 +143,12 @@ class RecordSession:
             sha256=store.sha256, notices=list(self._notices), lost=self._source.lost, stopped=self.stopped,
         )  # fmt: skip
 
-    def _outdated(self, label: str) -> list[int]:
+    def _outdated(self, label: str | None) -> list[int]:
+        """The older clips that those kept under a label replace; a mirrored one's label is the other direction's."""
         retake = self._options.retake
-        return [] if self._older is None else last_of(self._older, label, self._options.subject, count=retake)
+        if self._older is None or label is None:
+            return []
+        return last_of(self._older, label, self._options.subject, count=retake)
 
     def _find_points(self, item: Item) -> None:
         item.looked = self._feed.looks_at(item.frame)

@@ -72,6 +72,8 @@ class Source(Closeable):
     lost: why a live source ended, "" while it has not.
     notice: called, on the thread that reads, with what a user should know, such as a lost camera.
     images: how images are turned before they are given.
+    tracked: people keep their places in `points` from frame to frame. middle: x of the middle of the picture that the
+    points were seen in, None where it is not known.
     """
 
     name: str
@@ -82,6 +84,8 @@ class Source(Closeable):
     announced_frames: int | None = None
     lost: str = ""
     images: ImageOptions = ImageOptions()
+    tracked: bool = False
+    middle: float | None = None
     notice: Callable[[str], None] = staticmethod(lambda text: None)
 
     @abstractmethod
@@ -114,6 +118,7 @@ class LoopedSource(Source):
             first.close()
             raise UsageError("a live source cannot be played again", where=first.name, hint="without --loop")
         self.name, self.fps, self.layout, self.units = first.name, first.fps, first.layout, first.units
+        self.tracked, self.middle = first.tracked, first.middle
 
     def __iter__(self) -> Iterator[Frame]:
         index, began, passed = 0, 0.0, 1

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from last_edge.errors import MissingError, UsageError
 from last_edge.runtime.sources.base import Frame, ImageOptions, Source
-from last_edge.runtime.sources.video import open_capture, plausible_fps
+from last_edge.runtime.sources.video import open_capture, pixel_shape, plausible_fps, square_pixels
 
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 CAMERA_FORM = re.compile(r"(\d+)(?:,(\d+)x(\d+)(?:,(\d+(?:\.\d+)?))?)?")
@@ -34,6 +34,7 @@ class LiveSource(Source):
     def __init__(self, name: str, capture: Any, images: ImageOptions) -> None:
         self.name, self._capture, self.images = name, capture, images
         self.fps = plausible_fps(capture)
+        self._pixels = pixel_shape(capture)
         self._halt, self._reading = threading.Event(), threading.Lock()
 
     @abstractmethod
@@ -62,7 +63,7 @@ class LiveSource(Source):
     def _read(self) -> Any | None:
         with self._reading:
             decoded, image = self._capture.read()
-        return image if decoded else None
+        return square_pixels(image, self._pixels) if decoded else None
 
     def _reconnect(self) -> bool:
         """Wait and open anew, each time longer; False when stopped or after the last try."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips import ClipStore
-from last_edge.clips.pose_file import read_pose
+from last_edge.clips.pose_file import picture_middle, read_pose
 from last_edge.errors import InputError
 from last_edge.runtime.sources.base import Frame, Source
 from last_edge.skeleton import Layout
@@ -25,7 +25,7 @@ class PoseFileSource(Source):
         self._clip = read_pose(path)
         self.name, self.fps = path.name, self._clip.fps
         self.layout, self.units = self._clip.layout, self._clip.units
-        self.announced_frames = self._clip.frames
+        self.announced_frames, self.middle = self._clip.frames, picture_middle(path)
 
     def __iter__(self) -> Iterator[Frame]:
         for index in range(self._clip.frames):
@@ -40,9 +40,10 @@ class StoreSource(Source):
     def __init__(self, text: str) -> None:
         folder, _, number = text.partition("#")
         self._store = ClipStore.open(Path(folder))
-        self._clips = self._chosen(number)
+        self._clips, self.tracked = self._chosen(number), True
         self.name, self.layout, self.units = f"store:{text}", self._store.layout, self._store.units
         self.fps = float(self._store.index.fps[self._clips[0]]) or self._store.fps
+        self.middle = 0.0 if self.units == "metres" else None
         self.announced_frames = int(self._store.index.length[self._clips].sum())
 
     def __iter__(self) -> Iterator[Frame]:

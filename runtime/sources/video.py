@@ -16,6 +16,8 @@ from last_edge.runtime.sources.base import FASTEST_FPS, Frame, ImageOptions, Sou
 NETWORK_TIMEOUT_MS = 5000
 USUAL_FPS = 30.0
 PROBED_FRAMES, MOST_BROKEN = 60, 30
+ODDEST_PIXEL = 4.0
+"""Times as wide as high, or as high as wide, that a pixel can be; more is a damaged header."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -53,7 +55,8 @@ def silence(cv2: Any) -> None:
 class VideoSource(Source):
     """Every frame that decodes; `InputError` when the file is absent, is no video, or has no frame.
 
-    Some recordings claim 1,000 frames a second: their rate is then that of their timestamps.
+    Some recordings claim 1,000 frames a second: their rate is then that of their timestamps. Pixels that are not square
+    are stretched to be, as players do.
     """
 
     def __init__(self, path: Path, images: ImageOptions | None = None) -> None:
@@ -68,6 +71,7 @@ class VideoSource(Source):
         if self._capture is None:
             raise InputError("not a video that can be read", where=path, expected="mp4, mov, avi, webm or mkv")
         self.fps, self.announced_frames = plausible_fps(self._capture), _frame_count(self._capture)
+        self._pixels = pixel_shape(self._capture)
         if self.images.fps:
             self.fps = self.images.fps
         elif not claims_plausible_fps(self._capture):
@@ -83,6 +87,17 @@ class VideoSource(Source):
             clock = index / self.fps if self.images.fps else forward(clock, claimed, index, self.fps)
             yield Frame(index, clock, image=self.images(image), clip=self.name)
             decoded, index = self._next(index + 1), index + 1
+
+    def describe(self) -> str:
+        if self._pixels == (1.0, 1.0):
+            return ""
+        return f"{self.name}: its pixels are not square; pictures are stretched to {self._first_size}"
+
+    @property
+    def _first_size(self) -> str:
+        assert self._first is not None
+        height, width = self._first[0].shape[:2]
+        return f"{width}x{height}"
 
     def close(self) -> None:
         if self._capture is not None:
@@ -104,7 +119,31 @@ class VideoSource(Source):
 
         assert self._capture is not None
         decoded, image = self._capture.read()
+        if decoded:
+            image = square_pixels(image, self._pixels)
         return (image, self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000) if decoded else None
+
+
+def pixel_shape(capture: Any) -> tuple[float, float]:
+    """Factors of a picture's width and height that make its pixels square, one of them 1; (1, 1) where they are."""
+    import cv2
+
+    wide, high = (float(capture.get(name)) for name in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
+    if min(wide, high) <= 0 or not 1 / ODDEST_PIXEL <= wide / high <= ODDEST_PIXEL:
+        return 1.0, 1.0
+    turned = int(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 180 == 90
+    return (1.0, wide / high) if turned else (wide / high, 1.0)
+
+
+def square_pixels(image: NDArray[np.uint8], factors: tuple[float, float]) -> NDArray[np.uint8]:
+    """An image (H, W, 3) stretched by factors of width and height."""
+    import cv2
+
+    if factors == (1.0, 1.0):
+        return image
+    height, width = image.shape[:2]
+    size = round(width * factors[0]), round(height * factors[1])
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def forward(clock: float, claimed: float, index: int, fps: float) -> float:

@@ -11,6 +11,7 @@ from last_edge.bundle import Bundle
 from last_edge.bundle.manifest import model_file
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
+from last_edge.names import mirrored_order
 from last_edge.runtime.landmarks import GIVES, Detector, detector_for
 from last_edge.runtime.landmarks.models import get_model
 from last_edge.runtime.recognise.adapt import LIMB_METRES, SIDES
@@ -52,6 +53,8 @@ def describe(bundle: Bundle, *, clips: Sequence[Clip], detector: Detector | None
         "name": manifest.name,
         "labels": manifest.labels,
         "licence": manifest.licence,
+        "hands": manifest.known_hands,
+        "mirrored_labels": mirrored_order(manifest.labels),
         "units": units,
         "input": {
             "frames": spec.frames,
@@ -147,5 +150,6 @@ def _face(layout: Layout) -> tuple[int, ...]:
 
 
 def _layout(layout: Layout) -> dict[str, Any]:
-    """What the page draws and measures: names, edges and the limb that gives the scale."""
-    return {"name": layout.name, "names": layout.names, "edges": layout.edges, "scale": layout.scale}
+    """What the page draws, measures and mirrors: names, edges, the limb that gives the scale, other sides."""
+    about = {"name": layout.name, "names": layout.names, "edges": layout.edges, "scale": layout.scale}
+    return {**about, "mirror": layout.mirror}

@@ -112,8 +112,35 @@ def test_a_rate_must_be_one(model: Recogniser) -> None:
             model.predict(motion(0.9), fps=fps)
 
 
-def test_a_clip_without_any_point_still_has_an_answer(model: Recogniser) -> None:
-    assert model.predict(np.full((8, 21, 3), np.nan)).best.label in model.labels
+def test_a_clip_without_any_point_has_no_answer(model: Recogniser) -> None:
+    with pytest.raises(InputError, match="shows nothing") as refused:
+        model.predict(np.full((8, 21, 3), np.nan))
+    assert refused.value.got == "8 frames without any"
+    seen = motion(0.9)
+    seen[1:-1] = np.nan
+    assert model.predict(seen).best.label == "right"
+
+
+def test_of_more_people_than_the_bundle_takes_one_is_followed(model: Recogniser) -> None:
+    """The tiny graph tells `left` from `right` by the way; two go opposite ways and change places in the array."""
+    random = np.random.default_rng(0)
+    small, large = (size * random.normal(0, 1, (21, 3)) for size in (0.03, 0.06))
+    to_right = motion(0.4) + np.float32([0.0, 0.5, 0]) + small.astype(np.float32)
+    to_left = motion(-0.4) + np.float32([1.5, 0.5, 0]) + large.astype(np.float32)
+    people = np.stack([to_right, to_left])
+    people[:, 1::2] = people[::-1, 1::2]
+    expected = {"largest": "left", "left": "right", "right": "left"}
+    for person, label in expected.items():
+        assert model.predict(people, person=person).best.label == label
+        stream = model.stream(person=person)
+        events = [event.label for row in range(40) for event in stream.push(people[:, row], row / 30)]
+        assert events == [label]
+
+
+@pytest.mark.parametrize("how", [{"pace": "slow"}, {"limit": 0}])
+def test_a_source_that_cannot_be_played_so_is_refused(model: Recogniser, how: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="pace fast or real"):
+        next(iter(model.watch("synthetic", **how)))
 
 
 def test_a_stream_takes_one_frame_after_the_other(model: Recogniser) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from last_edge.data.prepare import prepare
 from last_edge.skeleton import get_layout
 from last_edge.skeleton.convert import convert
 
+log = logging.getLogger(__name__)
 ZOO = Path(__file__).parents[2] / "zoo"
 STANDS_FOR = {"ear": "head", "index": "hand", "pinky": "hand", "foot_index": "foot"}
 
@@ -36,17 +39,30 @@ def seen_by_a_camera(points: np.ndarray, *, depth: float, noise: float, random: 
 
 
 @pytest.mark.slow
-def test_little_is_lost_through_the_conversion(real: Callable[[str], Path], tmp_path: Path) -> None:
-    """97.44 % on the Kinect's own points; 97.0 seen by a camera, 92.6 where depth is taken for half of what it is."""
+@pytest.mark.parametrize(
+    ("way", "depth", "least"),
+    [
+        (("kinect20",), 1.0, 95.0),
+        (("kinect20",), 0.5, 90.0),
+        (("ntu25", "kinect20"), 1.0, 95.0),
+        (("ntu25", "kinect20"), 0.5, 90.0),
+    ],
+)
+def test_little_is_lost_through_the_conversion(
+    real: Callable[[str], Path], tmp_path: Path, way: tuple[str, ...], depth: float, least: float
+) -> None:
+    """97.44 % on the Kinect's own points; see docs/results/hands_and_bodies.md. NTU's joints, of which no clips may be
+    kept here, are held to it by what is left of them for the same bundle.
+    """
     prepare("utd_mhad", real("utd_mhad"), out=tmp_path / "store")
     store, random = ClipStore.open(tmp_path / "store"), np.random.default_rng(0)
-    clips = store.select(split="test")
+    clips, right = store.select(split="test"), 0
     with load(ZOO / "last_lite_nano_utd27") as model:
-        for depth, least in ((1.0, 95.0), (0.5, 90.0)):
-            right = 0
-            for clip in clips:
-                shown = seen_by_a_camera(store.points(int(clip))[0], depth=depth, noise=0.005, random=random)
-                back = convert(shown, source="mediapipe_pose33", target="kinect20")
-                top = model.predict(back, fps=30).top[0]
-                right += top.label == store.labels[store.index.label[clip]]
-            assert 100 * right / len(clips) >= least
+        for clip in clips:
+            points = seen_by_a_camera(store.points(int(clip))[0], depth=depth, noise=0.005, random=random)
+            for source, target in pairwise(("mediapipe_pose33", *way)):
+                points = convert(points, source=source, target=target)
+            right += model.predict(points, fps=30).best.label == store.labels[store.index.label[clip]]
+    accuracy = 100 * right / len(clips)
+    log.warning("pose33 -> %s, depth x %g: %.2f %% of %d clips", " -> ".join(way), depth, accuracy, len(clips))
+    assert accuracy >= least

@@ -94,8 +94,9 @@ def test_a_store_without_labels_serves(unlabelled: Path, tmp_path: Path) -> None
     sets = ["training.epochs=2", "validation.subjects=[]"]
     final = run_training(request(unlabelled, tmp_path / "run", *sets), task=PRETRAINING)
     assert final["train_clips"] == 24 and final["val_subjects"] == []
-    with pytest.raises(InputError, match="no labelled training clips"):
+    with pytest.raises(InputError, match="no labelled training clips") as refused:
         run_training(request(unlabelled, tmp_path / "train", *sets))
+    assert "none has one" in str(refused.value) and "last-edge pretrain maskclr --store" in str(refused.value.hint)
 
 
 def test_labels_change_nothing(toy_store: Path, tmp_path: Path) -> None:

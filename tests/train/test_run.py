@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, InterruptedRun, UsageError
@@ -48,8 +49,8 @@ run_training(wanted, report=lambda row, epochs: print(row["epoch"], flush=True))
 """
 
 
-def request(store: Path, out: Path, *sets: str, force: bool = False) -> Request:
-    return Request(load_recipe(None, overrides=[*SMALL, *sets]), store, out, force=force)
+def request(store: Path, out: Path, *sets: str, force: bool = False, may_change: bool = False) -> Request:
+    return Request(load_recipe(None, overrides=[*SMALL, *sets]), store, out, force=force, may_change=may_change)
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -150,6 +151,73 @@ def test_finished_and_foreign_runs_are_not_touched(toy_store: Path, tmp_path: Pa
     with pytest.raises(UsageError, match="will not overwrite"):
         run_training(request(toy_store, strange, "training.epochs=1"))
     assert (strange / "thesis.txt").read_text() == "mine"
+
+
+OTHERS = [
+    "training.label_smoothing=0.2",
+    "training.gradient_clip=0.5",
+    "training.lr=0.02",
+    "training.weight_decay=0.01",
+    "training.loss=focal",
+    "training.mixup=0",
+    "augment.mask=0",
+]
+
+
+def test_a_run_goes_on_with_other_settings_and_writes_them_down(
+    toy_store: Path, tmp_path: Path, stop_after: Callable[[Run, int], StopRequest]
+) -> None:
+    out = tmp_path / "run"
+    run = Run(request(toy_store, out, "training.epochs=2"))
+    with pytest.raises(InterruptedRun):
+        run.train(stop_after(run, 6))
+    final = run_training(request(toy_store, out, "training.epochs=3", *OTHERS, may_change=True))
+    (row,) = [json.loads(line) for line in (out / "changes.jsonl").read_text().splitlines()]
+    assert row["after"] == "epoch-0001-step-00002"
+    assert row["settings"]["training.lr"] == [0.01, 0.02] and row["settings"]["training.epochs"] == [2, 3]
+    assert set(row["settings"]) == {"training.epochs", *(text.partition("=")[0] for text in OTHERS)}
+    assert final["changes"] == [row] and final["epochs"] == 3
+    assert yaml.safe_load((out / "recipe.yaml").read_text())["training"]["label_smoothing"] == 0.2
+    state = torch.load(out / "checkpoints" / "epoch-0003" / "trainer.pt", weights_only=True)
+    assert state["optimizer"]["param_groups"][0]["weight_decay"] == 0.01
+
+
+def test_a_change_counts_from_where_it_was_made(
+    toy_store: Path, tmp_path: Path, stop_after: Callable[[Run, int], StopRequest]
+) -> None:
+    """As one run that had the new settings from that step on."""
+    out, same = tmp_path / "run", tmp_path / "same"
+    for place in (out, same):
+        run = Run(request(toy_store, place, "training.epochs=2"))
+        with pytest.raises(InterruptedRun):
+            run.train(stop_after(run, 6))
+    run_training(request(toy_store, out, "training.epochs=2", "training.lr=0.05", may_change=True))
+    run_training(request(toy_store, same, "training.epochs=2"))
+    assert not same_weights(out, same)
+    rates = [json.loads(line)["lr"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert len(rates) == 2
+
+
+def test_a_finished_run_goes_on_with_more_epochs_alone(toy_store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run_training(request(toy_store, out, "training.epochs=1"))
+    with pytest.raises(UsageError, match="finished") as refused:
+        run_training(request(toy_store, out, "training.epochs=1", "training.lr=0.02", may_change=True))
+    assert "more --epochs" in str(refused.value.hint) and (out / "final.json").exists()
+    final = run_training(request(toy_store, out, "training.epochs=2", "training.ema_decay=0", may_change=True))
+    assert final["epochs"] == 2 and final["changes"][0]["after"] == "epoch-0001"
+    final = run_training(request(toy_store, out, "training.epochs=3", "training.ema_decay=0.9", may_change=True))
+    assert [row["after"] for row in final["changes"]] == ["epoch-0001", "epoch-0002"]
+
+
+@pytest.mark.parametrize(
+    "other", ["training.batch_size=4", "training.optimizer=sgd", "input.frames=8", "seed=3", "validation.subjects=[2]"]
+)
+def test_what_cannot_change_is_refused(toy_store: Path, tmp_path: Path, other: str) -> None:
+    out = tmp_path / "run"
+    run_training(request(toy_store, out, "training.epochs=1"))
+    with pytest.raises(UsageError, match="other settings"):
+        run_training(request(toy_store, out, "training.epochs=2", other, may_change=True))
 
 
 @pytest.mark.parametrize(

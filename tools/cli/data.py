@@ -16,15 +16,19 @@ from last_edge.errors import UsageError
 from last_edge.tools.cli.options import (
     SCREEN,
     DryRun,
+    Flip,
     Force,
     Hand,
     Out,
+    PersonName,
+    Rotate,
     Screen,
     Seed,
     StoreArgument,
     in_zoo,
     names_of,
-)  # fmt: skip
+    turn_of,
+)
 from last_edge.tools.output import make_table
 from last_edge.tools.register import Command, Function, OptionGroup, described, expanded
 
@@ -53,15 +57,19 @@ FORMAT_OPTIONS: dict[str, tuple[Any, str]] = {
     "image_size": (str, "Size of the recording, such as 640x480."),
     "target": (str, "What is to be said: text or gloss."),
     "words": (str, "Only these labels, comma between."),
-    "units": (str, "metres or image01."),
+    "units": (
+        str,
+        "metres, image01 (image heights, y down), pixels (with --image-size) or world (MediaPipe's world landmarks).",
+    ),
     "fps": (float, "Frames a second."),
     "label_file": (Path, "Names, one a line, for labels that are numbers."),
     "mirrored": (str, "yes where pictures were flipped before, as in selfie views."),
     "side": (str, "Which of two hands: left or right."),
     "frames": (int, "Frames of a clip that is one static shape."),
     "bodies": (int, "People to keep in a clip."),
+    "person": (str, "Who is kept of several people: largest, left, right or centre."),
     "aspect": (float, "Width over height of the pictures."),
-    "axes": (int, "Axes of a point to keep: 2 drops the depth."),
+    "axes": (str, "Of `pose` and the like: 2 drops the depth. Of `npz` in metres: y-up, or y-down as a camera has it."),
     "index": (
         Path,
         "Of `pose` a CSV of file,label,subject,split,camera,setup, or nslt_*.json; of `pose_tsv` a TSV of file, text.",
@@ -185,10 +193,12 @@ def show_prepared(prepared: Prepared, screen: Screen) -> None:
     if prepared.left_out:
         shown = ", ".join(prepared.left_out[:SHOWN]) + (" ..." if len(prepared.left_out) > SHOWN else "")
         typer.echo(f"left out, no point in any frame: {len(prepared.left_out)} clips ({shown})")
-    if prepared.damaged:
-        typer.echo(f"left out, damaged: {len(prepared.damaged)} files")
-        for fault in prepared.damaged[:SHOWN]:
-            typer.echo(f"  {fault}")
+    said = {"left out, damaged": prepared.damaged, "kept, but not whole": prepared.incomplete}
+    for what, faults in said.items():
+        if faults:
+            typer.echo(f"{what}: {len(faults)} files or rows")
+            for fault in faults[:SHOWN]:
+                typer.echo(f"  {fault}")
 
 
 def info(
@@ -237,7 +247,7 @@ def gate_columns(gates: Iterable[Gate]) -> dict[str, list[Any]]:
     rows = list(gates)
     return {
         "gate": [gate.name for gate in rows],
-        "": [VERDICTS[gate.passed] for gate in rows],
+        "held": [VERDICTS[gate.passed] for gate in rows],
         "rule": [gate.rule for gate in rows],
         "found": [gate.found + ("\n" + ", ".join(gate.clips) if gate.clips else "") for gate in rows],
     }
@@ -310,6 +320,12 @@ class VideoOptions(OptionGroup):
         float | None,
         typer.Option(help="Of folders of images, 30 unless said; of videos in place of their time stamps."),
     ] = None
+    person: PersonName = "largest"
+    flip: Flip = False
+    rotate: Rotate = "0"
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Write no store when a video cannot be read, or not to its end.")
+    ] = False
     jobs: Annotated[int, typer.Option(min=0, help="Processes on this machine; 0 for one a processor.")] = 0
     dask: Annotated[str, typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://HOST:8786, in their place.")] = (
         ""
@@ -319,7 +335,7 @@ class VideoOptions(OptionGroup):
         """What there is to do."""
         from last_edge.tools.extract.plan import Settings, choose_jobs, plan_jobs
 
-        settings = Settings(self.layout, vision, rows, self.fps)
+        settings = Settings(self.layout, vision, rows, self.fps, self.person, self.flip, turn_of(self.rotate))
         return choose_jobs(
             plan_jobs(videos, out.absolute(), settings, index=self.index, folders=self.folders),
             leave_out=names_of(self.leave_out), subjects=names_of(self.subjects), test_share=self.test_share,
@@ -338,6 +354,7 @@ class VideoOptions(OptionGroup):
         with screen.status("reading videos") as tell:
             return extract_all(
                 jobs, out, index=self.index, processes=self.jobs or os.cpu_count() or 1, dask=self.dask,
+                strict=self.strict,
                 progress=lambda done, all_jobs: tell(f"{done} of {all_jobs} videos"), **how,
             )  # fmt: skip
 
@@ -371,7 +388,8 @@ def prepare_videos(
     )
     if found is not None:
         damaged = tuple(f"{video}: {why}" for video, why in found.broken.items())
-        show_prepared(replace(found.store, damaged=damaged), screen)
+        halves = tuple(f"{video}: {notes}" for video, notes in found.incomplete.items())
+        show_prepared(replace(found.store, damaged=damaged, incomplete=halves), screen)
 
 
 def extract(

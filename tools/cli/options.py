@@ -118,6 +118,14 @@ Hand = Annotated[
         "not taught is mirrored.",
     ),
 ]
+PersonName = Annotated[
+    Literal["largest", "left", "right", "centre"],
+    typer.Option(
+        "--person",
+        help="Who is followed of several people in view: by size, or by place in the picture. A bundle of two people "
+        "takes both.",
+    ),
+]
 Decode = Annotated[
     Literal["sliding", "segments"],
     typer.Option(

@@ -22,6 +22,9 @@ Finetune = Annotated[
         help="Start from this bundle's weights (`export --weights`) and make a bundle of the result.",
     ),
 ]
+AsBundle = Annotated[
+    bool, typer.Option("--bundle", help="Make OUT/bundle of the result, with an INT8 file where it passes the limits.")
+]
 Anew = Annotated[bool, typer.Option("--force", "--force-fresh", help="Start anew and replace what is there.")]
 
 
@@ -29,6 +32,7 @@ def train(
     flags: Flags,
     out: RunOut = None,
     finetune: Finetune = None,
+    bundle: AsBundle = False,
     dry_run: DryRun = False,
     force: Anew = False,
     screen: Screen = SCREEN,
@@ -36,15 +40,24 @@ def train(
     """Train a model on a store's training split; validation is a part of the training subjects.
 
     A recipe gives every value, the environment, flags and --set change some, each winning over those before it. The
-    same command resumes an interrupted run. The test split is looked at once, at the end. Several processes:
+    test split is looked at once, at the end. Several processes:
     torchrun --nproc_per_node=2 -m last_edge.tools.cli train ...
 
-    With --finetune a bundle's weights learn the store's own classes, and OUT/bundle is the result, quantised.
+    The same command resumes an interrupted run. With another rate, smoothing, clip, loss, schedule or augmentation, or
+    more epochs, it goes on with these from there, and RUN/changes.jsonl says so; a finished run, with more epochs.
+
+    With --bundle the result is exported and quantised at once, to OUT/bundle. With --finetune, too, and a bundle's
+    weights learn the store's own classes.
 
     Example: last-edge train --model last_e_nano --store runs/shrec14/store --out runs/shrec14/teacher --recipe shrec17
     """
     choice = choose(flags.on_bundle(finetune), out=out)
-    request = choice.request(force=force)
+    from last_edge.tasks.registry import RECOGNITION, task_of
+
+    request = choice.request(force=force, may_change=True)
+    if bundle and task_of(choice.recipe.model.name) is not RECOGNITION:
+        hint = f"last-edge export {choice.out} --out BUNDLE, then last-edge quantize"
+        raise UsageError("--bundle is for recognisers", got=choice.recipe.model.name, hint=hint)
     if dry_run:
         screen.emit(readable(choice.describe() | preview(request), screen.json))
         return
@@ -58,7 +71,7 @@ def train(
     if not is_first():
         return
     made: dict[str, Any] = {}
-    if finetune is not None:
+    if bundle or finetune is not None:
         made = finish_bundle(choice.out, choice.store, base=finetune, limits=choice.recipe.quantize)
     screen.emit((final if screen.json else summary(final, choice.out)) | made)
 
@@ -99,7 +112,7 @@ def distill(
         raise UsageError("--answers are there, --cache is for those still to be asked for", hint="one of them")
     cached: dict[str, object] = {} if cache is None else {"distill.cache": "on"}
     choice = choose(dataclasses.replace(flags, base=cached), out=out, recipe="kd_nano")
-    request = choice.request(force=force)
+    request = choice.request(force=force, may_change=True)
     if dry_run:
         from last_edge.distill.run import describe_distillation
 
@@ -131,7 +144,7 @@ def maskclr(out: Out, flags: Flags, dry_run: DryRun = False, force: Force = Fals
     """
     from last_edge.tasks.registry import PRETRAINING
 
-    request = choose(flags, out=out, recipe="maskclr").request(force=force)
+    request = choose(flags, out=out, recipe="maskclr").request(force=force, may_change=True)
     if dry_run:
         screen.emit(readable(preview(request, task=PRETRAINING), screen.json))
         return

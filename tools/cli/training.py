@@ -160,13 +160,14 @@ class Choice:
     device: str = "auto"
     threads: int = 0
 
-    def request(self, *, force: bool) -> Request:
+    def request(self, *, force: bool, may_change: bool = False) -> Request:
         """The run's request, on the device and with the processor threads that were asked for."""
         from last_edge.train.device import resolve_device
         from last_edge.train.request import Request
 
         torch_threads(self.threads)
-        return Request(self.recipe, self.store, self.out, device=resolve_device(self.device), force=force)
+        device = resolve_device(self.device)
+        return Request(self.recipe, self.store, self.out, device=device, force=force, may_change=may_change)
 
     def describe(self) -> dict[str, Any]:
         """Where a run would read and write, and what is known of the environment."""

@@ -55,7 +55,7 @@ def web(
 
     detector = None if landmarks == "auto" else landmarks
     if export is not None:
-        check_free(export, force=force, marker=SITE)
+        check_free(export, force=force, marker=SITE, option="--export")
     opened = Opened.open(bundle)
     if dry_run:
         missing = [f"{package.name}@{package.version}" for package in missing_packages(opened, landmarks=detector)]

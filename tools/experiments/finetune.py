@@ -1,4 +1,4 @@
-"""The end of `train --finetune`: the run as a bundle, with an INT8 file where it passes the recipe's limits."""
+"""The end of `train --bundle`, `--finetune` and `teach`: a bundle of the run, INT8 where it passes the limits."""
 
 from __future__ import annotations
 

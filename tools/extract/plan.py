@@ -17,7 +17,9 @@ from last_edge.data.readers.nslt import TO_THE_END, Subset
 from last_edge.errors import InputError, UsageError
 from last_edge.runtime.landmarks import GIVES
 from last_edge.runtime.sources import ImageOptions
+from last_edge.runtime.sources.base import Turn
 from last_edge.runtime.sources.video import SUFFIXES as IMAGES
+from last_edge.skeleton.people import check_person
 
 VIDEOS = (
     ".mp4", ".mov", ".avi", ".webm", ".mkv", ".m4v", ".mpg", ".mpeg", ".3gp", ".wmv", ".flv", ".ts", ".mts", ".ogv",
@@ -39,21 +41,31 @@ log = logging.getLogger(__name__)
 class Settings:
     """What is taken from a video. layout: of the points. vision: folder of a vision model, "" for none; rows: of
     features a clip, from frames evenly spread over it. fps: of folders of images, and of videos in place of their own
-    time stamps; None: 30, and the time stamps.
+    time stamps; None: 30, and the time stamps. person: who is followed of several in view. flip, rotate: as
+    `ImageOptions`.
     """
 
     layout: str = "mediapipe_holistic75"
     vision: str = ""
     rows: int = 16
     fps: float | None = None
+    person: str = "largest"
+    flip: bool = False
+    rotate: Turn = 0
 
     def __post_init__(self) -> None:
-        ImageOptions(fps=self.fps)
+        _ = self.images
+        check_person(self.person)
         if self.layout not in GIVES:
             raise UsageError("no detector gives this layout", expected=", ".join(GIVES), got=self.layout)
         if self.vision and not (Path(self.vision) / "config.json").is_file():
             hint = "a folder written by transformers' save_pretrained, with model.safetensors"
             raise InputError("not a vision model's folder", where=self.vision, expected="config.json", hint=hint)
+
+    @property
+    def images(self) -> ImageOptions:
+        """How images are turned and timed."""
+        return ImageOptions(self.flip, self.rotate, self.fps)
 
 
 @dataclass(frozen=True)

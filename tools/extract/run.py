@@ -57,6 +57,7 @@ def extract_all(
     processes: int = 1,
     dask: str = "",
     force: bool = False,
+    strict: bool = False,
     store: Path | None = None,
     dataset: str = "extracted",
     progress: Callable[[int, int], None] = lambda done, jobs: None,
@@ -64,8 +65,9 @@ def extract_all(
     """Do the jobs that are not done, then write the store, with features `name` where there is a vision model.
 
     What is done lies in OUT/clips, one file a video; OUT/broken.json names the videos without a result, which are tried
-    again next time. force: do all anew. store: where it goes, by default OUT/store, and what `dataset` it is called.
-    `InputError` when no video gave anything.
+    again next time. force: do all anew. strict: `InputError`, no store, where a video cannot be read to its
+    end. store: where it goes, by default OUT/store, and what `dataset` it is called. `InputError` when no video gave
+    anything.
     """
     if force:
         for job in jobs:
@@ -93,6 +95,10 @@ def extract_all(
     broken = {job.name: done[job.name].problem for job in jobs if done[job.name].problem}
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / BROKEN, as_json(broken))
+    if strict and (broken or incomplete):
+        video, why = next(iter((broken | incomplete).items()))
+        got = f"{len(broken)} unreadable, {len(incomplete)} not whole; {video}: {why}"
+        raise InputError("not every video could be read", where=out / BROKEN, got=got, hint="without --strict")
     whole = [job for job in jobs if job.name not in broken]
     if not whole:
         raise InputError("no video could be read", where=out / BROKEN, got=f"{len(broken)} broken")

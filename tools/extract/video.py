@@ -19,7 +19,6 @@ from last_edge.errors import InputError, MissingError
 from last_edge.files import writing
 from last_edge.runtime.landmarks import GIVES, create_landmarks
 from last_edge.runtime.record.takes import Take
-from last_edge.runtime.sources import ImageOptions
 from last_edge.runtime.sources.video import ImageFolderSource, VideoSource
 from last_edge.tools.extract.plan import Job
 
@@ -79,10 +78,10 @@ def read_result(job: Job) -> dict[str, NDArray[Any]] | None:
 def _landmarks(job: Job) -> tuple[NDArray[np.float32], float, str]:
     """(T, V, 3) points of the sign's frames in image heights, NaN where unseen, their frame rate, even in time, and
     what could not be read."""
-    layout = job.settings.layout
-    with _opened(job) as video, closing(create_landmarks(GIVES[layout], layout=layout)) as detector:
+    layout, person = job.settings.layout, job.settings.person
+    with _opened(job) as video, closing(create_landmarks(GIVES[layout], layout=layout, person=person)) as detector:
         notes: list[str] = []
-        video.notice = notes.append
+        video.notice = detector.notice = notes.append
         seen = [(detector(image, time_s), time_s) for image, time_s in _sign(video, job)]
         fps = video.fps
     if not seen:
@@ -96,7 +95,7 @@ def _landmarks(job: Job) -> tuple[NDArray[np.float32], float, str]:
 
 
 def _opened(job: Job) -> VideoSource | ImageFolderSource:
-    path, images = Path(job.video), ImageOptions(fps=job.settings.fps)
+    path, images = Path(job.video), job.settings.images
     return ImageFolderSource(path, images) if path.is_dir() else VideoSource(path, images)
 
 

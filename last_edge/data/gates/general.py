@@ -7,11 +7,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips import ClipStore
+from last_edge.data.axes import LARGEST, Lie, Orientation, beyond_units, lie_of, upside_down
 from last_edge.data.inspect import NEAR, NearPair
 from last_edge.errors import GateError, UsageError
 from last_edge.names import did_you_mean
@@ -110,7 +112,8 @@ class ClipFigures:
     coordinate. step: the longest way of a joint between two frames; steps, fast: how many there are and how many are
     longer than allowed. limb, spread: mean of the layout's unit limb and its deviation by that mean. extent: median
     longest side of body 0. origin: distance of the first joint of body 0 from 0 0 0 in the first frame that shows it.
-    tilt: cosine between y and body 0's first bone in the first frame that shows it. digest: identity of the points.
+    tilt: cosine between y and body 0's first bone in the first frame that shows it. lie: which way up and how far out
+    (`axes`). digest: identity of the points.
     """
 
     seen: Column
@@ -124,15 +127,21 @@ class ClipFigures:
     extent: Column
     origin: Column
     tilt: Column
+    lie: tuple[Lie, ...]
     digest: NDArray[np.object_]
 
 
 def measure(store: ClipStore, *, step: float) -> ClipFigures:
     """Read every clip once. step: the way beyond which a joint counts as fast."""
-    rows = [_figures(store.points(clip), store.layout, step) for clip in range(len(store))]
+    lies, rows = list[Lie](), []
+    for clip in range(len(store)):
+        points = store.points(clip)
+        rows.append(_figures(points, store.layout, step))
+        lies.append(lie_of(points, store.layout, store.units))
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     kinds = {"zero": np.bool_, "steps": np.int64, "fast": np.int64, "digest": np.object_}
-    return ClipFigures(**{name: np.array(column, kinds.get(name, np.float64)) for name, column in columns.items()})
+    arrays: dict[str, Any] = {name: np.array(cells, kinds.get(name, np.float64)) for name, cells in columns.items()}
+    return ClipFigures(**arrays, lie=tuple(lies))
 
 
 def _figures(points: Points, layout: Layout, step: float) -> dict[str, object]:
@@ -193,6 +202,8 @@ def point_gates(store: ClipStore, figures: ClipFigures, limits: Limits) -> Itera
     yield no_clip("first body", "body 0 is there whenever another is", _headless(figures), ids)
     largest = f"{figures.largest.max():.3g}"
     yield no_clip("coordinates", f"|x| up to {limits.largest:g}", figures.largest > limits.largest, ids, largest)
+    yield _units(store, figures)
+    yield _upright(store, figures)
     yield _speed(store, figures, limits)
     yield _size(store, figures, limits)
     yield _limb(store, figures, limits)
@@ -218,6 +229,24 @@ def _bodies(store: ClipStore, figures: ClipFigures) -> Gate:
     shown = (figures.seen > 0).mean(axis=0)
     found = ", ".join(f"body {place} in {share:.1%} of clips" for place, share in enumerate(shown))
     return Gate("bodies", "each place is taken in some clip", found, bool((shown > 0).all()))
+
+
+def _units(store: ClipStore, figures: ClipFigures) -> Gate:
+    far = beyond_units(figures.lie, store.units)
+    rule = f"points within {LARGEST[store.units]:g} {store.units}"
+    found = f"median {np.median([lie.far for lie in figures.lie]):.3g}"
+    return Gate("units", rule, found + ("" if far is None else ": pixels?"), far is None)
+
+
+def _upright(store: ClipStore, figures: ClipFigures) -> Gate:
+    seen, wrong = Orientation.of(store.layout), upside_down(figures.lie, store.layout)
+    if seen is None or wrong is None:
+        return not_applicable("upright", "heads above wrists, fingers above wrists", "nothing tells up from down")
+    share, failed = wrong
+    rule = f"up to {seen.most:.0%} of clips show {seen.what}"
+    ids = store.index.source_id[[bool(lie.upside) for lie in figures.lie]]
+    found = f"{share:.1%}" + (": upside down?" if failed else "")
+    return Gate("upright", rule, found, not failed, tuple(map(str, ids[:WORST])) if failed else ())
 
 
 def _speed(store: ClipStore, figures: ClipFigures, limits: Limits) -> Gate:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.arrays import read_npz
+from last_edge.data.readers.faults import one_file
 from last_edge.errors import InputError, UsageError
 from last_edge.files import DAMAGED_ARCHIVE
 
@@ -168,7 +169,7 @@ def table_rows(
     """(place, row) of each line of a table with a heading; more: columns there may be, any when None.
 
     delimiter: between fields; else the comma, semicolon or tab of which the heading has most. `InputError` names the
-    file or the line that is not so.
+    file or the line that is not so; a line is left out where damaged files are (`faults`).
     """
     text = decoded(content, where)
     heading = text.partition("\n")[0]
@@ -176,10 +177,15 @@ def table_rows(
     columns, known = tuple(reader.fieldnames or ()), (*needed, *(more or ()))
     if not set(needed) <= set(columns) or (more is not None and not set(columns) <= set(known)):
         raise InputError("wrong columns", where=where, expected=known, got=columns)
-    for number, row in enumerate(reader, start=2):
-        if None in row or None in row.values():
-            raise InputError("a row has more or fewer fields than the heading", where=f"{where}:{number}")
-        yield f"{where}:{number}", row
+    try:
+        for number, row in enumerate(reader, start=2):
+            if None in row or None in row.values():
+                with one_file():
+                    raise InputError("a row has more or fewer fields than the heading", where=f"{where}:{number}")
+                continue
+            yield f"{where}:{number}", row
+    except csv.Error as error:
+        raise InputError("not a table", where=f"{where}:{reader.line_num}", got=error) from error
 
 
 def size_of_image(text: str) -> tuple[int, int]:

@@ -162,8 +162,8 @@ def read_landmark_csv(
     A row is a label and 42 (x, y) or 63 (x, y, z) numbers of a hand, with a heading (`label,x0,y0,…` in any order of
     columns) or without one (label first); or `point_history`: a label and 16 x, y pairs of one finger tip. label_file:
     a file with a name a line, for labels that are numbers. A static shape becomes a clip of `frames` equal frames.
-    Values between 0 and 1 are fractions of the image; others are taken as they are, relative to the wrist. For mirrored
-    see `read_mediapipe_npy`.
+    A row that cannot be read is left out and named, as damaged files are. Values between 0 and 1 are fractions of the
+    image; others are taken as they are, relative to the wrist. For mirrored see `read_mediapipe_npy`.
     """
     _check(mirrored, MIRRORED, "--mirrored")
     if frames < 1:
@@ -174,24 +174,25 @@ def read_landmark_csv(
     for name, content in members(source, lambda name: name.endswith((".csv", ".tsv"))):
         where = locate(source, name)
         delimiter = "\t" if name.endswith(".tsv") else max(",;", key=content[:2000].decode(errors="replace").count)
-        for number, (place, label, values) in enumerate(_rows(content, where, delimiter)):
-            found = True
-            if names is not None:
-                label = _named(label, names, place)
-            points, layout = _shape(values, place)
-            inside = float(np.nanmin(points[..., :2])) >= 0 and float(np.nanmax(points[..., :2])) <= 1
-            clip = finished(
-                np.repeat(points, frames, axis=0) if len(points) == 1 else points, layout,
-                aspect=width / height if inside else 1.0, fps=fps, mirrored=mirrored == "yes", label=label,
-                source_id=f"{PurePosixPath(name).with_suffix('')}/{number:06d}",
-            )  # fmt: skip
-            yield clip
+        rows = enumerate(_rows(content, where, delimiter))
+        with one_file():
+            for number, (place, label, cells) in rows:
+                found = True
+                with one_file():
+                    points, layout = _shape(numbers(cells, place), place)
+                    inside = float(np.nanmin(points[..., :2])) >= 0 and float(np.nanmax(points[..., :2])) <= 1
+                    yield finished(
+                        np.repeat(points, frames, axis=0) if len(points) == 1 else points, layout,
+                        aspect=width / height if inside else 1.0, fps=fps, mirrored=mirrored == "yes",
+                        label=label if names is None else _named(label, names, place),
+                        source_id=f"{PurePosixPath(name).with_suffix('')}/{number:06d}",
+                    )  # fmt: skip
     if not found:
         raise InputError("no row in any .csv or .tsv", where=source)
 
 
-def _rows(content: bytes, where: str, delimiter: str) -> Iterator[tuple[str, str, list[float]]]:
-    """(place, label, numbers) of each row, the numbers in the order x0, y0, z0, x1, …"""
+def _rows(content: bytes, where: str, delimiter: str) -> Iterator[tuple[str, str, list[str]]]:
+    """(place, label, cells) of each row, the cells of numbers in the order x0, y0, z0, x1, …"""
     text = decoded(content, where)
     first = text.partition("\n")[0].strip().split(delimiter)
     if any(re.fullmatch(r"[xyz]_?\d+", cell.strip()) for cell in first):
@@ -204,12 +205,12 @@ def _rows(content: bytes, where: str, delimiter: str) -> Iterator[tuple[str, str
             raise InputError("columns are absent", where=where, expected="label, x0, y0, … of every point")
         needed = tuple(str(cell) for cell in order)
         for place, row in table_rows(content, where, needed=("label", *needed), more=None, delimiter=delimiter):
-            yield place, row["label"], numbers([row[cell] for cell in needed], place)
+            yield place, row["label"], [row[cell] for cell in needed]
         return
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             label, *cells = (cell.strip() for cell in line.split(delimiter))
-            yield f"{where}:{number}", label, numbers(cells, f"{where}:{number}")
+            yield f"{where}:{number}", label, cells
 
 
 def _shape(values: list[float], where: str) -> tuple[Points, Layout]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
@@ -11,12 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.writer import SPLITS
-from last_edge.data.readers.archive import check_lengths, load_arrays, locate, members, need
+from last_edge.data.readers.archive import check_lengths, load_arrays, locate, members, need, size_of_image
 from last_edge.data.readers.faults import one_file
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import Layout, SkeletonClip, Units, load_layout
 
 UNITS = ("metres", "image01")
+GIVEN = (*UNITS, "pixels", "world")
+"""Units that --units names: `pixels` become image heights; `world` are MediaPipe's metres, axes as in the image."""
+AXES = ("y-up", "y-down")
+HALF_TURN = (-1.0, -1.0, 1.0)
 LARGEST_LABEL = 2**53
 KNOWN = ("frames", "lengths", "labels", "subjects", "split", "confidence", "source_ids", "camera", "setup", "fps")
 NEXT = "last-edge data prepare npz {source} --layout {layout} --units {units} --out STORE"
@@ -25,39 +30,68 @@ logger = logging.getLogger(__name__)
 
 
 def read_npz(
-    source: Path, *, layout: str | None = None, units: str | None = None, fps: float = 30.0
-) -> Iterator[SkeletonClip]:
+    source: Path, *, layout: str | None = None, units: str | None = None, fps: float = 30.0, axes: str | None = None,
+    image_size: str | None = None,
+) -> Iterator[SkeletonClip]:  # fmt: skip
     """Clips of `.npz` files with `frames (ΣT, V, C)` or `(ΣT, M, V, C)`, `lengths (N,)` and more.
 
     `labels` (numbers or names; -1 or "" is unlabelled), `subjects`, `split` ("train", "val", "test", ""), `camera`,
     `setup` and `source_ids` are arrays (N,) or one value for the file, and may be absent; so may `confidence (ΣT, V)`.
     NaN is a missing point. A file without `lengths` is one clip; without `labels` its folder is its label. layout: a
     shipped layout's name or a JSON file. units and fps: used where the file has none; where neither tells the units
-    they are taken for metres, with a warning.
+    they are taken for metres, with a warning. `pixels` become image heights by image_size, WIDTHxHEIGHT; `world` are
+    MediaPipe's world landmarks. axes: `y-up`, as a depth sensor's metres have it, x to the person's right; `y-down`, as
+    a camera's, x to the image's right: half a turn about z makes one the other.
     Raises `UsageError` without a layout, `InputError` naming the file; a pickle is never read.
     """
     if layout is None:
         command = NEXT.format(source=source, layout="NAME|FILE.json", units=units or "metres")
         raise UsageError("npz files need a layout", expected="--layout", hint=command)
-    if units not in (None, *UNITS):
-        raise UsageError("unknown units", expected=" | ".join(UNITS), got=units)
+    if units not in (None, *GIVEN):
+        raise UsageError("unknown units", expected=" | ".join(GIVEN), got=units)
+    if axes not in (None, *AXES):
+        raise UsageError("unknown axes", expected=" | ".join(AXES), got=axes)
+    if axes is not None and units != "metres":
+        raise UsageError("--axes is for --units metres: others say where y points", got=f"--units {units}")
+    if (units == "pixels") != (image_size is not None):
+        raise UsageError("--units pixels and --image-size go together", expected="--image-size 1280x720", got=units)
+    change = _Change(units == "world" or axes == "y-down", size_of_image(image_size)[1] if image_size else 1)
+    own = {"pixels": "image01", "world": "metres"}.get(units or "", units)
     joints, found, named = load_layout(layout), False, True
     for name, content in members(source, lambda name: name.endswith(".npz")):
         found, where = True, locate(source, name)
         with one_file():
             arrays = load_arrays(content, where)
             named = named and (units is not None or "units" in arrays)
+            if "units" in arrays and (change.turned or change.height > 1):
+                raise InputError("the file says its units", where=where, expected="without --units, --axes", got=units)
             if "lengths" not in arrays and "frames" in arrays:
                 arrays["lengths"] = np.array([len(arrays["frames"])] if arrays["frames"].ndim else [], np.int64)
             if "labels" not in arrays and (folder := PurePosixPath(name).parent.name):
                 arrays["labels"] = np.array(folder)
             stem = PurePosixPath(name).with_suffix("").as_posix()
-            yield from _clips(arrays, stem, where, joints, units or UNITS[0], fps)
+            if "frames" in arrays:
+                arrays["frames"] = change(arrays["frames"])
+            yield from _clips(arrays, stem, where, joints, own or UNITS[0], fps)
     if not named:
         command = NEXT.format(source=source, layout=layout, units="|".join(UNITS))
         logger.warning("no units given, taken for %s; to give them: %s", UNITS[0], command)
     if not found:
         raise InputError("no .npz file found", where=source)
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What brings points (..., C) to the store's axes and unit."""
+
+    turned: bool
+    height: int
+
+    def __call__(self, frames: NDArray[Any]) -> NDArray[Any]:
+        if not np.issubdtype(frames.dtype, np.floating) or frames.shape[-1:] not in ((2,), (3,)):
+            return frames
+        factors = np.array(HALF_TURN if self.turned else (1.0, 1.0, 1.0))[: frames.shape[-1]] / self.height
+        return np.asarray(frames * factors.astype(frames.dtype))
 
 
 def _clips(

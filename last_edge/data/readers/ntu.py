@@ -24,6 +24,7 @@ from last_edge.data.readers.ntu_skeleton import (
 )
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import SkeletonClip, get_layout
+from last_edge.skeleton.people import check_person, foremost
 
 FILE_NAME = re.compile(r"(?:^|/)(S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3}))\.skeleton$")
 CLIP_ID = re.compile(r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}")
@@ -116,16 +117,19 @@ def read_ntu(
     rotate: bool = False,
     centre: bool = True,
     classes: int | None = None,
+    person: str | None = None,
 ) -> Iterator[SkeletonClip]:
-    """Clips (2, T, 25, 3) of a folder or archive of `.skeleton` files.
+    """Clips (2, T, 25, 3) of a folder or archive of `.skeleton` files, (1, T, 25, 3) of one person alone.
 
     Bodies are denoised by length and spread and ranked by motion; both are centred on body 0's first valid frame, or
-    left in the camera's metres with centre=False. missing_list: clips to leave out, see `missing_ids`. classes: 60
+    left in the camera's metres with centre=False. person: who is kept alone, as `last_edge.skeleton.people` ranks them,
+    left and right as the sensor sees; None keeps both. missing_list: clips to leave out, see `missing_ids`. classes: 60
     takes NTU 60 out of a folder that holds NTU 120. A clip in which no body was ever tracked comes with every point
     missing. Label is A - 1. Raises `UsageError` for an unknown protocol, `InputError` naming file and line.
     """
     if split_type not in SPLIT_TYPES:
         raise UsageError("unknown NTU protocol", expected=" | ".join(SPLIT_TYPES), got=split_type)
+    whom = None if person is None else check_person(person)
     missing, labels = missing_ids(missing_list), ntu_labels(source, {"classes": classes})
 
     def wanted(file_name: str) -> bool:
@@ -138,8 +142,13 @@ def read_ntu(
             continue
         with one_file():
             where = locate(source, file_name)
-            people = select_bodies(parse_skeleton(decoded(content, where), where))
-            points = stack_bodies(people) if people else np.full((BODIES, 1, JOINTS, 3), np.nan, np.float32)
+            bodies = parse_skeleton(decoded(content, where), where)
+            if whom is None:
+                people, count = select_bodies(bodies), BODIES
+            else:
+                people, count = select_bodies(bodies, keep=len(bodies)), 1
+                people = [people[foremost(people, whom, middle=0.0)]] if people else []
+            points = stack_bodies(people, count=count) if people else np.full((count, 1, JOINTS, 3), np.nan, np.float32)
             points = centre_bodies(points) if centre else points
             yield SkeletonClip.from_points(
                 rotate_bodies(points) if rotate else points,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from last_edge.data.readers.archive import locate, members, size_of_image
 from last_edge.data.readers.faults import one_file
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import Layout, SkeletonClip, get_layout
+from last_edge.skeleton.people import check_person, follow_clip
 
 Points = NDArray[np.float32]
 
@@ -25,8 +27,7 @@ PARTS = {"hand_left_keypoints_2d": 21, "hand_right_keypoints_2d": 21, "face_keyp
 WHOLE = "openpose137"
 WITH_HANDS, WITH_FACE = 25 + 42, 25 + 42 + 70
 LONGEST = 1_000_000
-FARTHEST = 0.5
-"""Image heights that one person's middle moves between two frames at most; farther is somebody else."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -38,19 +39,19 @@ class Recording:
 
 
 def read_openpose(
-    source: Path, *, image_size: str | None = None, fps: float = 30.0, bodies: int = 1
+    source: Path, *, image_size: str | None = None, fps: float = 30.0, bodies: int = 1, person: str = "largest"
 ) -> Iterator[SkeletonClip]:
     """Clips of folders `LABEL/CLIP/..._000000000012_keypoints.json` as OpenPose writes them (`--write_json`).
 
     The last folder is the clip, the one above it its label; the first number may be any, and frames that are absent or
     show nobody are frames without points. BODY_25, COCO, and BODY_25 with hands (`openpose137`, its face missing where
-    the files have none). People are followed by place from frame to frame; `bodies` of them are kept, those that are
-    seen the longest first. Points become image heights, y down; image_size is WIDTHxHEIGHT. A score of 0 is a missing
-    point.
+    the files have none). People are followed by place from frame to frame; `bodies` of them are kept, first the one
+    that `person` means (`last_edge.skeleton.people`). Points become image heights, y down; image_size is WIDTHxHEIGHT.
+    A score of 0 is a missing point.
     """
     if image_size is None:
         raise UsageError("OpenPose's files do not say how large the images were", hint="--image-size 1280x720")
-    _, height = size_of_image(image_size)
+    size, whom = size_of_image(image_size), check_person(person)
     clips: dict[str, Recording] = {}
     for name, content in members(source, lambda name: name.endswith("_keypoints.json")):
         where, match = locate(source, name), FRAME.match(name)
@@ -68,7 +69,7 @@ def read_openpose(
     if not clips:
         raise InputError("no OpenPose file found", where=source, expected="*_keypoints.json")
     for clip, recording in clips.items():
-        yield _assembled(clip, recording, height=height, fps=fps, bodies=bodies)
+        yield _assembled(clip, recording, size=size, fps=fps, bodies=bodies, person=whom)
 
 
 def people_of(content: bytes, where: str) -> Points:
@@ -93,7 +94,9 @@ def people_of(content: bytes, where: str) -> Points:
     return np.stack(rows) if rows else np.zeros((0, 0, 3), np.float32)
 
 
-def _assembled(clip: str, recording: Recording, *, height: int, fps: float, bodies: int) -> SkeletonClip:
+def _assembled(
+    clip: str, recording: Recording, *, size: tuple[int, int], fps: float, bodies: int, person: str
+) -> SkeletonClip:
     numbers = sorted(recording.frames)
     counts = {people.shape[1] for people in recording.frames.values() if len(people)}
     if len(counts) > 1:
@@ -103,13 +106,18 @@ def _assembled(clip: str, recording: Recording, *, height: int, fps: float, bodi
         raise InputError("frame numbers lie too far apart", where=recording.where, expected=LONGEST, got=numbers[-1])
     nobody = np.zeros((0, joints, 3), np.float32)
     frames = [recording.frames.get(number, nobody) for number in range(numbers[0], numbers[-1] + 1)]
-    tracks = followed(frames, joints, reach=FARTHEST * height)[:bodies]
-    rows = np.stack(tracks) if tracks else np.zeros((1, len(frames), joints, 3), np.float32)
+    (width, height), unit = size, np.array([size[1], size[1], 1], np.float32)
+    tracks = follow_clip(
+        [np.where(people[..., 2:] > 0, people / unit, np.nan).astype(np.float32) for people in frames],
+        fps=fps, person=person, bodies=bodies, middle=width / height / 2,
+        notice=lambda text: logger.warning("%s: %s", recording.where, text),
+    )  # fmt: skip
+    rows = np.nan_to_num(np.stack(tracks)) if tracks else np.zeros((1, len(frames), joints, 3), np.float32)
     layout, points, score = _in_layout(rows, recording.where)
     missing = score <= 0
     path, sure = PurePosixPath(clip), np.where(missing, 0, np.clip(score, 0, 1)).astype(np.float32)
     return SkeletonClip.from_points(
-        np.where(missing[..., None], np.nan, points / np.float32(height)).astype(np.float32),
+        np.where(missing[..., None], np.nan, points).astype(np.float32),
         layout=layout, fps=fps, units="image01", confidence=sure,
         label=path.parent.name or None, source_id=clip,
     )  # fmt: skip
@@ -124,27 +132,6 @@ def _in_layout(found: Points, where: str) -> tuple[Layout, Points, Points]:
         expected = "a body of 18 or 25 points, or one of 25 with both hands, with or without face"
         raise InputError("another number of points", where=where, expected=expected, got=count)
     return get_layout(BODIES.get(count, WHOLE)), found[..., :2], found[..., 2]
-
-
-def followed(frames: list[Points], joints: int, *, reach: float) -> list[Points]:
-    """People of frames (people, joints, 3) as tracks (T, joints, 3), by the place of their middles; longest first."""
-    tracks: list[Points] = []
-    places: list[NDArray[np.float32]] = []
-    for number, people in enumerate(frames):
-        free = set(range(len(tracks)))
-        for person in people:
-            seen = person[person[:, 2] > 0, :2]
-            if not len(seen):
-                continue
-            middle = np.median(seen, axis=0)
-            nearest = min(free, key=lambda track: float(np.linalg.norm(places[track] - middle)), default=None)
-            if nearest is None or np.linalg.norm(places[nearest] - middle) > reach:
-                tracks.append(np.zeros((len(frames), joints, 3), np.float32))
-                places.append(middle)
-                nearest = len(tracks) - 1
-            free.discard(nearest)
-            tracks[nearest][number], places[nearest] = person, middle
-    return sorted(tracks, key=lambda track: -int((track[..., 2] > 0).any(1).sum()))
 
 
 def read_kinetics(

@@ -15,6 +15,7 @@ from last_edge.data.readers.faults import one_file
 from last_edge.data.readers.nslt import Subset, nslt_labels
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import SkeletonClip, load_layout
+from last_edge.skeleton.people import check_person
 
 SHOWN = 5
 ABOUT = ("label", "subject", "split", "camera", "setup")
@@ -23,14 +24,16 @@ logger = logging.getLogger(__name__)
 
 
 def read_pose_files(
-    source: Path, *, layout: str | None = None, axes: int | None = None, index: Path | None = None
-) -> Iterator[SkeletonClip]:
-    """One clip a file, first person only, in `image01`.
+    source: Path, *, layout: str | None = None, axes: int | str | None = None, index: Path | None = None,
+    person: str = "largest",
+) -> Iterator[SkeletonClip]:  # fmt: skip
+    """One clip a file, one person of it, in `image01`.
 
-    layout: None takes each file's own. axes: 2 drops the depth. index: a CSV with a column `file` (path below SOURCE)
-    and any of label, subject, split, camera, setup; without it a file's folder is its label. An NSLT subset (.json)
-    instead takes its recordings alone, with their labels, official splits and frames. Files without a row are left out
-    and, as rows without a file, named in a warning. Raises `InputError`.
+    person: who is followed of several, see `last_edge.skeleton.people`. layout: None takes each file's own. axes: 2
+    drops the depth. index: a CSV with a column `file` (path below SOURCE) and any of label, subject, split, camera,
+    setup; without it a file's folder is its label. An NSLT subset (.json) instead takes its recordings alone, with
+    their labels, official splits and frames. Files without a row are left out and, as rows without a file, named in a
+    warning. Raises `InputError`.
     """
     subset = Subset(index) if index is not None and index.suffix == ".json" else None
     rows: dict[str, Row] | None = None
@@ -51,7 +54,7 @@ def read_pose_files(
         clip = None
         with one_file():
             about = dict(subset.about(name)) if subset else about
-            clip = _first_person(content, where, layout, axes, source_id=name, **about)
+            clip = _one_person(content, where, layout, axes, person, source_id=name, **about)
             clip = subset.cut(clip, name) if subset else clip
         if clip is None:
             continue
@@ -73,13 +76,14 @@ def read_pose_files(
 
 
 def read_wlasl(
-    source: Path, *, index: Path | None = None, layout: str | None = None, axes: int | None = None
-) -> Iterator[SkeletonClip]:
+    source: Path, *, index: Path | None = None, layout: str | None = None, axes: int | str | None = None,
+    person: str = "largest",
+) -> Iterator[SkeletonClip]:  # fmt: skip
     """WLASL's recordings as `.pose` files named by their video id, with glosses, signers, official splits and frames.
 
     index: `WLASL_v0.3.json` or an `nslt_*.json`; None takes the one of SOURCE. Otherwise as `read_pose_files`.
     """
-    return read_pose_files(source, layout=layout, axes=axes, index=wlasl_index(source, index))
+    return read_pose_files(source, layout=layout, axes=axes, index=wlasl_index(source, index), person=person)
 
 
 def wlasl_index(source: Path, index: Path | None) -> Path:
@@ -102,9 +106,10 @@ def pose_labels(source: Path, options: dict[str, Any]) -> tuple[str, ...] | None
 
 
 def read_pose_tsv(
-    source: Path, *, index: Path | None = None, layout: str | None = None, axes: int | None = None
-) -> Iterator[SkeletonClip]:
-    """One sentence a row, the first person only, in `image01`.
+    source: Path, *, index: Path | None = None, layout: str | None = None, axes: int | str | None = None,
+    person: str = "largest",
+) -> Iterator[SkeletonClip]:  # fmt: skip
+    """One sentence a row, one person of each file (see `read_pose_files`), in `image01`.
 
     index: a TSV with columns `file` (path below SOURCE) and `text`, and any of split and subject; None takes the one
     `.tsv` of SOURCE. layout: None takes each file's own. axes: 2 drops the depth. Files that no row names are left out.
@@ -130,7 +135,7 @@ def read_pose_tsv(
     missing = dict.fromkeys(rows)
     for name, content in members(source, lambda name: name in rows):
         missing.pop(name)
-        yield _first_person(content, locate(source, name), layout, axes, source_id=name, **rows[name])
+        yield _one_person(content, locate(source, name), layout, axes, person, source_id=name, **rows[name])
     if missing:
         raise InputError("files of the table are absent", where=source, got=", ".join(list(missing)[:5]))
 
@@ -142,10 +147,14 @@ def _content(index: Path) -> bytes:
         raise InputError("index cannot be read", where=index, got=error) from error
 
 
-def _first_person(
-    content: bytes, where: str, layout: str | None, axes: int | None, **about: str | None
+def _one_person(
+    content: bytes, where: str, layout: str | None, axes: int | str | None, person: str, **about: str | None
 ) -> SkeletonClip:
-    if axes not in (None, 2, 3):
+    if axes not in (None, 2, 3, "2", "3"):
         raise UsageError("points have 2 or 3 axes", got=axes)
-    clip = pose_clip(content, where, layout=None if layout is None else load_layout(layout), **about)
-    return dataclasses.replace(clip, coords=clip.coords[:1, ..., :axes], confidence=clip.confidence[:1])
+    joints = None if layout is None else load_layout(layout)
+    clip = pose_clip(
+        content, where, layout=joints, person=check_person(person),
+        notice=lambda text: logger.warning("%s: %s", where, text), **about,
+    )  # fmt: skip
+    return dataclasses.replace(clip, coords=clip.coords[..., : None if axes is None else int(axes)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ STEADY = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 """Points that say where the hand is next: all but the moving ends of the fingers."""
 DEPTH = 0.4
 SAME_PALM, SAME_POINTS, SAME_BOX = 0.2, 10, 0.2
+MOST_PALMS = 4
 PALM_UP = 90.0
 """In radians: MediaPipe's hand landmarker gives its ninety degrees to a calculator that takes radians, and so looks at
 a new hand turned by 0.46 more than upright. Landmarks agree with its own only where this is repeated."""
@@ -47,36 +49,56 @@ class HandTracker:
     """Follows up to `hands` hands through the frames of a video.
 
     A hand is looked for where it was; the palm detector, which takes longer, runs while fewer than `hands` are
-    followed, and then in one frame of `detect_every`.
+    followed, and then in one frame of `detect_every`. choose: which of the hands in view go on, for one hand;
+    None takes the surest.
     """
 
     def __init__(
         self, task: Path, *, hands: int = 1, threads: int = 1, detect_every: int = 1,
         least_detection: float = 0.5, least_presence: float = 0.5, least_overlap: float = 0.5,
+        choose: Callable[[Sequence[Hand]], Sequence[int]] | None = None,
     ) -> None:  # fmt: skip
         palms = Network(task, "hand_detector.tflite", threads=threads)
         self._detector = Detector(palms, strides=STRIDES, least_score=least_detection)
         self._landmarks = Network(task, "hand_landmarks_detector.tflite", threads=threads)
         self.hands, self.detect_every = hands, detect_every
         self.least_presence, self.least_overlap = least_presence, least_overlap
+        self._choose = choose
         self._regions: list[Region] = []
         self._since_detection = 0
 
     def __call__(self, image: Image) -> list[Hand]:
         """Hands in an RGB image (H, W, 3), those that were followed first."""
-        regions = list(self._regions)
-        self._since_detection += 1
-        if len(regions) < self.hands and (self._since_detection >= self.detect_every or not regions):
-            self._since_detection = 0
-            for palm in self._detector(image)[: self.hands]:
-                angle = direction(palm.points[PALM_WRIST], palm.points[PALM_MIDDLE], up=PALM_UP)
-                region = palm.region(angle).scaled(2.6, shift_y=-0.5)
-                if all(region.overlap(other) <= self.least_overlap for other in regions):
-                    regions.append(region)
-        found = [hand for hand in (self.look(image, region) for region in regions[: self.hands]) if hand is not None]
-        kept = _distinct(found)
+        if self._choose is not None:
+            kept = self._chosen(image, self._regions) or self._chosen(image, self._palms(image, MOST_PALMS, []))
+        else:
+            regions = list(self._regions)
+            self._since_detection += 1
+            if len(regions) < self.hands and (self._since_detection >= self.detect_every or not regions):
+                self._since_detection = 0
+                regions = self._palms(image, self.hands, regions)
+            kept = self._seen(image, regions)
         self._regions = [hand.next_region for hand in kept]
         return kept
+
+    def _seen(self, image: Image, regions: Sequence[Region]) -> list[Hand]:
+        """The hands in some regions, each once."""
+        return _distinct([hand for hand in (self.look(image, region) for region in regions) if hand is not None])
+
+    def _chosen(self, image: Image, regions: Sequence[Region]) -> list[Hand]:
+        """The hands in some regions that go on."""
+        found = self._seen(image, regions)
+        return [found[place] for place in self._choose(found)] if self._choose and found else []
+
+    def _palms(self, image: Image, most: int, regions: Sequence[Region]) -> list[Region]:
+        """Regions and those of palms that lie apart from them, at most so many."""
+        found = list(regions)
+        for palm in self._detector(image)[:most]:
+            angle = direction(palm.points[PALM_WRIST], palm.points[PALM_MIDDLE], up=PALM_UP)
+            region = palm.region(angle).scaled(2.6, shift_y=-0.5)
+            if all(region.overlap(other) <= self.least_overlap for other in found):
+                found.append(region)
+        return found[:most]
 
     def look(self, image: Image, region: Region) -> Hand | None:
         """The hand in a region, None where there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from last_edge.runtime.landmarks.litert.network import Detector, Network
 from last_edge.runtime.landmarks.litert.region import Array, Image, Region, cut, direction
 
 POINTS, ALL_POINTS = 33, 39
+MOST_PEOPLE = 4
+Look = tuple[Array, Array, Array]
+Choose = Callable[[Sequence[Array]], int | None]
 CENTRE, RIM = 33, 34
 """Two points beyond the body's own: the middle of the hips, and one on the circle about the whole person."""
 STRIDES = (8, 16, 32, 32, 32)
@@ -34,22 +38,33 @@ class Pose:
 
 
 class PoseTracker:
-    """Follows the most prominent person through the frames of a video."""
+    """Follows one person through the frames of a video.
+
+    choose: called with the points (33, 3) in pixels of everyone in view; which of them goes on, None for nobody. By
+    default the one that the detector is surest of.
+    """
 
     def __init__(
-        self, task: Path, *, threads: int = 1, least_detection: float = 0.5, least_presence: float = 0.5
-    ) -> None:
+        self, task: Path, *, threads: int = 1, least_detection: float = 0.5, least_presence: float = 0.5,
+        choose: Choose | None = None,
+    ) -> None:  # fmt: skip
         people = Network(task, "pose_detector.tflite", low=-1.0, threads=threads)
         self._detector = Detector(people, strides=STRIDES, least_score=least_detection)
         self._landmarks = Network(task, "pose_landmarks_detector.tflite", threads=threads)
-        self.least_presence = least_presence
+        self.least_presence, self._choose = least_presence, choose
         self._region: Region | None = None
         self._filters = _Filters()
 
     def __call__(self, image: Image, seconds: float) -> Pose | None:
         """The person in an RGB image (H, W, 3) at a time, None where nobody is seen."""
-        region = self._region or self._find(image)
-        found = None if region is None else self._look(image, region)
+        region, found = self._region, None
+        if region is not None:
+            found = self._look(image, region)
+            if found is not None and self._choose is not None and self._choose([found[0][:POINTS]]) is None:
+                found = None
+        if found is None and (self._region is None or self._choose is not None):
+            self._filters = _Filters()
+            region, found = self._find(image)
         if found is None or region is None:
             self._region, self._filters = None, _Filters()
             return None
@@ -60,11 +75,17 @@ class PoseTracker:
         visibility = self._filters.visibility(scores[:POINTS, :1], VISIBILITY_SHARE)[:, 0]
         return Pose(steady, visibility, scores[:POINTS, 1], self._filters.world(world, seconds, 1.0))
 
-    def _find(self, image: Image) -> Region | None:
-        people = self._detector(image)
-        return _about(people[0].points[0], people[0].points[1]) if people else None
+    def _find(self, image: Image) -> tuple[Region | None, Look | None]:
+        """The region of the one to follow and what is seen there."""
+        regions = [_about(each.points[0], each.points[1]) for each in self._detector(image)]
+        if self._choose is None:
+            return (regions[0], self._look(image, regions[0])) if regions else (None, None)
+        looks = [(region, self._look(image, region)) for region in regions[:MOST_PEOPLE]]
+        shown = [(region, look) for region, look in looks if look is not None]
+        chosen = self._choose([look[0][:POINTS] for _, look in shown])
+        return (None, None) if chosen is None else shown[chosen]
 
-    def _look(self, image: Image, region: Region) -> tuple[Array, Array, Array] | None:
+    def _look(self, image: Image, region: Region) -> Look | None:
         """(39, 3) points in pixels, (33, 3) in metres and (39, 2) visibility and presence of the person in a region."""
         values, presence, _, heatmap, world = self._landmarks(cut(image, region, self._landmarks.size))
         if float(presence.reshape(-1)[0]) <= self.least_presence:

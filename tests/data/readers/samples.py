@@ -9,6 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from last_edge.data.synth.ntu import NtuSynthOptions, skeleton_file
+from last_edge.data.synth.ntu import part as ntu_part
+from tests.clips.test_pose_file import pose_bytes
+from tests.data.readers.test_holistic_words import make_source as words_source
+from tests.data.readers.test_shrec17 import make_source as shrec17_source
+from tests.data.readers.test_utd_mhad import mat
+
 RANDOM = np.random.default_rng(0)
 
 
@@ -117,3 +124,98 @@ def ctrgcn(folder: Path) -> list[str]:
 SAMPLES: dict[str, Callable[[Path], list[str]]] = {
     made.__name__: made for made in (mediapipe_npy, landmark_csv, asl_signs, openpose, kinetics, pyskl, ctrgcn)
 }
+
+
+def shrec17(folder: Path) -> list[str]:
+    return ["shrec17", str(shrec17_source(made(folder)))]
+
+
+def dhg(folder: Path) -> list[str]:
+    rows = [" ".join(f"{value:.4f}" for value in row) + " " for row in moving(10, 66)]
+    for gesture, finger, subject, essai in ((1, 1, 3, 1), (2, 2, 4, 5)):
+        place = folder / f"gesture_{gesture}/finger_{finger}/subject_{subject}/essai_{essai}"
+        place.mkdir(parents=True)
+        (place / "skeleton_world.txt").write_text("\n".join(rows))
+    (folder / "informations_troncage_sequences.txt").write_text("1 1 3 1 2 6\n2 2 4 5 0 9\n")
+    return ["dhg", str(folder)]
+
+
+def utd_mhad(folder: Path) -> list[str]:
+    for action, subject in ((1, 1), (2, 2), (27, 3)):
+        (made(folder) / f"a{action}_s{subject}_t1_skeleton.mat").write_bytes(mat(moving(5, 20, 3).transpose(1, 2, 0)))
+    return ["utd_mhad", str(folder)]
+
+
+def holistic_words(folder: Path) -> list[str]:
+    for signer in "ab":
+        words_source(made(folder), signer)
+    return ["holistic_words", str(folder)]
+
+
+def ntu(folder: Path) -> list[str]:
+    for name in ntu_part(60, groups=2, actions=2):
+        (made(folder) / f"{name.clip_id}.skeleton").write_text(skeleton_file(name, NtuSynthOptions(frames=5)))
+    return ["ntu", str(folder)]
+
+
+def posed() -> bytes:
+    """A small `.pose` file of hands and a nose."""
+    names = ["WRIST", "INDEX_FINGER_TIP", "THUMB_TIP"]
+    return pose_bytes({"POSE_LANDMARKS": ["NOSE", "RIGHT_WRIST"], "RIGHT_HAND_LANDMARKS": names}, 5)
+
+
+def pose(folder: Path) -> list[str]:
+    for label in ("hello", "bye"):
+        (made(folder / label) / "1.pose").write_bytes(posed())
+    (folder / "index.csv").write_text("file,label,split\nhello/1.pose,hello,train\nbye/1.pose,bye,test\n")
+    return ["pose", str(folder), "--index", str(folder / "index.csv")]
+
+
+def wlasl(folder: Path) -> list[str]:
+    entries = []
+    for number, gloss in enumerate(("book", "drink")):
+        (made(folder) / f"{number:05d}.pose").write_bytes(posed())
+        instance = {"video_id": f"{number:05d}", "signer_id": number, "split": "train", "frame_start": 1}
+        entries.append({"gloss": gloss, "instances": [instance | {"frame_end": -1}]})
+    (folder / "WLASL_v0.3.json").write_text(json.dumps(entries))
+    return ["wlasl", str(folder)]
+
+
+def pose_tsv(folder: Path) -> list[str]:
+    rows = ["file\ttext\tsplit"]
+    for number in range(2):
+        (made(folder) / f"{number}.pose").write_bytes(posed())
+        rows.append(f"{number}.pose\tsentence {number}\ttrain")
+    (folder / "sentences.tsv").write_text("\n".join(rows) + "\n")
+    return ["pose_tsv", str(folder)]
+
+
+def phoenix(folder: Path) -> list[str]:
+    lines = []
+    for _ in range(2):
+        frames = [[*row, number / 3] for number, row in enumerate(moving(4, 150))]
+        lines.append(" ".join(f"{value:.5f}" for frame in frames for value in frame))
+    texts = {"skels": lines, "text": ["ein Satz", "noch einer"], "gloss": ["SATZ", "NOCH"], "files": ["a/1", "a/2"]}
+    for name, rows in texts.items():
+        (made(folder) / f"train.{name}").write_text("\n".join(rows) + "\n")
+    return ["phoenix", str(folder)]
+
+
+def npz(folder: Path) -> list[str]:
+    for label in ("hello", "bye"):
+        arrays = {"frames": moving(10, 21, 3), "lengths": np.array([4, 6]), "split": np.array(["train", "test"])}
+        np.savez(made(folder / label) / "1.npz", **arrays)
+    return ["npz", str(folder), "--layout", "mediapipe_hand21", "--units", "image01"]
+
+
+def made(folder: Path) -> Path:
+    """The folder, there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+OTHERS: dict[str, Callable[[Path], list[str]]] = {
+    sample.__name__: sample
+    for sample in (shrec17, dhg, utd_mhad, holistic_words, ntu, pose, wlasl, pose_tsv, phoenix, npz)
+}
+"""Formats of data sets and of one's own tables, which have their own tests."""

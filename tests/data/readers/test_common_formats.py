@@ -14,9 +14,9 @@ import pytest
 from last_edge.clips import ClipStore
 from last_edge.data.prepare import READERS
 from last_edge.data.readers.mediapipe import read_asl_signs, read_landmark_csv, read_mediapipe_npy
-from last_edge.data.readers.openpose import followed, read_kinetics, read_openpose
+from last_edge.data.readers.openpose import read_kinetics, read_openpose
 from last_edge.data.readers.pyskl import plain_pickle, read_ctrgcn, read_pyskl
-from last_edge.errors import InputError, LastEdgeError, UsageError
+from last_edge.errors import InputError, UsageError
 from last_edge.tools.cli import main
 from last_edge.tools.cli.data import VIDEOS, VideoOptions
 from tests.data.readers.samples import SAMPLES, moving
@@ -132,17 +132,26 @@ def test_frames_of_openpose_keep_their_time(tmp_path: Path) -> None:
         list(read_openpose(tmp_path / "files"))
 
 
-def test_people_are_told_apart_by_their_place() -> None:
-    frames = []
+@pytest.mark.parametrize(("person", "x"), [("left", 100), ("right", 500), ("largest", 500)])
+def test_people_are_told_apart_by_their_place(person: str, x: int, tmp_path: Path) -> None:
+    place = tmp_path / "wave" / "a"
+    place.mkdir(parents=True)
     for frame in range(10):
-        left, right = np.ones((25, 3), np.float32), np.ones((25, 3), np.float32)
-        left[:, 0], right[:, 0] = 100 + frame, 500 - frame
-        frames.append(np.stack([left, right] if frame % 2 else [right, left]))
-    frames[4] = frames[4][:1]
-    one, other = followed(frames, 25, reach=200)
-    np.testing.assert_array_equal(one[:, 0, 0], 500 - np.arange(10))
-    np.testing.assert_array_equal(other[[0, 5, 9], 0, 0], [100, 105, 109])
-    assert (other[4] == 0).all()
+        people = []
+        for at, size in ((100 + frame, 40), (500 - frame, 60)):
+            body = np.full((25, 3), 0.9)
+            body[:, 0], body[:, 1] = at + np.linspace(-size, size, 25), np.linspace(100, 100 + 2 * size, 25)
+            people.append({"pose_keypoints_2d": body.reshape(-1).tolist()})
+        people = people[:1] if frame == 4 else people[:: 1 if frame % 2 else -1]
+        (place / f"a_{frame:012d}_keypoints.json").write_text(json.dumps({"people": people}))
+    (clip,) = read_openpose(tmp_path, image_size="640x480", person=person)
+    seen = np.arange(10) if x == 100 else np.delete(np.arange(10), 4)
+    expected = (x + (1 if x == 100 else -1) * seen) / 480
+    np.testing.assert_allclose(clip.coords[0, seen, :, 0].mean(1), expected, rtol=1e-5)
+    assert np.isnan(clip.coords[0, 4]).all() == (x == 500)
+    (both,) = read_openpose(tmp_path, image_size="640x480", person=person, bodies=2)
+    np.testing.assert_array_equal(both.coords[0], clip.coords[0])
+    assert both.coords.shape[0] == 2
 
 
 def test_kinetics_takes_the_surest_people_first(tmp_path: Path) -> None:
@@ -207,46 +216,6 @@ def test_stgcn_arrays_bring_names_and_labels(tmp_path: Path) -> None:
     np.testing.assert_allclose(one.coords[0, :, 7], points[0, :, :5, 7, 0].T)
 
 
-def fuzzed(name: str, folder: Path, count: int) -> None:
-    """Mutated files are refused with an error of ours, or read; nothing else happens."""
-    SAMPLES[name](folder)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    random = np.random.default_rng(1)
-    for _ in range(count):
-        path = files[random.integers(len(files))]
-        whole = path.read_bytes()
-        content = bytearray(whole)
-        kind = random.integers(3)
-        if kind == 0:
-            content = content[: random.integers(len(content))]
-        elif kind == 1:
-            for place in random.integers(len(content), size=3):
-                content[place] = random.integers(256)
-        else:
-            for place in range(random.integers(len(content)), len(content), 7):
-                content[place] = ord("9")
-        path.write_bytes(bytes(content))
-        try:
-            options = {"image_size": "640x480"} if name == "openpose" else {}
-            for clip in READERS[name].read(folder, **options):
-                assert not np.isinf(clip.coords).any()
-        except LastEdgeError as error:
-            assert str(error)
-        finally:
-            path.write_bytes(whole)
-
-
-@pytest.mark.parametrize("name", SAMPLES)
-def test_damaged_files_are_refused_or_read(name: str, tmp_path: Path) -> None:
-    fuzzed(name, tmp_path / "files", 40)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SAMPLES)
-def test_five_hundred_damaged_files_are_refused_or_read(name: str, tmp_path: Path) -> None:
-    fuzzed(name, tmp_path / "files", 500)
-
-
 def test_the_page_of_formats_names_commands_that_exist() -> None:
     page = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
     named = re.findall(r"`last-edge data prepare ([a-z]\w+) SOURCE --out STORE([^`]*)`", page)
@@ -272,6 +241,37 @@ def test_points_of_a_hand_come_as_they_are(tmp_path: Path) -> None:
     np.save(tmp_path / "clip.npy", points)
     (clip,) = read_mediapipe_npy(tmp_path, image_size="100x100")
     np.testing.assert_allclose(clip.coords[0], points, rtol=1e-5)
+
+
+BAD_ROWS = [
+    "fist,0.5,oops",
+    "fist," + ",".join(["nan"] * 42),
+    "fist," + ",".join(["0.5"] * 41),
+    "9," + ",".join(["0.5"] * 43),
+]
+
+
+@pytest.mark.parametrize("headed", [False, True])
+def test_one_bad_row_does_not_refuse_its_file(headed: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = [f"{label}," + ",".join(["0.25", "0.5"] * 21) for label in ("fist", "palm", "fist")]
+    heading = ["label," + ",".join(f"{axis}{joint}" for joint in range(21) for axis in "xy")] if headed else []
+    folder, out = tmp_path / "files", tmp_path / "store"
+    folder.mkdir()
+    (folder / "a.csv").write_text("\n".join([*heading, good[0], *BAD_ROWS, *good[1:]]) + "\n")
+    command = ["data", "prepare", "landmark_csv", str(folder), "--out", str(out), "--json"]
+    assert main(command) == 0
+    prepared = json.loads(capsys.readouterr().out)
+    first = len(heading) + 2
+    assert prepared["clips"] == 3 and len(prepared["damaged"]) == len(BAD_ROWS)
+    assert all(f"a.csv:{first + place}" in prepared["damaged"][place] for place in range(len(BAD_ROWS)))
+    assert main([*command, "--force", "--strict"]) == 3
+    assert len(ClipStore.open(out)) == 3
+
+
+def test_a_table_of_bad_rows_alone_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(BAD_ROWS) + "\n")
+    assert main(["data", "prepare", "landmark_csv", str(tmp_path), "--out", str(tmp_path / "store"), "--quiet"]) == 3
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_table_may_be_parted_by_semicolons(tmp_path: Path) -> None:

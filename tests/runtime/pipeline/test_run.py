@@ -52,6 +52,34 @@ def test_synthetic_run_writes_every_frame_events_and_a_last_summary(make_bundle:
     assert all(longest <= FILE_QUEUE for longest in summary.queues.values())
 
 
+@pytest.mark.parametrize("option", ["events", "save", "snapshot"])
+def test_a_file_that_is_there_names_the_option_that_wrote_it(
+    make_bundle: MakeBundle, tmp_path: Path, option: str
+) -> None:
+    there = tmp_path / "there.mp4"
+    there.write_bytes(b"mine")
+    with pytest.raises(UsageError) as refused:
+        run(make_bundle(), "synthetic", options=RunOptions(**{option: there}))  # type: ignore[arg-type]
+    assert refused.value.hint == f"another --{option}, or --force to replace it"
+
+
+@pytest.mark.parametrize(("person", "label"), [("largest", "left"), ("left", "right"), ("right", "left")])
+def test_one_of_two_people_in_a_store_is_followed(
+    make_bundle: MakeBundle, tmp_path: Path, person: Any, label: str
+) -> None:
+    frames, random = 60, np.random.default_rng(0)
+    people = np.stack([np.tile(size * random.normal(0, 1, (21, 3)), (frames, 1, 1)) for size in (0.03, 0.06)])
+    way = np.linspace(0, 0.5, frames)[:, None]
+    people[0, ..., 0] += way
+    people[1, ..., 0] += 1.5 - way
+    people[:, ::3] = people[::-1, ::3]
+    with writing_store(tmp_path / "two", layout=HAND, units="image01", labels=("a",)) as writer:
+        writer.add(SkeletonClip.from_points(people, layout=HAND, fps=30, units="image01", label="a"))
+    seen: list[Event] = []
+    run(make_bundle(), f"store:{tmp_path / 'two'}", options=RunOptions(person=person), on_event=seen.append)
+    assert {event.label for event in seen} == {label}
+
+
 def test_frames_without_points_are_null_and_have_no_prediction(make_bundle: MakeBundle, tmp_path: Path) -> None:
     run(make_bundle(), "synthetic", options=RunOptions(events=tmp_path / "e.jsonl", limit=90))
     frames = [record for record in lines(tmp_path / "e.jsonl") if record["type"] == "frame"]

@@ -130,3 +130,38 @@ def test_video_source_closes_its_file(tmp_path: Path) -> None:
     source = VideoSource(write_video(tmp_path / "a.avi", frames=2))
     source.close()
     assert [frame.index for frame in source] == [0]
+
+
+def with_pixels(video: bytes, wide: int, high: int) -> bytes:
+    """An .mp4 that says how its pixels are shaped: a `pasp` box more, and each box about it as much longer."""
+    added = (16).to_bytes(4, "big") + b"pasp" + wide.to_bytes(4, "big") + high.to_bytes(4, "big")
+
+    def inside(box: bytes, way: list[tuple[bytes, int]]) -> bytes:
+        if not way:
+            return box + added
+        (name, skipped), *rest = way
+        at = skipped
+        while box[at + 4 : at + 8] != name:
+            at += int.from_bytes(box[at : at + 4], "big")
+        end = at + int.from_bytes(box[at : at + 4], "big")
+        content = inside(box[at + 8 : end], rest)
+        return box[:at] + (len(content) + 8).to_bytes(4, "big") + name + content + box[end:]
+
+    names = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"mp4v")
+    return inside(video, [(name, 8 if name == b"mp4v" else 0) for name in names])
+
+
+@pytest.mark.parametrize(("wide", "high", "size"), [(2, 1, (64, 192)), (1, 2, (64, 48)), (1, 1, (64, 96))])
+def test_pixels_that_are_not_square_are_stretched(tmp_path: Path, wide: int, high: int, size: tuple[int, int]) -> None:
+    import cv2
+
+    path = tmp_path / "clip.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25.0, (96, 64))
+    for frame in range(8):
+        writer.write(np.full((64, 96, 3), 20 * frame, np.uint8))
+    writer.release()
+    path.write_bytes(with_pixels(path.read_bytes(), wide, high))
+    with open_source(str(path), layout=get_layout("mediapipe_hand21")) as source:
+        frames = list(source)
+        assert {frame.image.shape[:2] for frame in frames if frame.image is not None} == {size} and len(frames) == 8
+        assert ("not square" in source.describe()) == (wide != high)

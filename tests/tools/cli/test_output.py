@@ -75,6 +75,36 @@ def test_no_figure_of_a_table_is_cut(columns: int, capsys: pytest.CaptureFixture
     assert all(value in shown for name, cells in WIDE.items() if name != "artefact" for value in cells)
 
 
+GATES = {
+    "gate": ["missing points", "unlabelled", "splits"],
+    "held": ["passed", "FAILED", "-"],
+    "rule": ["up to 50% of body 0's points and a good deal more of words", "every clip has a label", "train and test"],
+    "found": ["0.00%", "2 of 2 clips\na/00000, a/00001", "no clip names a split"],
+}
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_no_word_of_a_narrow_table_is_broken(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    output.emit({}, as_json=False, table=lambda: output.make_table("gates", GATES))
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= columns
+    words = {word for cells in GATES.values() for cell in cells for word in cell.split()}
+    assert words <= set(shown.split())
+
+
+def test_progress_without_a_terminal_is_not_cut(monkeypatch: Any) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(output.sys, "stderr", stream)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    row = ROW | {"val_top1": 93.1, "waiting": 40.0, "skipped": 3.0}
+    with output.epoch_progress("distill", quiet=False) as report:
+        report(row, 1)
+    assert output.describe(row) in stream.getvalue() and "1/1" in stream.getvalue()
+
+
 def commands(known: Mapping[str, Any], *before: str) -> Iterator[list[str]]:
     """The words of every command and group."""
     for name, command in known.items():

@@ -2,14 +2,17 @@
 import { Points } from "./points.js";
 
 const HALF_TURN = [-1, -1, 1];
+const SIDES = ["left", "right"];
 
 export class Adapter {
   // source, input, units: of site.json. hand: "left" or "right" to take that hand of a body with two, else the one
-  // that more is seen of.
-  constructor(source, input, units, hand = "first") {
-    Object.assign(this, { source, input, units });
-    const sides = hand === "first" ? ["right", "left"] : [hand];
-    this.recipes = source.recipes && sides.map((side) => source.recipes[side]);
+  // that more is seen of; of a source of one hand it says which one that is. knows: the hands that the bundle was
+  // taught, "left", "right" or "both".
+  constructor(source, input, units, hand = "first", knows = "both") {
+    Object.assign(this, { source, input, units, hand, knows });
+    this.sides = hand === "first" ? ["right", "left"] : [hand];
+    this.recipes = source.recipes && this.sides.map((side) => source.recipes[side]);
+    this.choice = source.recipes && JSON.stringify(source.recipes.left) !== JSON.stringify(source.recipes.right);
     this.used = usedJoints(this.recipes, source.layout.names.length);
   }
 
@@ -20,15 +23,26 @@ export class Adapter {
 
   // (M, T, V, C) of the source -> (M', T, V', C') of the bundle, NaN where missing.
   convert(points) {
-    if (points.axes < this.input.channels) throw new Error("the source has too few axes");
-    const converted = this.joints(points);
-    return this.fitBodies(this.source.turn ? this.turn(converted) : converted);
+    return this.fit(points).points;
   }
 
+  // As convert, and whether the points are mirrored: the hand is not the one that the bundle was taught. seen: "left" or
+  // "right" where the source says which hand it shows.
+  fit(points, seen = "") {
+    if (points.axes < this.input.channels) throw new Error("the source has too few axes");
+    const { converted, taken } = this.joints(points);
+    const turned = this.source.turn ? this.turn(converted) : converted;
+    const side = taken || (SIDES.includes(this.hand) ? this.hand : seen);
+    const mirrored = SIDES.includes(this.knows) && SIDES.includes(side) && side !== this.knows;
+    return { points: this.fitBodies(mirrored ? mirror(turned, this.input.layout) : turned), mirrored };
+  }
+
+  // The bundle's joints, and which hand of two they are; "" where there is no choice.
   joints(points) {
-    if (!this.recipes) return points;
-    const converted = this.recipes.map((recipe) => convertJoints(points, recipe));
-    return converted.reduce((best, other) => (countSeen(other) > countSeen(best) ? other : best));
+    if (!this.recipes) return { converted: points, taken: "" };
+    const all = this.recipes.map((recipe) => convertJoints(points, recipe));
+    const best = all.reduce((best, other, place) => (countSeen(other) > countSeen(all[best]) ? place : best), 0);
+    return { converted: all[best], taken: this.choice ? this.sides[best] : "" };
   }
 
   // The first bodies and axes that the bundle takes; missing ones where the source has fewer bodies.
@@ -73,6 +87,20 @@ function convertJoints(points, recipe) {
           converted.data[start + axis] = mean(joints, (joint) => points.data[points.at(body, frame, joint) + axis]);
       });
   return converted;
+}
+
+// Points seen in a mirror at x = 0: the other hand, or a body whose left and right are exchanged.
+function mirror(points, layout) {
+  const mirrored = new Points(points.bodies, points.frames, points.joints, points.axes);
+  for (let body = 0; body < points.bodies; body++)
+    for (let frame = 0; frame < points.frames; frame++)
+      layout.mirror.forEach((from, to) => {
+        const start = points.at(body, frame, from);
+        const target = mirrored.at(body, frame, to);
+        mirrored.data.set(points.data.subarray(start, start + points.axes), target);
+        mirrored.data[target] *= -1;
+      });
+  return mirrored;
 }
 
 // In float32, as numpy adds.

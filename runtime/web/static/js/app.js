@@ -106,15 +106,15 @@ export class App {
   }
 
   newRecogniser(source, hand) {
-    const adapter = new Adapter(source, this.site.input, this.site.units, hand);
+    const adapter = new Adapter(source, this.site.input, this.site.units, hand, this.site.hands);
     this.recogniser = new Recogniser(this.site, this.model, adapter, settings());
     return this.recogniser;
   }
 
   // One frame's points: what is recognised, and what it took.
-  async recognise(recogniser, points, time) {
+  async recognise(recogniser, points, time, seen = "") {
     const before = recogniser.current;
-    const event = await recogniser.push(points, time);
+    const event = await recogniser.push(points, time, seen);
     if (recogniser !== this.recogniser) return;
     const { current, model } = recogniser;
     this.view.prediction(current);
@@ -130,7 +130,7 @@ export class App {
       drawing: this.drawing,
       adapter: recogniser.adapter,
       settings,
-      onPoints: (points, time) => this.recognise(recogniser, points, time),
+      onPoints: (points, time, seen) => this.recognise(recogniser, points, time, seen),
       onEnd: (text) => this.end(text, { bad: true }),
     });
     this.stop = () => watch.stop();

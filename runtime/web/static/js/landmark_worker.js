@@ -1,5 +1,6 @@
 // MediaPipe's landmarkers in a thread of their own, so that the page stays quick. In: {start} once, then {image, time}
-// (ImageBitmap, milliseconds). Out: {ready}, {points, milliseconds} (Float32Array of V x 3) or {failed}.
+// (ImageBitmap, milliseconds). Out: {ready}, {points, milliseconds, side} (Float32Array of V x 3; the
+// hand, "left" or "right", where a hand is looked for) or {failed}.
 //
 // Points are in units of the image's height, origin top left, z away from the camera; NaN where a point is not seen.
 // MediaPipe's own x and z are in image widths. The twin of runtime/landmarks.
@@ -52,17 +53,26 @@ function detect({ image, time }) {
   const milliseconds = performance.now() - began;
   const points = Float32Array.from(READERS[settings.detector](result, image.width / image.height));
   image.close();
-  self.postMessage({ points, milliseconds }, [points.buffer]);
+  self.postMessage({ points, milliseconds, side: sideOf(result) }, [points.buffer]);
 }
 
-// The surest hand of the wanted side; MediaPipe names the person's own side when the image is not mirrored.
-function handPoints(result, aspect) {
+// The surest hand of the wanted side, -1 for none; MediaPipe names the person's own side when the image is not mirrored.
+function surest(result) {
   const fits = (side) => settings.hand === "first" || side.categoryName.toLowerCase() === settings.hand;
   let best = -1;
   result.handedness.forEach(([side], index) => {
     if (fits(side) && (best < 0 || side.score > result.handedness[best][0].score)) best = index;
   });
-  return toPoints(result.landmarks[best], HAND, aspect);
+  return best;
+}
+
+function sideOf(result) {
+  if (settings.detector !== "hand") return "";
+  return result.handedness[surest(result)]?.[0].categoryName.toLowerCase() ?? "";
+}
+
+function handPoints(result, aspect) {
+  return toPoints(result.landmarks[surest(result)], HAND, aspect);
 }
 
 function posePoints(result, aspect) {

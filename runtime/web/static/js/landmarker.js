@@ -4,7 +4,7 @@ import { Points } from "./points.js";
 const MOST_FAILURES = 10;
 
 export class Landmarker {
-  // settings: as landmark_worker.js takes them. onPoints({points, time, milliseconds}) for each image looked at;
+  // settings: as landmark_worker.js takes them. onPoints({points, time, milliseconds, side}) for each image looked at;
   // onFailure(text) when it cannot start, or at the tenth image in a row that it fails on.
   constructor(settings, { onPoints, onFailure }) {
     Object.assign(this, { onPoints, onFailure, waiting: null, started: false, failures: 0 });
@@ -27,14 +27,15 @@ export class Landmarker {
     }
   }
 
-  async take({ ready, points, milliseconds, failed }) {
+  async take({ ready, points, milliseconds, side, failed }) {
     if (ready) {
       this.started = true;
       return this.resolve();
     }
     if (failed) return this.fail(failed);
     this.failures = 0;
-    await this.onPoints({ points: new Points(1, 1, points.length / 3, 3, points), time: this.waiting, milliseconds });
+    const found = new Points(1, 1, points.length / 3, 3, points);
+    await this.onPoints({ points: found, time: this.waiting, milliseconds, side });
     this.waiting = null;
   }
 

@@ -1,5 +1,6 @@
 // Turns points into predictions and events with a sliding window over time: the twin of runtime/recognise/recognise.py.
 import { Decoder } from "./decoder.js";
+import { HandVote } from "./hand_vote.js";
 import { Rejection } from "./rejection.js";
 import { SlidingWindow, fitTimes } from "./window.js";
 
@@ -11,6 +12,8 @@ export class Recogniser {
     this.rejection = new Rejection(site.rejection);
     this.window = new SlidingWindow(site.options.window_s, site.options.gap_s);
     this.decoder = new Decoder(site.labels, site.options.decoding, threshold);
+    this.mirroredLabels = site.mirrored_labels;
+    this.hand = new HandVote();
     this.next = -Infinity;
     this.current = null;
   }
@@ -18,13 +21,16 @@ export class Recogniser {
   // Forget the recording before.
   startClip() {
     this.window.clear();
+    this.hand.clear();
     this.decoder.reset();
     this.next = -Infinity;
     this.current = null;
   }
 
   // Take one frame's points at `time` seconds; the event it completes, or null. `current` is the newest prediction.
-  async push(points, time) {
+  // seen: "left" or "right" where it is known which hand the frame shows.
+  async push(points, time, seen = "") {
+    this.hand.add(seen);
     this.window.push(points, time, this.adapter.sees(points));
     if (!this.showsEnough()) {
       this.current = null;
@@ -56,8 +62,9 @@ export class Recogniser {
   }
 
   async answer(points, times) {
-    const fitted = fitTimes(this.adapter.convert(points), times, this.frames);
-    const logits = await this.model.logits(fitted);
+    const { points: fitting, mirrored } = this.adapter.fit(points, this.hand.side);
+    const given = await this.model.logits(fitTimes(fitting, times, this.frames));
+    const logits = mirrored ? given.map((_, place) => given[this.mirroredLabels[place]]) : given;
     return {
       probabilities: this.rejection.probabilities(logits),
       known: !this.reject || this.rejection.knows(logits),

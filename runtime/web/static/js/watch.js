@@ -6,7 +6,7 @@ const UNSEEN_S = 1;
 const RATE_OVER = 30;
 
 export class Watch {
-  // camera: of site.json. adapter: says what is seen of use. onPoints(points, seconds) is waited for; onEnd(text) when
+  // camera: of site.json. adapter: says what is seen of use. onPoints(points, seconds, hand seen) is waited for; onEnd(text) when
   // the camera or the landmarker is gone.
   constructor(camera, { view, drawing, adapter, settings, onPoints, onEnd }) {
     Object.assign(this, { about: camera, view, drawing, adapter, settings, onPoints, points: null, began: null });
@@ -46,7 +46,7 @@ export class Watch {
     this.landmarker.offer(video, time - this.began);
   }
 
-  async take({ points, time, milliseconds }) {
+  async take({ points, time, milliseconds, side }) {
     if (this.stopped) return;
     this.points = points;
     if (this.adapter.sees(points)) this.seen = time;
@@ -55,6 +55,6 @@ export class Watch {
     this.view.figure("landmarks-ms", milliseconds);
     this.moments = [...this.moments, time].slice(-RATE_OVER);
     if (this.moments.length > 1) this.view.figure("fps", (this.moments.length - 1) / (time - this.moments[0]));
-    await this.onPoints(points, time);
+    await this.onPoints(points, time, side);
   }
 }
