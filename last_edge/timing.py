@@ -1,10 +1,11 @@
-"""Timing several callables in one process, in turns, so that what the machine does hits all of them alike."""
+"""What code costs: time, of callables in turns, so that what the machine does hits all of them alike; and memory."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,3 +74,12 @@ def summarise(milliseconds: Times) -> Latency:
     p95, p99 = np.percentile(milliseconds, [95, 99])
     median = np.median(np.median(milliseconds, axis=1))
     return Latency(round(float(median), 4), round(float(p95), 4), round(float(p99), 4), milliseconds.size)
+
+
+def peak_process_mb() -> float | None:
+    """MB this process has held at most, None on systems that do not tell."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return round(int(line.split()[1]) / 1024.0, 1)

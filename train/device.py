@@ -14,6 +14,7 @@ import torch
 
 from last_edge.errors import MissingError, UsageError
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.timing import peak_process_mb
 from last_edge.train.processes import Processes
 
 BACKEND = "inductor"
@@ -21,18 +22,20 @@ PASSES = ("forward", "features_and_logits")
 
 
 def resolve_device(name: str) -> str:
-    """`auto` is the GPU where there is one; `MissingError` when cuda is asked for in vain.
+    """`auto` is the GPU where there is one, CUDA's or Apple's; `MissingError` when one is asked for in vain.
 
     Of several processes on a machine each gets the GPU of its own number.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if name == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise MissingError("no CUDA device", got=name, hint="--device cpu")
-    if name.split(":")[0] not in ("cpu", "cuda"):
-        raise UsageError("unknown device", expected="auto, cpu, cuda or cuda:N", got=name)
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise MissingError("no Apple GPU that torch can use", got=name, hint="--device cpu")
+    if name.split(":")[0] not in ("cpu", "cuda", "mps"):
+        raise UsageError("unknown device", expected="auto, cpu, cuda, cuda:N or mps", got=name)
     return name
 
 
@@ -43,6 +46,17 @@ def resolve_amp(amp: str, device: str) -> torch.dtype:
         raise UsageError("training.amp=fp16 needs a GPU", got=device, hint="--set training.amp=bf16")
     named = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     return named.get(amp, torch.float16 if on_gpu else torch.float32)
+
+
+def peak_memory(device: str) -> dict[str, int]:
+    """MB held at most since the process began, by itself and on its GPU; nothing where the system does not tell."""
+    held = peak_process_mb()
+    peak = {} if held is None else {"process_mb": round(held)}
+    if device.startswith("cuda"):
+        peak["gpu_mb"] = torch.cuda.max_memory_allocated(device) // 2**20
+    elif device == "mps":
+        peak["gpu_mb"] = torch.mps.driver_allocated_memory() // 2**20
+    return peak
 
 
 def compile_body(model: LandmarkModel, *, device: str, processes: Processes) -> None:

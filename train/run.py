@@ -27,6 +27,7 @@ from last_edge.tasks.start import trunk_of
 from last_edge.tasks.task import Row, Task
 from last_edge.train import run_folder
 from last_edge.train.checkpoint import WEIGHTS, ModelCard, as_json, load_weights, read_trainer, recipe_start
+from last_edge.train.device import peak_memory
 from last_edge.train.environment import describe_environment
 from last_edge.train.processes import Processes
 from last_edge.train.recipe import dump_recipe, identity_of, lasting_of
@@ -221,7 +222,7 @@ class Run:
     def _end_epoch(self) -> None:
         totals, training = self.trainer.end_epoch(), self.recipe.training
         self.trainer.check_learned(totals)
-        timing = self.clock.read(training.batch_size * self.processes.count)
+        timing = self.clock.read(training.batch_size * self.processes.count) | peak_memory(self.request.device)
         row = {
             "epoch": self._step() // self.steps.per_epoch,
             "lr": float(self.trainer.optimizer.param_groups[0]["lr"]),

@@ -40,11 +40,12 @@ class Progress:
 
 
 class EpochSums:
-    """Double-precision sums by name. Adding never waits for the device; reading does, once for all of them."""
+    """Sums by name, in double precision where the device has it. Adding waits for no device; reading does once."""
 
     def __init__(self, device: str) -> None:
         self.names: tuple[str, ...] = SUMS
-        self.values = torch.zeros(len(SUMS), dtype=torch.float64, device=device)
+        # Apple's GPUs have no double precision.
+        self.values = torch.zeros(len(SUMS), dtype=torch.float32 if device == "mps" else torch.float64, device=device)
 
     def add(self, **parts: Tensor | float) -> None:
         """Add to some of the sums; a name never met before starts at 0."""
@@ -64,13 +65,19 @@ class EpochSums:
     def write(self, totals: dict[str, float]) -> None:
         """Set the sums to saved ones; those not named become 0."""
         self._know(totals)
-        self.values.copy_(torch.tensor([totals.get(name, 0.0) for name in self.names], dtype=torch.float64))
+        self.values.copy_(torch.tensor([totals.get(name, 0.0) for name in self.names], dtype=self.values.dtype))
 
     def _know(self, names: Iterable[str]) -> None:
         """Make room for names that are not there yet."""
         new = tuple(name for name in names if name not in self.names)
         self.names += new
         self.values = torch.cat([self.values, self.values.new_zeros(len(new))]) if new else self.values
+
+
+def not_points(points: Tensor) -> Tensor:
+    """() whether points (..., C) hold infinity, or NaN on some axes of a point alone: a missing one has it on all."""
+    absent = torch.isnan(points)
+    return torch.isinf(points).any() | (absent.any(-1) ^ absent.all(-1)).any()
 
 
 class Trainer:
@@ -125,6 +132,7 @@ class Trainer:
         seed = (self.seed * SEED_STRIDE + self.progress.step + self.processes.rank * RANK_STRIDE) % 2**63
         torch.manual_seed(seed)
         points, labels = points.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+        self._bad |= not_points(points)
         mixed, targets = self.truth.targets(points, labels, seed)
         with torch.autocast(self._kind, self.precision, enabled=self.precision != torch.float32):
             loss, logits = self.objective(self.model, mixed, targets)
@@ -132,7 +140,7 @@ class Trainer:
         if place == 0:
             self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss if size == 1 else loss / size).backward()  # type: ignore[no-untyped-call]
-        self._note(points, labels, loss.detach(), logits.detach())
+        self._note(labels, loss.detach(), logits.detach())
         if place == size - 1:
             self._close_window(size)
         self.progress.step += 1
@@ -159,12 +167,15 @@ class Trainer:
         self._bad.zero_()
         self._window_sums.write({})
 
-    def _note(self, points: Tensor, labels: Tensor, loss: Tensor, logits: Tensor) -> None:
-        """Count a batch and look for what is not finite, all on the device. NaN in points only says: missing."""
-        self._bad |= torch.isinf(points).any() | ~torch.isfinite(loss)
+    def _note(self, labels: Tensor, loss: Tensor, logits: Tensor) -> None:
+        """Count a batch and look for a loss that is not finite, all on the device."""
+        self._bad |= ~torch.isfinite(loss)
         hits = self.truth.hits(logits, labels)
-        parts = {name: part.detach().double() * len(labels) for name, part in parts_of(self.objective).items()}
-        self._window_sums.add(loss=loss.double() * len(labels), hits=hits, seen=len(labels), **parts)
+        parts = {
+            name: part.detach().to(self.sums.values.dtype) * len(labels)
+            for name, part in parts_of(self.objective).items()
+        }
+        self._window_sums.add(loss=loss.to(self.sums.values.dtype) * len(labels), hits=hits, seen=len(labels), **parts)
 
     def _close_window(self, size: int) -> None:
         """Move the weights, unless something was not finite."""

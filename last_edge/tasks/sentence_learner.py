@@ -24,7 +24,7 @@ from last_edge.tasks.plan import Plan
 from last_edge.tasks.start import Start, StartReport
 from last_edge.tasks.task import Batch, Row
 from last_edge.tasks.tokenizer import FILE, SubWords
-from last_edge.tasks.translator import Translator, search_options, sub_word_loss
+from last_edge.tasks.translator import Translator, sample, search_options, sub_word_loss
 from last_edge.text import PAD
 
 POOL = 16
@@ -162,12 +162,19 @@ class SentenceLearner:
         return right * len(labels)
 
     def validate(self, model: nn.Module, objective: Objective) -> Row:
-        """`val_loss`, and `val_bleu4` of greedy search where the recipe wants it."""
-        translator = self._translator(model)
-        row = {"val_loss": translator.loss(self.plan.store, self.plan.val)}
+        """`val_loss` and `train_loss` on the same terms, and `val_bleu4` of greedy search where the recipe wants it.
+
+        Both losses are those of the shipped weights without dropout, noise and smoothing; that of training is of as
+        many sentences as validation has.
+        """
+        translator, store = self._translator(model), self.plan.store
+        row = {
+            "val_loss": translator.loss(store, self.plan.val),
+            "train_loss": translator.loss(store, sample(self.plan.train, len(self.plan.val))),
+        }
         if self.recipe.translate.validate_bleu:
             options = search_options(self.recipe.translate, longest=self.longest, beam=1)
-            row["val_bleu4"] = float(translator.figures(self.plan.store, self.plan.val, options)["bleu4"])
+            row["val_bleu4"] = float(translator.figures(store, self.plan.val, options)["bleu4"])
         return row
 
     def measure(self, chosen: Callable[[nn.Module], nn.Module], row: Row, *, test: bool) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class Translation:
         """See `translation_metrics`."""
         if merge_at:
             raise UsageError("--merge-at is for classifiers, this is a translator")
-        return translation_metrics(list(answers), list(self.wanted(store, clips)), vocabulary=len(labels))
+        return translation_metrics(list(answers), list(self.wanted(store, clips)))
 
     def wanted(self, store: ClipStore, clips: Clips) -> Wanted:
         """See `Task`."""
@@ -98,7 +98,7 @@ class Translation:
     ) -> list[Gate]:
         """BLEU-4, equal sentences, size and speed."""
         before, after = (
-            float(translation_metrics(list(said), list(wanted), vocabulary=1)["bleu4"])
+            float(translation_metrics(list(said), list(wanted))["bleu4"])
             for said in (candidate.reference, candidate.answers)
         )
         one = 100.0 / len(wanted)

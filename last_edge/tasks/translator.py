@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from last_edge.clips.windows import padded, sentence_points
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.sign2text import Memory, Sign2Text
 from last_edge.tasks.config import TranslateConfig
-from last_edge.tasks.sentence_metrics import translation_metrics, verdict
+from last_edge.tasks.sentence_metrics import coverage, repetition, translation_metrics, verdict
 from last_edge.tasks.tokenizer import SubWords
 from last_edge.text import PAD, SearchOptions, normalised, search
 
@@ -81,20 +82,25 @@ class Translator:
         self, store: ClipStore, clips: NDArray[np.int64], options: SearchOptions, *,
         train: NDArray[np.int64] | None = None,
     ) -> dict[str, Any]:  # fmt: skip
-        """Figures of some sentences; with training clips also the gap of the losses, and the verdict.
+        """Figures of some sentences; with training clips also those that compare with them, and the verdict.
 
         gap: the loss on `clips` less that on as many training sentences, both without dropout, noise and smoothing.
+        vocabulary_coverage: of the training texts' distinct words, those that were said. repetition_unblocked: of a
+        search that may repeat itself, where `options` keep the usual one from it.
         """
         said = self.sentences(store, clips, options)
         wanted = [normalised(str(text)) for text in store.index.text[clips]]
-        figures = translation_metrics(said, wanted, vocabulary=len(self.words))
+        figures = translation_metrics(said, wanted)
         figures["loss"] = round(self.loss(store, clips), 4)
         if train is None:
             return figures
-        some = np.random.default_rng(0).permutation(train)[: len(clips)]
-        figures["gap"] = round(figures["loss"] - self.loss(store, some), 4)
+        figures["gap"] = round(figures["loss"] - self.loss(store, sample(train, len(clips))), 4)
         seen = {normalised(str(text)) for text in store.index.text[train]}
         figures["unseen_texts"] = sum(text not in seen for text in wanted)
+        figures["vocabulary_coverage"] = coverage([text.split() for text in said], [text.split() for text in seen])
+        free = dataclasses.replace(options, no_repeat=0, repetition_penalty=1.0)
+        unblocked = said if free == options else self.sentences(store, clips, free)
+        figures["repetition_unblocked"] = repetition([text.split() for text in unblocked])
         return figures | verdict(figures)
 
     def tokens(self, store: ClipStore, clips: NDArray[np.int64]) -> Tensor:
@@ -115,6 +121,11 @@ class Translator:
     def _points(self, store: ClipStore, clips: NDArray[np.int64]) -> Tensor:
         points = padded([sentence_points(store, int(clip), self.spec.frames) for clip in clips])
         return torch.from_numpy(points).to(self._device)
+
+
+def sample(clips: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most so many of the clips, the same ones each time."""
+    return np.random.default_rng(0).permutation(clips)[:most]
 
 
 def search_options(config: TranslateConfig, *, longest: int, beam: int | None = None) -> SearchOptions:

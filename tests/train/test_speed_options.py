@@ -17,6 +17,7 @@ from last_edge.models import create_model
 from last_edge.skeleton import Layout
 from last_edge.tasks.config import TrainingConfig
 from last_edge.tasks.task import Views
+from last_edge.timing import peak_process_mb
 from last_edge.train import device as compiling
 from last_edge.train.checkpoint import load_checkpoint, read_trainer
 from last_edge.train.optimizer import build_optimizer, load_optimizer, resolve_fused
@@ -192,6 +193,21 @@ def test_every_epoch_tells_how_long_it_waited(toy_store: Path, tmp_path: Path) -
     assert all(0 < row["waiting"] < 100 and row["clips_per_s"] > 0 for row in timing)
     assert rows[1]["waiting"] == timing[1]["waiting"]
     assert "waiting" not in (tmp_path / "run" / "metrics.jsonl").read_text()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell how much memory was held")
+def test_every_epoch_tells_how_much_memory_was_held(toy_store: Path, tmp_path: Path) -> None:
+    run_training(request(toy_store, tmp_path / "run", "training.epochs=1"))
+    (row,) = [json.loads(line) for line in (tmp_path / "run" / "timing.jsonl").read_text().splitlines()]
+    assert 50 < row["process_mb"] <= peak_process_mb() and "gpu_mb" not in row
+
+
+def test_an_apple_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(MissingError, match="no Apple GPU"):
+        compiling.resolve_device("mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert compiling.resolve_device("mps") == "mps"
 
 
 def test_a_run_that_augments_on_the_device_resumes_to_the_same_bits(toy_store: Path, tmp_path: Path) -> None:

@@ -97,6 +97,12 @@ def break_input(points: Tensor) -> Objective:
     return PLAIN
 
 
+def break_point(points: Tensor) -> Objective:
+    """Missing on one axis alone: that is no missing point."""
+    points[3, 2, 1, 0] = torch.nan
+    return PLAIN
+
+
 def break_loss(points: Tensor) -> Objective:
     def objective(model: LandmarkModel, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         loss, logits = PLAIN(model, points, targets)
@@ -113,7 +119,7 @@ def break_gradient(points: Tensor) -> Objective:
     return objective
 
 
-@pytest.mark.parametrize("break_it", [break_input, break_loss, break_gradient])
+@pytest.mark.parametrize("break_it", [break_input, break_point, break_loss, break_gradient])
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_what_is_not_finite_leaves_no_trace(
     toy_layout: Layout, caplog: pytest.LogCaptureFixture, break_it: Any, accumulate: int
@@ -136,6 +142,14 @@ def test_what_is_not_finite_leaves_no_trace(
     assert (totals["skipped"], totals["seen"]) == (accumulate, 8 * accumulate)
     learner.step(*batch())
     assert all(value.isfinite().all() for value in learner.model.state_dict().values())
+
+
+def test_a_missing_point_is_learnt_from(toy_layout: Layout) -> None:
+    learner = trainer(toy_layout)
+    points, labels = batch()
+    points[3, 2, 1] = torch.nan
+    learner.step(points, labels)
+    assert learner.end_epoch()["skipped"] == 0
 
 
 def test_an_overflowing_gradient_halves_the_scale_and_moves_nothing(toy_layout: Layout) -> None:

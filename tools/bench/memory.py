@@ -11,9 +11,9 @@ import numpy as np
 
 from last_edge.inputs.features import Inputs
 from last_edge.runtime.backends import BACKENDS
+from last_edge.timing import peak_process_mb
 
 CALLS = 3
-STATUS = Path("/proc/self/status")
 
 
 def peak_memory(graph: bytes, inputs: Inputs, *, backend: str, threads: int) -> float | None:
@@ -26,14 +26,6 @@ def peak_memory(graph: bytes, inputs: Inputs, *, backend: str, threads: int) -> 
     return float(done.stdout) if done.returncode == 0 and done.stdout.strip() else None
 
 
-def own_peak() -> float | None:
-    """MB this process has held at most, None on systems that do not tell."""
-    if not STATUS.exists():
-        return None
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-    return round(int(line.split()[1]) / 1024.0, 1)
-
-
 def main(folder: str, backend: str, threads: str) -> None:
     """Load, run, and write the peak to stdout."""
     model = BACKENDS[backend](Path(folder, "model.onnx"), threads=int(threads))
@@ -41,7 +33,7 @@ def main(folder: str, backend: str, threads: str) -> None:
         inputs = dict(stored)
     for _ in range(CALLS):
         model.run(inputs)
-    peak = own_peak()
+    peak = peak_process_mb()
     sys.stdout.write("" if peak is None else f"{peak}\n")
 
 

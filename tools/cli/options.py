@@ -62,7 +62,7 @@ Split = Annotated[str, typer.Option("--split", help="Split to measure on: train,
 MergeAt = Annotated[
     str, typer.Option("--merge-at", help="Also score classes whose names agree before the last such text, as ', '.")
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Threads = Annotated[int, typer.Option("--threads", min=0, help="Processor threads; 0 leaves it to the library.")]
 OwnThreads = Annotated[
     int | None,

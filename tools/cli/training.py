@@ -262,6 +262,8 @@ def translated(figures: dict[str, Any]) -> str:
 
 def summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
     """The lines a person wants after a run."""
+    from last_edge.train.run_folder import TIMING
+
     shown: dict[str, Any] = {"run": str(out), "model": final["model"], "params": final["params"]}
     if "init" in final:
         start = final["init"]
@@ -272,4 +274,7 @@ def summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
         elif part in final:
             top = "  ".join(f"top-{rank} {final[part][f'top{rank}']}%" for rank in (1, 3, 5))
             shown[part] = f"{top}  of {final[part]['n']} clips"
+    timing = json.loads((out / TIMING).read_text().splitlines()[-1])
+    held = {"process": timing.get("process_mb"), "GPU": timing.get("gpu_mb")}
+    shown["memory"] = ", ".join(f"{name} {mb:,} MB" for name, mb in held.items() if mb) or "unknown"
     return shown

@@ -13,8 +13,9 @@ from last_edge.tools.cli.options import SCREEN, Graph, OwnThreads, Screen, in_zo
 if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore
 
-SHOWN = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "vocabulary_coverage", "repetition", "distinct",
-         "words", "reference_words", "loss", "gap", "unseen_texts", "n", "tier", "next")  # fmt: skip
+SHOWN = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "word_coverage", "vocabulary_coverage",
+         "repetition", "repetition_unblocked", "distinct", "reference_distinct", "words", "reference_words", "loss",
+         "gap", "unseen_texts", "n", "tier", "next")  # fmt: skip
 NAMES = {"chrf": "chrF", "wer": "WER"} | {f"bleu{order}": f"BLEU-{order}" for order in (1, 2, 3, 4)}
 
 
