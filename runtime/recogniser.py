@@ -17,7 +17,7 @@ from last_edge.errors import InputError, UsageError
 from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
 from last_edge.runtime.closing import Closeable
 from last_edge.runtime.landmarks import By, Detector
-from last_edge.runtime.pipeline.feed import open_feed
+from last_edge.runtime.pipeline.feed import open_feed, source_of
 from last_edge.runtime.pipeline.pipeline import Item
 from last_edge.runtime.pipeline.watch import Pace, Watch
 from last_edge.runtime.recognise.adapt import Adapter
@@ -220,7 +220,8 @@ class Recogniser(Closeable):
         hand: str = "first",
         **opening: Unpack[OpenOptions],
     ) -> Generator[Item]:
-        with open_feed(str(source), layout=self.layout, hand=hand, bodies=self.spec.bodies, **opening) as feed:
+        named = source_of(str(source), self.path)
+        with open_feed(named, layout=self.layout, hand=hand, bodies=self.spec.bodies, **opening) as feed:
             stream = self.stream(layout=feed.layout, units=feed.units, hand=hand, options=options)
             with closing(iter(Watch(feed, stream, pace=pace, limit=limit))) as items:
                 for item in items:

@@ -21,9 +21,13 @@ from last_edge.bundle.bundle import Bundle, rewrite_bundle
 from last_edge.bundle.manifest import Manifest, model_file, translates
 from last_edge.clips.compose import Span, compose, tremble
 from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import plain_batch
 from last_edge.data.background import background_clips, background_layouts
 from last_edge.errors import InputError, UsageError
 from last_edge.export.bundles.sources import read_source
+from last_edge.export.bundles.thresholds import accept_threshold, rejection_thresholds
+from last_edge.export.onnx.session import logits_of
+from last_edge.export.proof.evaluate import check_store
 from last_edge.files import sha256_of
 from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Probabilities, energy
 from last_edge.runtime.recognise.operating import Row
@@ -187,7 +191,8 @@ def fit_thresholds(
     path: Path,
     store: ClipStore,
     *,
-    run: Path,
+    run: Path | None = None,
+    people: Sequence[str] = (),
     measure: Measure | None = None,
     threads: int = 1,
     report: Callable[[str], None] = lambda text: None,
@@ -196,16 +201,24 @@ def fit_thresholds(
 
     run: whose held-out people judge. Where its weights are not the bundle's, as where the bundle learnt from everybody,
     its own graph is measured in the place of the bundle's: a run of the same model and input, with the same labels.
-    Raises `InputError` where the run held nobody out or is of another kind, `UsageError` for a translator or a model
-    that reads more than points.
+    people: instead of a run, training people of the store whom the bundle's weights never saw.
+    Raises `InputError` where the run held nobody out or is of another kind, or nobody has such a name, `UsageError` for
+    a translator, a model that reads more than points, and where neither or both are given.
     """
     measure = measure or Measure()
-    bundle, source = Bundle.open(path), read_source(run)
-    clips = judging_clips(bundle, store, run)
-    own = bundle.manifest.provenance.checkpoint_sha256 == sha256_of(source.path / WEIGHTS)
-    files = {model_file("fp32"): bundle.graph("fp32")} if own else source.files()
-    fitted = source.thresholds(files, store, threads=threads)
-    judged = Bundle(path, dataclasses.replace(bundle.manifest, thresholds=fitted), {**bundle.contents, **files})
+    bundle = Bundle.open(path)
+    clips = judging_clips(bundle, store, run, people)
+    graph, own = bundle.graph("fp32"), True
+    if run is not None:
+        source = read_source(run)
+        own = bundle.manifest.provenance.checkpoint_sha256 == sha256_of(source.path / WEIGHTS)
+        graph = graph if own else source.files()[model_file("fp32")]
+    spec = bundle.manifest.input
+    logits = logits_of(graph, plain_batch(store, clips, spec), threads=threads)
+    rejection = rejection_thresholds(graph, logits, store=store, clips=clips, spec=spec, threads=threads)
+    fitted = {**accept_threshold(logits / rejection["temperature"], store.index.label[clips]), **rejection}
+    contents = {**bundle.contents, model_file("fp32"): graph}
+    judged = Bundle(path, dataclasses.replace(bundle.manifest, thresholds=fitted), contents)
     model = Recogniser(judged, precision=None if own else "fp32", threads=threads)
     takes = takes_of(judged.manifest, store, clips, measure)
     curves: dict[str, tuple[Row, ...]] = {}
@@ -238,11 +251,24 @@ def takes_of(manifest: Manifest, store: ClipStore, clips: NDArray[np.int64], mea
     return [*takes, *silent_takes(silent, bodies=spec.bodies, seed=measure.seed)]
 
 
-def judging_clips(bundle: Bundle, store: ClipStore, run: Path) -> NDArray[np.int64]:
-    """Clips of the people that a run of the bundle's kind held out; raises as `fit_thresholds`."""
+def judging_clips(
+    bundle: Bundle, store: ClipStore, run: Path | None = None, people: Sequence[str] = ()
+) -> NDArray[np.int64]:
+    """Clips of the people that a run of the bundle's kind held out, or of named ones; raises as `fit_thresholds`."""
     manifest = bundle.manifest
     if translates(manifest) or manifest.features is not None:
         raise UsageError("only of bundles that tell classes by points alone", where=bundle.path)
+    if (run is None) == (not people):
+        raise UsageError("whose clips judge?", expected="--run RUN, or --held-out PERSON")
+    if run is None:
+        check_store(bundle, store)
+        clips = store.select(split="train", subjects=tuple(people))
+        clips = clips[store.index.label[clips] >= 0]
+        if not len(clips) or (strange := set(people) - set(store.index.subject[clips].astype(str))):
+            known = sorted(set(store.index.subject[store.select(split="train")].astype(str)))
+            got = ", ".join(sorted(strange)) if len(clips) else ", ".join(people)
+            raise InputError("nobody of this name trains", where=store.path, got=got, expected=", ".join(known))
+        return clips
     source = read_source(run)
     task_of(source.card.name).check_store(store, source.spec, source.labels)
     ours = (manifest.model.name, manifest.input.sha256, manifest.labels)

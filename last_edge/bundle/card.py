@@ -11,6 +11,8 @@ from last_edge.bundle.manifest import (
     INPUT_NAME,
     MANIFEST,
     OUTPUT_NAME,
+    PICTURE,
+    SAMPLES,
     SEARCH,
     TOKENIZER,
     WEIGHTS,
@@ -33,7 +35,9 @@ CALIBRATION = ("method", "float_head", "percentile", "steps", "keep_float", "qat
 def render_card(manifest: Manifest, files: Mapping[str, bytes]) -> str:
     """Markdown of a bundle with these files. One manifest has one card."""
     listed = dataclasses.replace(manifest, files=dict.fromkeys(files, ""))
-    sizes = {name: len(content) for name, content in files.items() if name not in (CARD, GOLDEN, MANIFEST)}
+    sizes = {
+        name: len(content) for name, content in files.items() if name not in (CARD, GOLDEN, MANIFEST, SAMPLES, PICTURE)
+    }
     return (_translator if translates(listed) else _recogniser)(listed, sizes)
 
 
@@ -41,6 +45,7 @@ def _recogniser(manifest: Manifest, sizes: dict[str, int]) -> str:
     sections = [
         _head(manifest),
         _held_out(manifest),
+        _pictures(manifest),
         _table("Measured on the exported files", _metric_rows(manifest, sizes)),
         _input(manifest),
         _table("Parity", [_cells(_in_order(row, PARITY)) for row in manifest.parity]),
@@ -79,6 +84,18 @@ def _held_out(manifest: Manifest) -> str:
     )
     alone = " With other people expect less." if found["people"] == 1 else ""
     return f"## Takes it was not taught\n\n{said}{alone}"
+
+
+def _pictures(manifest: Manifest) -> str:
+    """The gestures as moving skeletons; nothing where the bundle has no picture."""
+    if PICTURE not in manifest.files:
+        return ""
+    hands = {"left": "a left hand", "right": "a right hand", "both": "both hands"}[manifest.known_hands]
+    shows = f" Taught {hands}; the other is mirrored." if manifest.input.layout.one_hand else ""
+    return (
+        f"![each class as a moving skeleton]({PICTURE})\n\nEach motion is the mean of many people's clips, "
+        f"nobody's own.{shows} `last-edge run {manifest.name} --source samples` plays them."
+    )
 
 
 def _metric_rows(manifest: Manifest, sizes: dict[str, int]) -> list[dict[str, str]]:

@@ -21,6 +21,8 @@ GOLDEN = "golden.npz"
 CARD = "card.md"
 SUFFIX = ".last"
 WEIGHTS = "weights.safetensors"
+SAMPLES, PICTURE = "samples.npz", "gestures.svg"
+"""Typical motions of the classes, and a picture of them."""
 INPUT_NAME = "landmarks"
 OUTPUT_NAME = "logits"
 LARGEST_MANIFEST = 16 * 2**20

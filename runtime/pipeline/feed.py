@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -105,6 +106,11 @@ class Feed(Closeable):
         if self.detector is not None:
             self.detector.close()
         self.source.close()
+
+
+def source_of(text: str, bundle: Path) -> str:
+    """The source that a user named; `samples` alone are those of the bundle at work."""
+    return f"samples:{bundle}" if text == "samples" else text
 
 
 def open_feed(

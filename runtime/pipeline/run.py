@@ -11,7 +11,7 @@ from typing import cast
 from last_edge.errors import LastEdgeError
 from last_edge.files import check_free
 from last_edge.runtime.actions.event_log import EventLog, event_log
-from last_edge.runtime.pipeline.feed import Feed, open_feed
+from last_edge.runtime.pipeline.feed import Feed, open_feed, source_of
 from last_edge.runtime.pipeline.options import RunOptions, RunSummary
 from last_edge.runtime.pipeline.pipeline import Item
 from last_edge.runtime.pipeline.watch import Watch
@@ -48,7 +48,7 @@ def run(
         model = Recogniser.open(bundle, precision=options.precision, threads=options.threads, backend=options.backend)
         feed = stack.enter_context(
             open_feed(
-                source,
+                source_of(source, bundle),
                 layout=model.layout,
                 detector=options.detector,
                 hand=options.hand,

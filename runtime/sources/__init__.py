@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from last_edge.bundle.zoo import find_bundle
 from last_edge.errors import UsageError
 from last_edge.runtime.sources.base import Frame, ImageOptions, Source
 from last_edge.runtime.sources.live import SCHEMES, CameraSource, NetworkSource, PipelineSource, camera_text
-from last_edge.runtime.sources.points import PoseFileSource, StoreSource, SyntheticSource
+from last_edge.runtime.sources.points import PoseFileSource, SampleSource, StoreSource, SyntheticSource
 from last_edge.runtime.sources.video import ImageFolderSource, VideoSource
 from last_edge.skeleton import Layout
 
 FORMS = (
     "FILE.mp4, FOLDER of images, cam:0, cam:0,1280x720,30, csi:0, rtsp://…, http://…, replay:FILE.pose, store:FOLDER, "
-    "store:FOLDER#CLIP or synthetic"
+    "store:FOLDER#CLIP, samples:BUNDLE or synthetic"
 )
 
 __all__ = ["FORMS", "Frame", "ImageOptions", "Source", "is_camera", "open_source"]
@@ -61,6 +62,8 @@ def _source_of_points(text: str, layout: Layout) -> Source | None:
         return SyntheticSource(layout)
     if kind == "replay":
         return PoseFileSource(Path(rest))
+    if kind == "samples":
+        return SampleSource(find_bundle(rest))
     if kind == "store":
         return StoreSource(rest)
     return PoseFileSource(Path(text)) if Path(text).suffix == ".pose" else None

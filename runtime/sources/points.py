@@ -1,18 +1,22 @@
-"""Sources of points, no images: a `.pose` replay, the clips of a store, a generated motion."""
+"""Sources of points, no images: a `.pose` replay, the clips of a store, a bundle's samples, a generated motion."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.bundle import Bundle
+from last_edge.bundle.samples import SAMPLES, Samples
 from last_edge.clips import ClipStore
 from last_edge.clips.pose_file import picture_middle, read_pose
 from last_edge.errors import InputError
 from last_edge.runtime.sources.base import Frame, Source
 from last_edge.skeleton import Layout
+from last_edge.skeleton.clip import Units
 
 BONE, CENTRE = 0.06, (0.5, 0.6, 0.0)
 HIDDEN_EVERY, HIDDEN_FOR = 90, 12
@@ -63,6 +67,34 @@ class StoreSource(Source):
         if not number.isdecimal() or int(number) >= count:
             raise InputError("no such clip", where=self._store.path, expected=f"0 to {count - 1}", got=number)
         return np.array([int(number)], np.int64)
+
+
+class SampleSource(Source):
+    """The typical motions that a bundle has with it, each from rest to rest; `InputError` where it has none.
+
+    Time runs on; before a motion its first frame stands for a second, behind it its last for two.
+    """
+
+    before_s, after_s = 1.0, 2.0
+
+    def __init__(self, bundle: Path) -> None:
+        opened = Bundle.open(bundle)
+        if SAMPLES not in opened.contents:
+            hint = "last-edge samples BUNDLE --store STORE, or --source synthetic"
+            raise InputError("the bundle has no sample recordings", where=bundle, hint=hint)
+        self._samples = Samples.from_bytes(opened.read(SAMPLES), where=bundle / SAMPLES)
+        manifest = opened.manifest
+        self.name, self.layout, self.fps = f"samples:{manifest.name}", manifest.input.layout, self._samples.fps
+        self.units = cast(Units, manifest.units)
+        self._still = round(self.before_s * self.fps), round(self.after_s * self.fps)
+        self.announced_frames = len(self._samples.labels) * (sum(self._still) + self._samples.points.shape[2])
+
+    def __iter__(self) -> Iterator[Frame]:
+        index, (before, after) = 0, self._still
+        for points, label in zip(self._samples.points, self._samples.labels, strict=True):
+            for row in (*[0] * before, *range(points.shape[1]), *[points.shape[1] - 1] * after):
+                yield Frame(index, index / self.fps, points=points[:, row], clip=label, label=label)
+                index += 1
 
 
 class SyntheticSource(Source):

@@ -17,7 +17,7 @@ from last_edge.clips import ClipStore, writing_store
 from last_edge.clips.compose import Span, compose
 from last_edge.clips.windows import labelled_clips
 from last_edge.data.background import background_clips
-from last_edge.errors import InputError
+from last_edge.errors import InputError, UsageError
 from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions
 from last_edge.runtime.recognise.stream import Decode, RecogniseOptions
 from last_edge.runtime.recogniser import Recogniser
@@ -30,6 +30,7 @@ from last_edge.tools.operating import (
     curve,
     events_of,
     fit_thresholds,
+    judging_clips,
     played,
     silent_takes,
     stated,
@@ -137,6 +138,19 @@ def test_the_command_fits_by_people_that_the_run_held_out(
     assert manifest.thresholds["stream_gestures"] == 3
     assert {"temperature", "energy"} <= set(manifest.thresholds)
     assert main(["thresholds", str(bundle)]) == 0
+
+
+def test_named_people_judge_in_the_place_of_a_run(exported: Path, store: ClipStore, finished: Path) -> None:
+    bundle = Bundle.open(exported)
+    clips = judging_clips(bundle, store, people=("1",))
+    assert set(store.index.subject[clips]) == {"1"} and set(store.index.split[clips]) == {"train"}
+    assert clips.tolist() == judging_clips(bundle, store, finished).tolist()
+    with pytest.raises(InputError, match="nobody of this name trains") as caught:
+        judging_clips(bundle, store, people=("1", "zoe"))
+    assert caught.value.got == "zoe"
+    for run, people in ((None, ()), (finished, ("1",))):
+        with pytest.raises(UsageError, match="whose clips judge"):
+            judging_clips(bundle, store, run, people)
 
 
 def test_a_run_of_another_kind_or_that_held_nobody_out_is_refused(

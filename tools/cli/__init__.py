@@ -46,6 +46,7 @@ COMMANDS: dict[str, Function | Group] = {
     "export": export.export,
     "quantize": quantize.quantize,
     "thresholds": thresholds.thresholds,
+    "samples": thresholds.samples,
     "parity": parity.parity,
     "verify": parity.verify,
     "engine": export.engine,

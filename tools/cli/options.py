@@ -87,7 +87,7 @@ SourceName = Annotated[
     typer.Option(
         "--source",
         help="FILE.mp4, FOLDER of images, cam:0, cam:0,1280x720,30, csi:0, rtsp://…, http://…, replay:FILE.pose, "
-        "store:FOLDER, store:FOLDER#CLIP or synthetic.",
+        "store:FOLDER, store:FOLDER#CLIP, samples (typical motions that the bundle has with it) or synthetic.",
     ),
 ]
 Flip = Annotated[bool, typer.Option("--flip", help="Left and right of the images exchanged: the camera mirrors.")]

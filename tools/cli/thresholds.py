@@ -1,4 +1,4 @@
-"""`last-edge thresholds`: when a bundle should say nothing, found on people whom it never saw."""
+"""`last-edge thresholds | samples`: when a bundle should say nothing, and what its classes look like."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from last_edge.errors import UsageError
-from last_edge.tools.cli.options import SCREEN, BundlePath, DryRun, MeasureOn, Screen, Seed, Threads, open_store
+from last_edge.tools.cli.options import (
+    SCREEN,
+    BundlePath,
+    DryRun,
+    MeasureOn,
+    Screen,
+    Seed,
+    Store,
+    Threads,
+    names_of,
+    open_store,
+)
 from last_edge.tools.output import rows_table
 
 if TYPE_CHECKING:
@@ -28,6 +39,10 @@ def thresholds(
     bundle: BundlePath,
     store: MeasureOn = None,
     run: Run = None,
+    held_out: Annotated[
+        str,
+        typer.Option("--held-out", help="Instead of --run: training people whom the weights never saw, comma between."),
+    ] = "",
     gestures: Annotated[int, typer.Option("--gestures", min=1, help="Most clips of held-out people.")] = 200,
     background: Annotated[
         int, typer.Option("--background", min=0, help="Clips of the background set, where the layout has one.")
@@ -50,20 +65,52 @@ def thresholds(
     """
     from last_edge.bundle import Bundle
 
-    if store is None and run is None:
+    if store is None and run is None and not held_out:
         show(Bundle.open(bundle).manifest, screen)
         return
     opened = open_store(store)
-    if opened is None or run is None:
-        raise UsageError("both are needed to fit thresholds", expected="--store STORE --run RUN")
+    if opened is None:
+        raise UsageError("people's clips are needed to fit thresholds", expected="--store STORE --run RUN")
+    people = names_of(held_out)
     from last_edge.tools.operating import Measure, fit_thresholds, judging_clips
 
     measure = Measure(gestures=gestures, background=background, more=open_store(more), seed=seed)
     if dry_run:
-        clips = judging_clips(Bundle.open(bundle), opened, run)
+        clips = judging_clips(Bundle.open(bundle), opened, run, people)
         screen.emit({"would_write": str(bundle), "clips_of_held_out_people": len(clips)})
         return
-    show(fit_thresholds(bundle, opened, run=run, measure=measure, threads=threads, report=screen.note), screen)
+    fitted = fit_thresholds(
+        bundle, opened, run=run, people=people, measure=measure, threads=threads, report=screen.note
+    )
+    show(fitted, screen)
+
+
+def samples(
+    bundle: BundlePath,
+    store: Store,
+    dry_run: DryRun = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Put typical motions of its classes into a bundle, to play with `run --source samples`, and a picture of them.
+
+    A typical motion is the mean of the clips of all training people of a store, so it is nobody's recording; a class
+    that fewer than two people show gets none. The card shows the picture, an SVG of moving skeletons.
+
+    Example: last-edge samples runs/shrec14/bundle --store runs/shrec14/store
+    """
+    from last_edge.bundle import Bundle
+    from last_edge.bundle.manifest import PICTURE, SAMPLES
+
+    opened = open_store(store)
+    assert opened is not None
+    if dry_run:
+        Bundle.open(bundle)
+        screen.emit({"would_write": str(bundle), "files": [SAMPLES, PICTURE]})
+        return
+    from last_edge.export.bundles.samples import add_samples
+
+    manifest = add_samples(bundle, opened)
+    screen.emit({"bundle": str(bundle), "files": [name for name in (SAMPLES, PICTURE) if name in manifest.files]})
 
 
 def show(manifest: Manifest, screen: Screen) -> None:
