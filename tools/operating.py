@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from last_edge.bundle.bundle import Bundle, rewrite_bundle
 from last_edge.bundle.manifest import Manifest, model_file, translates
-from last_edge.clips.compose import Span, compose, tremble
+from last_edge.clips.compose import ComposeOptions, Span, compose, tremble
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.data.background import background_clips, background_layouts
@@ -29,6 +29,7 @@ from last_edge.export.bundles.thresholds import accept_threshold, rejection_thre
 from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.evaluate import check_store
 from last_edge.files import sha256_of
+from last_edge.names import is_background
 from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Probabilities, energy
 from last_edge.runtime.recognise.operating import Row
 from last_edge.runtime.recognise.results import Event
@@ -207,7 +208,9 @@ def fit_thresholds(
     """
     measure = measure or Measure()
     bundle = Bundle.open(path)
-    clips = judging_clips(bundle, store, run, people)
+    judging = judging_clips(bundle, store, run, people)
+    silent = [is_background(label) for label in store.labels]
+    clips = judging[~np.array(silent)[store.index.label[judging]]]
     graph, own = bundle.graph("fp32"), True
     if run is not None:
         source = read_source(run)
@@ -220,7 +223,7 @@ def fit_thresholds(
     contents = {**bundle.contents, model_file("fp32"): graph}
     judged = Bundle(path, dataclasses.replace(bundle.manifest, thresholds=fitted), contents)
     model = Recogniser(judged, precision=None if own else "fp32", threads=threads)
-    takes = takes_of(judged.manifest, store, clips, measure)
+    takes = takes_of(judged.manifest, store, judging, measure)
     curves: dict[str, tuple[Row, ...]] = {}
     for decode in measure.decodes:
         report(f"{decode}: {len(takes)} streams")
@@ -235,7 +238,9 @@ def fit_thresholds(
 def takes_of(manifest: Manifest, store: ClipStore, clips: NDArray[np.int64], measure: Measure) -> list[Take]:
     """Streams of held-out clips, then the background set where there is one of the bundle's layout, then `more`."""
     spec = manifest.input
-    composed = compose(store, clips, count=measure.gestures, seed=measure.seed)
+    nothing = tuple(label for label in store.labels if is_background(label))
+    options = ComposeOptions(unknown=nothing)
+    composed = compose(store, clips, count=measure.gestures, seed=measure.seed, options=options)
     takes = [Take(stream.points[: spec.bodies], stream.times, stream.spans) for stream in composed]
     silent: list[SkeletonClip] = []
     if measure.background and spec.layout.name in background_layouts():

@@ -34,6 +34,7 @@ from last_edge.tools.operating import (
     played,
     silent_takes,
     stated,
+    takes_of,
 )
 
 HAND = get_layout("mediapipe_hand21")
@@ -89,6 +90,21 @@ def test_what_another_beats_on_both_counts_is_left_out_and_the_stated_point_find
     assert [(row["detection"], row["false_per_hour"]) for row in rows] == [(50, 1), (85, 5), (93, 20), (99, 90)]
     assert [row["false_per_hour"] for row in stated(rows) if row.get("stated")] == [20]
     assert [row["false_per_hour"] for row in stated(rows[:2]) if row.get("stated")] == [5], "95% of the best is 80.75"
+
+
+def test_what_held_out_people_do_in_the_background_is_no_gesture(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    with writing_store(tmp_path / "store", layout=HAND, units="image01") as writer:
+        for number, label in enumerate(("left", "background", "left", "background")):
+            points = np.random.default_rng(number).random((1, 20, 21, 3), np.float32)
+            writer.add(SkeletonClip.from_points(
+                points, layout=HAND, fps=30, units="image01", label=label, subject="a", source_id=str(number),
+                split="train",
+            ))  # fmt: skip
+    store = ClipStore.open(tmp_path / "store")
+    manifest = Bundle.open(make_bundle()).manifest
+    (take,) = takes_of(manifest, store, labelled_clips(store, "train"), Measure(background=0))
+    labels = [span.label for span in take.spans]
+    assert labels.count("left") == 2 and "background" not in labels and labels.count("") >= 2
 
 
 def test_a_silent_take_ends_at_rest_and_has_no_gesture() -> None:
