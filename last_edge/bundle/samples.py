@@ -22,6 +22,7 @@ __all__ = ["PICTURE", "SAMPLES", "Samples", "draw"]
 
 CELL, PAD, TITLE, COLUMNS = 96, 10, 14, 7
 MOST_FRAMES = 12
+LONG_NAME = 18
 PAUSE = 0.35
 """Share of a motion's time that it rests before it begins again."""
 
@@ -83,12 +84,13 @@ def _cell(
     shapes = [_path(frame, layout.edges) for frame in placed]
     shapes.append(shapes[-1])
     moments = [*np.linspace(0, 1 / (1 + PAUSE), len(shapes) - 1).round(3).tolist(), 1]
+    squeezed = f' textLength="{CELL - 4}" lengthAdjust="spacingAndGlyphs"' if len(label) > LONG_NAME else ""
     x, y = number % COLUMNS * CELL, number // COLUMNS * (CELL + TITLE)
     return (
         f'<g transform="translate({x} {y})"><path fill="none" stroke="#246" stroke-width="1.5" stroke-linecap="round" '
         f'd="{shapes[0]}"><animate attributeName="d" dur="{seconds:.2f}s" repeatCount="indefinite" '
         f'keyTimes="{";".join(f"{moment:g}" for moment in moments)}" values="{";".join(shapes)}"/></path>'
-        f'<text x="{CELL // 2}" y="{CELL + TITLE // 2}">{escape(label)}</text></g>'
+        f'<text x="{CELL // 2}" y="{CELL + TITLE // 2}"{squeezed}>{escape(label)}</text></g>'
     )
 
 
