@@ -52,6 +52,8 @@ def with_links_inside(markdown: str, here: str) -> str:
         place = posixpath.normpath(posixpath.join("docs", here, link[2]))
         if place.startswith("docs/") or not (ROOT / place).exists():
             return link[0]  # one that leads nowhere stays, for the builder to find
+        if place == "CONTRIBUTING.md":
+            return f"[{link[1]}]({posixpath.relpath('contributing.md', here)})"
         if place.startswith("examples/"):
             return f"[{link[1]}]({posixpath.relpath(place, here)})"
         return link[1] if place in link[1] else f"{link[1]} (`{place}`)"
