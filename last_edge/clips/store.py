@@ -22,10 +22,10 @@ from last_edge.clips.parquet import NotRead, read_columns, write_columns
 from last_edge.errors import InputError, MissingError
 from last_edge.files import recover, sha256_of, writing
 from last_edge.skeleton import Layout
-from last_edge.skeleton.clip import ABOUT, SkeletonClip, Units
+from last_edge.skeleton.clip import ABOUT, Annotation, SkeletonClip, Units, fault_of_spans
 
 NUMBERS = {"offset": np.int64, "length": np.int64, "label": np.int64, "fps": np.float64}
-LATER = ("text",)
+LATER = ("text", "spans")
 """Columns that older stores lack; neither written nor part of the identity while every value is empty."""
 HEADER = "store.json"
 FRAMES = "frames.npy"
@@ -45,6 +45,8 @@ class ClipIndex:
     offset, length: the clip's rows of `frames.npy`. label: index into the store's labels, -1 when unlabelled.
     split: "train", "val", "test", or "" where the dataset names none. fps: frames a second.
     text: the sentence that is signed, "" where none is known.
+    spans: int64 (S, 3) of each clip: label, first and last frame of what a long recording shows; in the file these
+    numbers one after another, as text.
     """
 
     offset: NDArray[np.int64]
@@ -57,6 +59,7 @@ class ClipIndex:
     setup: NDArray[np.object_]
     source_id: NDArray[np.object_]
     text: NDArray[np.object_]
+    spans: NDArray[np.object_]
 
     @classmethod
     def from_rows(cls, rows: list[dict[str, Any]]) -> ClipIndex:
@@ -71,6 +74,7 @@ class ClipIndex:
     def columns(self) -> dict[str, list[Any]]:
         """Every column as a list, those of `LATER` only where they say something."""
         columns = {item.name: getattr(self, item.name).tolist() for item in fields(self)}
+        columns["spans"] = [" ".join(map(str, spans.ravel().tolist())) for spans in self.spans]
         return {name: values for name, values in columns.items() if name not in LATER or any(values)}
 
     def digest(self) -> str:
@@ -79,6 +83,12 @@ class ClipIndex:
 
 
 def _column(name: str, values: list[Any]) -> NDArray[Any]:
+    if name == "spans":
+        column = np.empty(len(values), np.object_)
+        for place, spans in enumerate(values):
+            numbers = spans.split() if isinstance(spans, str) else spans
+            column[place] = np.array(numbers, np.int64).reshape(-1, 3)
+        return column
     return np.array(values, dtype=NUMBERS.get(name, np.object_))
 
 
@@ -100,7 +110,8 @@ def read_index(path: Path) -> ClipIndex:
     except ValueError as error:
         raise InputError("clip store: damaged index", where=path, got=error) from error
     names = [item.name for item in fields(ClipIndex)]
-    columns = {name: [""] * len(next(iter(columns.values()), [])) for name in LATER} | columns
+    count = len(next(iter(columns.values()), []))
+    columns = {name: [""] * count for name in LATER} | columns
     if sorted(columns) != sorted(names):
         raise InputError("clip store: wrong index columns", where=path, expected=names, got=sorted(columns))
     try:
@@ -242,7 +253,7 @@ class ClipStore:
 
     def clip(self, clip: int) -> SkeletonClip:
         """One clip with its confidence and description, copied into memory."""
-        label = int(self.index.label[clip])
+        label, spans = int(self.index.label[clip]), self.index.spans[clip].tolist()
         about = {name: getattr(self.index, name)[clip] for name in ABOUT}
         return SkeletonClip(
             self.points(clip).copy(),
@@ -251,6 +262,7 @@ class ClipStore:
             float(self.index.fps[clip]),
             self.units,
             label=None if label < 0 else self.labels[label],
+            spans=tuple(Annotation(self.labels[kind], first, last) for kind, first, last in spans),
             **about,
         )
 
@@ -262,6 +274,15 @@ class ClipStore:
         if subjects is not None:
             chosen &= np.isin(self.index.subject.astype(str), list(subjects))
         return np.flatnonzero(chosen).astype(np.int64)
+
+    def recordings(self, split: str | None = None) -> NDArray[np.int64]:
+        """Numbers of the long recordings of a split: where any clip has annotated spans, all without a label.
+
+        A recording without a span shows background alone.
+        """
+        clips = self.select(split=split)
+        annotated = any(len(spans) for spans in self.index.spans)
+        return clips[self.index.label[clips] < 0] if annotated else clips[:0]
 
     def verify(self) -> None:
         """Hash every file and the content; `InputError` names the first that has changed."""
@@ -299,3 +320,9 @@ def _check_index(index: ClipIndex, header: StoreHeader, path: Path) -> None:
         raise InputError("clip store: index does not fit the frames", where=path)
     if index.label.min() < -1 or index.label.max() >= len(header.labels):
         raise InputError("clip store: label outside the class names", where=path)
+    for clip, spans in enumerate(index.spans):
+        fault = fault_of_spans(spans[:, 1:].tolist(), int(index.length[clip]))
+        if len(spans) and (spans[:, 0].min() < 0 or spans[:, 0].max() >= len(header.labels)):
+            fault = "label of a span outside the class names"
+        if fault:
+            raise InputError(f"clip store: {fault}", where=path, got=f"clip {clip}, {index.source_id[clip]}")

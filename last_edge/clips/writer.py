@@ -54,7 +54,8 @@ class StoreWriter:
         """Append one clip; `InputError` names it when it does not fit the store."""
         self._check(clip)
         place = {"offset": self._frames.length, "length": clip.frames, "label": self._label(clip), "fps": clip.fps}
-        self._rows.append({**place, **clip.about})
+        spans = [(self._number(span.label, clip), span.first, span.last) for span in clip.spans]
+        self._rows.append({**place, **clip.about, "spans": spans})
         self._ids.add(clip.source_id)
         self._frames.append(clip.coords.swapaxes(0, 1))
         sure = np.where(clip.confidence > 0, np.maximum(clip.confidence, SMALLEST_CONFIDENCE), 0)
@@ -104,25 +105,27 @@ class StoreWriter:
 
     def _label(self, clip: SkeletonClip) -> Any:
         """Index into the labels; the name itself while they are still being collected."""
-        if clip.label is None:
-            return -1
+        return -1 if clip.label is None else self._number(clip.label, clip)
+
+    def _number(self, label: str, clip: SkeletonClip) -> Any:
         if self._labels is None:
-            return clip.label
-        if clip.label not in self._labels:
-            raise InputError(
-                f"unknown label {clip.label!r}", where=clip.source_id, expected=did_you_mean(clip.label, self._labels)
-            )
-        return self._labels.index(clip.label)
+            return label
+        if label not in self._labels:
+            expected = did_you_mean(label, self._labels)
+            raise InputError(f"unknown label {label!r}", where=clip.source_id, expected=expected)
+        return self._labels.index(label)
 
     def _final_labels(self) -> tuple[str, ...]:
         """The class names; those that came in order, by value where every one is a number."""
         if self._labels is not None:
             return self._labels
-        names = {row["label"] for row in self._rows if row["label"] != -1}
+        shown = {span[0] for row in self._rows for span in row["spans"]}
+        names = {row["label"] for row in self._rows if row["label"] != -1} | shown
         numbers = all(name.isdecimal() for name in names)
         labels = tuple(sorted(names, key=lambda name: (int(name) if numbers else 0, name)))
         for row in self._rows:
             row["label"] = -1 if row["label"] == -1 else labels.index(row["label"])
+            row["spans"] = [(labels.index(name), first, last) for name, first, last in row["spans"]]
         return labels
 
 
@@ -172,7 +175,7 @@ def _append(
     if like is None:
         raise InputError("no clips to store", where=path)
     known = () if old is None else old.labels
-    labels = (*known, *sorted({clip.label for clip in clips if clip.label is not None} - set(known)))
+    labels = (*known, *sorted(_shown(clips) - set(known)))
     about = about if old is None else old.about
     with writing_store(path, layout=like.layout, units=like.units, labels=labels, about=about, force=True) as writer:
         if old is not None:
@@ -181,6 +184,11 @@ def _append(
         for clip in clips:
             writer.add(clip)
     return ClipStore.open(path)
+
+
+def _shown(clips: Iterable[SkeletonClip]) -> set[str]:
+    """Every label of some clips, of their spans too."""
+    return {name for clip in clips for name in (clip.label, *(span.label for span in clip.spans)) if name is not None}
 
 
 def leave_out(store: ClipStore, out: Path, *, subjects: Iterable[str], force: bool = False) -> ClipStore:

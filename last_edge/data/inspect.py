@@ -67,6 +67,7 @@ def _feature(points: NDArray[np.float32]) -> NDArray[np.float32]:
 class StoreInfo:
     """A store in figures.
 
+    shown_s: seconds of each label's spans in long recordings; background_s: of all that lies between them.
     lengths: frames at the quantiles 0, 25, 50, 75, 100 %. missing: share of points that are missing, of all and by
     part of the layout. empty_bodies: share of clips that never show the body at that place.
     shared_subjects: "split/split" -> people in both. near_duplicates: almost equal clips of different splits.
@@ -83,6 +84,8 @@ class StoreInfo:
     shape: tuple[int, ...]
     labels: dict[str, int]
     unlabelled: int
+    shown_s: dict[str, float]
+    background_s: float
     subjects: dict[str, int]
     splits: dict[str, int]
     subjects_by_split: dict[str, int]
@@ -100,6 +103,11 @@ def inspect(store: ClipStore, *, duplicates: bool = True, near: float = NEAR) ->
     index, splits = store.index, _counts(store.index.split)
     people = {split: set(index.subject[index.split == split]) for split in splits}
     shown = {split: set(index.label[index.split == split].tolist()) for split in splits}
+    recordings, shown_s = store.recordings(), np.zeros(len(store.labels))
+    for clip in recordings:
+        for label, first, last in index.spans[clip]:
+            shown_s[label] += (last - first + 1) / index.fps[clip]
+            shown[str(index.split[clip])].add(int(label))
     starts = range(0, store.header.shape[0], ROWS)
     rows = [~np.isnan(store.frames[start : start + ROWS]).any(-1) for start in starts]
     shown_frames = np.add.reduceat(np.concatenate(rows).astype(np.float32), index.offset, axis=0)
@@ -117,6 +125,10 @@ def inspect(store: ClipStore, *, duplicates: bool = True, near: float = NEAR) ->
         shape=store.header.shape[1:],
         labels={name: int((index.label == number).sum()) for number, name in enumerate(store.labels)},
         unlabelled=int((index.label < 0).sum()),
+        shown_s={
+            name: round(float(seconds), 1) for name, seconds in zip(store.labels, shown_s, strict=True) if seconds
+        },
+        background_s=round(float((index.length / index.fps)[recordings].sum() - shown_s.sum()), 1),
         subjects=_counts(index.subject),
         splits=splits,
         subjects_by_split={split: len(names) for split, names in people.items()},

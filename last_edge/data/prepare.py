@@ -24,8 +24,10 @@ from last_edge.data.readers.ntu import ntu_labels, read_ntu
 from last_edge.data.readers.openpose import read_kinetics, read_openpose
 from last_edge.data.readers.phoenix import read_phoenix
 from last_edge.data.readers.pose import pose_labels, read_pose_files, read_pose_tsv, read_wlasl, wlasl_index
+from last_edge.data.readers.pose_streams import read_pose_streams
 from last_edge.data.readers.pyskl import read_ctrgcn, read_pyskl
 from last_edge.data.readers.shrec17 import read_dhg, read_shrec17, shrec17_labels
+from last_edge.data.readers.shrec21 import GESTURES, read_shrec21
 from last_edge.data.readers.utd_mhad import ACTIONS, read_utd_mhad
 from last_edge.errors import InputError, UsageError
 from last_edge.files import check_free
@@ -84,6 +86,13 @@ READERS: dict[str, Dataset] = {
         options=("labels",),
         labels=lambda source, options: shrec17_labels(**options),
     ),
+    "shrec21": Dataset(
+        "SHREC 2021: long recordings with 17 annotated hand gestures, official folder or archive",
+        read_shrec21,
+        "research use; cite Caputo et al. 2021",
+        "x to the user's right, y up, z towards the user",
+        labels=lambda source, options: GESTURES,
+    ),
     "utd_mhad": Dataset(
         "UTD-MHAD: 27 actions, Kinect v1 skeletons, Skeleton.zip or its folder",
         read_utd_mhad,
@@ -121,6 +130,13 @@ READERS: dict[str, Dataset] = {
         IMAGE,
         options=("index", "layout", "axes", "person"),
         labels=lambda source, options: pose_labels(source, {"index": wlasl_index(source, options.get("index"))}),
+    ),
+    "pose_streams": Dataset(
+        "long webcam recordings as MediaPipe pose, .npz with a label a frame",
+        read_pose_streams,
+        "as the files' source",
+        IMAGE,
+        options=("image_size",),
     ),
     "how2sign": Dataset(
         "How2Sign sentences: OpenPose key points and the realigned tables",
@@ -394,7 +410,7 @@ def store_clips(
                 left_out.append(clip.source_id)
                 continue
             frames += clip.frames
-            met.add(clip.label)
+            met.update((clip.label, *(span.label for span in clip.spans)))
             splits[clip.split] += 1
             lies.append(lie_of(clip.coords, clip.layout, clip.units))
             progress(splits.total())

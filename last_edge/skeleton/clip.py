@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import pairwise
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,14 @@ Units = Literal["image01", "metres"]
 ABOUT = ("subject", "source_id", "split", "camera", "setup", "text")
 
 
+class Annotation(NamedTuple):
+    """What a recording shows from its frame `first` to its frame `last`, both inside, counted from 0."""
+
+    label: str
+    first: int
+    last: int
+
+
 @dataclass(frozen=True)
 class SkeletonClip:
     """Points of one clip.
@@ -24,6 +34,7 @@ class SkeletonClip:
     units: `image01` (0..1 of the image's *height* on both axes, y down) or `metres`.
     label: class name, None when unlabelled. split: the dataset's own split, "" when it has none.
     text: what is signed as a sentence of a spoken language, "" where nobody wrote it down.
+    spans: of a long recording all that it shows, one after another; what lies between is background.
     """
 
     coords: NDArray[np.float32]
@@ -38,6 +49,7 @@ class SkeletonClip:
     camera: str = ""
     setup: str = ""
     text: str = ""
+    spans: tuple[Annotation, ...] = ()
 
     def __post_init__(self) -> None:
         where = self.source_id or None
@@ -56,6 +68,10 @@ class SkeletonClip:
             raise InputError("infinite points", where=where, expected="finite numbers, NaN where a point is missing")
         if not np.array_equal(np.isnan(self.coords).any(-1), self.confidence == 0):
             raise InputError("missing points must be NaN with confidence 0", where=where)
+        if self.spans and self.label is not None:
+            raise InputError("a recording with annotated spans has no label of its own", where=where, got=self.label)
+        if fault := fault_of_spans([(span.first, span.last) for span in self.spans], self.frames):
+            raise InputError(fault, where=where, got=self.spans[:5])
 
     @property
     def frames(self) -> int:
@@ -76,7 +92,7 @@ class SkeletonClip:
         fps: float,
         units: Units,
         confidence: NDArray[np.floating] | None = None,
-        **about: str | None,
+        **about: str | tuple[Annotation, ...] | None,
     ) -> SkeletonClip:
         """Build a clip from (M, T, V, C) points, NaN where missing; confidence defaults to 1 for present points.
 
@@ -88,3 +104,12 @@ class SkeletonClip:
         coords[~present] = np.nan
         sure = np.where(present, given, 0).astype(np.float32)
         return cls(coords, sure, layout, float(fps), units, **about)  # type: ignore[arg-type]
+
+
+def fault_of_spans(spans: Sequence[tuple[int, int]], frames: int) -> str:
+    """What is wrong with first and last frames of a recording of so many frames; "" where nothing is."""
+    if any(not 0 <= first <= last < frames for first, last in spans):
+        return "an annotated span leaves its recording or ends before it begins"
+    if any(one[1] >= other[0] for one, other in pairwise(spans)):
+        return "annotated spans overlap or are not in the order of time"
+    return ""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 
 import numpy as np
 import pytest
 
+from last_edge import records
 from last_edge.clips import ClipStore, writing_store
+from last_edge.clips.store import HEADER, INDEX, StoredFile, write_index
+from last_edge.clips.writer import append_clips
 from last_edge.errors import InputError, UsageError
-from last_edge.skeleton import SkeletonClip, get_layout
+from last_edge.skeleton import Annotation, SkeletonClip, get_layout
 
 LAYOUT = get_layout("mediapipe_hand21")
 
@@ -45,6 +49,59 @@ def test_clips_come_back_as_they_went_in(store_path):
         np.testing.assert_array_equal(got.confidence, given.confidence)
         for name in ("label", "subject", "source_id", "split", "camera", "setup", "fps"):
             assert getattr(got, name) == getattr(given, name)
+
+
+def make_recordings():
+    shown = [(Annotation("b", 0, 3), Annotation("a", 4, 4)), (), (Annotation("b", 10, 19),)]
+    return [make_clip(number, frames=20, label=None, spans=spans) for number, spans in enumerate(shown)]
+
+
+def test_recordings_keep_what_they_show_and_when(tmp_path):
+    store = ClipStore.open(write(tmp_path / "s", make_recordings(), labels=None))
+    assert store.labels == ("a", "b")
+    assert [store.clip(number).spans for number in range(3)] == [clip.spans for clip in make_recordings()]
+    assert store.recordings().tolist() == [0, 1, 2] and store.recordings("test").tolist() == [0]
+    store.verify()
+    more = append_clips(store.path, [make_clip(5, label=None, spans=(Annotation("c", 1, 2),))])
+    assert more.labels == ("a", "b", "c") and more.clip(2).spans == store.clip(2).spans
+    assert more.clip(3).spans == (Annotation("c", 1, 2),)
+
+
+def test_stores_without_recordings_are_what_they_were(store_path):
+    store = ClipStore.open(store_path)
+    assert "spans" not in store.index.columns() and not len(store.recordings())
+
+
+@pytest.mark.parametrize(
+    ("spans", "reason"),
+    [
+        ([Annotation("a", 3, 2)], "ends before it begins"),
+        ([Annotation("a", 3, 20)], "leaves its recording"),
+        ([Annotation("a", 3, 9), Annotation("b", 9, 12)], "overlap"),
+        ([Annotation("a", 9, 12), Annotation("b", 3, 5)], "order of time"),
+    ],
+)
+def test_spans_that_cannot_be_are_refused(spans, reason):
+    with pytest.raises(InputError, match=reason):
+        make_clip(0, frames=20, label=None, spans=tuple(spans))
+
+
+def test_a_recording_has_spans_or_a_label():
+    with pytest.raises(InputError, match="no label of its own"):
+        make_clip(0, frames=20, spans=(Annotation("a", 1, 2),))
+
+
+def test_damaged_spans_are_named(tmp_path):
+    path = write(tmp_path / "s", make_recordings())
+    store = ClipStore.open(path)
+    for spans, reason in (([[2, 0, 3]], "class names"), ([[0, 0, 20]], "leaves its recording")):
+        column = store.index.spans.copy()
+        column[0] = np.array(spans)
+        write_index(dataclasses.replace(store.index, spans=column), path / INDEX)
+        header = dataclasses.replace(store.header, files={**store.header.files, INDEX: StoredFile.of(path / INDEX)})
+        records.save(header, path / HEADER)
+        with pytest.raises(InputError, match=reason):
+            ClipStore.open(path)
 
 
 def test_points_are_a_view_of_the_file(store_path):

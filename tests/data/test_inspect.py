@@ -8,7 +8,7 @@ import pytest
 from last_edge.clips import ClipStore, writing_store
 from last_edge.data.inspect import inspect, near_duplicates
 from last_edge.inputs import fit_window
-from last_edge.skeleton import SkeletonClip, get_layout
+from last_edge.skeleton import Annotation, SkeletonClip, get_layout
 
 LAYOUT = get_layout("mediapipe_holistic75")
 
@@ -40,6 +40,17 @@ def test_counts(tmp_path):
     assert info.lengths == (10, 17, 25, 32, 40)
     assert info.shared_subjects == {"test/train": ["y"]}
     assert info.labels_absent_by_split["test"] == ["a", "c"]
+
+
+def test_time_of_gestures_and_background(tmp_path):
+    spans = (Annotation("b", 30, 59), Annotation("c", 60, 74))
+    clips = [
+        (make_points(0, 90), {"label": None, "subject": "x", "split": "train", "spans": spans}),
+        (make_points(1, 30), {"label": None, "subject": "y", "split": "test"}),
+    ]
+    info = inspect(make_store(tmp_path / "s", clips))
+    assert (info.shown_s, info.background_s) == ({"b": 1.0, "c": 0.5}, 2.5)
+    assert info.labels_absent_by_split == {"test": ["a", "b", "c"], "train": ["a"]}
 
 
 def test_missing_points_count_by_clip_and_part(tmp_path):

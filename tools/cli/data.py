@@ -273,6 +273,7 @@ def show_info(facts: StoreInfo) -> None:
     about, people = facts.about, facts.subjects_by_split
     absent = {split or "none": some(names) for split, names in facts.labels_absent_by_split.items() if names}
     pairs = [f"{pair.one} ~ {pair.other} ({pair.distance:.3f})" for pair in facts.near_duplicates]
+    spans = f"{joined(facts.shown_s)} seconds; background {facts.background_s:g}"
     rows = {
         "dataset": f"{about.get('title', about.get('dataset', '-'))}; licence: {about.get('licence', '-')}",
         "content": f"{facts.clips} clips, {facts.frames} frames, {facts.fps:g} fps, sha256 {facts.sha256[:12]}",
@@ -285,6 +286,7 @@ def show_info(facts: StoreInfo) -> None:
         ),
         "overlap": joined({pair: ", ".join(names) or "no subject" for pair, names in facts.shared_subjects.items()}),
         "labels": f"{len(facts.labels)}: " + counted(facts.labels),
+        **({"shown": spans} if facts.shown_s else {}),
         "absent": joined(absent),
         "subjects": f"{len(facts.subjects)}: " + counted(facts.subjects),
         "near-duplicates": f"{len(pairs)} across splits" + "".join(f"\n{pair}" for pair in pairs[:10]),
@@ -310,6 +312,13 @@ class VideoOptions(OptionGroup):
         Path | None,
         typer.Option(help="A table of file,label,subject,split,start,end (seconds), or nslt_*.json, instead."),
     ] = None
+    spans: Annotated[
+        Path | None,
+        typer.Option(
+            help="What whole videos show and when: a table of file,label,start,end (seconds), or a folder of ELAN .eaf."
+        ),
+    ] = None
+    tier: Annotated[str, typer.Option(help="With --spans: the tier of the .eaf files.")] = ""
     leave_out: LeaveOut = None
     subjects: Subjects = None
     test_share: TestShare = 0.0
@@ -337,7 +346,10 @@ class VideoOptions(OptionGroup):
 
         settings = Settings(self.layout, vision, rows, self.fps, self.person, self.flip, turn_of(self.rotate))
         return choose_jobs(
-            plan_jobs(videos, out.absolute(), settings, index=self.index, folders=self.folders),
+            plan_jobs(
+                videos, out.absolute(), settings, index=self.index, folders=self.folders, spans=self.spans,
+                tier=self.tier,
+            ),
             leave_out=names_of(self.leave_out), subjects=names_of(self.subjects), test_share=self.test_share,
         )  # fmt: skip
 

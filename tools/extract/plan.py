@@ -20,6 +20,7 @@ from last_edge.runtime.sources import ImageOptions
 from last_edge.runtime.sources.base import Turn
 from last_edge.runtime.sources.video import SUFFIXES as IMAGES
 from last_edge.skeleton.people import check_person
+from last_edge.tools.extract.spans import Seconds, Shown, key_of, read_spans
 
 VIDEOS = (
     ".mp4", ".mov", ".avi", ".webm", ".mkv", ".m4v", ".mpg", ".mpeg", ".3gp", ".wmv", ".flv", ".ts", ".mts", ".ogv",
@@ -71,7 +72,8 @@ class Settings:
 @dataclass(frozen=True)
 class Job:
     """One video or folder of images. first, last: frames of the sign from 1, both included; -1 to the end. start_s,
-    end_s: seconds of it instead. label, subject, split: of its folders or the index.
+    end_s: seconds of it instead. label, subject, split: of its folders or the index. spans: of a whole video what it
+    shows, label and seconds; they change nothing of what is taken out of it.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Job:
     label: str | None = None
     subject: str = ""
     split: str = ""
+    spans: tuple[Seconds, ...] = ()
 
     @property
     def identity(self) -> str:
@@ -96,21 +99,29 @@ class Job:
 
 
 def plan_jobs(
-    videos: Path, out: Path, settings: Settings, *, index: Path | None = None, folders: str = ""
-) -> list[Job]:
+    videos: Path, out: Path, settings: Settings, *, index: Path | None = None, folders: str = "",
+    spans: Path | None = None, tier: str = "",
+) -> list[Job]:  # fmt: skip
     """A job for each video, or folder of images, below a folder; `InputError` where there are none.
 
     index: an NSLT subset (.json), or a table with the columns `file` (path below `videos`), `label` and any of
     `subject`, `split`, `start` and `end` (seconds), whose rows alone become clips; a file may have several.
     folders: what the levels of folders mean, from `videos` down, such as `split/label/person`, see `LEVELS`. Without it
     one level is the label and a video without a folder has none; more are a `UsageError`.
+    spans, tier: what whole videos show and when (`read_spans`), which then are long recordings.
     """
+    if spans is not None and (folders or index is not None):
+        raise UsageError("--spans says all that a video shows", hint="without --folders and --index")
+    if tier and spans is None:
+        raise UsageError("--tier names a tier of the files of --spans", got=tier)
     if folders and index is not None:
         raise UsageError("--folders and --index both say what a video shows", hint="one of them")
     if not videos.is_dir():
         raise InputError("not a folder of videos", where=videos)
     found = sorted(_recordings(videos))
-    if index is not None and index.suffix != ".json":
+    if spans is not None:
+        jobs = list(_by_spans(found, videos, out, settings, read_spans(spans, tier=tier)))
+    elif index is not None and index.suffix != ".json":
         jobs = list(_by_table(found, videos, out, settings, index))
     elif index is None:
         jobs = list(_by_folder(found, videos, out, settings, _levels(folders, found, videos)))
@@ -187,6 +198,24 @@ def _by_table(found: list[Path], videos: Path, out: Path, settings: Settings, in
             yield Job(
                 clip, str(path), _target(out, clip), settings, start_s=start_s, end_s=end_s, label=row["label"] or None,
                 subject=row.get("subject", ""), split=_split(row.get("split", ""), place),
+            )  # fmt: skip
+
+
+def _by_spans(found: list[Path], videos: Path, out: Path, settings: Settings, shown: dict[str, Shown]) -> Iterator[Job]:
+    """A job for each annotated video, whole; videos without annotations and these without a video are told."""
+    paths = {key_of(path.relative_to(videos).as_posix()): path for path in found}
+    for what, names in (
+        ("without annotations, left out", [name for name in paths if name not in shown]),
+        ("annotated but absent", [name for name in shown if name not in paths]),
+    ):
+        if names:
+            log.warning("%d videos %s: %s", len(names), what, ", ".join(names[:SHOWN]))
+    for key, path in paths.items():
+        if key in shown:
+            name, about = path.relative_to(videos).as_posix(), shown[key]
+            yield Job(
+                name, str(path), _target(out, name), settings, subject=about.subject,
+                split=_split(about.split, path), spans=tuple(about.spans),
             )  # fmt: skip
 
 

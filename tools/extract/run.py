@@ -23,6 +23,7 @@ from last_edge.files import write_text
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout
 from last_edge.tools.extract.plan import Job
+from last_edge.tools.extract.spans import as_frames
 from last_edge.tools.extract.video import Outcome, extract, read_result
 from last_edge.train.checkpoint import as_json
 
@@ -132,9 +133,11 @@ def write_store(jobs: list[Job], path: Path, name: str, index: Path | None, *, d
 def _clips(jobs: list[Job]) -> Iterator[SkeletonClip]:
     for job in jobs:
         result = _result(job)
+        spans = as_frames(job.spans, fps=float(result["fps"]), frames=len(result["points"]), where=job.name)
         yield SkeletonClip.from_points(
             result["points"][None], layout=get_layout(job.settings.layout), fps=float(result["fps"]), units="image01",
             label=job.label, subject=job.subject, source_id=job.name, split=job.split,
+            spans=spans,
         )  # fmt: skip
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
@@ -15,7 +16,8 @@ from last_edge.clips.writer import SPLITS
 from last_edge.data.readers.archive import check_lengths, load_arrays, locate, members, need, size_of_image
 from last_edge.data.readers.faults import one_file
 from last_edge.errors import InputError, UsageError
-from last_edge.skeleton import Layout, SkeletonClip, Units, load_layout
+from last_edge.names import is_background
+from last_edge.skeleton import Annotation, Layout, SkeletonClip, Units, load_layout
 
 UNITS = ("metres", "image01")
 GIVEN = (*UNITS, "pixels", "world")
@@ -23,7 +25,11 @@ GIVEN = (*UNITS, "pixels", "world")
 AXES = ("y-up", "y-down")
 HALF_TURN = (-1.0, -1.0, 1.0)
 LARGEST_LABEL = 2**53
-KNOWN = ("frames", "lengths", "labels", "subjects", "split", "confidence", "source_ids", "camera", "setup", "fps")
+KNOWN = (
+    "frames", "lengths", "labels", "subjects", "split", "confidence", "source_ids", "camera", "setup", "fps",
+    "frame_labels",
+)  # fmt: skip
+PER_FRAME = ("confidence", "frame_labels")
 NEXT = "last-edge data prepare npz {source} --layout {layout} --units {units} --out STORE"
 
 logger = logging.getLogger(__name__)
@@ -37,11 +43,12 @@ def read_npz(
 
     `labels` (numbers or names; -1 or "" is unlabelled), `subjects`, `split` ("train", "val", "test", ""), `camera`,
     `setup` and `source_ids` are arrays (N,) or one value for the file, and may be absent; so may `confidence (ΣT, V)`.
-    NaN is a missing point. A file without `lengths` is one clip; without `labels` its folder is its label. layout: a
-    shipped layout's name or a JSON file. units and fps: used where the file has none; where neither tells the units
-    they are taken for metres, with a warning. `pixels` become image heights by image_size, WIDTHxHEIGHT; `world` are
-    MediaPipe's world landmarks. axes: `y-up`, as a depth sensor's metres have it, x to the person's right; `y-down`, as
-    a camera's, x to the image's right: half a turn about z makes one the other.
+    `frame_labels (ΣT,)`, names, make clips long recordings: what is shown at each frame, background where it is "" or
+    says so (`idle`, `none`, …). NaN is a missing point. A file without `lengths` is one clip; without `labels` its
+    folder is its label. layout: a shipped layout's name or a JSON file. units and fps: used where the file has none;
+    where neither tells the units they are taken for metres, with a warning. `pixels` become image heights by
+    image_size, WIDTHxHEIGHT; `world` are MediaPipe's world landmarks. axes: `y-up`, as a depth sensor's metres have it,
+    x to the person's right; `y-down`, as a camera's, x to the image's right: half a turn about z makes one the other.
     Raises `UsageError` without a layout, `InputError` naming the file; a pickle is never read.
     """
     if layout is None:
@@ -102,8 +109,9 @@ def _clips(
         raise InputError("unknown arrays", where=where, expected=", ".join(KNOWN), got=", ".join(unknown))
     frames = _frames(need(arrays, "frames", where), layout, where)
     lengths = check_lengths(need(arrays, "lengths", where), len(frames), where)
-    about = {name: _per_clip(arrays, name, len(lengths), where) for name in KNOWN[2:] if name != "confidence"}
+    about = {name: _per_clip(arrays, name, len(lengths), where) for name in KNOWN[2:] if name not in PER_FRAME}
     confidence = _confidence(arrays, frames, where)
+    shown = _frame_labels(arrays, len(frames), where)
     unit = str(arrays["units"]) if "units" in arrays else units
     if unit not in UNITS:
         raise InputError("unknown units", where=where, expected=" | ".join(UNITS), got=unit)
@@ -117,7 +125,8 @@ def _clips(
             fps=_fps(about["fps"][number] or fps, where),
             units=cast(Units, unit),
             confidence=None if confidence is None else confidence[start:end].swapaxes(0, 1),
-            label=None if (label := about["labels"][number]) in ("", "-1") else label,
+            label=None if (label := about["labels"][number]) in ("", "-1") or shown is not None else label,
+            spans=() if shown is None else spans_of(shown[start:end]),
             subject=about["subjects"][number],
             source_id=about["source_ids"][number] or f"{stem}/{number:05d}",
             split=about["split"][number],
@@ -161,6 +170,27 @@ def _fps(value: float | str, where: str) -> float:
     if not 0 < fps < np.inf:
         raise InputError("'fps' is no frame rate", where=where, expected="frames a second, above 0", got=value)
     return fps
+
+
+def _frame_labels(arrays: dict[str, NDArray[Any]], frames: int, where: str) -> list[str] | None:
+    """A name a frame, None where the file has none."""
+    if "frame_labels" not in arrays:
+        return None
+    labels = arrays["frame_labels"]
+    if labels.shape != (frames,) or labels.dtype.kind != "U":
+        got = f"{labels.dtype} {labels.shape}"
+        raise InputError("'frame_labels' does not fit the frames", where=where, expected=f"names ({frames},)", got=got)
+    return [str(label) for label in labels.tolist()]
+
+
+def spans_of(labels: Sequence[str]) -> tuple[Annotation, ...]:
+    """The stretches of equal labels, without those of background or of no label."""
+    runs, first = [], 0
+    for label, frames in ((label, len(list(same))) for label, same in groupby(labels)):
+        if label and not is_background(label):
+            runs.append(Annotation(label, first, first + frames - 1))
+        first += frames
+    return tuple(runs)
 
 
 def _confidence(arrays: dict[str, NDArray[Any]], frames: NDArray[np.float32], where: str) -> NDArray[np.float32] | None:
