@@ -210,6 +210,7 @@ def describe(row: dict[str, float]) -> str:
     """An epoch in a few words."""
     text = f"loss {row['loss']:.3f}"
     text += f"  train {row['train_top1']:.1f}%" if "train_top1" in row else ""
+    text += f"  train {row['train_frames']:.1f}% of frames" if "train_frames" in row else ""
     text += f"  val {row['val_top1']:.1f}%" if "val_top1" in row else ""
     text += f"  val loss {row['val_loss']:.3f}" if "train_words" in row and "val_loss" in row else ""
     text += f"  BLEU-4 {row['val_bleu4']:.1f}" if "val_bleu4" in row else ""

@@ -10,7 +10,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from safetensors import SafetensorError
@@ -26,6 +26,7 @@ from last_edge.inputs.spec import InputSpec
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.tasks.config import Recipe
+from last_edge.tasks.registry import task_of
 from last_edge.tasks.start import Start
 
 Which = Literal["best", "last", "final"]
@@ -142,9 +143,9 @@ def load_checkpoint(path: Path, which: Which = "best") -> Checkpoint:
         raise InputError("this is a pre-trained trunk: it has no classifier yet", where=folder, hint=hint)
     if len(labels) != card.classes:
         raise InputError("labels.json does not fit the model", where=folder, expected=card.classes, got=len(labels))
-    model = create_model(card.name, spec=spec, classes=card.classes, **card.options)
+    model = task_of(card.name).build(card.name, spec=spec, outputs=card.classes, options=card.options)
     load_weights(model, folder / WEIGHTS)
-    return Checkpoint(folder, model.eval(), card, spec, labels)
+    return Checkpoint(folder, cast(LandmarkModel, model.eval()), card, spec, labels)
 
 
 def read_card(folder: Path) -> tuple[ModelCard, InputSpec]:

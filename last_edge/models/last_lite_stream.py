@@ -14,8 +14,8 @@ from last_edge.inputs.spec import InputSpec
 from last_edge.models.last_body import initialise
 from last_edge.models.layers.causal import CausalBlock, RunningMeans
 from last_edge.models.layers.folding import bn_conv, conv_bn, scale_and_shift
-from last_edge.models.layers.gcn import SpatialGCN
-from last_edge.models.layers.pointwise import Pointwise
+from last_edge.models.layers.gcn import FrameGraphConv
+from last_edge.models.layers.pointwise import JointReadout, Pointwise
 from last_edge.models.registry import adjust, register_streamer
 from last_edge.skeleton.graph import spatial_partition
 
@@ -160,9 +160,9 @@ class LastLiteStream(nn.Module):
         self.stem: nn.Conv2d = Pointwise(joint_width, o.stem)
         self.stem_bn: nn.Module = nn.BatchNorm2d(o.stem)
         adjacency = spatial_partition(spec.layout, max_hop=o.max_hop)
-        self.gcn: nn.Module = SpatialGCN(o.stem, o.graph, adjacency=adjacency, learn_edges=False)
+        self.gcn: nn.Module = FrameGraphConv(o.stem, o.graph, adjacency=adjacency, learn_edges=False)
         read = o.graph * o.readouts
-        self.readout = nn.Conv2d(o.graph, read, (1, spec.layout.joints), groups=o.graph, bias=False)
+        self.readout: nn.Conv2d = JointReadout(o.graph, joints=spec.layout.joints, sums=o.readouts)
         self.readout_bn: nn.Module = nn.BatchNorm2d(read)
         self.whole_bn: nn.Module = nn.BatchNorm2d(whole_width - 1)
         self.mix: nn.Conv2d = Pointwise(read + whole_width, o.width)

@@ -283,6 +283,31 @@ class TranslateConfig:
 
 
 @dataclass
+class StreamConfig:
+    """What only a model for streams needs: how recordings are cut, mixed and weighed. A crop has `input.frames`."""
+
+    splice: float = setting(
+        0.5, "share of crops that put gestures of some recordings between background of others", low=0, high=1
+    )
+    speed: float = setting(0.4, "a crop is played up to 1 + speed times as fast, or as slowly", low=0, high=10)
+    reach: float = setting(
+        0.35, "the way of the body's centre up to 1 + reach times as far, or as near", low=0, high=10
+    )
+    offset: float = setting(0.03, "each joint's own error all through a crop, in limb lengths", low=0)
+    lost: float = setting(0.1, "share of crops in which the body is lost for a moment", low=0, high=1)
+    coarse: float = setting(0.2, "share of crops as from a camera of another frame rate", low=0, high=1)
+    slowest: float = setting(15.0, "least frames a second of such a camera", above=0)
+    background: float = setting(0.6, "weight of a frame of background", low=0)
+    evenness: float = setting(
+        0.5, "1 lets all gestures weigh alike however long they last, 0 all frames", low=0, high=1
+    )
+    early: float = setting(0.5, "share of a gesture over which the weight of its frames rises", low=0, high=1)
+    tolerance_s: float = setting(0.08, "seconds before and behind a gesture that weigh nothing", low=0)
+    smooth: float = setting(0.1, "weight of jumps of the answer from frame to frame (Farha & Gall 2019, eq. 7)", low=0)
+    elapsed: float = setting(0.3, "weight of the time since a gesture began", low=0)
+
+
+@dataclass
 class QuantizeConfig:
     """How the INT8 file is made, and what it must hold to be shipped; one clip may always go wrong.
 
@@ -320,6 +345,7 @@ class Recipe:
     distill: DistillConfig = field(default_factory=DistillConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
     translate: TranslateConfig = field(default_factory=TranslateConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
     quantize: QuantizeConfig = field(default_factory=QuantizeConfig)
 
 

@@ -85,6 +85,26 @@ def translation_plan(store: ClipStore, recipe: Recipe) -> Plan:
     return Plan(store, spec, learning, val, test, held)
 
 
+def stream_plan(store: ClipStore, recipe: Recipe) -> Plan:
+    """Split the long recordings of a store; validation is whole people, who may stand for blocks of a recording.
+
+    `InputError` when there are none to train on.
+    """
+    recordings = np.zeros(len(store), bool)
+    recordings[store.recordings()] = True
+    train, own, test = _chosen(store, recordings)
+    learning, val, held = part_by_people(store, train, own, recipe)
+    if not len(learning):
+        hint = "last-edge data prepare shrec21 SOURCE --out STORE, or npz with frame_labels, or videos with --spans"
+        raise InputError(
+            "no long recordings to train on", where=store.path, expected="clips of split 'train' with annotated spans",
+            hint=hint,
+        )  # fmt: skip
+    spec = dataclasses.replace(input_spec(store, recipe.input), resample="pad")
+    check_points(store, spec)
+    return Plan(store, spec, learning, val, test, held)
+
+
 def pretrain_plan(store: ClipStore, recipe: Recipe) -> Plan:
     """All clips that are neither of the test split nor validation's, whatever their labels; nobody tests.
 

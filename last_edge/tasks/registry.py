@@ -5,17 +5,21 @@ from __future__ import annotations
 from last_edge.bundle.manifest import Manifest, translates
 from last_edge.tasks.pretraining import Pretraining
 from last_edge.tasks.recognition import Recognition
+from last_edge.tasks.stream.task import Streaming
 from last_edge.tasks.task import Task
 from last_edge.tasks.translation import Translation
 
-RECOGNITION, TRANSLATION, PRETRAINING = Recognition(), Translation(), Pretraining()
+RECOGNITION, TRANSLATION, PRETRAINING, STREAMING = Recognition(), Translation(), Pretraining(), Streaming()
 
 
 def task_of(model: str) -> Task:
     """The task that a registered model is for; loads torch. `UsageError` for an unknown name."""
-    from last_edge.models.registry import TRANSLATORS, resolve_name
+    from last_edge.models.registry import STREAMERS, TRANSLATORS, resolve_name
 
-    return TRANSLATION if resolve_name(model) in TRANSLATORS else RECOGNITION
+    resolved = resolve_name(model)
+    if resolved in STREAMERS:
+        return STREAMING
+    return TRANSLATION if resolved in TRANSLATORS else RECOGNITION
 
 
 def task_of_bundle(manifest: Manifest) -> Task:

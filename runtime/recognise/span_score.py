@@ -19,7 +19,8 @@ class SpanScore:
     misclassified when it overlaps more than half of one of another label, a false positive when it overlaps more than
     half of none; one more detection of a gesture that is found already counts as nothing. step: what a span's length
     has beyond end - start: 1 where both are numbers of frames, the last one inside, 0 for moments in seconds.
-    delays: from the end of each gesture that was found to the end of its detection.
+    delays: from the end of each gesture that was found to the end of its detection, or to the moment when that was
+    decided, where this is told. told: from the beginning of each gesture found to the moment when its label was told.
     """
 
     step: float = 0.0
@@ -30,21 +31,32 @@ class SpanScore:
     false_positives: Counter[str] = field(default_factory=Counter)
     overlaps: dict[str, list[float]] = field(default_factory=dict)
     delays: list[float] = field(default_factory=list)
+    told: list[float] = field(default_factory=list)
 
-    def add(self, detections: Sequence[Span], annotated: Sequence[Span], *, seconds: float = 0.0) -> None:
-        """Count one recording. Misclassified and false detections count for the label that they name."""
+    def add(
+        self, detections: Sequence[Span], annotated: Sequence[Span], *, seconds: float = 0.0,
+        decided: Sequence[float] | None = None, told: Sequence[float] | None = None,
+    ) -> None:  # fmt: skip
+        """Count one recording. Misclassified and false detections count for the label that they name.
+
+        decided, told: of each detection, the moment when it was decided, and when its label was told.
+        """
         self.seconds += seconds
         self.annotated.update(span.label for span in annotated)
         found: set[int] = set()
-        for detection in sorted(detections, key=lambda span: span.end_s):
+        for place in sorted(range(len(detections)), key=lambda place: detections[place].end_s):
+            detection = detections[place]
             shares = [self._common(detection, span) / self._length(span) for span in annotated]
-            covered = [place for place, share in enumerate(shares) if share > 0.5]
-            own = [place for place in covered if annotated[place].label == detection.label]
-            new = [place for place in own if place not in found]
+            covered = [number for number, share in enumerate(shares) if share > 0.5]
+            own = [number for number in covered if annotated[number].label == detection.label]
+            new = [number for number in own if number not in found]
             if new:
                 found.add(new[0])
                 self.correct[detection.label] += 1
-                self.delays.append(detection.end_s - annotated[new[0]].end_s)
+                moment = detection.end_s if decided is None else decided[place]
+                self.delays.append(moment - annotated[new[0]].end_s)
+                if told is not None:
+                    self.told.append(told[place] - annotated[new[0]].start_s)
             elif covered and not own:
                 self.misclassified[detection.label] += 1
             elif not covered:
@@ -65,17 +77,20 @@ class SpanScore:
     def to_dict(self, *, fps: float) -> dict[str, float | int | None]:
         """Rates from 0 to 1 of the annotated gestures, the mean Jaccard index over their classes, false events an hour.
 
-        delay_frames: the median; None where nothing was found. fps: of the recordings, for spans in seconds.
+        delay_frames, told_frames: medians after the end and after the beginning; None where nothing was found. fps: of
+        the recordings, for spans in seconds.
         """
         gestures, classes = self.annotated.total(), sorted(self.annotated)
         wrong = self.misclassified.total() + self.false_positives.total()
-        delay = float(np.median(self.delays)) * (1.0 if self.step else fps) if self.delays else None
+        unit = 1.0 if self.step else fps
+        delay, told = (float(np.median(all_)) * unit if all_ else None for all_ in (self.delays, self.told))
         return {
             "detection": round(self.correct.total() / gestures, 4) if gestures else None,
             "false_positives": round(self.false_positives.total() / gestures, 4) if gestures else None,
             "false_positives_and_misclassified": round(wrong / gestures, 4) if gestures else None,
             "jaccard": round(float(np.mean([self.jaccard(label) for label in classes])), 4) if classes else None,
             "delay_frames": None if delay is None else round(delay, 1),
+            **({} if told is None else {"told_frames": round(told, 1)}),
             "false_per_hour": round(3600 * wrong / self.seconds, 2) if self.seconds else None,
         }
 

@@ -39,6 +39,7 @@ COMMANDS: dict[str, Function | Group] = {
         "last-edge pretrain maskclr --model last_lite_nano --store STORE --out RUN",
     ),
     "eval": eval.eval,
+    "fit-spans": eval.fit_spans,
     "seeds": experiments.seeds,
     "probe": experiments.probe,
     "folds": experiments.folds,

@@ -30,6 +30,7 @@ from last_edge.tools.output import make_table
 if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore
 
+GESTURES = 200
 Which = Literal["best", "last", "final"]
 Unknown = Annotated[
     list[str] | None,
@@ -58,7 +59,7 @@ def eval(
     ] = False,
     gestures: Annotated[
         int, typer.Option("--gestures", min=1, help="With --stream: clips to play, drawn at random.")
-    ] = 200,
+    ] = GESTURES,
     unknown: Unknown = None,
     decode: Decode = "sliding",
     reject: Reject = True,
@@ -78,22 +79,33 @@ def eval(
 
     Labels of store and artefact are matched by name; classes without a clip are told and not measured.
 
-    With --stream, a bundle's events on long recordings: detection rate, false events a minute, delay. Of a translator:
+    With --stream, a bundle's events on long recordings composed of clips: detection rate, false events a minute, delay;
+    of a run of a model for streams, its events on a store's long recordings by SHREC 2021's protocol. Of a translator:
     BLEU, chrF, word error rate, vocabulary coverage, repetition, and of a run the losses' gap and a verdict.
 
     Example: last-edge eval runs/shrec14/bundle --store runs/shrec14/store --precision int8
     """
+    from last_edge.bundle import is_bundle
     from last_edge.clips.store import ClipStore
 
     if stream:
-        refuse("without --stream", {"--merge-at": merge_at, "--which": which, "--beam": beam, "--mirror": mirror})
+        refuse("without --stream", {"--merge-at": merge_at, "--beam": beam, "--mirror": mirror})
     else:
         refuse(
             "with --stream",
             {"--subject": subject, "--unknown": unknown, "--false-alarms-per-hour": false_alarms_per_hour},
         )
     opened = ClipStore.open(store)
+    if stream and not is_bundle(artefact):
+        score = evaluate_recordings(
+            artefact, opened, split=split, which=which,
+            refused={"--gestures": gestures != GESTURES, "--unknown": unknown, "--subject": subject,
+                     "--precision": precision, "--mirror": mirror},
+        )  # fmt: skip
+        screen.emit(score, table=lambda: span_table(score))
+        return
     if stream:
+        refuse("of a run of a model for streams", {"--which": which})
         score = evaluate_streams(
             artefact, opened, split=split, precision=precision, threads=threads, gestures=gestures,
             unknown=unknown or [], decode=decode, reject=reject, rest_seconds=rest_seconds, subjects=subject or [],
@@ -195,6 +207,59 @@ def evaluate_streams(
     there = set(store.index.label[clips].tolist())
     absent = [name for place, name in enumerate(model.labels) if place not in there]
     return {**how, "unknown_classes": unknown, "absent": absent, "store_sha256": store.sha256, **score}
+
+
+def evaluate_recordings(
+    run: Path, store: ClipStore, *, split: str, which: Which | None, refused: dict[str, object]
+) -> dict[str, Any]:
+    """The score of a run's events on the annotated recordings of a split; `UsageError` for another model's run."""
+    from last_edge.export.bundles.span_rules import evaluate_spans, is_streamer
+
+    if not is_streamer(run):
+        hint = "last-edge export RUN --out BUNDLE, then eval BUNDLE --stream"
+        raise UsageError("--stream takes a bundle, or a run of a model for streams", where=run, hint=hint)
+    refuse("on streams composed of clips", refused)
+    return evaluate_spans(run, store, split=split, which=which or "best")
+
+
+def span_table(score: dict[str, Any]) -> Any:
+    """All gestures, then each class."""
+    names = ("annotated", "detection", "misclassified", "false_positives", "jaccard")
+    more = ("false_positives_and_misclassified", "delay_frames", "told_frames", "false_per_hour")
+    rows = {"all": {**score, "annotated": score["gestures"], "misclassified": ""}, **score["by_class"]}
+    columns: dict[str, list[Any]] = {"gesture": list(rows)}
+    for name in names:
+        columns[name] = [row[name] for row in rows.values()]
+    about = ", ".join(f"{name.replace('_', ' ')} {score[name]}" for name in more if name in score)
+    return make_table(f"{score['recordings']} recordings of {score['split']}: {about}", columns)
+
+
+def fit_spans(
+    run: Annotated[Path, typer.Argument(help="A run of a model for streams.")],
+    store: Store,
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option("--held-out", help="Runs of the same recipe whose validation recordings say it; repeatable."),
+    ] = None,
+    false_costs: Annotated[
+        float, typer.Option("--false-costs", min=0, help="Found gestures that one false event outweighs.")
+    ] = 1.0,
+    screen: Screen = SCREEN,
+) -> None:
+    """Find by which rules a streaming model's answers become gestures with a beginning and an end: RUN/spans.json.
+
+    They are found on recordings that the weights did not learn from: those that validated the run, or the runs of
+    --held-out, which together may hold every block of the training recordings out.
+
+    Example: last-edge fit-spans runs/shrec21/nano --store STORE --held-out runs/shrec21/f1 --held-out runs/shrec21/f2
+    """
+    from last_edge.clips.store import ClipStore
+    from last_edge.export.bundles.span_rules import fit_rules, write_rules
+
+    found = fit_rules(run, ClipStore.open(store), others=held_out or (), false_costs=false_costs)
+    path = write_rules(run, found)
+    score = {"split": "held out", "recordings": found.recordings, "early_wrong": found.rules.early_wrong, **found.score}
+    screen.emit({"rules": str(path), **score}, table=lambda: span_table(score))
 
 
 def stream_table(score: dict[str, Any]) -> Any:

@@ -271,10 +271,15 @@ def summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
     for part in ("val", "test"):
         if "bleu4" in final.get(part, {}):
             shown[part] = translated(final[part])
+        elif "frames" in final.get(part, {}):
+            about = final[part]
+            shown[part] = f"{about['frames']}% of {about['n']} frames, {about['mean_class']}% as a mean over classes"
         elif part in final:
             top = "  ".join(f"top-{rank} {final[part][f'top{rank}']}%" for rank in (1, 3, 5))
             shown[part] = f"{top}  of {final[part]['n']} clips"
     timing = json.loads((out / TIMING).read_text().splitlines()[-1])
     held = {"process": timing.get("process_mb"), "GPU": timing.get("gpu_mb")}
     shown["memory"] = ", ".join(f"{name} {mb:,} MB" for name, mb in held.items() if mb) or "unknown"
+    if any("frames" in final.get(part, {}) for part in ("val", "test")):
+        shown["next"] = f"last-edge fit-spans {out} --store STORE, then last-edge eval {out} --store STORE --stream"
     return shown

@@ -56,7 +56,7 @@ class CausalBlock(nn.Module):
         self.expand_bn: nn.Module = nn.BatchNorm2d(hidden)
         self.project: nn.Conv2d = Pointwise(hidden, channels)
         self.project_bn: nn.Module = nn.BatchNorm2d(channels)
-        self.dropout: nn.Module = nn.Dropout(dropout)
+        self.dropout: nn.Module = nn.Dropout2d(dropout)
 
     def step(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
         """The map, and the frames that the next call needs; see `CausalDepthwise`."""

@@ -77,6 +77,23 @@ class SpatialGCN(nn.Module):
         return torch.einsum("kv,nkcv->nkc", graph.mean(2).to(groups.dtype), over_time).flatten(1)
 
 
+class FrameGraphConv(SpatialGCN):
+    """`SpatialGCN` with constant weights of its graphs, computed graph first, as its deployed form does.
+
+    Of long recordings with few channels one wide product is several times as fast as a small one for each frame.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        count, channels, frames, joints = x.shape
+        columns = channels_last(x).permute(2, 0, 1, 3).reshape(joints, -1)
+        spread = self.graph().transpose(1, 2).reshape(-1, joints).to(x.dtype) @ columns
+        rows = spread.view(self.subsets, joints, count * frames, channels).permute(2, 1, 0, 3).flatten(2)
+        weight = self.conv.weight.view(self.subsets, -1, channels).transpose(0, 1).flatten(1)
+        mixed = nn.functional.linear(rows.flatten(0, 1), weight)
+        return self.bn(mixed.view(count, frames, joints, -1).permute(0, 3, 1, 2))  # type: ignore[no-any-return]
+
+
 class EdgeGraphConv(nn.Module):
     """sum_k W_k (x A_k) + b as one matrix product and one convolution: (N, C, T, V) -> (N, C', T, V).
 

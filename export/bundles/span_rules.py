@@ -1,0 +1,268 @@
+"""Rules that turn a streaming network's answers into spans, found on recordings that its weights did not learn from."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge import records
+from last_edge.clips.compose import Span
+from last_edge.clips.store import ClipStore
+from last_edge.errors import InputError, UsageError
+from last_edge.models.registry import STREAMERS
+from last_edge.runtime.recognise.decoding import softmax
+from last_edge.runtime.recognise.span_score import SpanScore
+from last_edge.runtime.recognise.spans import Candidate, SpanDecoder, SpanRules, candidates_of, events_of
+from last_edge.tasks.plan import stream_plan
+from last_edge.tasks.registry import STREAMING
+from last_edge.tasks.stream.learner import stream_answers
+from last_edge.train.checkpoint import Which, checkpoint_folder, load_checkpoint, read_card
+from last_edge.train.recipe import load_recipe
+from last_edge.train.run_folder import RECIPE
+
+RULES = "spans.json"
+"""Beside a run's checkpoints."""
+ONS, OFFS, SMOOTHINGS, HOLDS = (0.5, 0.65, 0.8), (0.5, 0.75), (0.5, 1.0), (1, 2)
+LEAST, SURE = (0.2, 0.4, 0.6, 0.8), (0.0, 0.4, 0.5, 0.6, 0.7)
+BRIEF = 5
+"""Percentile of a label's lengths of which its least length is a share."""
+PRIOR = 3
+"""Gestures of all labels that a label's own shift is mixed with."""
+WORTH = 2
+"""Events that a label's own threshold must win over the common one."""
+EARLY, EARLY_WRONG = np.arange(0.3, 0.96, 0.05), 0.05
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A recording and what a network says of it, at the network's rate."""
+
+    clip: int
+    probabilities: NDArray[np.float64]
+    elapsed_s: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rules, and what they score where they were found. recordings: how many these were."""
+
+    rules: SpanRules
+    score: dict[str, Any]
+    recordings: int
+
+
+def is_streamer(path: Path) -> bool:
+    """Whether a run or checkpoint is of a model that answers at every frame."""
+    try:
+        return read_card(checkpoint_folder(path))[0].name in STREAMERS
+    except InputError:
+        return False
+
+
+def hear(run: Path, store: ClipStore, clips: NDArray[np.int64], *, which: Which = "best") -> list[Heard]:
+    """What a run's checkpoint says of some recordings."""
+    model = load_checkpoint(run, which).model
+    return [
+        Heard(clip, softmax(logits), elapsed.astype(np.float64))
+        for clip, logits, elapsed, _ in stream_answers(model, store, clips)
+    ]
+
+
+def held_out(run: Path, store: ClipStore) -> NDArray[np.int64]:
+    """The recordings that validated a run; `UsageError` where it learnt from all of them."""
+    clips = stream_plan(store, load_recipe(str(checkpoint_folder(run) / RECIPE))).val
+    if not len(clips):
+        hint = "last-edge train ... --set validation.subjects=NAMES, then fit-spans RUN --held-out THAT_RUN"
+        raise UsageError("a run that held nothing out cannot say what its answers are worth", where=run, hint=hint)
+    return clips
+
+
+def fit_rules(run: Path, store: ClipStore, *, others: Sequence[Path] = (), false_costs: float = 1.0) -> Found:
+    """Rules for a run, found on what it held out itself, or what other runs of the same recipe did.
+
+    false_costs: found gestures that one false event outweighs. Raises `InputError`, `UsageError`.
+    """
+    checkpoint = load_checkpoint(run)
+    heard: list[Heard] = []
+    for each in others or (run,):
+        labels = load_checkpoint(each).labels
+        if labels != checkpoint.labels:
+            raise InputError("the runs have other labels", where=each, expected=checkpoint.labels, got=labels)
+        STREAMING.check_store(store, checkpoint.spec, labels)
+        heard += hear(each, store, held_out(each, store))
+    rate = float(getattr(checkpoint.model, "rate", 0.0))
+    return rules_for(heard, store, labels=checkpoint.labels[:-1], rate=rate, false_costs=false_costs)
+
+
+def rules_for(
+    heard: Sequence[Heard], store: ClipStore, *, labels: tuple[str, ...], rate: float, false_costs: float = 1.0
+) -> Found:
+    """The best of a grid: detections less false events and half the Jaccard index more."""
+    brief = _brief(store, labels)
+    best: tuple[float, SpanRules] | None = None
+    none = (0.0,) * len(labels)
+    for on, off, smoothing, hold in itertools.product(ONS, OFFS, SMOOTHINGS, HOLDS):
+        plain = SpanRules(labels, rate, on, on * off, hold, smoothing, none, none, none, none)
+        found = {each.clip: candidates_of(SpanDecoder(plain), each.probabilities, each.elapsed_s) for each in heard}
+        start_s, end_s = _shifts(found, store, labels)
+        for least, sure in itertools.product(LEAST, SURE):
+            rules = replace(
+                plain, sure=(sure,) * len(labels), least_s=tuple((least * brief).tolist()), start_s=start_s, end_s=end_s
+            )
+            value = _value(_score(rules, found, store), false_costs)
+            if best is None or value > best[0]:
+                best = value, rules
+    assert best is not None
+    rules = _with_early(_own_thresholds(best[1], heard, store, false_costs), heard, store)
+    return Found(rules, score_of(rules, heard, store), len(heard))
+
+
+def score_of(rules: SpanRules, heard: Sequence[Heard], store: ClipStore) -> dict[str, Any]:
+    """The contest's figures over recordings, in frames of the recordings, and by class."""
+    score = SpanScore(step=1.0)
+    for each in heard:
+        fps = float(store.index.fps[each.clip])
+        events = events_of(rules, each.probabilities, each.elapsed_s)
+        score.add(
+            [_span(event.label, event.start_s, event.end_s, fps) for event in events],
+            annotated(store, each.clip),
+            seconds=float(store.index.length[each.clip]) / fps,
+            decided=[event.decided_s * fps for event in events],
+            told=[(event.decided_s if event.told_s is None else event.told_s) * fps for event in events],
+        )
+    fps = store.fps
+    return {**score.to_dict(fps=fps), "gestures": score.annotated.total(), "by_class": score.by_class()}
+
+
+def annotated(store: ClipStore, clip: int) -> list[Span]:
+    """A recording's gestures in frames."""
+    return [Span(store.labels[label], first, last) for label, first, last in store.index.spans[clip].tolist()]
+
+
+def _span(label: str, start_s: float, end_s: float, fps: float) -> Span:
+    return Span(label, round(start_s * fps), round(end_s * fps))
+
+
+def _brief(store: ClipStore, labels: tuple[str, ...]) -> NDArray[np.float64]:
+    """(K,) seconds that few gestures of a label are shorter than, of the training recordings."""
+    lengths: dict[str, list[float]] = {label: [] for label in labels}
+    for clip in store.recordings("train"):
+        for label, first, last in store.index.spans[clip].tolist():
+            lengths.setdefault(store.labels[label], []).append((last - first + 1) / float(store.index.fps[clip]))
+    return np.array([np.percentile(lengths[label], BRIEF) if lengths[label] else 0.0 for label in labels])
+
+
+def _shifts(
+    found: dict[int, list[Candidate]], store: ClipStore, labels: tuple[str, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(K,) seconds that beginnings and ends are early on average, each label's mixed with all labels'."""
+    ends: dict[int, list[tuple[float, float]]] = {}
+    for clip, candidates in found.items():
+        fps = float(store.index.fps[clip])
+        for label, first, last in store.index.spans[clip].tolist():
+            for each in candidates:
+                same = labels[each.label] == store.labels[label]
+                if same and each.end_s * fps >= first and each.start_s * fps <= last:
+                    ends.setdefault(each.label, []).append((first / fps - each.start_s, last / fps - each.end_s))
+    if not ends:
+        return (0.0,) * len(labels), (0.0,) * len(labels)
+    common = np.median([pair for pairs in ends.values() for pair in pairs], axis=0)
+    table = np.tile(common, (len(labels), 1))
+    for label, pairs in ends.items():
+        table[label] = (np.median(pairs, axis=0) * len(pairs) + common * PRIOR) / (len(pairs) + PRIOR)
+    return tuple(table[:, 0].tolist()), tuple(table[:, 1].tolist())
+
+
+def _score(rules: SpanRules, found: dict[int, list[Candidate]], store: ClipStore) -> SpanScore:
+    """Of candidates found without shifts, which are put on here."""
+    score = SpanScore(step=1.0)
+    decoder = SpanDecoder(rules)
+    for clip, candidates in found.items():
+        fps, spans = float(store.index.fps[clip]), []
+        for each in candidates:
+            start_s = max(each.start_s + rules.start_s[each.label], 0.0)
+            moved = replace(each, start_s=start_s, end_s=max(each.end_s + rules.end_s[each.label], start_s))
+            if (event := decoder.accepted(moved)) is not None:
+                spans.append(_span(event.label, event.start_s, event.end_s, fps))
+        score.add(spans, annotated(store, clip))
+    return score
+
+
+def _value(score: SpanScore, false_costs: float) -> float:
+    figures = score.to_dict(fps=1.0)
+    wrong = float(figures["false_positives_and_misclassified"] or 0.0)
+    return float(figures["detection"] or 0.0) - false_costs * wrong + 0.5 * float(figures["jaccard"] or 0.0)
+
+
+def _own_thresholds(rules: SpanRules, heard: Sequence[Heard], store: ClipStore, false_costs: float) -> SpanRules:
+    """With a threshold of its own for each label where that wins clearly."""
+    none = (0.0,) * len(rules.labels)
+    plain = replace(rules, start_s=none, end_s=none)
+    found = {each.clip: candidates_of(SpanDecoder(plain), each.probabilities, each.elapsed_s) for each in heard}
+    gestures = sum(len(store.index.spans[each.clip]) for each in heard)
+    for label in range(len(rules.labels)):
+        kept = _value(_score(rules, found, store), false_costs)
+        for sure in SURE:
+            own = tuple(sure if place == label else value for place, value in enumerate(rules.sure))
+            tried = replace(rules, sure=own)
+            value = _value(_score(tried, found, store), false_costs)
+            if value > kept + WORTH / max(gestures, 1):
+                kept, rules = value, tried
+    return rules
+
+
+def _with_early(rules: SpanRules, heard: Sequence[Heard], store: ClipStore) -> SpanRules:
+    """With the least mean probability at which labels can be told early and `EARLY_WRONG` of them at most are wrong."""
+    for early in EARLY.tolist():
+        tried, told, wrong = replace(rules, early=early), 0, 0
+        for each in heard:
+            fps = float(store.index.fps[each.clip])
+            decoder, before = SpanDecoder(tried), None
+            for frame, (row, seconds) in enumerate(zip(each.probabilities, each.elapsed_s.tolist(), strict=True)):
+                decoder.candidate(row, seconds, frame / rules.rate)
+                if decoder.told is not None and before is None:
+                    at = frame / rules.rate * fps
+                    shown = [span for span in annotated(store, each.clip) if span.start_s <= at <= span.end_s + fps / 2]
+                    told, wrong = told + 1, wrong + (decoder.told not in [span.label for span in shown])
+                before = decoder.told
+        if told and wrong <= EARLY_WRONG * told:
+            return replace(tried, early_wrong=wrong / told)
+    return rules
+
+
+def write_rules(run: Path, found: Found) -> Path:
+    """RUN/spans.json."""
+    path = run / RULES
+    records.save(found.rules, path)
+    return path
+
+
+def read_rules(run: Path) -> SpanRules:
+    """Those of a run, or of the run that a checkpoint folder lies in; `InputError` where none were found yet."""
+    for folder in (run, run.parent.parent):
+        if (folder / RULES).is_file():
+            return records.load(SpanRules, folder / RULES)
+    hint = f"last-edge fit-spans {run} --store STORE"
+    raise InputError("no rules for spans beside this run", where=run, expected=RULES, hint=hint)
+
+
+def evaluate_spans(
+    run: Path, store: ClipStore, *, split: str, which: Which = "best", clips: NDArray[np.int64] | None = None
+) -> dict[str, Any]:
+    """The contest's figures of a run's events on the recordings of a split."""
+    checkpoint, rules = load_checkpoint(run, which), read_rules(run)
+    store = STREAMING.labelled_as(store, checkpoint.labels, split)
+    chosen = STREAMING.clips(store, split) if clips is None else clips
+    heard = hear(run, store, chosen, which=which)
+    return {
+        "split": split,
+        "recordings": len(chosen),
+        "early_wrong": rules.early_wrong,
+        **score_of(rules, heard, store),
+    }

@@ -1,0 +1,1 @@
+"""Learning from long recordings: what is shown at every frame."""

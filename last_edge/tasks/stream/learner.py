@@ -1,0 +1,213 @@
+"""Streaming in a run: crops of long recordings, cross entropy at every frame, the time since a gesture began."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from last_edge.clips.store import ClipStore
+from last_edge.data.augment import Augment
+from last_edge.data.stream_crops import CLASS, ELAPSED, WEIGHT, Crop, CropOptions, StreamCrops, whole_recording
+from last_edge.models.last_lite_stream import LastLiteStream
+from last_edge.models.registry import create_streamer, resolve_name
+from last_edge.tasks.config import Recipe, StreamConfig
+from last_edge.tasks.objective import Objective
+from last_edge.tasks.plan import Plan
+from last_edge.tasks.start import Start, StartReport
+from last_edge.tasks.stream.frames import frame_figures, stream_labels
+from last_edge.tasks.task import Batch, Row
+
+TOGETHER = 24
+"""Recordings that are read in one batch."""
+WARM_UP = 8
+"""First frames of a crop that teach nothing: the state before them is empty."""
+SOONEST_S = 0.1
+"""Errors of the time since a gesture began count in proportion to it, but not below this many seconds."""
+LARGEST_JUMP = 4.0
+RANGES = ("rotation_deg", "tilt_deg", "scale", "shear", "mirror", "mask", "bones")
+"""Settings of the augmentation that change a whole crop."""
+
+
+class FrameObjective:
+    """Cross entropy of every frame by its weight, jumps between neighbours, and the time since a gesture began.
+
+    See `Objective`; targets are (N, T, 3), see `frame_truth`. The running normalisation has no weights and is computed
+    without gradient.
+    """
+
+    def __init__(self, config: StreamConfig, *, smoothing: float, clamp: float) -> None:
+        self.config, self.smoothing, self.clamp = config, smoothing, clamp
+        self.parts: dict[str, Tensor] = {}
+
+    def __call__(self, model: Any, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, and logits (N, T, K)."""
+        state = model.initial_state(len(points))
+        with torch.no_grad():
+            joints, whole, after = model.front.step(points, state)
+            if self.clamp:
+                joints, whole = joints.clamp(-self.clamp, self.clamp), whole.clamp(-self.clamp, self.clamp)
+        answer, _ = model.from_streams(joints, whole, state, after)
+        return self.loss(answer.logits.float(), answer.elapsed.float(), targets), answer.logits
+
+    def loss(self, logits: Tensor, elapsed: Tensor, targets: Tensor) -> Tensor:
+        """The scalar for logits (N, T, K) and seconds (N, T)."""
+        weight = targets[..., WEIGHT].clone()
+        weight[:, :WARM_UP] = 0.0
+        classes, seconds = targets[..., CLASS].long(), targets[..., ELAPSED]
+        by_frame = nn.functional.cross_entropy(
+            logits.flatten(0, 1), classes.flatten(), reduction="none", label_smoothing=self.smoothing
+        )
+        frames = (by_frame.view_as(weight) * weight).sum() / weight.sum().clamp(min=1e-6)
+        counts = (weight > 0).to(weight.dtype)
+        timed = counts * (seconds > 0)
+        late = ((elapsed + SOONEST_S).log() - (seconds + SOONEST_S).log()).abs()
+        onset = (late * timed).sum() / timed.sum().clamp(min=1.0)
+        log_p = logits.log_softmax(-1)
+        jumps = (log_p[:, 1:] - log_p[:, :-1].detach()).clamp(-LARGEST_JUMP, LARGEST_JUMP).square().mean(-1)
+        rough = (jumps * counts[:, 1:]).sum() / counts[:, 1:].sum().clamp(min=1.0)
+        self.parts = {"frame_loss": frames, "onset_loss": onset}
+        return frames + self.config.elapsed * onset + self.config.smooth * rough
+
+
+class StreamLearner:
+    """See `Learner`."""
+
+    hits_as = "train_frames"
+    trunk_only = False
+    start: Start | None = None
+
+    def __init__(self, plan: Plan, recipe: Recipe, *, device: str = "cpu") -> None:
+        self.plan, self.recipe, self.device = plan, recipe, device
+        self.options, self.labels = dict(recipe.model.options), stream_labels(plan.store)
+        self.texts: dict[str, str] = {}
+        self.crop_options = CropOptions(
+            **{part.name: getattr(recipe.stream, part.name) for part in fields(CropOptions)}
+        )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How much is shown."""
+        store, spans = self.plan.store, [self.plan.store.index.spans[clip] for clip in self.plan.train]
+        seconds = float((store.index.length / store.index.fps)[self.plan.train].sum())
+        return {"train_gestures": sum(map(len, spans)), "train_minutes": round(seconds / 60, 1)}
+
+    def model(self) -> nn.Module:
+        """See `Learner`."""
+        name = resolve_name(self.recipe.model.name)
+        model: nn.Module = create_streamer(name, spec=self.plan.spec, classes=len(self.labels), **self.options)
+        return model
+
+    def begin(self, model: nn.Module) -> StartReport | None:
+        """Nothing to start from."""
+        return None
+
+    def objective(self) -> Objective:
+        """See `FrameObjective`."""
+        t = self.recipe.training
+        return FrameObjective(self.recipe.stream, smoothing=t.label_smoothing, clamp=t.input_clamp)
+
+    @cached_property
+    def rate(self) -> float:
+        """Frames a second of the model."""
+        with torch.device("meta"):
+            model = self.model()
+        assert isinstance(model, LastLiteStream)
+        return model.rate
+
+    @cached_property
+    def crops(self) -> StreamCrops:
+        """The training recordings."""
+        return StreamCrops(
+            self.plan.store, self.plan.train, frames=self.plan.spec.frames, rate=self.rate,
+            ranges=Augment(**{name: getattr(self.recipe.augment, name) for name in RANGES}), options=self.crop_options,
+            noise=self.recipe.augment.noise_joint,
+        )  # fmt: skip
+
+    def batches(self, epoch: int, batches: list[list[int]], done: int) -> Iterator[Batch]:
+        """See `Learner`; what is drawn depends on seed, epoch and recording alone."""
+        for items in batches[done:]:
+            seeds = ([self.recipe.seed, epoch, item] for item in items)
+            crops = [
+                self.crops.crop(item, np.random.default_rng(seed)) for item, seed in zip(items, seeds, strict=True)
+            ]
+            points, truth = (torch.from_numpy(np.stack(part)) for part in zip(*map(_both, crops), strict=True))
+            yield Batch(points, truth, torch.from_numpy(self.plan.train[items]), epoch)
+
+    def targets(self, points: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """As they are."""
+        return points, labels
+
+    def hits(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The sum over crops of the share of their weighed frames that is right."""
+        weight = labels[..., WEIGHT]
+        right = (logits.argmax(-1) == labels[..., CLASS]) * weight
+        return (right.sum(1) / weight.sum(1).clamp(min=1e-6)).sum()
+
+    def validate(self, model: nn.Module, objective: Objective) -> Row:
+        """`val_loss`, and `val_top1`: percent of frames, a mean over the classes."""
+        assert isinstance(objective, FrameObjective)
+        losses, answers, wanted = [], [], []
+        for clip, logits, elapsed, truth in stream_answers(
+            model, self.plan.store, self.plan.val, options=self.crop_options, device=self.device
+        ):
+            targets = torch.from_numpy(truth)[None]
+            losses.append(
+                float(objective.loss(torch.from_numpy(logits)[None], torch.from_numpy(elapsed)[None], targets))
+            )
+            answers.append(logits.argmax(1))
+            wanted.append(truth[:, CLASS].astype(np.int64))
+            del clip
+        figures = frame_figures(np.concatenate(answers), np.concatenate(wanted), self.labels)
+        return {"val_loss": float(np.mean(losses)), "val_top1": figures["mean_class"]}
+
+    def measure(self, chosen: Callable[[nn.Module], nn.Module], row: Row, *, test: bool) -> dict[str, Any]:
+        """Shares of frames of validation recordings and, where they may be looked at, test recordings; of spans see
+        `last-edge eval --stream`."""
+        model, plan = chosen(self.model()).to(self.device), self.plan
+        found: dict[str, Any] = {}
+        for name, clips in {"val": plan.val, **({"test": plan.test} if test else {})}.items():
+            if len(clips):
+                parts = list(stream_answers(model, plan.store, clips, options=self.crop_options, device=self.device))
+                answers = np.concatenate([logits.argmax(1) for _, logits, _, _ in parts])
+                wanted = np.concatenate([truth[:, CLASS].astype(np.int64) for *_, truth in parts])
+                found[name] = frame_figures(answers, wanted, self.labels)
+        return found
+
+
+def _both(crop: Crop) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return crop.points, crop.truth
+
+
+Found = tuple[int, NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
+
+@torch.inference_mode()
+def stream_answers(
+    model: nn.Module, store: ClipStore, clips: NDArray[np.int64], *, options: CropOptions | None = None,
+    device: str = "cpu",
+) -> Iterator[Found]:  # fmt: skip
+    """Of each recording its number, logits (T, K), seconds (T,) and truth (T, 3) at the model's rate, in order.
+
+    The model is in eval mode; recordings are read from their first frame, several at once.
+    """
+    assert isinstance(model, LastLiteStream)
+    options = options or CropOptions()
+    for start in range(0, len(clips), TOGETHER):
+        numbers = [int(clip) for clip in clips[start : start + TOGETHER]]
+        whole = [whole_recording(store, clip, rate=model.rate, options=options) for clip in numbers]
+        frames = max(len(crop.points) for crop in whole)
+        points = np.full((len(whole), frames, *whole[0].points.shape[1:]), np.nan, np.float32)
+        for place, crop in enumerate(whole):
+            points[place, : len(crop.points)] = crop.points
+        answer = model(torch.from_numpy(points).to(device))
+        logits, elapsed = answer.logits.float().cpu().numpy(), answer.elapsed.float().cpu().numpy()
+        for place, (clip, crop) in enumerate(zip(numbers, whole, strict=True)):
+            own = slice(0, len(crop.points))
+            yield clip, logits[place, own], elapsed[place, own], crop.truth

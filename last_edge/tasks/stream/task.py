@@ -1,0 +1,139 @@
+"""Streaming: what is shown at every frame of a long recording, from that frame and those before it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import check_points
+from last_edge.errors import InputError, UsageError
+from last_edge.inputs.spec import InputSpec
+from last_edge.names import is_background, nearest
+from last_edge.tasks.config import QuantizeConfig, Recipe, TrainingConfig
+from last_edge.tasks.gates import Candidate, Gate, at_least
+from last_edge.tasks.plan import Plan, stream_plan
+from last_edge.tasks.stream.frames import frame_figures, stream_labels
+from last_edge.tasks.task import Answers, Clips, Views, Wanted
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from last_edge.tasks.start import Start
+    from last_edge.tasks.stream.learner import StreamLearner
+
+ONLY_CLIPS = ("loss", "class_weights", "mixup", "compile", "label_share", "augment_on", "init")
+"""Settings of a training that only a classifier of clips can follow."""
+OF_CLIPS = {"crop": 1.0, "warp": 0.0, "noise_velocity": 0.0, "noise_bone": 0.0}
+"""Changes to clips that recordings do not know, and the value that asks for none."""
+
+
+class Streaming:
+    """See `Task`. Clips are the long recordings of a store; its classes have background behind them."""
+
+    name = "streaming"
+    kept: tuple[str, ...] = ("frames", "mean_class", "n")
+
+    def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
+        """See `Task`."""
+        usual, hint = TrainingConfig(), "--recipe shrec21_stream has values for streams"
+        for name in ONLY_CLIPS:
+            if getattr(recipe.training, name) != (expected := getattr(usual, name)):
+                got = getattr(recipe.training, name)
+                raise UsageError(f"training.{name} is for classifiers of clips", expected=expected, got=got)
+        for name, none in OF_CLIPS.items():
+            if (got := getattr(recipe.augment, name)) != none:
+                raise UsageError(f"augment.{name} is for clips", expected=none, got=got, hint=hint)
+        return recipe
+
+    def plan(self, store: ClipStore, recipe: Recipe) -> Plan:
+        """See `stream_plan`."""
+        return stream_plan(store, recipe)
+
+    def learner(
+        self, plan: Plan, recipe: Recipe, *, start: Start | None = None, views: Views | None = None, device: str = "cpu"
+    ) -> StreamLearner:
+        """See `Task`; `UsageError` for fixed views."""
+        from last_edge.tasks.stream.learner import StreamLearner
+
+        if views is not None and views.count:
+            raise UsageError("recordings have no fixed views", hint="--set distill.cache_views=0")
+        return StreamLearner(plan, recipe, device=device)
+
+    def build(self, name: str, *, spec: InputSpec, outputs: int, options: Mapping[str, Any]) -> nn.Module:
+        """See `Task`."""
+        from last_edge.models.registry import create_streamer
+
+        model: nn.Module = create_streamer(name, spec=spec, classes=outputs, **options)
+        return model
+
+    def clips(self, store: ClipStore, split: str) -> Clips:
+        """The recordings of a split; `InputError` when there are none."""
+        clips = self.usable(store, split)
+        if not len(clips):
+            splits = sorted({str(store.index.split[clip]) for clip in store.recordings()})
+            hint = "last-edge data info STORE shows what it holds"
+            raise InputError(
+                "no long recordings in this split", where=store.path, expected=split, got=splits or "clips", hint=hint
+            )
+        return clips
+
+    def usable(self, store: ClipStore, split: str) -> Clips:
+        """See `Task`."""
+        return store.recordings(split)
+
+    def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
+        """`InputError` when a store's points or labels are not those of an artefact."""
+        check_points(store, spec)
+        if (got := stream_labels(store)) != labels:
+            raise InputError("store has other labels", where=store.path, expected=labels, got=got)
+
+    def labelled_as(self, store: ClipStore, labels: tuple[str, ...], split: str) -> ClipStore:
+        """The store with its spans numbered as an artefact numbers its classes, matched by name."""
+        known = tuple(label for label in labels if not is_background(label))
+        shown = {int(label) for clip in self.clips(store, split) for label in store.index.spans[clip][:, 0]}
+        unknown = [store.labels[label] for label in sorted(shown) if store.labels[label] not in known]
+        if unknown:
+            close = ", ".join(f"{name}: {' or '.join(nearest(name, known))}" for name in unknown)
+            raise InputError(
+                "labels that were never learnt", where=store.path, expected=", ".join(known), got=f"{unknown} ({close})"
+            )
+        places = np.array([known.index(name) if name in known else -1 for name in store.labels] + [-1], np.int64)
+        spans = np.empty(len(store), np.object_)
+        for clip, own in enumerate(store.index.spans):
+            spans[clip] = np.column_stack([places[own[:, 0]], own[:, 1:]]).astype(np.int64).reshape(-1, 3)
+        index = dataclasses.replace(store.index, label=places[store.index.label], spans=spans)
+        return dataclasses.replace(store, header=dataclasses.replace(store.header, labels=known), index=index)
+
+    def figures(
+        self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""
+    ) -> dict[str, Any]:
+        """Shares of frames in percent. answers: (F, K) logits of all frames of the recordings, one after another."""
+        if merge_at:
+            raise UsageError("--merge-at is for classifiers of clips, this answers at every frame")
+        return frame_figures(np.asarray(answers).argmax(1), np.asarray(self.wanted(store, clips)), labels)
+
+    def wanted(self, store: ClipStore, clips: Clips) -> Wanted:
+        """Class of every frame, (F,), at the recordings' own rate."""
+        parts = []
+        for clip in clips:
+            shown = np.full(int(store.index.length[clip]), len(store.labels), np.int64)
+            for label, first, last in store.index.spans[clip]:
+                shown[first : last + 1] = label
+            parts.append(shown)
+        return np.concatenate(parts)
+
+    def gates(
+        self, candidate: Candidate, wanted: Wanted, limits: QuantizeConfig, *, judge_speed: bool = True
+    ) -> list[Gate]:
+        """Equal answers a frame, size and speed."""
+        same = np.asarray(candidate.answers).argmax(1) == np.asarray(candidate.reference).argmax(1)
+        equal = at_least("equal answers in % of frames", 100.0 * float(same.mean()), limits.min_agreement)
+        return [equal, *candidate.costs(limits, judge_speed=judge_speed)]
+
+    def margins(self, classes: Clips) -> dict[str, float]:
+        """A frame in a hundred may change its answer, because another processor rounds a near tie the other way."""
+        return {"frames": 1.0, "mean_class": 1.0, "n": 0.0}

@@ -1,0 +1,164 @@
+"""From a posterior at every frame to gestures with a beginning and an end: one small rule and a table of numbers.
+
+A gesture is held to be shown once the probability that any gesture is shown reaches `on`, until it has been below
+`off` for `hold` frames. Its label is the one with the greatest sum of probabilities meanwhile. It becomes an event if
+it lasted as long as its label does at least and was sure enough; its beginning is what the network says of the time
+that has passed since, its end the last frame above `off`, each moved by what its label's are late on average.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.errors import InputError
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SpanRules:
+    """What `SpanDecoder` goes by; found by `last-edge fit-spans` and kept with the weights.
+
+    labels: of the gestures, in the order of the probabilities, behind which background's stands. rate: frames a second.
+    on, off, hold, smoothing: see the module; smoothing is the newest frame's weight in the exponential mean.
+    sure, least_s, start_s, end_s: of each label, the least mean probability, the least seconds, and seconds added to
+    its beginning and its end. early: mean probability at which a label is told before the gesture ends; early_wrong:
+    share of such answers that were wrong where the rules were found.
+    """
+
+    labels: tuple[str, ...]
+    rate: float
+    on: float
+    off: float
+    hold: int
+    smoothing: float
+    sure: tuple[float, ...]
+    least_s: tuple[float, ...]
+    start_s: tuple[float, ...]
+    end_s: tuple[float, ...]
+    early: float = 1.0
+    early_wrong: float = 0.0
+    schema_version: int = 1
+
+    def __post_init__(self) -> None:
+        tables = (self.sure, self.least_s, self.start_s, self.end_s)
+        fits = 0 < self.off <= self.on <= 1 and self.hold >= 1 and 0 < self.smoothing <= 1 and self.rate > 0
+        if not fits or any(len(table) != len(self.labels) for table in tables):
+            expected = "0 < off <= on <= 1, hold >= 1, 0 < smoothing <= 1, a number a label in every table"
+            raise InputError("rules for spans do not fit together", expected=expected, got=self)
+
+
+@dataclass(frozen=True)
+class SpanEvent:
+    """A gesture: its mean probability, where it began and ended, and when that was decided, all in seconds.
+
+    told_s: when its label was told already, None where only its end decided.
+    """
+
+    label: str
+    probability: float
+    start_s: float
+    end_s: float
+    decided_s: float
+    told_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What lay between `on` and `off`, before any table is asked. label: its number. Times in seconds."""
+
+    label: int
+    probability: float
+    start_s: float
+    end_s: float
+    decided_s: float
+    told_s: float | None = None
+
+
+class SpanDecoder:
+    """Holds the state between frames. told: the label that an early decision has told of the gesture that lasts."""
+
+    def __init__(self, rules: SpanRules) -> None:
+        self.rules = rules
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: what comes next is another recording, or a body that was lost."""
+        self._mean: Numbers | None = None
+        self._sum = np.zeros(len(self.rules.labels))
+        self._began: list[float] = []
+        self._last_s = 0.0
+        self._below = 0
+        self.told: str | None = None
+        self._told_s: float | None = None
+
+    def push(self, probabilities: Numbers, elapsed_s: float, time_s: float) -> SpanEvent | None:
+        """Take a frame's probabilities (K + 1,), background last; the event that it ends, if any."""
+        found = self.candidate(probabilities, elapsed_s, time_s)
+        return None if found is None else self.accepted(found)
+
+    def candidate(self, probabilities: Numbers, elapsed_s: float, time_s: float) -> Candidate | None:
+        """As `push`, before the tables are asked."""
+        rules, weight = self.rules, self.rules.smoothing
+        self._mean = probabilities if self._mean is None else weight * probabilities + (1 - weight) * self._mean
+        shown = 1.0 - float(self._mean[-1])
+        if not self._began and shown < rules.on:
+            return None
+        if shown >= rules.off:
+            self._sum += self._mean[:-1]
+            self._began.append(time_s - elapsed_s)
+            self._last_s, self._below = time_s, 0
+            self._tell(time_s)
+            return None
+        self._below += 1
+        return self.close(time_s) if self._below >= rules.hold else None
+
+    def close(self, time_s: float) -> Candidate | None:
+        """What is still shown when a recording ends."""
+        if not self._began:
+            return None
+        label, rules = int(self._sum.argmax()), self.rules
+        start_s = float(np.median(self._began[len(self._began) // 2 :])) + rules.start_s[label]
+        end_s = self._last_s + rules.end_s[label]
+        mean = float(self._sum[label]) / len(self._began)
+        made = Candidate(label, mean, max(start_s, 0.0), max(end_s, start_s, 0.0), time_s, self._told_s)
+        self._sum, self._began, self._below = np.zeros_like(self._sum), [], 0
+        self.told = self._told_s = None
+        return made
+
+    def accepted(self, found: Candidate) -> SpanEvent | None:
+        """The event that a candidate is by the tables; None where it was too short or not sure enough."""
+        rules, label = self.rules, found.label
+        if found.probability < rules.sure[label] or found.end_s - found.start_s < rules.least_s[label]:
+            return None
+        return SpanEvent(
+            rules.labels[label], found.probability, found.start_s, found.end_s, found.decided_s, found.told_s
+        )
+
+    def _tell(self, time_s: float) -> None:
+        label = int(self._sum.argmax())
+        mean = float(self._sum[label]) / len(self._began)
+        lasted = time_s - float(np.median(self._began))
+        if self.told is None and mean >= self.rules.early and lasted >= self.rules.least_s[label]:
+            self.told, self._told_s = self.rules.labels[label], time_s
+
+
+def events_of(rules: SpanRules, probabilities: Numbers, elapsed_s: Numbers) -> list[SpanEvent]:
+    """The events of a whole recording: probabilities (T, K + 1) and seconds (T,) at the rules' rate."""
+    decoder = SpanDecoder(rules)
+    found = candidates_of(decoder, probabilities, elapsed_s)
+    return [event for each in found if (event := decoder.accepted(each)) is not None]
+
+
+def candidates_of(decoder: SpanDecoder, probabilities: Numbers, elapsed_s: Numbers) -> list[Candidate]:
+    """As `events_of`, before the tables are asked."""
+    decoder.reset()
+    found = []
+    for frame, (row, seconds) in enumerate(zip(probabilities, elapsed_s.tolist(), strict=True)):
+        if (made := decoder.candidate(row, seconds, frame / decoder.rules.rate)) is not None:
+            found.append(made)
+    last = decoder.close((len(probabilities) - 1) / decoder.rules.rate)
+    return found if last is None else [*found, last]
