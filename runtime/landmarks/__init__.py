@@ -7,7 +7,7 @@ from typing import Literal
 
 from last_edge.errors import MissingError, UsageError
 from last_edge.runtime.landmarks.litert import LiteRTHands, LiteRTHolistic, LiteRTPose
-from last_edge.runtime.landmarks.mediapipe import HandLandmarks, HolisticLandmarks, PoseLandmarks
+from last_edge.runtime.landmarks.mediapipe import HandLandmarks, HolisticLandmarks, PoseLandmarks, what_it_sends
 from last_edge.runtime.landmarks.source import LandmarkSource
 from last_edge.skeleton import Layout, get_layout
 from last_edge.skeleton.convert import conversions
@@ -44,8 +44,9 @@ def create_landmarks(
     """A ready detector.
 
     hand: which hand a hand detector follows. layout: of the bundle; decides about face points. by: which library runs
-    the networks; `auto` takes MediaPipe where it is installed, else LiteRT. `MissingError` where neither is. person:
-    who is followed of several in view, see `last_edge.skeleton.people`. bodies: how many people a pose detector gives.
+    the networks; `auto` takes MediaPipe where one is installed that reports to nobody, else LiteRT. `MissingError`
+    where neither is. person: who is followed of several in view, see `last_edge.skeleton.people`. bodies: how many
+    people a pose detector gives.
     """
     library = library_here() if by == "auto" else by
     if detector in ("hand", "hand_lite"):
@@ -60,7 +61,10 @@ def create_landmarks(
 def library_here() -> str:
     """The library that `auto` means on this machine; `MissingError` with what brings one."""
     for name, module in MODULES.items():
-        if find_spec(module) is not None:
+        if find_spec(module) is not None and not (name == "mediapipe" and what_it_sends()):
             return name
+    if said := what_it_sends():
+        hint = "pip install 'last-edge[litert]'; or name it: --landmarks-by mediapipe"
+        raise MissingError("nothing that finds landmarks and keeps it to itself is installed", got=said, hint=hint)
     hint = "pip install 'last-edge[runtime]', or 'last-edge[litert]' where MediaPipe has no wheel"
     raise MissingError("nothing that finds landmarks is installed", expected=" or ".join(MODULES), hint=hint)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+import re
 import zipfile
 from abc import abstractmethod
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,8 @@ from last_edge.skeleton.people import Seen
 
 SYSTEM_LIBRARIES = "apt-get install libgl1 libegl1 libgles2 libglib2.0-0, on a slim system"
 MESH = 468
+FIRST_THAT_REPORTS = (0, 10, 35)
+"""From this release on MediaPipe holds a client that reports its use to its maker, and no switch."""
 LAYOUTS = ("mediapipe_holistic75", "mediapipe_holistic83")
 
 
@@ -41,6 +45,7 @@ class MediaPipeSource(LandmarkSource):
 
     def __init__(self, *, model: str, layout: str, person: str = "largest", bodies: int = 1) -> None:
         super().__init__(model=model, layout=layout, person=person, bodies=bodies)
+        self.warning = what_it_sends()
         self._task, self._finder = self._start()
         self._clock_ms, self._following = -1, False
 
@@ -125,6 +130,20 @@ def _box(points: Points, image: Image) -> tuple[slice, slice]:
     left, top = np.maximum((low - margin) * image.shape[0], 0).astype(int)
     right, bottom = np.maximum((high + margin) * image.shape[0], 0).astype(int)
     return slice(top, bottom + 1), slice(left, right + 1)
+
+
+def what_it_sends() -> str:
+    """What the installed MediaPipe tells its maker, "" where it tells nothing or is not installed."""
+    try:
+        version = metadata.version("mediapipe")
+    except metadata.PackageNotFoundError:
+        return ""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    if numbers < FIRST_THAT_REPORTS:
+        return ""
+    return (
+        f"MediaPipe {version} reports its use to Google and has no switch for it; --landmarks-by litert sends nothing"
+    )
 
 
 def to_points(landmarks: Sequence[Any], joints: int, aspect: float) -> Points:

@@ -35,13 +35,15 @@ class LandmarkSource(ABC):
     by width / height.
 
     side: `left` or `right`, the person's own, of the hand that the last image showed; "" where that is not known.
-    notice: called with what a user should know: that another person is followed.
+    notice: called with what a user should know: that another person is followed. warning: what a user should know of
+    the library that finds the points.
     """
 
     layout: Layout
     model: str
     side: str = ""
     notice: Callable[[str], None] = staticmethod(lambda text: None)
+    warning: str = ""
 
     def __init__(self, *, model: str, layout: str, person: str = "largest", bodies: int = 1) -> None:
         self.model, self.layout = model, get_layout(layout)

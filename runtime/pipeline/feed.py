@@ -46,6 +46,8 @@ class Feed(Closeable):
         self._followed_in = ""
         if said := source.describe():
             self.notices.append(said)
+        if detector is not None and detector.warning:
+            self.notices.append(detector.warning)
 
     def looks_at(self, frame: Frame) -> bool:
         """Whether this frame's points are to be found; asked once for each frame, in their order.

@@ -115,11 +115,24 @@ def _python() -> Iterator[Check]:
 
 
 def _packages() -> Iterator[Check]:
+    headless = installed("opencv-python-headless")
     for name, extra in PACKAGES.items():
-        found = installed(name)
+        # A build of OpenCV without windows does as well, but for --window.
+        found = installed(name) or (headless and f"{headless}, headless" if name == "opencv-python" else None)
+        if name == "mediapipe" and found:
+            found = _what_mediapipe_sends() or found
         mend = f"pip install 'last-edge[{extra}]'" if extra else "pip install last-edge"
         mend = _mediapipe() if name == "mediapipe" else mend
         yield Check("Packages", name, found is not None, found or "not installed", mend, needed=not extra)
+
+
+def _what_mediapipe_sends() -> str:
+    """Of a release that reports to its maker, what it does; "" of others."""
+    try:
+        from last_edge.runtime.landmarks.mediapipe import what_it_sends
+    except ImportError:
+        return ""
+    return what_it_sends()
 
 
 def _mediapipe() -> str:

@@ -19,6 +19,7 @@ from last_edge.runtime.landmarks.litert.hands import STRIDES, HandTracker
 from last_edge.runtime.landmarks.litert.pose import STRIDES as POSE_STRIDES
 from last_edge.runtime.landmarks.litert.pose import OneEuro, refined
 from last_edge.runtime.landmarks.litert.region import Region
+from last_edge.runtime.landmarks.mediapipe import what_it_sends
 from last_edge.runtime.sources.video import VideoSource
 from last_edge.tools.bench.landmarks import TO_THE_WAIST, apart, both
 
@@ -129,6 +130,24 @@ def test_auto_takes_mediapipe_where_it_is_and_else_litert(monkeypatch: pytest.Mo
     with pytest.raises(MissingError, match="nothing that finds landmarks") as caught:
         landmarks.library_here()
     assert caught.value.exit_code == 5
+
+
+@pytest.mark.parametrize(
+    ("version", "sends"), [("0.10.18", False), ("0.10.33", False), ("0.10.35", True), ("1.2.2", True)]
+)
+def test_a_mediapipe_that_reports_is_taken_by_name_alone(
+    version: str, sends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: version)
+    here = {"mediapipe", "ai_edge_litert"}
+    monkeypatch.setattr(landmarks, "find_spec", lambda name: name if name in here else None)
+    assert (f"MediaPipe {version} reports its use to Google" in what_it_sends()) is sends
+    assert landmarks.library_here() == ("litert" if sends else "mediapipe")
+    here.remove("ai_edge_litert")
+    if sends:
+        with pytest.raises(MissingError, match="keeps it to itself") as caught:
+            landmarks.library_here()
+        assert "--landmarks-by mediapipe" in str(caught.value.hint)
 
 
 def test_face_points_are_refused_with_what_gives_them() -> None:
