@@ -10,6 +10,7 @@ Every name below is loaded when it is first used: importing the package costs mi
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from last_edge.runtime.translator import Translation, Translator
     from last_edge.tools.teach.options import TeachOptions
     from last_edge.tools.teach.teacher import Teacher
+
+# From release 1.29 on ONNX Runtime reports its use to its maker; where it reads this before it starts, it does not.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.2.0"
 __all__ = [

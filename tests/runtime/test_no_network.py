@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -39,27 +40,36 @@ def attempts(command: list[str], log: Path) -> tuple[list[str], int]:
 
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
-    """Twelve frames of noise, which is enough to load and run every network of a detector."""
+    """Two seconds of noise: every network is loaded and run, and what reports now and then has its time."""
     import cv2
 
     path = tmp_path / "noise.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30.0, (320, 240))
     drawn = np.random.default_rng(0)
-    for _ in range(12):
+    for _ in range(60):
         writer.write(drawn.integers(0, 255, (240, 320, 3), np.uint8))
     writer.release()
     return path
 
 
-pytestmark = pytest.mark.skipif(not may_watch(), reason="no network namespaces or no strace here")
+def test_onnx_runtime_is_told_to_report_nothing_before_it_starts() -> None:
+    program = "import last_edge, os, sys; print(os.environ['ORT_DISABLE_TELEMETRY'], 'onnxruntime' in sys.modules)"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["1", "False"]
 
 
+watched = pytest.mark.skipif(not may_watch(), reason="no network namespaces or no strace here")
+
+
+@watched
 def test_the_watch_sees_an_attempt(tmp_path: Path) -> None:
     program = "import socket\ntry:\n socket.create_connection(('192.0.2.1', 80), 1)\nexcept OSError: pass"
     found, code = attempts([sys.executable, "-c", program], tmp_path / "log")
     assert len(found) == 1 and "192.0.2.1" in found[0] and code == 0
 
 
+@watched
 @pytest.mark.slow
 @pytest.mark.parametrize("library", ["litert", "mediapipe"])
 def test_a_run_over_a_video_reaches_out_to_nobody(library: By, video: Path, tmp_path: Path) -> None:
@@ -69,7 +79,17 @@ def test_a_run_over_a_video_reaches_out_to_nobody(library: By, video: Path, tmp_
     except MissingError as error:
         pytest.skip(str(error))
     events = tmp_path / "events.jsonl"
-    words = ["run", "last_lite_nano_shrec14", "--source", str(video), "--landmarks-by", library, "--no-window"]
+    words = [
+        "run",
+        "last_lite_nano_shrec14",
+        "--source",
+        str(video),
+        "--landmarks-by",
+        library,
+        "--no-window",
+        "--pace",
+        "real",
+    ]
     command = [sys.executable, "-m", "last_edge.tools.cli", *words, "--events", str(events)]
     found, code = attempts(command, tmp_path / "log")
     assert found == []
