@@ -7,13 +7,14 @@ from pathlib import Path
 from last_edge.bundle.zoo import find_bundle
 from last_edge.errors import UsageError
 from last_edge.runtime.sources.base import Frame, ImageOptions, Source
+from last_edge.runtime.sources.csi import open_csi
 from last_edge.runtime.sources.live import SCHEMES, CameraSource, NetworkSource, PipelineSource, camera_text
 from last_edge.runtime.sources.points import PoseFileSource, SampleSource, StoreSource, SyntheticSource
 from last_edge.runtime.sources.video import ImageFolderSource, VideoSource
 from last_edge.skeleton import Layout
 
 FORMS = (
-    "FILE.mp4, FOLDER of images, cam:0, cam:0,1280x720,30, csi:0, rtsp://…, http://…, replay:FILE.pose, store:FOLDER, "
+    "FILE.mp4, FOLDER of images, cam:0, cam:0,vga,30, csi:0, rtsp://…, http://…, replay:FILE.pose, store:FOLDER, "
     "store:FOLDER#CLIP, samples:BUNDLE or synthetic"
 )
 
@@ -32,7 +33,7 @@ def open_source(text: str, *, layout: Layout, images: ImageOptions | None = None
     if (camera := camera_text(text)) is not None:
         return CameraSource(camera, images)
     if kind == "csi":
-        return PipelineSource.of_csi(rest, images)
+        return open_csi(rest, images)
     if " ! " in text:
         return PipelineSource(text.split()[0], text, images)
     if rest.startswith("//"):

@@ -16,7 +16,10 @@ from last_edge.runtime.sources.base import Frame, ImageOptions, Source
 from last_edge.runtime.sources.video import open_capture, pixel_shape, plausible_fps, square_pixels
 
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
-CAMERA_FORM = re.compile(r"(\d+)(?:,(\d+)x(\d+)(?:,(\d+(?:\.\d+)?))?)?")
+CAMERA_FORM = re.compile(r"(\d+)(?:,(?:(\d+)x(\d+)|(qvga|vga|hd))(?:,(\d+(?:\.\d+)?))?)?")
+SIZES = {"qvga": (320, 240), "vga": (640, 480), "hd": (1280, 720)}
+MOST_RAW = 640 * 480
+"""Pixels of an image that USB takes uncompressed thirty times a second, which spares a board the decoding."""
 DEVICE = re.compile(r"/dev/video(\d+)")
 SCHEMES = ("rtsp", "rtsps", "http", "https")
 JETSON = Path("/etc/nv_tegra_release")
@@ -85,7 +88,8 @@ class LiveSource(Source):
 class CameraSource(LiveSource):
     """Frames of `N`, `N,1280x720` or `N,1280x720,30`; `UsageError` for another form, `MissingError` when absent.
 
-    With a size, MJPG is asked for: raw images of that size do not fit through most USB ports thirty times a second.
+    With a size above 640x480 MJPG is asked for: raw images of it do not fit through most USB ports thirty times a
+    second. `qvga`, `vga` and `hd` stand for 320x240, 640x480 and 1280x720.
     """
 
     def __init__(self, text: str, images: ImageOptions | None = None) -> None:
@@ -108,7 +112,7 @@ class CameraSource(LiveSource):
         import cv2
 
         width, height, fps = self._asked
-        if width:
+        if width * height > MOST_RAW:
             capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         names = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS)
         for name, value in zip(names, (width, height, fps), strict=True):
@@ -160,9 +164,9 @@ class PipelineSource(LiveSource):
 
     @classmethod
     def of_csi(cls, text: str, images: ImageOptions) -> PipelineSource:
-        """The camera at a board's own port; `UsageError` for another form than `N`, `N,1280x720` or `N,1280x720,30`."""
-        number, width, height, fps = asked_of("csi", text, images)
-        size = f"width={width or 1280:g},height={height or 720:g},framerate={fps or 30:g}/1"
+        """The camera at a board's own port by OpenCV's GStreamer; `UsageError` as `csi_asked`."""
+        number, width, height, fps = csi_asked(text, images)
+        size = f"width={width},height={height},framerate={fps:g}/1"
         return cls(f"csi:{number}", csi_pipeline(number, size, jetson=JETSON.exists()), images)
 
     def _open(self) -> Any | None:
@@ -175,11 +179,19 @@ def asked_of(kind: str, text: str, images: ImageOptions) -> tuple[int, float, fl
     """Number, width, height and frames a second that `N,WxH,FPS` asks for, 0 where it says nothing."""
     form = CAMERA_FORM.fullmatch(text)
     if form is None:
-        expected = f"{kind}:0, {kind}:1, …, {kind}:0,1280x720 or {kind}:0,1280x720,30"
+        expected = f"{kind}:0, {kind}:1, …, {kind}:0,1280x720, {kind}:0,1280x720,30 or {kind}:0,vga (qvga, vga, hd)"
         hint = "--rotate 90|180|270, --flip and --fps stand beside --source"
         raise UsageError("a camera is named by its number", got=f"{kind}:{text}", expected=expected, hint=hint)
-    number, width, height, fps = form.groups()
+    number, width, height, preset, fps = form.groups()
+    if preset is not None:
+        width, height = SIZES[preset]
     return int(number), float(width or 0), float(height or 0), float(images.fps or fps or 0)
+
+
+def csi_asked(text: str, images: ImageOptions) -> tuple[int, int, int, float]:
+    """Number, width, height and frames a second of a board's camera, 1280x720 at 30 where nothing is said."""
+    number, width, height, fps = asked_of("csi", text, images)
+    return number, int(width or 1280), int(height or 720), fps or 30.0
 
 
 def csi_pipeline(number: int, size: str, *, jetson: bool) -> str:
@@ -191,11 +203,18 @@ def csi_pipeline(number: int, size: str, *, jetson: bool) -> str:
     return f"libcamerasrc ! video/x-raw,{size} ! videoconvert ! {SINK}"
 
 
+def has_gstreamer() -> bool:
+    """Whether this OpenCV was built with GStreamer."""
+    import cv2
+
+    return re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()) is not None
+
+
 def require_gstreamer(name: str) -> None:
     """`MissingError` where this OpenCV was built without GStreamer, as those of the Python index are."""
     import cv2
 
-    if not re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()):
+    if not has_gstreamer():
         hint = "apt-get install python3-opencv, or a build with GStreamer; a USB camera is cam:0"
         raise MissingError("this OpenCV was built without GStreamer", where=name, got=f"OpenCV {cv2.__version__}",
                            hint=hint)  # fmt: skip
