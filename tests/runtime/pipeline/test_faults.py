@@ -31,6 +31,8 @@ HAND = get_layout("mediapipe_hand21")
 class Detector:
     """Finds a resting hand, except in frames of these numbers."""
 
+    warning = ""
+
     model, layout, side = "hand", HAND, ""
 
     def __init__(self, fails: range = range(0)) -> None:
