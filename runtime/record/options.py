@@ -13,6 +13,7 @@ from last_edge.skeleton.people import Person
 
 Counts = dict[str, dict[str, int]]
 SPLITS = ("train", "val", "test")
+LEAST_SEEN = 0.5
 
 
 def counts_of(store: ClipStore) -> Counts:
@@ -39,7 +40,8 @@ class RecordOptions:
 
     labels: what is signed, one after the other. seconds: of a take; None for 2.5 of a live source and whole recordings
     of others. countdown_s: before each; None for 3 and 0. count: takes of each label; None for 10 and all.
-    least_seen: share of a take's frames that must show a point of use. retake: clips of each label and subject, the
+    least_seen: share of a take's frames, from the first that shows a hand to the last, that must show it; gaps of up to
+    half a second count as shown. retake: clips of each label and subject, the
     newest, that leave the store when those of this session enter it.
     bundle: record what this bundle takes, to fine-tune it; None keeps the detector's or the source's own points.
     images: how a source's images are turned and timed. every: points are found in one of so many. person: who is
@@ -52,7 +54,7 @@ class RecordOptions:
     seconds: float | None = None
     countdown_s: float | None = None
     count: int | None = None
-    least_seen: float = 0.5
+    least_seen: float = LEAST_SEEN
     retake: int = 0
     bundle: Path | None = None
     detector: Detector | None = None
@@ -74,7 +76,8 @@ class RecordOptions:
 @dataclass(frozen=True)
 class RecordSummary:
     """What a session did. kept: takes by label. refused: takes that showed too little. removed: older clips taken out.
-    counts: clips of the whole store by label and subject. stopped: by the user before all were taken.
+    counts: clips of the whole store by label and subject. stopped: by the user before all were taken. gave_up: why it
+    ended by itself before that, "" where it did not.
     """
 
     store: str
@@ -90,4 +93,5 @@ class RecordSummary:
     notices: list[str] = field(default_factory=list)
     lost: str = ""
     stopped: bool = False
+    gave_up: str = ""
     schema_version: int = 1

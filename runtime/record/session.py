@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +18,7 @@ from last_edge.runtime.pipeline.timings import Timings
 from last_edge.runtime.recognise.adapt import HandVote
 from last_edge.runtime.record.journal import Journal, about, rescue
 from last_edge.runtime.record.options import RecordOptions, RecordSummary, counts_of, last_of
-from last_edge.runtime.record.takes import Take, TakeCutter
+from last_edge.runtime.record.takes import Take, TakeCutter, why_not
 from last_edge.runtime.record.target import Target, Wanted, check_same
 from last_edge.runtime.record.view import RecordView
 from last_edge.skeleton import get_layout
@@ -25,6 +26,11 @@ from last_edge.skeleton import get_layout
 OnNotice = Callable[[str], None]
 LIVE_SECONDS, LIVE_COUNTDOWN_S, LIVE_COUNT = 2.5, 3.0, 10
 LEAST_FRAMES = 5
+UNSEEN_S = 1.0
+STEP = 16
+"""Every sixteenth pixel says how light a picture is."""
+MOST_REFUSED = 5
+"""Takes of a camera that may fail in a row: who cannot be seen five times needs light, not a sixth."""
 
 
 def record(
@@ -90,8 +96,13 @@ class RecordSession:
         self._ids = set() if older is None else set(older.index.source_id.tolist())
         self.kept = dict.fromkeys(options.labels, 0)
         self.refused, self.stopped = 0, False
+        self._failed, self._why, self.gave_up = 0, "", ""
         self._announced = ""
-        self.view = RecordView(feed.layout, feed.units, window=options.window, mirrored=source.live, retake=self.retake)
+        self._seen_s: float | None = None
+        self.view = RecordView(
+            feed.layout, feed.units, window=options.window, mirrored=source.live,
+            actions={"r": self.retake, "u": lambda: self.undo() or "there is no take of this session"},
+        )  # fmt: skip
 
     @property
     def label(self) -> str | None:
@@ -108,7 +119,7 @@ class RecordSession:
             with closing(iter(pipeline)) as items:
                 for item in items:
                     self._take(item)
-                    if self.label is None or self.stopped:
+                    if self.label is None or self.stopped or self.gave_up:
                         break
                 else:
                     self._judge(self._cutter.finish())
@@ -120,8 +131,12 @@ class RecordSession:
         """Begin this take anew; or, in the count-down, the one before, which is thrown away."""
         running = self._cutter.taking
         self._cutter.again()
-        if running or not (dropped := self._journal.drop_last()):
-            return "once more"
+        return "once more" if running else self.undo() or "once more"
+
+    def undo(self) -> str:
+        """Throw the last take of this session away; what was done, "" where there is none."""
+        if not (dropped := self._journal.drop_last()):
+            return ""
         label = next(label for label in reversed(self.kept) if self.kept[label])
         self.kept[label] -= 1
         self._ids.discard(dropped)
@@ -135,12 +150,14 @@ class RecordSession:
             store = append_clips(self._store, clips, about=about(self._target.units), drop=drop)
             self._journal.clear()
         if store is None:
-            got, hint = f"{self.refused} that show too little", "--least-seen, or another --landmarks"
+            why = f", the last: {self._why.removeprefix('once more: ')}" if self._why else ""
+            got, hint = f"{self.refused} that show too little{why}", "--least-seen, or another --landmarks"
             raise InputError("no take is worth keeping", where=self._source.name, got=got, hint=hint)
         return RecordSummary(
             store=str(self._store), source=self._source.name, layout=store.layout.name, units=store.units,
             kept=self.kept, refused=self.refused, removed=len(drop), clips=len(store), counts=counts_of(store),
             sha256=store.sha256, notices=list(self._notices), lost=self._source.lost, stopped=self.stopped,
+            gave_up=self.gave_up,
         )  # fmt: skip
 
     def _outdated(self, label: str | None) -> list[int]:
@@ -161,12 +178,14 @@ class RecordSession:
         self._hand.add(item.side)
         self._announce()
         clip = "" if self._source.live else frame.clip
-        whole = None
+        seen, whole = self._target.sees(item.points), None
         if item.looked:
-            whole = cutter.push(item.points, frame.timestamp_s, seen=self._target.sees(item.points), clip=clip)
+            light = math.nan if frame.image is None else float(frame.image[::STEP, ::STEP].mean())
+            whole = cutter.push(item.points, frame.timestamp_s, seen=seen, clip=clip, light=light)
         paused = self.view.show(
-            frame, item.points, headline=self._headline(), ready_in_s=cutter.ready_in_s, done=cutter.done
-        )
+            frame, item.points, headline=self._headline(), ready_in_s=cutter.ready_in_s, done=cutter.done,
+            note=self._note(frame.timestamp_s, seen),
+        )  # fmt: skip
         if paused:
             cutter.again()
         self._judge(whole)
@@ -178,10 +197,11 @@ class RecordSession:
         label = self.label
         if take is None or label is None:
             return
-        if take.seen < self._options.least_seen or take.frames < LEAST_FRAMES:
-            self.refused += 1
-            self._notices.append(f"{label}: not kept, {take.seen:.0%} of {take.frames} frames show anything of use")
+        take = take.trimmed()
+        if why := why_not(take, least_seen=self._options.least_seen, least_frames=LEAST_FRAMES):
+            self._refuse(label, why)
             return
+        self._failed, self._why = 0, ""
         whose = {"label": label, "subject": self._options.subject, "split": self._options.split}
         name, setup = self._free_id(label), self._feed.detector.model if self._feed.detector else ""
         others = [*self.kept, *(() if self._older is None else self._older.labels)]
@@ -195,11 +215,27 @@ class RecordSession:
         shown = "" if clip.label == label else f", mirrored for the bundle and kept as {clip.label!r}"
         self._notices.append(f"{name}: {take.frames} frames, {take.fps:.1f} a second, {take.seen:.0%} seen{shown}")
 
+    def _refuse(self, label: str, why: str) -> None:
+        """A take that shows too little: say why, and give up on a camera that shows nothing again and again."""
+        self.refused, self._failed, self._why = self.refused + 1, self._failed + 1, f"once more: {why}"
+        self._hand.clear()
+        self._notices.append(f"{label}: not kept: {why}")
+        if self._source.live and self._failed >= MOST_REFUSED:
+            self.gave_up = f"{MOST_REFUSED} takes of {label} in a row were not kept: {why}"
+            self._notices.append(f"stopped: {self.gave_up}")
+
     def _free_id(self, label: str) -> str:
         number = 1
         while (name := f"{self._options.subject}/{label}/{number:03d}") in self._ids:
             number += 1
         return name
+
+    def _note(self, time_s: float, seen: bool) -> str:
+        """What keeps this take, or kept the last one, from being of use."""
+        self._seen_s = time_s if seen or self._seen_s is None else self._seen_s
+        if time_s - self._seen_s >= UNSEEN_S:
+            return "no hand in view"
+        return "" if self._cutter.taking else self._why
 
     def _headline(self) -> str:
         label = self.label

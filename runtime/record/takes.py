@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from last_edge.inputs.transforms import sample_at
 from last_edge.runtime.recognise.window import Points, Times
 
 LONGEST = 9000
+DARK = 40.0
+"""Mean brightness, of 255, below which a picture is too dark for a hand to be found in."""
+EDGE = 0.03
+"""Share of the picture's height within which of its border a hand is leaving it."""
+GAP_S = 0.5
+"""A hand that is lost for no longer, as when it crosses the face or blurs, counts as seen; points stay as measured."""
 
 
 @dataclass(frozen=True)
 class Take:
-    """points: (M, T, V, C) as the source gives them. times: (T,) seconds. seen: share of frames of use."""
+    """points: (M, T, V, C) as the source gives them. times: (T,) seconds. seen: share of frames of use.
+
+    shown: (T,) the frames of use; None for all. light: mean brightness of the images, 0 to 255; NaN without images.
+    """
 
     points: Points
     times: Times
     seen: float
+    shown: NDArray[np.bool_] | None = None
+    light: float = math.nan
 
     @property
     def frames(self) -> int:
@@ -29,6 +42,18 @@ class Take:
     def fps(self) -> float:
         """Mean frames a second; 0 for a single frame."""
         return (self.frames - 1) / float(self.times[-1] - self.times[0]) if self.frames > 1 else 0.0
+
+    def trimmed(self) -> Take:
+        """From the first frame of use to the last, short gaps counted as seen; as it is where no frame is of use."""
+        if self.shown is None or not self.shown.any():
+            return self
+        first, last = np.flatnonzero(self.shown)[[0, -1]].tolist()
+        rows = slice(first, last + 1)
+        times, shown = self.times[rows], self.shown[rows]
+        moments = times[shown]
+        before, after = moments[np.searchsorted(moments, times, "right") - 1], moments[np.searchsorted(moments, times)]
+        bridged = shown | (after - before <= GAP_S)
+        return replace(self, points=self.points[:, rows], times=times, seen=float(bridged.mean()), shown=shown)
 
     def evenly(self) -> Points:
         """(M, T, V, C) at `fps`, even in time whatever came late or was dropped."""
@@ -46,7 +71,7 @@ class TakeCutter:
     def __init__(self, *, seconds: float | None, countdown_s: float) -> None:
         self._seconds, self._countdown_s = seconds, countdown_s
         self._clip = ""
-        self._frames: list[tuple[float, bool, Points]] = []
+        self._frames: list[tuple[float, bool, Points, float]] = []
         self.again()
 
     def again(self) -> None:
@@ -67,15 +92,20 @@ class TakeCutter:
             return 0.0
         return min((self._frames[-1][0] - self._frames[0][0]) / self._seconds, 1.0)
 
-    def push(self, points: Points, time_s: float, *, seen: bool, clip: str = "") -> Take | None:
-        """One frame's points (M, V, C) of a recording; the take that is whole now, if any."""
+    def push(
+        self, points: Points, time_s: float, *, seen: bool, clip: str = "", light: float = math.nan
+    ) -> Take | None:
+        """One frame's points (M, V, C) of a recording; the take that is whole now, if any.
+
+        seen: whether they are of use. light: mean brightness of the image, where there is one.
+        """
         whole = self.finish() if clip != self._clip else None
         self._clip = clip
         self._since_s = time_s if self._since_s is None else self._since_s
         self.ready_in_s = max(self._since_s + self._countdown_s - time_s, 0.0)
         if self.ready_in_s > 0:
             return whole
-        self._frames.append((time_s, seen, points))
+        self._frames.append((time_s, seen, points, light))
         long = self._seconds is not None and time_s - self._frames[0][0] >= self._seconds
         return self._take() if long or len(self._frames) == LONGEST else whole
 
@@ -87,6 +117,29 @@ class TakeCutter:
         return None
 
     def _take(self) -> Take:
-        times, seen, points = zip(*self._frames, strict=True)
+        times, seen, points, light = zip(*self._frames, strict=True)
         self.again()
-        return Take(np.stack(points, axis=1), np.array(times), float(np.mean(seen)))
+        return Take(
+            np.stack(points, axis=1), np.array(times), float(np.mean(seen)), np.array(seen, np.bool_),
+            float(np.mean(light)),
+        )  # fmt: skip
+
+
+def why_not(take: Take, *, least_seen: float, least_frames: int) -> str:
+    """Why a trimmed take is not kept, as one says it to who made it; "" where it is.
+
+    take: in shares of the picture's height where its points are of a picture.
+    """
+    shown = take.shown if take.shown is not None else np.ones(take.frames, np.bool_)
+    if not shown.any():
+        return "too dark" if take.light < DARK else "no hand in view"
+    if int(shown.sum()) < least_frames:
+        return f"the hand was in view for {take.times[-1] - take.times[0]:.1f} s only"
+    if take.seen >= least_seen:
+        return ""
+    if take.light < DARK:
+        return "too dark: the hand was lost"
+    gone = np.flatnonzero(shown[:-1] & ~shown[1:])
+    last = take.points[:, gone].reshape(-1, take.points.shape[-1])[:, :2]
+    edge = bool(np.any((np.nan_to_num(last, nan=0.5) < EDGE) | (np.nan_to_num(last[:, 1:], nan=0.5) > 1 - EDGE)))
+    return "the hand left the picture" if edge else f"the hand was lost in {1 - take.seen:.0%} of the take"

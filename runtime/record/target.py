@@ -60,11 +60,16 @@ class Target:
             self._adapter = Adapter(
                 source, units, spec=wanted.spec, target_units=wanted.units, hand=hand, knows=wanted.hands
             )
+        same = self._adapter is None or source.names == self.layout.names
+        self._watched = list(source.hands) if same else None
         self._labels = () if wanted is None else wanted.labels
 
     def sees(self, points: Points) -> bool:
-        """Whether (M, V, C) source points of one frame show anything that clips keep."""
-        return self._adapter.sees(points) if self._adapter else shows_any(points)
+        """Whether (M, V, C) source points of one frame show a hand, or anything kept where clips have none."""
+        if self._watched is None:
+            assert self._adapter is not None
+            return self._adapter.sees(points)
+        return shows_any(points[:, self._watched])
 
     def points(self, points: Points, *, seen: str = "") -> tuple[Points, bool]:
         """(M, T, V, C) of the source -> (M', T, V', C') of the store, and whether mirrored; see `Adapter.fit`."""

@@ -16,33 +16,37 @@ from last_edge.runtime.view.window import Action, Controls, Display, has_screen
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 
-KEYS = "r: once more   space: pause   m: mirror   q: end"
+KEYS = "r: once more   u: undo   space: pause   m: mirror   q: end"
 
 
 class RecordView:
     """Shows nothing where no window is wanted; `MissingError` when one is and there is no screen.
 
-    retake: what the key r does. mirrored: how the window begins; what is recorded never is.
+    actions: what the keys r and u do. mirrored: how the window begins; what is recorded never is.
     """
 
-    def __init__(self, layout: Layout, units: Units, *, window: bool, mirrored: bool, retake: Action) -> None:
+    def __init__(
+        self, layout: Layout, units: Units, *, window: bool, mirrored: bool, actions: dict[str, Action]
+    ) -> None:
         if window and not has_screen():
             raise MissingError("there is no screen to open a window on", hint="--no-window")
         self._skeleton = SkeletonView(layout, units)
         self._display = Display() if window else None
-        self.controls = Controls({"r": retake}, mirrored=mirrored)
+        self.controls = Controls(actions, mirrored=mirrored)
 
-    def show(self, frame: Frame, points: Points, *, headline: str, ready_in_s: float, done: float) -> bool:
+    def show(
+        self, frame: Frame, points: Points, *, headline: str, ready_in_s: float, done: float, note: str = ""
+    ) -> bool:
         """Show one frame with its (M, V, C) points; whether the user paused meanwhile.
 
-        headline: what is recorded. ready_in_s: left of the count-down. done: share of the take.
+        headline: what is recorded. ready_in_s: left of the count-down. done: share of the take. note: what is wrong.
         """
         if self._display is None:
             return False
         canvas = self._skeleton.on(frame.image, points)
         if self.controls.mirrored:
             canvas = np.ascontiguousarray(canvas[:, ::-1])
-        _draw(canvas, headline, ready_in_s, done, self.controls.message)
+        _draw(canvas, headline, ready_in_s, done, note=note, message=self.controls.message)
         self.controls.press(self._display.show(canvas))
         paused = self.controls.paused
         while self.controls.paused and not self.controls.stopped:
@@ -55,13 +59,16 @@ class RecordView:
             self._display.close()
 
 
-def _draw(canvas: Canvas, headline: str, ready_in_s: float, done: float, message: str) -> None:
+def _draw(canvas: Canvas, headline: str, ready_in_s: float, done: float, *, note: str, message: str) -> None:
     darken(canvas, (0.0, 0.0), (1.0, 0.12))
     text(canvas, headline, (0.015, 0.08), size=1.2, colour=ACCENT)
     if ready_in_s > 0:
         text(canvas, str(math.ceil(ready_in_s)), (0.54, 0.6), size=6.0, colour=ACCENT, align_right=True)
     else:
         text(canvas, "recording", (0.97, 0.08), size=1.3, align_right=True)
+    if note:
+        darken(canvas, (0.0, 0.78), (1.0, 0.88))
+        text(canvas, note, (0.015, 0.85), size=1.1, colour=ACCENT)
     darken(canvas, (0.0, 0.9), (1.0, 1.0))
     bar(canvas, 0.91, done, ACCENT)
     text(canvas, message or KEYS, (0.015, 0.97), size=0.6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,7 +23,7 @@ from last_edge.tools.cli.options import (
     Screen,
     turn_of,
 )
-from last_edge.tools.output import make_table
+from last_edge.tools.output import make_table, rows_table
 
 StoreFolder = Annotated[Path, typer.Argument(metavar="STORE", help="A clip store, new or to be added to.")]
 Source = Annotated[
@@ -46,11 +47,22 @@ Count = Annotated[
     int | None, typer.Option("--count", min=1, help="Takes of each label. Default: 10 of a camera, else all.")
 ]
 LeastSeen = Annotated[
-    float, typer.Option("--least-seen", min=0.0, max=1.0, help="Share of frames with points below which none is kept.")
+    float | None,
+    typer.Option(
+        "--least-seen",
+        min=0.0,
+        max=1.0,
+        help="Share of a take's frames, from the first with a hand to the last, that must show it. Default: 0.5.",
+    ),
 ]
 Retake = Annotated[
     int, typer.Option("--retake", min=0, help="Newest clips of this label and subject that the new ones replace.")
 ]
+Review = Annotated[
+    bool, typer.Option("--review", help="Play the takes in a window; d takes one out. --label chooses some.")
+]
+Listing = Annotated[bool, typer.Option("--takes", help="List every take with its length and how much of it shows a hand.")]
+Undo = Annotated[int, typer.Option("--undo", min=0, help="Take this many of the newest takes out, of --label if named.")]
 ForBundle = Annotated[
     Path | None, typer.Option("--bundle", help="Record what this bundle takes, for `train --finetune BUNDLE`.")
 ]
@@ -68,8 +80,11 @@ def record(
     seconds: Seconds = None,
     count_down: CountDown = None,
     count: Count = None,
-    least_seen: LeastSeen = 0.5,
+    least_seen: LeastSeen = None,
     retake: Retake = 0,
+    review: Review = False,
+    takes: Listing = False,
+    undo: Undo = 0,
     bundle: ForBundle = None,
     landmarks: Landmarks = "auto",
     landmarks_by: LandmarksBy = "auto",
@@ -84,8 +99,10 @@ def record(
 ) -> None:
     """Collect labelled clips of one's own signs from a camera, a video or a replay in a clip store.
 
-    A camera counts down before each take; r in the window takes it once more, q ends. Every take is on disk before the
-    next begins, and the store is whole at any moment: after a crash the next call finds what was taken.
+    A camera counts down before each take; r in the window takes it once more, u throws the last one away, q ends. A take
+    is cut to the span in which a hand shows; one that shows too little says why and is taken again, five times at most.
+    Every take is on disk before the next begins, and the store is whole at any moment: after a crash the next call finds
+    what was taken. Takes are added to what is there; --takes, --review and --undo look at it.
 
     Example: last-edge record runs/mine/store --label hello --label thanks --subject anna
     """
@@ -93,12 +110,16 @@ def record(
     def on_notice(text: str) -> None:
         screen.note(f"note: {text}")
 
+    if review or takes or undo:
+        looked = look_at(store, tuple(label or ()), review=review, undo=undo, on_notice=on_notice)
+        screen.emit(looked, table=lambda: rows_table(str(store), looked["takes"]))
+        return
     if not label:
         facts = count_clips(store, on_notice)
         screen.emit(facts, table=lambda: clip_table(facts))
         return
     from last_edge import records
-    from last_edge.runtime.record.options import RecordOptions
+    from last_edge.runtime.record.options import LEAST_SEEN, RecordOptions
     from last_edge.runtime.record.session import record as record_source
     from last_edge.runtime.sources import ImageOptions, is_camera
     from last_edge.runtime.view.window import has_screen
@@ -110,7 +131,7 @@ def record(
         seconds=seconds,
         countdown_s=count_down,
         count=count,
-        least_seen=least_seen,
+        least_seen=LEAST_SEEN if least_seen is None else least_seen,
         retake=retake,
         bundle=bundle,
         detector=None if landmarks == "auto" else landmarks,
@@ -124,6 +145,9 @@ def record(
     summary = record_source(store, source, options=chosen, on_notice=on_notice)
     facts = records.to_dict(summary)
     screen.emit(facts, table=lambda: clip_table(facts))
+    if summary.gave_up:
+        hint = "more light, the whole hand in the picture, or a smaller --least-seen"
+        raise InputError("stopped; what came of it is kept", where=summary.source, got=summary.gave_up, hint=hint)
     if summary.lost:
         raise MissingError("the source is lost; what came of it is kept", where=summary.source, got=summary.lost)
 
@@ -208,6 +232,30 @@ def teach(
         from last_edge.tools.cli.run import run
 
         run(folder, options.source)
+
+
+def look_at(
+    store: Path, labels: tuple[str, ...], *, review: bool, undo: int, on_notice: Callable[[str], None]
+) -> dict[str, Any]:
+    """The takes of a store, after a review, or without the newest."""
+    from last_edge import records
+    from last_edge.runtime.record import review as reviewing
+    from last_edge.runtime.record.journal import rescue
+
+    opened = rescue(store, on_notice=on_notice)
+    if opened is None:
+        raise InputError("no clip store here", where=store, hint=f"last-edge record {store} --label NAME")
+    out: list[Any] = []
+    if review:
+        out = reviewing.review(store, labels=labels)
+    elif undo:
+        numbers = reviewing.newest(opened, undo, labels=labels)
+        out = [row for row in reviewing.takes_of(opened) if row.number in numbers]
+        reviewing.take_out(store, numbers)
+    for row in out:
+        on_notice(f"taken out: {row.id}")
+    rows = reviewing.takes_of(rescue(store) or opened, labels=labels)
+    return {"takes": [records.to_dict(row) for row in rows], "taken_out": [records.to_dict(row) for row in out]}
 
 
 def count_clips(store: Path, on_notice: Any) -> dict[str, Any]:
