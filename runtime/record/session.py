@@ -99,6 +99,7 @@ class RecordSession:
         self._failed, self._why, self.gave_up = 0, "", ""
         self._announced = ""
         self._seen_s: float | None = None
+        self._aspect = math.inf
         self.view = RecordView(
             feed.layout, feed.units, window=options.window, mirrored=source.live,
             actions={"r": self.retake, "u": lambda: self.undo() or "there is no take of this session"},
@@ -179,6 +180,8 @@ class RecordSession:
         self._announce()
         clip = "" if self._source.live else frame.clip
         seen, whole = self._target.sees(item.points), None
+        if frame.image is not None:
+            self._aspect = frame.image.shape[1] / frame.image.shape[0]
         if item.looked:
             light = math.nan if frame.image is None else float(frame.image[::STEP, ::STEP].mean())
             whole = cutter.push(item.points, frame.timestamp_s, seen=seen, clip=clip, light=light)
@@ -198,7 +201,7 @@ class RecordSession:
         if take is None or label is None:
             return
         take = take.trimmed()
-        if why := why_not(take, least_seen=self._options.least_seen, least_frames=LEAST_FRAMES):
+        if why := why_not(take, least_seen=self._options.least_seen, least_frames=LEAST_FRAMES, aspect=self._aspect):
             self._refuse(label, why)
             return
         self._failed, self._why = 0, ""

@@ -125,21 +125,21 @@ class TakeCutter:
         )  # fmt: skip
 
 
-def why_not(take: Take, *, least_seen: float, least_frames: int) -> str:
+def why_not(take: Take, *, least_seen: float, least_frames: int, aspect: float = math.inf) -> str:
     """Why a trimmed take is not kept, as one says it to who made it; "" where it is.
 
-    take: in shares of the picture's height where its points are of a picture.
+    least_seen, least_frames: share and number of frames that must show what is watched. aspect: width of the picture by
+    its height, in which its points are.
     """
     shown = take.shown if take.shown is not None else np.ones(take.frames, np.bool_)
     if not shown.any():
         return "too dark" if take.light < DARK else "no hand in view"
     if int(shown.sum()) < least_frames:
-        return f"the hand was in view for {take.times[-1] - take.times[0]:.1f} s only"
+        return f"a hand was in view in {int(shown.sum())} frames only"
     if take.seen >= least_seen:
         return ""
     if take.light < DARK:
         return "too dark: the hand was lost"
-    gone = np.flatnonzero(shown[:-1] & ~shown[1:])
-    last = take.points[:, gone].reshape(-1, take.points.shape[-1])[:, :2]
-    edge = bool(np.any((np.nan_to_num(last, nan=0.5) < EDGE) | (np.nan_to_num(last[:, 1:], nan=0.5) > 1 - EDGE)))
-    return "the hand left the picture" if edge else f"the hand was lost in {1 - take.seen:.0%} of the take"
+    last = take.points[:, np.flatnonzero(shown[:-1] & ~shown[1:])][..., :2]
+    near = np.minimum(last, np.array([aspect, 1.0], np.float32) - last) < EDGE
+    return "the hand left the picture" if near.any() else f"the hand was lost in {1 - take.seen:.0%} of the take"

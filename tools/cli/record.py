@@ -61,8 +61,12 @@ Retake = Annotated[
 Review = Annotated[
     bool, typer.Option("--review", help="Play the takes in a window; d takes one out. --label chooses some.")
 ]
-Listing = Annotated[bool, typer.Option("--takes", help="List every take with its length and how much of it shows a hand.")]
-Undo = Annotated[int, typer.Option("--undo", min=0, help="Take this many of the newest takes out, of --label if named.")]
+Listing = Annotated[
+    bool, typer.Option("--takes", help="List every take with its length and how much of it shows a hand.")
+]
+Undo = Annotated[
+    int, typer.Option("--undo", min=0, help="Take this many of the newest takes out, of --label if named.")
+]
 ForBundle = Annotated[
     Path | None, typer.Option("--bundle", help="Record what this bundle takes, for `train --finetune BUNDLE`.")
 ]
@@ -99,10 +103,10 @@ def record(
 ) -> None:
     """Collect labelled clips of one's own signs from a camera, a video or a replay in a clip store.
 
-    A camera counts down before each take; r in the window takes it once more, u throws the last one away, q ends. A take
-    is cut to the span in which a hand shows; one that shows too little says why and is taken again, five times at most.
-    Every take is on disk before the next begins, and the store is whole at any moment: after a crash the next call finds
-    what was taken. Takes are added to what is there; --takes, --review and --undo look at it.
+    A camera counts down before each take; r in the window takes it once more, u throws the last one away, q ends. A
+    take is cut to the span in which a hand shows; one that shows too little says why and is taken again, five times at
+    most. Every take is on disk before the next begins, and the store is whole at any moment: after a crash the next
+    call finds what was taken. Takes are added to what is there; --takes, --review and --undo look at it.
 
     Example: last-edge record runs/mine/store --label hello --label thanks --subject anna
     """

@@ -21,10 +21,12 @@ from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.record import session as sessions
 from last_edge.runtime.record.journal import Journal, rescue
 from last_edge.runtime.record.options import RecordOptions
+from last_edge.runtime.record.review import newest, review, take_out, takes_of
 from last_edge.runtime.record.session import record
-from last_edge.runtime.record.takes import LONGEST, Take, TakeCutter
-from last_edge.runtime.record.target import convert_store
+from last_edge.runtime.record.takes import LONGEST, Take, TakeCutter, why_not
+from last_edge.runtime.record.target import Target, convert_store
 from last_edge.runtime.sources import Frame, Source
+from last_edge.runtime.view.window import Display
 from last_edge.skeleton import SkeletonClip, get_layout
 
 HAND = get_layout("mediapipe_hand21")
@@ -177,7 +179,11 @@ def test_takes_that_show_nothing_are_not_kept(plugged: Callable[..., None], tmp_
     options = RecordOptions(("hello",), seconds=1.0, countdown_s=0.0, count=3)
     summary = record(tmp_path / "store", "cam:0", options=options)
     assert summary.kept == {"hello": 3} and summary.refused == 2
-    assert [text for text in summary.notices if "not kept" in text][0].startswith("hello: not kept, 9% of 11 frames")
+    refused = [text for text in summary.notices if "not kept" in text]
+    assert refused == [
+        "hello: not kept: a hand was in view in 1 frames only",
+        "hello: not kept: a hand was in view in 3 frames only",
+    ]
     plugged(20, live=False, hidden=range(20))
     with pytest.raises(InputError, match="no take is worth keeping"):
         record(tmp_path / "another", "hands.pose", options=RecordOptions(("hello",)))
@@ -299,3 +305,88 @@ def test_takes_of_a_session_that_goes_on_are_left_to_it(
         with pytest.raises(UsageError, match="another process writes here"):
             rescue(cut_off)
     assert len(Journal(cut_off)) == 2
+
+
+def test_a_camera_that_shows_no_hand_is_given_up_after_five_takes(plugged: Callable[..., None], tmp_path: Path) -> None:
+    plugged(400, hidden=range(22, 400))
+    options = RecordOptions(("hello",), seconds=1.0, countdown_s=0.0, count=10)
+    summary = record(tmp_path / "store", "cam:0", options=options)
+    assert summary.kept == {"hello": 2} and summary.refused == 5 and not summary.stopped
+    assert summary.gave_up == "5 takes of hello in a row were not kept: no hand in view"
+    plugged(400, hidden=range(400))
+    with pytest.raises(InputError, match=r"no take is worth keeping(.|\n)*the last: no hand in view"):
+        record(tmp_path / "none", "cam:0", options=options)
+
+
+def test_a_take_is_cut_to_the_hand_and_short_gaps_count_as_seen(plugged: Callable[..., None], tmp_path: Path) -> None:
+    plugged(30, live=False, hidden=range(5))
+    record(tmp_path / "store", "hands", options=RecordOptions(("hello",)))
+    assert ClipStore.open(tmp_path / "store").clip(0).frames == 25
+    times = np.arange(20) / 10
+    shown = np.ones(20, np.bool_)
+    shown[[0, 1, 6, 7, 8, 19]] = False  # a gap of 0.4 seconds inside
+    take = Take(np.zeros((1, 20, 21, 3), np.float32), times, float(shown.mean()), shown).trimmed()
+    assert take.frames == 17 and take.seen == 1.0
+    shown[6:14] = False
+    long = Take(np.zeros((1, 20, 21, 3), np.float32), times, 0.0, shown).trimmed()
+    assert long.seen == pytest.approx(9 / 17)
+
+
+def test_a_take_that_is_not_kept_says_why() -> None:
+    def told(x: float, shown: list[int], *, light: float = 120.0) -> str:
+        flags = np.array(shown, np.bool_)
+        points = np.full((1, len(shown), 21, 3), x, np.float32)
+        take = Take(points, np.arange(len(shown)) / 5, float(flags.mean()), flags, light).trimmed()
+        return why_not(take, least_seen=0.8, least_frames=3, aspect=1.5)
+
+    lost = [1, 1, 0, 0, 0, 0, 0, 1, 1]
+    assert told(0.5, [1] * 8) == ""
+    assert told(0.5, [0] * 8) == "no hand in view" and told(0.5, [0] * 8, light=20.0) == "too dark"
+    assert told(0.5, lost) == "the hand was lost in 56% of the take"
+    assert told(0.5, lost, light=20.0) == "too dark: the hand was lost"
+    assert told(0.99, lost) == "the hand left the picture"
+    assert told(0.5, [1, 0, 0, 1]) == "a hand was in view in 2 frames only"
+
+
+def test_a_body_without_a_hand_is_no_take_of_a_sign() -> None:
+    whole = get_layout("mediapipe_holistic75")
+    body = np.zeros((1, 75, 3), np.float32)
+    body[:, list(whole.hands)] = np.nan
+    assert not Target(whole, "image01", wanted=None, hand="first").sees(body)
+    body[:, whole.hands[0]] = 0.0
+    assert Target(whole, "image01", wanted=None, hand="first").sees(body)
+    pose = get_layout("mediapipe_pose33")
+    assert Target(pose, "image01", wanted=None, hand="first").sees(np.zeros((1, 33, 3), np.float32))
+
+
+def test_takes_are_listed_and_the_newest_are_taken_out(
+    plugged: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugged(200)
+    store = tmp_path / "store"
+    record(store, "cam:0", options=RecordOptions(("hello", "thanks"), seconds=1.0, countdown_s=0.0, count=3))
+    rows = takes_of(ClipStore.open(store))
+    assert [row.id for row in rows][::3] == ["me/hello/001", "me/thanks/001"]
+    assert (rows[0].seconds, rows[0].seen, rows[0].subject) == (1.0, 100.0, "me")
+    take_out(store, newest(ClipStore.open(store), 2, labels=("hello",)))
+    left = [row.id for row in takes_of(ClipStore.open(store))]
+    assert left == ["me/hello/001", "me/thanks/001", "me/thanks/002", "me/thanks/003"]
+    with pytest.raises(InputError, match="no take would be left"):
+        take_out(store, [0, 1, 2, 3])
+    monkeypatch.setattr("last_edge.runtime.record.review.has_screen", lambda: False)
+    with pytest.raises(MissingError, match="--undo"):
+        review(store)
+
+
+def test_a_review_plays_takes_and_takes_out_those_marked(
+    plugged: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugged(200)
+    store = tmp_path / "store"
+    record(store, "cam:0", options=RecordOptions(("hello",), seconds=1.0, countdown_s=0.0, count=3))
+    keys = iter("n.dd.dnq")  # to the second; out, back, out; on; end
+    monkeypatch.setattr("last_edge.runtime.record.review.has_screen", lambda: True)
+    monkeypatch.setattr(Display, "show", lambda self, image, wait_ms: -1 if (k := next(keys)) == "." else ord(k))
+    monkeypatch.setattr(Display, "close", lambda self: None)
+    assert [row.id for row in review(store)] == ["me/hello/002"]
+    assert [row.id for row in takes_of(ClipStore.open(store))] == ["me/hello/001", "me/hello/003"]
