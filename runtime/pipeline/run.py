@@ -10,6 +10,7 @@ from typing import cast
 
 from last_edge.errors import LastEdgeError
 from last_edge.files import check_free
+from last_edge.names import is_background
 from last_edge.runtime.actions.event_log import EventLog, event_log
 from last_edge.runtime.pipeline.feed import Feed, open_feed, source_of
 from last_edge.runtime.pipeline.options import RunOptions, RunSummary
@@ -97,6 +98,7 @@ class Session:
             fps=feed.source.fps,
             keep=options.keep,
             mirrored=feed.source.live,
+            gestures=tuple(label for label in model.labels if not is_background(label)),
             actions={
                 "p": self._swap_precision,
                 "+": lambda: self._move_threshold(THRESHOLD_STEP),
@@ -133,6 +135,7 @@ class Session:
                 event=item.events[-1][1] if item.events else None,
                 milliseconds=item.milliseconds,
                 seen=seen,
+                refused=self._stream.refused,
                 badge=f"{model.backend.name}  {model.precision}  from {threshold:.0%}",
             )
         self._frames += 1

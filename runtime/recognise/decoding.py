@@ -20,6 +20,7 @@ from last_edge.runtime.recognise.results import Event
 
 Probabilities = NDArray[np.float64]
 USUAL_THRESHOLD = 0.6
+SILENT, UNLIKE = "nothing", "unlike what was taught"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ class Decoder:
     """Holds the state between predictions.
 
     mean: the smoothed probability of each class. threshold: what the best class needs; may be changed at any time.
+    refused: why the newest answer is no event: background, unlike what was taught, or not sure enough; "" where it is
+    one or may become one.
     """
 
     def __init__(self, labels: tuple[str, ...], options: DecodingOptions) -> None:
@@ -98,6 +101,7 @@ class Decoder:
     def reset(self) -> None:
         """Forget the smoothing and the confirmation: what comes next is another motion."""
         self.mean: Probabilities | None = None
+        self.refused = ""
         self._candidate, self._agreed, self._held = -1, 0, -1
 
     def push(self, probabilities: Probabilities, *, start_s: float, end_s: float, known: bool = True) -> Event | None:
@@ -110,6 +114,7 @@ class Decoder:
         best = int(self.mean.argmax())
         probability = float(self.mean[best])
         self._release()
+        self.refused = self._why_not(best, probability, known)
         known = known and best not in self._background
         if not self._confirmed(best, probability if known else 0.0) or not self._may_fire(best, end_s):
             return None
@@ -119,9 +124,18 @@ class Decoder:
     def decide(self, probabilities: Probabilities, *, start_s: float, end_s: float, known: bool = True) -> Event | None:
         """The event of one whole motion with probabilities (K,), judged alone: nothing to smooth and to confirm."""
         best = int(probabilities.argmax())
-        if not known or best in self._background or probabilities[best] < self.threshold:
+        self.refused = self._why_not(best, float(probabilities[best]), known)
+        if self.refused:
             return None
         return Event(self._labels[best], float(probabilities[best]), start_s, end_s)
+
+    def _why_not(self, best: int, probability: float, known: bool) -> str:
+        if best in self._background:
+            return SILENT
+        if not known:
+            return UNLIKE
+        short = probability < self.threshold
+        return f"{self._labels[best]} {probability:.0%}, below {self.threshold:.0%}" if short else ""
 
     def _release(self) -> None:
         lowest = self._options.release * self.threshold

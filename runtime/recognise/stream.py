@@ -21,7 +21,7 @@ from last_edge.names import mirrored_order
 from last_edge.runtime.backends import Backend
 from last_edge.runtime.closing import Closeable
 from last_edge.runtime.recognise.adapt import Adapter, HandVote
-from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Probabilities, Rejection
+from last_edge.runtime.recognise.decoding import UNLIKE, Decoder, DecodingOptions, Probabilities, Rejection, energy
 from last_edge.runtime.recognise.results import Event, Guess, Prediction
 from last_edge.runtime.recognise.segmenter import MotionSegmenter, SegmentOptions
 from last_edge.runtime.recognise.window import Points, SlidingWindow, Times, fit_times
@@ -87,6 +87,7 @@ class Stream(Closeable):
         self._mirrored, self._hand = list(mirrored_order(labels)), HandVote()
         self._next_s = self._newest_s = -np.inf
         self.current: Prediction | None = None
+        self._score = 0.0
 
     def use(self, backend: Backend, rejection: Rejection) -> None:
         """Go on with another file of the same bundle; may be called from another thread."""
@@ -115,6 +116,13 @@ class Stream(Closeable):
         push = self._push_segment if self._options.decode == "segments" else self._push_window
         event = push(points, time_s)
         return [] if event is None else [event]
+
+    @property
+    def refused(self) -> str:
+        """Why what is seen now is no event, "" where it is or nothing is seen; see `Decoder.refused`."""
+        if self.decoder.refused != UNLIKE or self.current is None:
+            return self.decoder.refused if self.current is not None else ""
+        return f"{UNLIKE}: score {self._score:.1f}, least {self._file[1].least_energy:.1f}"
 
     def start_clip(self) -> None:
         """Forget the recording before: the next frame begins another, at any time."""
@@ -200,6 +208,7 @@ class Stream(Closeable):
             return None
         if mirrored:
             logits = logits[self._mirrored]
+        self._score = float(energy(logits, rejection.temperature))
         return rejection.probabilities(logits), not self._options.reject or rejection.knows(logits)
 
     def _as_prediction(

@@ -40,7 +40,7 @@ def takes_of(store: ClipStore, *, labels: tuple[str, ...] = ()) -> list[TakeRow]
         clip = store.clip(number)
         if labels and clip.label not in labels:
             continue
-        shown = ~np.isnan(clip.coords[:, :, list(store.layout.hands), 0]).all(axis=(0, 2))
+        shown = np.asarray(~np.isnan(clip.coords[:, :, list(store.layout.hands), 0]).all(axis=(0, 2)))
         take = Take(clip.coords, np.arange(clip.frames) / clip.fps, float(shown.mean()), shown).trimmed()
         seen = round(100 * take.seen, 1) if shown.any() else 0.0
         seconds = round((clip.frames - 1) / clip.fps, 2)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.runtime.recognise.window import Points
+from last_edge.runtime.view.letters import drawable, strip
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 
@@ -16,6 +20,8 @@ INK: Colour = (245, 245, 245)
 ACCENT: Colour = (60, 200, 255)
 PANEL_SHARE, PANEL_OPACITY = 0.34, 0.7
 BLANK = (720, 1280, 3)
+LETTERS, ABOVE = 30, 0.8
+"""Pixels of a letter of size 1 on 720 rows, as high as OpenCV's; share of a line that stands above its foot."""
 BONE: Colour = (90, 200, 90)
 JOINT: Colour = (40, 120, 250)
 
@@ -46,14 +52,22 @@ def text(
     colour: Colour = INK,
     align_right: bool = False,
 ) -> None:
-    """Write at a place given in shares of width and height; `size` 1 is right for a height of 720 pixels."""
+    """Write at a place given in shares of width and height; `size` 1 is right for a height of 720 pixels.
+
+    Words in other letters than ASCII's are drawn with a font of this machine that has them; where there is none each
+    letter that is absent becomes a question mark.
+    """
     import cv2
 
     height, width = canvas.shape[:2]
+    left, down = int(place[0] * width), int(place[1] * height)
+    if (covered := _covered(words, height, size)) is not None:
+        left -= covered.shape[1] if align_right else 0
+        _blend(canvas, covered, left, down - round(covered.shape[0] * ABOVE), colour)
+        return
     length, scale, thick = text_size(words, height, size=size)
-    left = int(place[0] * width) - (length if align_right else 0)
-    down = int(place[1] * height)
-    cv2.putText(canvas, words, (left, down), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thick, cv2.LINE_AA)
+    left -= length if align_right else 0
+    cv2.putText(canvas, plain(words), (left, down), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thick, cv2.LINE_AA)
 
 
 def text_size(words: str, height: int, *, size: float) -> tuple[int, float, int]:
@@ -61,8 +75,34 @@ def text_size(words: str, height: int, *, size: float) -> tuple[int, float, int]
     import cv2
 
     scale, thick = size * height / 720, max(1, round(height / 500))
-    (length, _), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
+    if (covered := _covered(words, height, size)) is not None:
+        return covered.shape[1], scale, thick
+    (length, _), _ = cv2.getTextSize(plain(words), cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
     return length, scale, thick
+
+
+def plain(words: str) -> str:
+    """Words in ASCII alone: letters with marks lose them, others become a question mark."""
+    if words.isascii():
+        return words
+    letters = (letter for letter in unicodedata.normalize("NFKD", words) if not unicodedata.combining(letter))
+    return "".join(letters).encode("ascii", "replace").decode()
+
+
+@lru_cache(maxsize=128)
+def _covered(words: str, height: int, size: float) -> Image | None:
+    return None if drawable(words) else strip(words, max(8, round(LETTERS * size * height / 720)))
+
+
+def _blend(canvas: Image, covered: Image, left: int, top: int, colour: Colour) -> None:
+    """Put a colour where (h, w) is covered, with its upper left corner at a place that may lie outside."""
+    rows = slice(max(0, top), min(canvas.shape[0], top + covered.shape[0]))
+    columns = slice(max(0, left), min(canvas.shape[1], left + covered.shape[1]))
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return
+    share = covered[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left, None] / 255
+    box = canvas[rows, columns]
+    box[:] = (box * (1 - share) + np.array(colour) * share).astype(np.uint8)
 
 
 class SkeletonView:

@@ -25,13 +25,15 @@ KEYS = {
 }
 WORDS_SHOWN = 6
 EVENT_SHOWN_S = 1.5
+LARGE, GESTURES_SHOWN = 2.2, 8
 
 
 @dataclass(frozen=True)
 class Hud:
     """badge: backend, precision, threshold. fps: frames shown a second. transcript: labels so far, newest last.
 
-    hint: what keeps recognition from working. message: the answer to the last key. help: list the keys.
+    hint: what keeps recognition from working. gestures: those to try, shown while there is nothing to recognise.
+    refused: why what is seen is no event. message: the answer to the last key. help: list the keys.
     """
 
     mirrored: bool = False
@@ -39,6 +41,8 @@ class Hud:
     fps: float | None = None
     transcript: tuple[str, ...] = ()
     hint: str = ""
+    gestures: tuple[str, ...] = ()
+    refused: str = ""
     message: str = ""
     help: bool = False
 
@@ -99,6 +103,7 @@ class Overlay:
         _draw_timings(canvas, milliseconds)
         if hud is not None:
             draw_hud(canvas, hud)
+            _draw_waiting(canvas, hud, prediction)
         return canvas
 
     def _draw_event(self, canvas: Image, time_s: float) -> None:
@@ -106,9 +111,24 @@ class Overlay:
         if self._event is None or time_s - self._event.end_s > EVENT_SHOWN_S:
             return
         words = f"{self._event.label} {self._event.probability:.0%}"
-        share = text_size(words, canvas.shape[0], size=1.3)[0] / canvas.shape[1]
-        darken(canvas, (max(0.0, 0.94 - share), 0.0), (1.0, 0.12))
-        text(canvas, words, (0.97, 0.08), size=1.3, colour=ACCENT, align_right=True)
+        share = text_size(words, canvas.shape[0], size=LARGE)[0] / canvas.shape[1]
+        darken(canvas, (max(0.0, 0.94 - share), 0.0), (1.0, 0.16))
+        text(canvas, words, (0.97, 0.11), size=LARGE, colour=ACCENT, align_right=True)
+
+
+def _draw_waiting(canvas: Image, hud: Hud, prediction: Prediction | None) -> None:
+    """Beside the guesses: what may be tried, or why what is seen is no event."""
+    if prediction is None and hud.gestures:
+        more = len(hud.gestures) - GESTURES_SHOWN
+        words = f"try: {', '.join(hud.gestures[:GESTURES_SHOWN])}{f' and {more} more' if more > 0 else ''}"
+        darken(
+            canvas,
+            (0.0, 0.64),
+            (min(1.0, 0.03 + text_size(words, canvas.shape[0], size=0.7)[0] / canvas.shape[1]), 0.72),
+        )
+        text(canvas, words, (0.015, 0.695), size=0.7)
+    elif prediction is not None and hud.refused:
+        text(canvas, hud.refused, (0.015, 0.935), size=0.5)
 
 
 def _draw_prediction(canvas: Image, prediction: Prediction | None) -> None:

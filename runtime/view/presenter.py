@@ -25,13 +25,14 @@ PAUSE_MS = 30
 RATE_OVER = 30
 UNSEEN_S = 1.0
 HINT = "nobody in view: come into the picture, with light on you"
+HAND_HINT = "no hand in view: hold it up, with light on it"
 
 
 class Presenter:
     """Draws nothing when nothing is saved or shown; `MissingError` when a window is wanted and there is no screen.
 
     keep: folder of what the keys s and c save. mirrored: how the window begins; saved pictures never are.
-    actions: of further keys, see `controls`.
+    gestures: names of those to try. actions: of further keys, see `controls`.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class Presenter:
         fps: float = 30.0,
         keep: Path = Path(),
         mirrored: bool = False,
+        gestures: tuple[str, ...] = (),
         actions: Mapping[str, Action] | None = None,
     ) -> None:
         if window and not has_screen():
             raise MissingError("there is no screen to open a window on", hint="--no-window, with --save or --events")
-        self._overlay, self._keep = Overlay(layout, units), keep
+        self._overlay, self._keep, self._gestures = Overlay(layout, units), keep, gestures
+        self._hint_text = HAND_HINT if len(layout.hands) < layout.joints or layout.one_hand else HINT
         self._writer = VideoWriter(save, fps=fps) if save else None
         self._snapshot = Snapshot(snapshot) if snapshot else None
         self._display = Display() if window else None
@@ -69,10 +72,12 @@ class Presenter:
         milliseconds: Mapping[str, float],
         seen: bool = True,
         badge: str = "",
+        refused: str = "",
     ) -> bool:
         """Present one frame with its (M, V, C) points; False when the user closes the window.
 
-        seen: whether they show anything of use. badge: backend and precision, for the window.
+        seen: whether they show anything of use. badge: backend and precision, for the window. refused: why there is
+        no event.
         """
         if self._writer is None and self._snapshot is None and self._display is None:
             return True
@@ -87,7 +92,7 @@ class Presenter:
             return True
         self._transcript.extend([event.label] if event else [])
         hint = self._hint(frame.timestamp_s, seen)
-        return self._window(lambda: draw(self._hud(badge, hint)), self._display)
+        return self._window(lambda: draw(self._hud(badge, hint, refused)), self._display)
 
     def _save(self, drawn: Image, prediction: Prediction | None) -> None:
         if self._writer is not None:
@@ -105,11 +110,12 @@ class Presenter:
             self.controls.press(display.show(self._drawn, wait_ms=PAUSE_MS))
         return not self.controls.stopped
 
-    def _hud(self, badge: str, hint: str) -> Hud:
+    def _hud(self, badge: str, hint: str, refused: str) -> Hud:
         controls = self.controls
         return Hud(
-            controls.mirrored, badge, self._rate(), tuple(self._transcript), hint, controls.message, controls.help
-        )
+            controls.mirrored, badge, self._rate(), tuple(self._transcript), hint, self._gestures, refused,
+            controls.message, controls.help,
+        )  # fmt: skip
 
     def _rate(self) -> float | None:
         """Frames shown a second, over the last thirty."""
@@ -119,7 +125,7 @@ class Presenter:
     def _hint(self, time_s: float, seen: bool) -> str:
         """What to say when nobody was seen for a second."""
         self._seen_s = time_s if seen or self._seen_s is None else self._seen_s
-        return HINT if time_s - self._seen_s >= UNSEEN_S else ""
+        return self._hint_text if time_s - self._seen_s >= UNSEEN_S else ""
 
     def _save_picture(self) -> str:
         import cv2

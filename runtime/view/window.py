@@ -22,13 +22,32 @@ def has_screen() -> bool:
     return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
+FONTS = ("/usr/share/fonts/truetype/dejavu", "/usr/share/fonts")
+
+
 class Display:
-    """Shows frames and tells which key was pressed."""
+    """Shows frames and tells which key was pressed. A plain window of the picture's proportions, without a toolbar."""
+
+    def __init__(self) -> None:
+        self._open = False
+
+    def _begin(self) -> None:
+        """Open the window; what Qt has to say of its fonts is not for whoever signs before it."""
+        import cv2
+
+        os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false;qt.qpa.*=false")
+        if folder := next(filter(os.path.isdir, FONTS), None):
+            os.environ.setdefault("QT_QPA_FONTDIR", folder)
+        cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+        self._open = True
 
     def show(self, image: NDArray[np.uint8], *, wait_ms: int = 1) -> int:
         """Show one (H, W, 3) frame and wait a moment; the key pressed meanwhile, -1 when none was."""
         import cv2
 
+        if not self._open:
+            self._begin()
+            cv2.resizeWindow(TITLE, image.shape[1], image.shape[0])
         cv2.imshow(TITLE, image)
         key = int(cv2.waitKey(wait_ms))
         return key & 0xFF if key >= 0 else -1

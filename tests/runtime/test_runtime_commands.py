@@ -39,7 +39,7 @@ def test_run_for_people_is_a_table_and_quiet_is_quiet(make_bundle: MakeBundle) -
 
 def test_wrong_options_are_a_usage_error(make_bundle: MakeBundle) -> None:
     assert call("run", str(make_bundle()), "--source", "synthetic", "--precision", "fp64").exit_code == 2
-    assert call("run", "bundle").exit_code == 2
+    assert call("run").exit_code == 2
     assert call("fetch", "feet").exit_code == 2
 
 

@@ -235,7 +235,7 @@ def teach(
     if start:
         from last_edge.tools.cli.run import run
 
-        run(folder, options.source)
+        run(Path(taught.bundle), options.source)
 
 
 def look_at(

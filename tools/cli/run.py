@@ -85,7 +85,7 @@ BackendName = Annotated[str, typer.Option("--backend", help="What runs the model
 
 def run(
     bundle: BundlePath,
-    source: SourceName,
+    source: SourceName = "cam:0",
     events: Events = None,
     send: Send = None,
     on: On = None,

@@ -105,3 +105,19 @@ def test_background_between_two_gestures_breaks_the_confirmation() -> None:
 def test_the_page_knows_the_same_words_for_background() -> None:
     script = (Path(__file__).parents[3] / "runtime" / "web" / "static" / "js" / "decoder.js").read_text()
     assert "const BACKGROUND = " + json.dumps(list(BACKGROUND)) in script
+
+
+def test_a_decoder_says_why_an_answer_is_no_event() -> None:
+    decoder = Decoder(("wave", "nothing"), DecodingOptions(smoothing=1.0, threshold=0.6))
+    for probabilities, known, why in (
+        ([0.41, 0.59], True, "nothing"),
+        ([0.55, 0.45], True, "wave 55%, below 60%"),
+        ([0.9, 0.1], False, "unlike what was taught"),
+        ([0.9, 0.1], True, ""),
+    ):
+        decoder.push(np.array(probabilities), start_s=0.0, end_s=1.0, known=known)
+        assert decoder.refused == why
+        decoder.decide(np.array(probabilities), start_s=0.0, end_s=1.0, known=known)
+        assert decoder.refused == why
+    decoder.reset()
+    assert decoder.refused == ""

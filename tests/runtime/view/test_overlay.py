@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from last_edge.errors import UsageError
 from last_edge.runtime.recognise.results import Event, Guess, Prediction
+from last_edge.runtime.view import drawing, letters, overlay
 from last_edge.runtime.view.drawing import BLANK, JOINT
 from last_edge.runtime.view.overlay import Overlay
 from last_edge.runtime.view.saving import Snapshot, VideoWriter
@@ -94,3 +96,36 @@ def test_snapshot_keeps_the_surest_frame(tmp_path: Path) -> None:
     assert picture is not None and picture.mean() == 20
     with pytest.raises(UsageError, match="cannot save a picture"):
         Snapshot(tmp_path / "best.bmp")
+
+
+def test_other_scripts_are_drawn_with_a_font_that_has_them_or_said_in_ascii() -> None:
+    canvas = np.zeros((720, 1280, 3), np.uint8)
+    drawing.text(canvas, "привет", (0.1, 0.5), size=1.0)
+    assert canvas.any() and canvas[360 - 40 : 360 + 20].any()
+    assert drawing.plain("naïve") == "naive"
+    assert drawing.plain("नमस्ते").strip("?") == "" and drawing.plain("wave") == "wave"
+    drawing.text(canvas, "привет", (0.999, 0.001), size=4.0)  # partly outside
+
+
+def test_arabic_is_shaped_and_runs_from_right_to_left() -> None:
+    from PIL import features
+
+    if not features.check("raqm") or letters.font_for("مرحبا", 30) is None:
+        pytest.skip("no libraqm, or no font with Arabic letters, on this machine")
+    word, apart = letters.strip("مرحبا", 30), letters.strip("م ر ح ب ا", 30)
+    assert word is not None and apart is not None and word.shape[1] < 0.8 * apart.shape[1]  # letters join
+    assert letters.strip("\U0010fffe", 30) is None  # no font has it
+
+
+def test_why_an_answer_is_no_event_is_shown_and_what_may_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(overlay, "text", lambda canvas, words, *given, **named: said.append(words))
+    points = np.full((1, 21, 3), np.nan, np.float32)
+    hud = overlay.Hud(gestures=("wave", "fist"), refused="wave 41%, below 60%")
+    seen = Prediction(0.0, 1.0, (Guess("wave", 0.41),))
+    drawn: dict[str, Any] = {"time_s": 1.0, "event": None, "milliseconds": {}, "hud": hud}
+    overlay.Overlay(get_layout("mediapipe_hand21"), "image01").draw(None, points, prediction=seen, **drawn)
+    assert "wave 41%, below 60%" in said and not any("try" in words for words in said)
+    said.clear()
+    overlay.Overlay(get_layout("mediapipe_hand21"), "image01").draw(None, points, prediction=None, **drawn)
+    assert "try: wave, fist" in said and "wave 41%, below 60%" not in said

@@ -18,7 +18,7 @@ from last_edge.runtime.sources import Frame
 from last_edge.runtime.view import presenter as presenting
 from last_edge.runtime.view.drawing import JOINT
 from last_edge.runtime.view.overlay import KEYS, Hud, Overlay, draw_hud
-from last_edge.runtime.view.presenter import HINT, Presenter
+from last_edge.runtime.view.presenter import HAND_HINT, Presenter
 from last_edge.runtime.view.window import ESCAPE, Controls
 from last_edge.skeleton import get_layout
 
@@ -133,7 +133,7 @@ def test_a_hint_comes_when_nobody_was_seen_for_a_second_and_goes(
     presenter = Presenter(HAND, "image01", window=True)
     for time_s, seen in ((0.0, True), (0.5, False), (1.0, False), (2.0, False), (2.1, True)):
         shown(presenter, time_s, seen=seen)
-    assert hints == ["", "", HINT, HINT, ""]
+    assert hints == ["", "", HAND_HINT, HAND_HINT, ""]
 
 
 def test_the_transcript_keeps_the_last_words_and_the_rate_is_measured(
