@@ -181,8 +181,8 @@ class Measure:
     more: a store of further clips without a gesture, in the bundle's joints and units.
     """
 
-    gestures: int = 120
-    background: int = 140
+    gestures: int = 200
+    background: int = 210
     more: ClipStore | None = None
     seed: int = 0
     decodes: tuple[Decode, ...] = field(default_factory=lambda: get_args(Decode))
