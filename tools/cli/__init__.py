@@ -61,7 +61,14 @@ COMMANDS: dict[str, Function | Group] = {
     "doctor": doctor.doctor,
     "bench": Group(
         "Measure exported files, training, recordings in real time, memory and start; find the fastest settings.",
-        {"train": bench.train, "tune": bench.tune, "live": bench.live, "soak": bench.soak, "start": bench.start},
+        {
+            "train": bench.train,
+            "tune": bench.tune,
+            "live": bench.live,
+            "soak": bench.soak,
+            "start": bench.start,
+            "peers": bench.peers,
+        },
         default=bench.bench,
     ),
     "data": Group(

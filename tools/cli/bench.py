@@ -32,11 +32,13 @@ from last_edge.tools.cli.options import (
     Send,
     Set,
     SourceName,
+    Store,
     check_limit,
     check_out,
     command_line,
     in_zoo,
     names_of,
+    torch_threads,
 )
 from last_edge.tools.output import make_table
 
@@ -83,6 +85,9 @@ def bench(
     max_ms: Annotated[float | None, typer.Option("--max-ms", help="Fail (exit 4) when a p50 is above this.")] = None,
     memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Weigh each file in its own process.")] = True,
     out: OutFile = None,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Also ST-GCN and others at the first bundle's joints and frames, untrained.")
+    ] = False,
     share: Annotated[
         Path | None,
         typer.Option("--share", help="Write machine and figures to this .json, to send in; nothing is sent."),
@@ -96,6 +101,7 @@ def bench(
     of the same bundle, backend and threads, and against a --plain file of the same input. Of a translator: the encoder,
     one step of the decoder after 12 sub-words, and a sentence of 12.
 
+    With --peers what others use is timed in the same turns, by drawn weights; `bench peers` trains them.
     `bench train` measures training, `bench live` recordings played in real time, `bench soak` the memory of a long run,
     `bench start` the first label of a fresh process; `bench tune` finds the fastest settings. A bundle of such a name
     is ./train.
@@ -113,7 +119,14 @@ def bench(
         tuple(precision or ()), threads=tuple(threads or ()), backends=tuple(backend or ("onnxruntime-cpu",)),
         plain=tuple(plain or ()), usual=usual, memory=memory, schedule=Schedule(rounds=repeats, calls=calls),
     )  # fmt: skip
-    rows = bench_bundles(bundles, chosen)
+    with TemporaryDirectory() as folder:
+        others: list[Path] = []
+        if peers:
+            from last_edge.tools.bench.peers.run import drawn_peers, peer_names
+
+            with screen.status("exporting peers"):
+                others = drawn_peers(bundles[0], Path(folder), peer_names(()))
+        rows = bench_bundles([*bundles, *others], chosen)
     if out is not None:
         save_records(rows, out)
     if share is not None:
@@ -127,6 +140,7 @@ def bench(
 
 def train(
     models: Models = None,
+    peers: Annotated[bool, typer.Option("--peers", help="Also ST-GCN, CTR-GCN and others beside the models.")] = False,
     store: Annotated[
         Path | None, typer.Option("--store", help="A clip store; default: synthetic signs, made for it.")
     ] = None,
@@ -176,7 +190,13 @@ def train(
             conditions = Conditions(
                 clips, Path(work), recipe=recipe, sets=sets, threads=threads, device=resolve_device(device)
             )
-            asked = TrainBench(names_of(models) or family(), parsed, schedule, conditions, command_line("bench"))
+            named = names_of(models) or family()
+            if peers:
+                from last_edge.tools.bench.peers.bodies import PEERS, register
+
+                register()
+                named = (*named, *PEERS)
+            asked = TrainBench(named, parsed, schedule, conditions, command_line("bench"))
             rows += bench_training(asked, notify)
     write_pages(rows, out, page=to_markdown)
     screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
@@ -259,6 +279,50 @@ def live(
     write_pages(rows, out, page=to_markdown)
     screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
     check_limit("recognition takes too much of a frame", {row.source: row.ours for row in rows}, max_ours, "%")
+
+
+def peers(
+    store: Store,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the runs, the ONNX files and peers.json.")],
+    models: Annotated[
+        str | None,
+        typer.Option("--models", help="st_gcn, ctr_gcn, dd_net_small, dd_net, gru, lstm; comma between. Default: all."),
+    ] = None,
+    recipe: RecipeName = "shrec17",
+    set_: Set = None,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Processor threads.")] = 1,
+    device: Device = "auto",
+    dry_run: DryRun = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Train what others recognise skeletons with by one recipe, export each and measure the exported file.
+
+    The same windows, augmentation, validation people and schedule for all; interrupted, the same command goes on.
+    `last-edge bench BUNDLE OUT/*.onnx` times them in turns with a bundle.
+
+    Example: last-edge bench peers --store runs/shrec14/store --models dd_net,gru,lstm --out runs/peers
+    """
+    import json
+
+    from last_edge import records
+    from last_edge.files import write_text
+    from last_edge.tools.bench.peers.run import peer_names, train_peer
+    from last_edge.train.device import resolve_device
+    from last_edge.train.recipe import load_recipe
+
+    names, chosen = peer_names(names_of(models)), load_recipe(recipe, overrides=set_ or [])
+    if dry_run:
+        screen.emit({"peers": list(names), "epochs": chosen.training.epochs, "out": str(out)})
+        return
+    torch_threads(threads)
+    rows = []
+    for name in names:
+        with screen.epochs(name) as report:
+            rows.append(train_peer(name, chosen, store, out, device=resolve_device(device), report=report))
+        write_text(out / "peers.json", json.dumps([records.to_dict(row) for row in rows], indent=1) + "\n")
+    shown = ("name", "params", "top1", "top3", "n", "epochs", "clips_per_s")
+    columns = {name: [getattr(row, name) for row in rows] for name in shown}
+    screen.emit([records.to_dict(row) for row in rows], table=lambda: make_table("peers, test top-1 %", columns))
 
 
 def soak(
