@@ -116,8 +116,10 @@ def soak(
 
 
 def resident_mb() -> float:
-    """MB of memory that this process holds now."""
-    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    """MB of memory that this process holds now, without pages of files, which the kernel takes back when it likes: a
+    looped store brings one page after the other of its mapped points."""
+    resident, of_files = map(int, STATM.read_text().split()[1:3])
+    return (resident - of_files) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def settle(samples: list[Sample]) -> list[Sample]:

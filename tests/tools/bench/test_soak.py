@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mmap
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +46,19 @@ def test_the_watch_sees_memory_that_is_taken() -> None:
     with MemoryWatch(every_s=0.001) as watch:
         while len(watch.samples) < 2:
             pass
-        before, taken = len(watch.samples), mmap.mmap(-1, SIZE)
-        taken.write(bytes(SIZE))
+        before, taken = len(watch.samples), np.ones(SIZE, np.uint8)
         while len(watch.samples) < before + 3:
             pass
-    taken.close()
-    assert watch.samples[-1][1] - watch.samples[before - 1][1] > 50
+    assert taken.all() and watch.samples[-1][1] - watch.samples[before - 1][1] > 50
+
+
+@linux
+def test_pages_of_a_file_are_not_counted(tmp_path: Path) -> None:
+    np.save(tmp_path / "points.npy", np.ones(SIZE, np.uint8))
+    before = soak.resident_mb()
+    mapped = np.load(tmp_path / "points.npy", mmap_mode="r")
+    assert int(mapped[::4096].sum(dtype=np.int64)) == SIZE // 4096
+    assert soak.resident_mb() - before < 16
 
 
 @linux
