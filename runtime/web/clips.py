@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle import Bundle, Golden
+from last_edge.bundle.samples import SAMPLES, Samples
 from last_edge.clips.store import ClipStore
 from last_edge.errors import UsageError
 from last_edge.runtime.recognise.window import Points
@@ -53,6 +54,16 @@ def golden_clips(bundle: Bundle, units: Units) -> list[Clip]:
     bodies = points if points.ndim == 5 else points[:, None]
     return [
         Clip(f"test skeleton {number + 1}", "", body, FPS, spec.layout, units) for number, body in enumerate(bodies)
+    ]
+
+
+def sample_clips(bundle: Bundle) -> list[Clip]:
+    """The typical motions that a bundle has with it."""
+    manifest = bundle.manifest
+    samples = Samples.from_bytes(bundle.read(SAMPLES), where=bundle.path / SAMPLES)
+    return [
+        Clip(f"{label}, as most do it", label, points, samples.fps, manifest.input.layout, cast(Units, manifest.units))
+        for points, label in zip(samples.points, samples.labels, strict=True)
     ]
 
 

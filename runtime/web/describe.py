@@ -36,14 +36,18 @@ class Page:
     clips: bytes
 
 
-def describe(bundle: Bundle, *, clips: Sequence[Clip], detector: Detector | None) -> Page:
-    """Everything the page needs beside the graphs. detector: of the camera; None where none feeds the bundle."""
+def describe(
+    bundle: Bundle, *, clips: Sequence[Clip], detector: Detector | None, false_per_hour: float | None = None
+) -> Page:
+    """Everything the page needs beside the graphs. detector: of the camera; None where none feeds the bundle.
+
+    false_per_hour: see `choose_point`."""
     manifest = bundle.manifest
     if manifest.units not in ("image01", "metres"):
         raise InputError("bundle in unknown units", where=bundle.path, expected="image01 or metres", got=manifest.units)
     units = cast(Units, manifest.units)
     spec, thresholds = manifest.input, manifest.thresholds
-    point = choose_point(manifest.operating, RecogniseOptions().decode)
+    point = choose_point(manifest.operating, RecogniseOptions().decode, most_false=false_per_hour, where=bundle.path)
     threshold = thresholds.get(ACCEPT, USUAL_THRESHOLD) if point is None else point.threshold
     least_energy = thresholds.get("energy") if point is None else point.energy
     precisions = [name for name in PRECISIONS if name in bundle.precisions]

@@ -65,17 +65,19 @@ def make_site(
     *,
     landmarks: Detector | None = None,
     clips: Sequence[Clip] = (),
+    false_per_hour: float | None = None,
     on_fetch: OnFetch | None = None,
 ) -> Site:
     """Gather every file; packages that the cache lacks are fetched, each after a call of `on_fetch`.
 
     landmarks: detector of the camera; None takes what the bundle needs. clips: to play besides the golden skeletons.
+    false_per_hour: most false events an hour by the bundle's curve; None for the point that it states.
     Raises `UsageError`, `InputError`, and `MissingError` when a package or the landmark model cannot be had.
     """
     manifest = bundle.manifest
     detector = camera_detector(manifest.input, landmarks)
     clips = [*clips, *golden_clips(bundle, cast(Units, manifest.units))]
-    page = describe(bundle, clips=clips, detector=detector)
+    page = describe(bundle, clips=clips, detector=detector, false_per_hour=false_per_hour)
     model = None if detector is None else model_path(detector)
     files = {
         **dict(static_files()),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from last_edge.errors import UsageError
-from last_edge.tools.cli.options import SCREEN, BundlePath, DryRun, Force, Landmarks, Screen
+from last_edge.tools.cli.options import SCREEN, BundlePath, DryRun, FalsePerHour, Force, Landmarks, Screen
 
 if TYPE_CHECKING:
     from last_edge.bundle import Bundle as Opened
@@ -38,6 +38,7 @@ def web(
     landmarks: Landmarks = "auto",
     clips: Clips = None,
     clip_count: Count = 6,
+    false_alarms_per_hour: FalsePerHour = None,
     dry_run: DryRun = False,
     force: Force = False,
     screen: Screen = SCREEN,
@@ -63,7 +64,7 @@ def web(
         return
     played = clips_to_play(opened, clips, clip_count)
     site = make_site(
-        opened, landmarks=detector, clips=played,
+        opened, landmarks=detector, clips=played, false_per_hour=false_alarms_per_hour,
         on_fetch=lambda package: screen.note(f"fetching {package.name} {package.version} into the cache"),
     )  # fmt: skip
     if export is not None:
@@ -74,12 +75,15 @@ def web(
 
 
 def clips_to_play(bundle: Opened, store: Path | None, count: int) -> list[Clip]:
-    """Made clips of a store, or made for the page."""
-    from last_edge.runtime.web.clips import store_clips
+    """Made clips of a store, the typical motions that the bundle has with it, or clips made for the page."""
+    from last_edge.bundle.manifest import SAMPLES
+    from last_edge.runtime.web.clips import sample_clips, store_clips
 
     manifest = bundle.manifest
     if store is not None:
         return store_clips(store, manifest.labels, count=count)
+    if SAMPLES in manifest.files:
+        return sample_clips(bundle)[:count]
     return made_signs(manifest.input, manifest.labels, count=count) if count else []
 
 

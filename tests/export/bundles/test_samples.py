@@ -19,6 +19,7 @@ from last_edge.inputs import InputSpec
 from last_edge.runtime.sources import open_source
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tools.cli import main
+from last_edge.tools.cli.web import clips_to_play
 
 HAND = get_layout("mediapipe_hand21")
 MakeBundle = Callable[..., Path]
@@ -72,6 +73,13 @@ def test_a_bundle_gains_them_a_picture_and_a_card_that_shows_it(store: ClipStore
         assert len(shapes) == len(moments) > 2 and len(set(shapes)) > 2
         assert {shape.count("M") for shape in shapes} == {len(HAND.edges)}
     assert f"]({PICTURE})" in bundle.read("card.md").decode()
+
+
+def test_the_page_plays_them(store: ClipStore, make_bundle: MakeBundle) -> None:
+    path = make_bundle()
+    add_samples(path, store)
+    clips = clips_to_play(Bundle.open(path), None, 1)
+    assert [(clip.label, clip.points.shape[1]) for clip in clips] == [("left", 16)]
 
 
 def test_a_run_plays_them_and_finds_every_one(
