@@ -111,17 +111,16 @@ def export(
     """
     from last_edge.bundle import Bundle
     from last_edge.clips.store import ClipStore
-    from last_edge.errors import UsageError
     from last_edge.export.bundles.bundle_writer import export_run
     from last_edge.export.targets.deploy import add_targets, known_targets
-    from last_edge.train.evaluate import is_translation
+    from last_edge.tasks.task import check_options
+    from last_edge.train.checkpoint import task_of_run
 
     source, place, opened = Path(run), Path(out), None if store is None else ClipStore.open(Path(store))
     known = known_targets(list(targets))
     _use_threads(threads)
-    if (dynamic_time or weights or hands or known) and is_translation(source):
-        what = "dynamic_time, weights, hands and targets are for classifiers, this is a translator"
-        raise UsageError(what, where=run)
+    asked = {"--dynamic-time": dynamic_time, "--weights": weights, "--hands": hands, "--target": known}
+    check_options(task_of_run(source), asked, where=run)
     manifest = export_run(
         source, place, store=opened, split=split, threads=threads, dynamic_time=dynamic_time, weights=weights,
         hands=hands, force=force,
@@ -159,13 +158,11 @@ def quantize(
     Raises `GateError`, and leaves the bundle as it was, when the file misses the recipe's limits; `UsageError` when it
     has one and not `force`.
     """
-    from last_edge.bundle import Bundle
-    from last_edge.bundle.manifest import translates
     from last_edge.bundle.zoo import find_bundle
     from last_edge.clips.store import ClipStore
+    from last_edge.export.int8.plan import Plan
     from last_edge.export.int8.qat import QatOptions
-    from last_edge.export.int8.quantize_bundle import Plan, quantize_bundle
-    from last_edge.export.int8.translation_quantize import quantize_translation
+    from last_edge.export.int8.quantize_bundle import quantize_bundle
     from last_edge.train.recipe import load_recipe
 
     plan = Plan.of(
@@ -179,9 +176,7 @@ def quantize(
         teacher=None if teacher is None else find_bundle(teacher),
     )
     path, opened = find_bundle(bundle), ClipStore.open(Path(store))
-    translator = translates(Bundle.open(path, verify_hashes=False).manifest)
-    quantise = quantize_translation if translator else quantize_bundle
-    return quantise(path, opened, plan, split=split, threads=threads, force=force)
+    return quantize_bundle(path, opened, plan, split=split, threads=threads, force=force)
 
 
 def _overrides(named: Settings, settings: Settings | None) -> list[str]:

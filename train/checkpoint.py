@@ -28,6 +28,7 @@ from last_edge.models.landmark_model import LandmarkModel
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.registry import task_of
 from last_edge.tasks.start import Start
+from last_edge.tasks.task import Task
 
 Which = Literal["best", "last", "final"]
 POINTER = "run.json"
@@ -155,6 +156,11 @@ def read_card(folder: Path) -> tuple[ModelCard, InputSpec]:
     if spec.sha256 != card.input_sha256:
         raise InputError("input.json is not the one the model was trained with", where=folder, got=spec.sha256)
     return card, spec
+
+
+def task_of_run(path: Path) -> Task:
+    """What a run's or checkpoint's model is for."""
+    return task_of(read_card(checkpoint_folder(path))[0].name)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

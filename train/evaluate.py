@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import check_points, labelled_as, labelled_clips, translated_clips
+from last_edge.clips.windows import check_points
 from last_edge.errors import InputError
 from last_edge.models.registry import TRANSLATORS
 from last_edge.models.sign2text import create_translator
 from last_edge.tasks.class_learner import predict
 from last_edge.tasks.config import Recipe
-from last_edge.tasks.metrics import metrics_of
-from last_edge.tasks.plan import translation_plan
+from last_edge.tasks.registry import TRANSLATION
+from last_edge.tasks.task import check_options
 from last_edge.tasks.tokenizer import FILE, SubWords
 from last_edge.tasks.translator import Translator, search_options
 from last_edge.train.checkpoint import (
@@ -25,6 +25,7 @@ from last_edge.train.checkpoint import (
     load_checkpoint,
     load_weights,
     read_card,
+    task_of_run,
 )
 from last_edge.train.recipe import load_recipe
 from last_edge.train.run_folder import RECIPE
@@ -38,14 +39,6 @@ class LoadedTranslator:
     translator: Translator
     card: ModelCard
     recipe: Recipe
-
-
-def is_translation(path: Path) -> bool:
-    """Whether a run or checkpoint is a translator's."""
-    try:
-        return read_card(checkpoint_folder(path))[0].name in TRANSLATORS
-    except InputError:
-        return False
 
 
 def load_translator(path: Path, which: Which = "best") -> LoadedTranslator:
@@ -63,28 +56,31 @@ def load_translator(path: Path, which: Which = "best") -> LoadedTranslator:
 
 
 def evaluate_run(
-    path: Path, store: ClipStore, *, split: str = "test", which: Which = "best", merge_at: str = ""
-) -> dict[str, Any]:
-    """Metrics of a run's checkpoint on a split of a store, whose labels are matched by name.
+    path: Path, store: ClipStore, *, split: str = "test", which: Which = "best", merge_at: str = "",
+    beam: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Figures of a run's checkpoint on a split of a store, whose labels are matched by name.
 
-    merge_at: see `last_edge.tasks.metrics.merged`. `InputError` for labels that the run did not learn.
+    merge_at: see `last_edge.tasks.metrics.merged`. beam: of a search for sentences, instead of the recipe's.
+    `InputError` for labels that the run did not learn, `UsageError` for an option that its model has no use for.
     """
+    task = task_of_run(path)
+    check_options(task, {"--merge-at": merge_at, "--beam": beam is not None}, where=path)
+    if task is TRANSLATION:
+        return _evaluate_translator(load_translator(path, which), store, split=split, beam=beam)
     checkpoint = load_checkpoint(path, which)
     check_points(store, checkpoint.spec)
-    store = labelled_as(store, checkpoint.labels, split)
-    clips = labelled_clips(store, split)
+    store = task.labelled_as(store, checkpoint.labels, split)
+    clips = task.clips(store, split)
     logits = predict(checkpoint.model, store, clips, spec=checkpoint.spec)
-    return metrics_of(logits, store, clips, merge_at=merge_at)
+    return task.figures(logits, store, clips, labels=checkpoint.labels, merge_at=merge_at)
 
 
-def evaluate_translation(
-    path: Path, store: ClipStore, *, split: str = "test", which: Which = "best", beam: int | None = None
-) -> dict[str, Any]:
-    """Figures of a translator's checkpoint on a split of a store, searched as its recipe says or with another beam."""
-    loaded = load_translator(path, which)
+def _evaluate_translator(loaded: LoadedTranslator, store: ClipStore, *, split: str, beam: int | None) -> dict[str, Any]:
+    """Figures of sentences, the losses' gap and a verdict among them."""
     translator = loaded.translator
     check_points(store, translator.spec)
-    clips = translated_clips(store, split)
+    clips = TRANSLATION.clips(store, split)
     options = search_options(loaded.recipe.translate, longest=translator.model.options.longest, beam=beam)
-    train = translation_plan(store, loaded.recipe).train if "train" in store.index.split else None
+    train = TRANSLATION.plan(store, loaded.recipe).train if "train" in store.index.split else None
     return translator.figures(store, clips, options, train=train)

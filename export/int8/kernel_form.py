@@ -118,7 +118,7 @@ class _Form:
 
     def product(self, op: Any, x: ir.Value, graph: ir.Value, product: ir.Value) -> ir.Value:
         """As a 1x1 convolution over joints."""
-        name = _named(product)
+        name = name_of(product)
         weight = widened(array(graph), self.padded).T[:, :, None, None]
         turned = op.Transpose(x, perm=SWAP, _name=f"{name}/in")
         made = op.Conv(turned, constant(op, f"{name}/joints", weight), _name=name)
@@ -133,7 +133,7 @@ class _Form:
 
     def motion(self, op: Any, x: ir.Value, mean: ir.Value) -> ir.Value:
         """Neighbouring frames lie one after another in memory."""
-        name, frames = _named(mean), _size(x, 2)
+        name, frames = name_of(mean), _size(x, 2)
         flat = self._flat(op, op.Transpose(x, perm=CHANNELS_LAST), x, name)
         bounds = {at: constant(op, f"{name}/{at}", [at]) for at in (0, 1, frames - 1, frames)}
         after, before = (op.Slice(flat, bounds[a], bounds[b], bounds[1]) for a, b in ((1, frames), (0, frames - 1)))
@@ -146,7 +146,7 @@ class _Form:
         temporal_second: ir.Value, spatial_first: ir.Value, spatial_second: ir.Value, **_: ir.Value,
     ) -> ir.Value:  # fmt: skip
         """The product and the branches of its factor, channels last; the branches' 1x1 convolutions are products."""
-        name, scaled = _named(product), mixing.producer()
+        name, scaled = name_of(product), mixing.producer()
         table, wide = (mixing, None) if scaled is None else scaled.inputs
         every_joint = constant(op, f"{name}/every", [1, 1, self.padded, 1])
         share, rest = (array(table)[:, :, index, 0].reshape(1, 1, 1, -1) for index in (0, 1))
@@ -272,7 +272,7 @@ def _maker(value: ir.Value) -> ir.Node:
     return node
 
 
-def _named(value: ir.Value) -> str:
+def name_of(value: ir.Value) -> str:
     """Name of the node that makes a value."""
     return str(_maker(value).name)
 

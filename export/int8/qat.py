@@ -15,9 +15,9 @@ from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME, Figure
 from last_edge.clips.store import ClipStore
 from last_edge.data.augment import Augment
 from last_edge.data.dataset import ClipDataset, epoch_order
+from last_edge.export.int8.judge import Judge
 from last_edge.export.int8.qdq_torch import QdqModule
 from last_edge.export.onnx.session import open_session
-from last_edge.export.proof.judge import Judge
 from last_edge.inputs.spec import InputSpec
 
 Points = NDArray[np.float32]

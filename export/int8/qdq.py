@@ -114,31 +114,59 @@ def with_qdq(
     excluded |= {str(node.name) for node in model.graph if str(node.name).rpartition("/")[0] in excluded}
     proto = ir.to_proto(model)
     del proto.graph.value_info[:]
-    quantizer = QDQQuantizer(
-        onnx.shape_inference.infer_shapes(proto),
-        True,  # per channel
-        target.seven_bit_weights,
-        QuantType.QInt8,
-        QuantType.QInt8 if target.signed else QuantType.QUInt8,
+    made = with_pairs(
+        proto,
         TensorsData(ranges.calibration_method, known),
-        [],
-        sorted(excluded),
-        list(QUANTISED),
-        {
-            "WeightSymmetric": True,
-            "ActivationSymmetric": target.symmetric,
-            "QuantizeBias": target.quantize_bias,
-            "QDQOpTypePerChannelSupportToAxis": {"MatMul": 1},
-        },
+        activations=QuantType.QInt8 if target.signed else QuantType.QUInt8,
+        excluded=excluded,
+        seven_bit_weights=target.seven_bit_weights,
+        ActivationSymmetric=target.symmetric,
+        QuantizeBias=target.quantize_bias,
     )
-    quantizer.quantize_model()
-    quantizer.model.topological_sort()
-    made = ir.from_proto(quantizer.model.model)
     if target.kernel_form:
         hardswish = RewriteRule(lambda op, x: op.HardSwish(x, _outputs=["y"]), _hardswish_in_8_bits, _reads_8_bits)
         RewriteRuleSet([hardswish]).apply_to_model(made)
     weights_in_8_bits(made.graph, excluded - set(keep_float), explicit=target.explicit)
     return compact(made)
+
+
+def with_pairs(
+    proto: onnx.ModelProto,
+    ranges: TensorsData,
+    *,
+    activations: QuantType,
+    excluded: Collection[str],
+    kinds: Collection[str] = QUANTISED,
+    seven_bit_weights: bool = False,
+    **options: Any,
+) -> ir.Model:
+    """The graph with Q/DQ pairs around nodes of some kinds, all but the excluded; options: of ONNX Runtime's quantiser.
+
+    Weights are signed and symmetric, a scale an output channel.
+    """
+    quantizer = QDQQuantizer(
+        onnx.shape_inference.infer_shapes(proto),
+        True,  # per channel
+        seven_bit_weights,
+        QuantType.QInt8,
+        activations,
+        ranges,
+        [],
+        sorted(excluded),
+        list(kinds),
+        {"WeightSymmetric": True, "QDQOpTypePerChannelSupportToAxis": {"MatMul": 1}, **options},
+    )
+    quantizer.quantize_model()
+    quantizer.model.topological_sort()
+    made: ir.Model = ir.from_proto(quantizer.model.model)
+    return made
+
+
+def in_8_bits(weight: NDArray[np.float32], *, keep: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Weights as whole numbers up to 127, and their scales: one for each place along the axis that is kept."""
+    others = tuple(axis for axis in range(weight.ndim) if axis != keep)
+    scale = np.maximum(np.abs(weight).max(axis=others, keepdims=True) / LARGEST, np.finfo(np.float32).tiny)
+    return np.rint(weight / scale).astype(np.int8), scale.astype(np.float32)
 
 
 def float_nodes(model: ir.Model, *, keep_float: Collection[str] = (), float_head: bool = True) -> set[str]:
@@ -233,10 +261,8 @@ def _restored(
     graph: ir.Graph, reader: ir.Node, weight: NDArray[np.float32], name: str, out: int, *, explicit: bool
 ) -> ir.Value:
     """The weight made again, before its reader, of 8 bits and scales."""
-    others = tuple(axis for axis in range(weight.ndim) if axis != out)
-    scale = np.maximum(np.abs(weight).max(axis=others, keepdims=True) / LARGEST, np.finfo(np.float32).tiny)
-    scale, tape = scale.astype(np.float32), ir.tape.Tape()
-    stored = constant(tape, f"{name}/q", np.rint(weight / scale).astype(np.int8))
+    (whole, scale), tape = in_8_bits(weight, keep=out), ir.tape.Tape()
+    stored = constant(tape, f"{name}/q", whole)
     by = constant(tape, f"{name}/scale", scale.ravel() if explicit else scale)
     if explicit:
         made = tape.op("DequantizeLinear", [stored, by], {"axis": out})

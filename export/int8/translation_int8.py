@@ -1,31 +1,125 @@
-"""A translator's graphs in 8 bits: products, whose ranges come from clips, and tables, which are only stored so."""
+"""A translator's graphs in 8 bits: products, whose ranges come from clips, and tables, which are only stored so.
+
+Both graphs are made; what is shipped is decided by people who judge.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
-from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx_ir.passes import common as passes
 from onnxruntime.quantization import QuantType
-from onnxruntime.quantization.calibrate import TensorsData
-from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxscript.rewriter import RewriteRule, RewriteRuleSet
 
-from last_edge.bundle.manifest import INPUT_NAME
+from last_edge.bundle.bundle import Bundle
+from last_edge.bundle.manifest import INPUT_NAME, decoder_file, encoder_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import padded, sentence_points
 from last_edge.errors import UsageError
-from last_edge.export.int8.qdq import FEWEST_WEIGHTS, LARGEST, compact, weights_in_8_bits
+from last_edge.export.int8.judge import sentence_milliseconds
+from last_edge.export.int8.kernel_form import array, constant, name_of
+from last_edge.export.int8.plan import Made, Parts, Plan, Report, Row, draft, parts_of
+from last_edge.export.int8.qdq import FEWEST_WEIGHTS, compact, in_8_bits, weights_in_8_bits, with_pairs
 from last_edge.export.int8.ranges import Feed, Method, ranges_over
+from last_edge.export.proof.evaluate import DeployedTranslator
 from last_edge.names import did_you_mean
+from last_edge.runtime.recognise.model import Settings
 from last_edge.runtime.translator import OnnxDecoder, RecordingSession, Translator
+from last_edge.tasks.config import QuantizeConfig
+from last_edge.tasks.gates import Candidate, require_gates
+from last_edge.tasks.registry import TRANSLATION
+from last_edge.tasks.task import Clips
 from last_edge.text import search
 
+INT8 = "int8"
+ENCODER, DECODER = encoder_file(INT8), decoder_file(INT8)
+CANDIDATES = ((ENCODER, DECODER), (ENCODER,))
+"""What may be shipped, the best first: without an 8-bit decoder the float one serves both encoders."""
+HINT = "--keep-float encoder/NODE, or other limits with --set quantize.…"
 PRODUCT = "MatMul"
-BATCH = 16
-Clips = NDArray[np.int64]
+TIMED, BATCH = 5, 16
+
+
+class TranslatorRounding:
+    """See `Rounding`. The gates are held on the val split or on training people kept apart."""
+
+    precision = INT8
+    names: tuple[str, ...] = (ENCODER, DECODER)
+
+    def __init__(self, bundle: Bundle, store: ClipStore, plan: Plan) -> None:
+        self.bundle, self.store, self.plan = bundle, store, plan
+        self._kept: dict[str, list[str]] = {"encoder": [], "decoder": []}
+        for name in plan.options.keep_float:
+            part, _, node = name.partition("/")
+            if part not in self._kept or not node:
+                raise UsageError("a translator has two graphs", expected="encoder/NODE or decoder/NODE", got=name)
+            self._kept[part].append(node)
+
+    def foreseen(self) -> dict[str, Any]:
+        """See `Rounding`."""
+        parts = self._parts()
+        return {"clips_for_calibration": len(parts.calibration), "clips_that_judge": len(parts.judging)}
+
+    def _parts(self) -> Parts:
+        return parts_of(self.store, count=self.plan.count, seed=self.plan.seed, run=self.plan.run, task=TRANSLATION)
+
+    def make(self, clips: Clips, *, threads: int, report: Report) -> Made:
+        """See `Rounding`: the first candidate that holds every gate before the judges, else the first."""
+        bundle, store, parts = self.bundle, self.store, self._parts()
+        both = self._both(parts.calibration)
+        limits, wanted = self.plan.gates or QuantizeConfig(), TRANSLATION.wanted(store, parts.judging)
+        floats = DeployedTranslator(bundle, "fp32", settings=Settings(threads))
+        said = floats.answers(store, parts.judging)
+        from_short_to_long = parts.judging[np.argsort(store.index.length[parts.judging], kind="stable")]
+        places = np.linspace(0, len(parts.judging) - 1, min(TIMED, len(parts.judging))).astype(int)
+        timed = [sentence_points(store, int(clip), bundle.manifest.input.frames) for clip in from_short_to_long[places]]
+        trials = []
+        for names in CANDIDATES:
+            files = {name: both[name] for name in names}
+            tried = DeployedTranslator(draft(bundle, files, without=self.names), INT8, settings=Settings(threads))
+            pair = {"fp32": floats.translator, INT8: tried.translator}
+            spent = sentence_milliseconds(pair, timed, threads=threads)
+            candidate = Candidate(
+                reference=said,
+                answers=tried.answers(store, parts.judging),
+                size=sum(map(len, files.values())),
+                weights=sum(weight_count(bundle.read(name.replace(INT8, "fp32"))) for name in names),
+                reference_ms=spent["fp32"],
+                ms=spent[INT8],
+            )
+            trials.append((files, tried, TRANSLATION.gates(candidate, wanted, limits)))
+            if all(gate.holds for gate in trials[-1][2]):
+                break
+        holding = [trial for trial in trials if all(gate.holds for gate in trial[2])]
+        files, chosen, gates = (holding or trials)[0]
+        if self.plan.gates is not None:
+            require_gates(gates, where=bundle.path, hint=HINT)
+        answers = {"fp32": floats.answers(store, clips), INT8: chosen.answers(store, clips)}
+        table: list[Row] = [
+            {"files": " ".join(names), **{gate.name: round(gate.got, 3) for gate in held}} for names, _, held in trials
+        ]
+        report("candidates", table)
+        return Made(files, parts.calibration, self.plan.options, answers, gates, {"candidates": table})
+
+    def _both(self, clips: Clips) -> dict[str, bytes]:
+        """Both files in 8 bits, ranges from these clips."""
+        translator = Translator.of(self.bundle, precision="fp32")
+        feeds = {
+            "encoder": (ENCODER, encoder_feeds(self.store, clips, frames=translator.spec.frames)),
+            "decoder": (DECODER, decoder_feeds(translator, self.store, clips)),
+        }
+        options = self.plan.options
+        return {
+            name: int8_graph(
+                self.bundle.read(name.replace(INT8, "fp32")), fed, method=options.method,
+                percentile=options.percentile, keep_float=self._kept[part],
+            )
+            for part, (name, fed) in feeds.items()
+        }  # fmt: skip
 
 
 def int8_graph(
@@ -38,16 +132,42 @@ def int8_graph(
     scale, and the tables that rows are taken from are 8 bits in the file and float when they run.
     keep_float: nodes that stay as they are.
     """
-    proto = onnx.load_from_string(graph)
-    _fold_transposes(proto.graph)
-    chosen = _chosen(proto.graph, keep_float)
-    ranges = ranges_over(proto, feeds, method=method, percentile=percentile, kinds=(PRODUCT,))
-    made = _with_pairs(proto, ranges, chosen)
-    stem = {node.name for node in made.graph.node if node.op_type == "Conv"} - set(keep_float)
-    _tables_in_8_bits(made.graph, set(keep_float))
-    model = ir.from_proto(made)
-    weights_in_8_bits(model.graph, stem, everywhere=True)
-    return compact(model)
+    model = ir.from_proto(onnx.load_from_string(graph))
+    names = [str(node.name) for node in model.graph]
+    for name in keep_float:
+        if name not in names:
+            raise UsageError(f"unknown node {name!r}", expected=did_you_mean(name, names))
+    # The table that scores sub-words is the one that embeds them, turned: a transposed constant is made one.
+    turn = RewriteRule(lambda op, table, perm: op.Transpose(table, perm=perm, _outputs=["turned"]), _turned, _is_stored)
+    RewriteRuleSet([turn]).apply_to_model(model)
+    proto = ir.to_proto(model)
+    constants = set(model.graph.initializers)
+    products = {node.name for node in proto.graph.node if node.op_type == PRODUCT and node.input[1] in constants}
+    made = with_pairs(
+        proto,
+        ranges_over(proto, feeds, method=method, percentile=percentile, kinds=(PRODUCT,)),
+        activations=QuantType.QUInt8,
+        excluded={node.name for node in proto.graph.node} - (products - set(keep_float)),
+        kinds=(PRODUCT,),
+        ActivationSymmetric=False,
+        OpTypesToExcludeOutputQuantization=[PRODUCT],
+    )
+
+    def is_table(context: Any, table: ir.Value, rows: ir.Value, **_: Any) -> bool:
+        """Whether a node takes rows of a large float table, and may; scales of such rows are a table of one column."""
+        if not table.is_initializer() or name_of(rows) in keep_float:
+            return False
+        stored = array(table)
+        return bool(
+            stored.dtype == np.float32 and stored.ndim == 2 and stored.shape[1] > 1 and stored.size >= FEWEST_WEIGHTS
+        )
+
+    rows = RewriteRule(lambda op, table, at: op.Gather(table, at, _outputs=["rows"]), _rows_in_8_bits, is_table)
+    RewriteRuleSet([rows]).apply_to_model(made)
+    passes.RemoveUnusedNodesPass()(made)
+    stem = {str(node.name) for node in made.graph if node.op_type == "Conv"} - set(keep_float)
+    weights_in_8_bits(made.graph, stem, everywhere=True)
+    return compact(made)
 
 
 def weight_count(graph: bytes) -> int:
@@ -56,80 +176,21 @@ def weight_count(graph: bytes) -> int:
     return sum(int(np.prod(constant.dims)) for constant in kinds if constant.data_type == onnx.TensorProto.FLOAT)
 
 
-def _chosen(graph: onnx.GraphProto, keep_float: Collection[str]) -> set[str]:
-    """Names of the products with weights, less those that stay float; `UsageError` for a name that is no node's."""
-    names = [node.name for node in graph.node]
-    for name in keep_float:
-        if name not in names:
-            raise UsageError(f"unknown node {name!r}", expected=did_you_mean(name, names))
-    constants = {constant.name for constant in graph.initializer}
-    products = {node.name for node in graph.node if node.op_type == PRODUCT and node.input[1] in constants}
-    return products - set(keep_float)
+def _is_stored(context: Any, table: ir.Value, **_: Any) -> bool:
+    return table.is_initializer()
 
 
-def _with_pairs(proto: onnx.ModelProto, ranges: TensorsData, chosen: Collection[str]) -> onnx.ModelProto:
-    """Q/DQ pairs before the chosen products."""
-    proto = onnx.shape_inference.infer_shapes(proto)
-    quantizer = QDQQuantizer(
-        proto,
-        True,  # per channel
-        False,
-        QuantType.QInt8,
-        QuantType.QUInt8,
-        ranges,
-        [],
-        sorted({node.name for node in proto.graph.node} - set(chosen)),
-        [PRODUCT],
-        {
-            "WeightSymmetric": True,
-            "ActivationSymmetric": False,
-            "QDQOpTypePerChannelSupportToAxis": {PRODUCT: 1},
-            "OpTypesToExcludeOutputQuantization": [PRODUCT],
-        },
-    )
-    quantizer.quantize_model()
-    quantizer.model.topological_sort()
-    return quantizer.model.model
+def _turned(op: Any, table: ir.Value, perm: ir.Attr, turned: ir.Value) -> ir.Value:
+    return constant(op, str(turned.name), array(table).transpose(perm.as_ints()))
 
 
-def _fold_transposes(graph: onnx.GraphProto) -> None:
-    """Transposed constants as constants: the table that scores sub-words is the one that embeds them, turned."""
-    constants = {constant.name: constant for constant in graph.initializer}
-    for node in [node for node in graph.node if node.op_type == "Transpose" and node.input[0] in constants]:
-        axes = next(list(attribute.ints) for attribute in node.attribute if attribute.name == "perm")
-        turned = np.ascontiguousarray(numpy_helper.to_array(constants[node.input[0]]).transpose(axes))
-        graph.initializer.append(numpy_helper.from_array(turned, node.output[0]))
-        graph.node.remove(node)
-
-
-def _tables_in_8_bits(graph: onnx.GraphProto, kept: Collection[str]) -> None:
-    """Float tables (K, D) that rows are taken from, as 8-bit rows and a scale a row."""
-    constants = {constant.name: constant for constant in graph.initializer}
-    for node in [node for node in graph.node if node.op_type == "Gather" and node.input[0] in constants]:
-        source = node.input[0]
-        table = numpy_helper.to_array(constants[source])
-        if table.dtype == np.float32 and table.ndim == 2 and table.size >= FEWEST_WEIGHTS and node.name not in kept:
-            _as_rows(graph, node, table)
-            if not any(source in other.input for other in graph.node):
-                graph.initializer.remove(constants[source])
-
-
-def _as_rows(graph: onnx.GraphProto, node: onnx.NodeProto, table: NDArray[np.float32]) -> None:
-    """Replace a Gather of rows by one of 8-bit rows, one of scales, and their product."""
-    name, at = node.name, list(graph.node).index(node)
-    scale = np.maximum(np.abs(table).max(axis=1, keepdims=True) / LARGEST, np.finfo(np.float32).tiny)
-    rows = {f"{name}/q": np.rint(table / scale).astype(np.int8), f"{name}/scale": scale.astype(np.float32)}
-    graph.initializer.extend(numpy_helper.from_array(value, label) for label, value in rows.items())
-    make, places = onnx.helper.make_node, node.input[1]
-    made = [
-        make("Gather", [f"{name}/q", places], [f"{name}/rows"], f"{name}/rows", axis=0),
-        make("Gather", [f"{name}/scale", places], [f"{name}/scales"], f"{name}/scales", axis=0),
-        make("Cast", [f"{name}/rows"], [f"{name}/cast"], f"{name}/cast", to=onnx.TensorProto.FLOAT),
-        make("Mul", [f"{name}/cast", f"{name}/scales"], [node.output[0]], name),
-    ]
-    graph.node.remove(node)
-    for item in reversed(made):
-        graph.node.insert(at, item)
+def _rows_in_8_bits(op: Any, table: ir.Value, at: ir.Value, rows: ir.Value) -> ir.Value:
+    """Rows of a float table (K, D) as 8-bit rows times a scale a row."""
+    name = name_of(rows)
+    whole, scale = in_8_bits(array(table), keep=0)
+    taken = op.Gather(constant(op, f"{name}/q", whole), at, axis=0)
+    scales = op.Gather(constant(op, f"{name}/scale", scale), at, axis=0)
+    return op.Mul(op.Cast(taken, to=ir.DataType.FLOAT), scales)  # type: ignore[no-any-return]
 
 
 def encoder_feeds(store: ClipStore, clips: Clips, *, frames: int) -> Iterator[Feed]:

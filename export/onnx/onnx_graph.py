@@ -5,84 +5,79 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import onnx
 import onnxslim
 import torch
-from torch import nn
 
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.errors import GateError, UsageError
 from last_edge.inputs.features import FeatureInput
 from last_edge.inputs.spec import InputSpec
-from last_edge.models.front import Resample
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.tasks.recognition import BATCH_AXIS, TIME_AXIS
+from last_edge.tasks.registry import RECOGNITION
+from last_edge.tasks.task import Graph
 
 OPSET = 20
 IR_VERSION = 10
 PRODUCER = "last-edge"
-BATCH_AXIS = "batch"
-TIME_AXIS = "time"
 # Operators that a deployed form has folded away, or that compute shapes at run time.
 FORBIDDEN = ("Einsum", "BatchNormalization", "Shape", "Expand", "Dropout", "If", "Loop", "Scan")
-# Frames of the example behind a dynamic time axis: any number but 1 and the window's own.
-EXAMPLE_FRAMES = 37
 
 
-def to_onnx(
-    edge: LandmarkModel, *, spec: InputSpec, labels: tuple[str, ...], name: str,
-    dynamic_time: bool = False, features: FeatureInput | None = None,
-) -> bytes:  # fmt: skip
-    """ONNX bytes of a deployed model; the same weights give the same bytes.
+def to_onnx(edge: LandmarkModel, *, labels: tuple[str, ...], name: str, dynamic_time: bool = False) -> bytes:
+    """ONNX bytes of a deployed recogniser; the same weights give the same bytes.
 
-    dynamic_time: the graph takes clips of any length and resamples them itself. features: its second input, where it
-    has one. The metadata carries `model`, `input_sha256` (of the `InputSpec`), `labels` (a JSON list) and `time`,
-    `fixed` or `dynamic`, so that a graph that has lost its manifest still says what it takes and gives. `GateError`
-    when the file is not as declared (see `check_graph_signature`).
+    dynamic_time: the graph takes clips of any length and resamples them itself. The metadata carries `model`,
+    `input_sha256` (of the `InputSpec`), `labels` (a JSON list) and `time`, `fixed` or `dynamic`, so that a graph that
+    has lost its manifest still says what it takes and gives. `GateError` when the file is not as declared (see
+    `check_graph_signature`).
     """
+    spec, features = edge.spec, edge.features
     if dynamic_time and features is not None:
         raise UsageError("a graph with a second input takes windows alone", hint="without --dynamic-time")
-    module = nn.Sequential(OrderedDict(resample=Resample(spec), edge=edge)) if dynamic_time else edge
-    proto = onnxslim.slim(_trace(module, spec, dynamic_time=dynamic_time, features=features))
-    proto = tidy(proto, metadata={**_metadata(spec, labels, name), "time": "dynamic" if dynamic_time else "fixed"})
+    (graph,) = RECOGNITION.graphs(edge, name=name, dynamic_time=dynamic_time)
+    proto = onnxslim.slim(traced(graph))
+    metadata = {**_metadata(spec, labels, name), "time": "dynamic" if dynamic_time else "fixed"}
+    proto = tidy(proto, metadata=metadata)
     check_graph_signature(proto, spec=spec, classes=len(labels), dynamic_time=dynamic_time, features=features)
     return bytes(proto.SerializeToString(deterministic=True))
 
 
 def plain_onnx(model: LandmarkModel, *, labels: tuple[str, ...], name: str) -> bytes:
     """The model exported as it was trained: what the deployed form is compared with, never what is shipped."""
-    proto = _trace(model.cpu().eval(), model.spec, features=model.features)
-    tidied = tidy(proto, metadata={**_metadata(model.spec, labels, name), "form": "plain"})
-    return bytes(tidied.SerializeToString(deterministic=True))
+    (graph,) = RECOGNITION.graphs(model.cpu().eval(), name=name)
+    return to_bytes(graph, metadata={**_metadata(model.spec, labels, name), "form": "plain"})
+
+
+def to_bytes(graph: Graph, *, metadata: dict[str, str]) -> bytes:
+    """ONNX bytes of a declared graph, as the exporter writes it; metadata: beside the graph's name."""
+    proto = tidy(traced(graph), metadata={"model": graph.name, **metadata})
+    return bytes(proto.SerializeToString(deterministic=True))
 
 
 def _metadata(spec: InputSpec, labels: tuple[str, ...], name: str) -> dict[str, str]:
     return {"model": name, "input_sha256": spec.sha256, "labels": json.dumps(labels, ensure_ascii=False)}
 
 
-def _trace(
-    module: nn.Module, spec: InputSpec, *, dynamic_time: bool = False, features: FeatureInput | None = None
-) -> onnx.ModelProto:
-    *bodies, frames, joints, channels = spec.shape
-    inputs = {INPUT_NAME: torch.zeros(2, *bodies, EXAMPLE_FRAMES if dynamic_time else frames, joints, channels)}
-    batch = torch.export.Dim(BATCH_AXIS)
-    axes = {INPUT_NAME: {0: batch}}
-    if dynamic_time:
-        axes[INPUT_NAME][1 + len(bodies)] = torch.export.Dim(TIME_AXIS)
-    if features is not None:
-        inputs[features.name], axes[features.name] = torch.zeros(2, *features.shape), {0: batch}
+def traced(graph: Graph) -> onnx.ModelProto:
+    """The graph as the exporter writes it."""
+    named = {name for axes in graph.free.values() for name in axes.values() if name}
+    sizes: dict[str, Any] = {"": torch.export.Dim.DYNAMIC, **{name: torch.export.Dim(name) for name in named}}
+    axes = tuple({axis: sizes[name] for axis, name in graph.free[given].items()} for given in graph.inputs)
     with torch.inference_mode(), quiet_export():
         program = torch.onnx.export(
-            module,
-            tuple(inputs.values()),
+            graph.module,
+            tuple(graph.inputs.values()),
             dynamo=True,
             opset_version=OPSET,
-            input_names=list(inputs),
-            output_names=[OUTPUT_NAME],
-            dynamic_shapes=tuple(axes.values()),
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            dynamic_shapes=axes,
             external_data=False,
             verbose=False,
         )

@@ -21,7 +21,7 @@ from last_edge.runtime.recognise.model import Settings, check_answer, check_logi
 from last_edge.runtime.translator import Translator
 from last_edge.skeleton.geometry import mirror as mirror_points
 from last_edge.tasks.registry import task_of_bundle
-from last_edge.tasks.task import Answers, Clips
+from last_edge.tasks.task import Answers, Clips, check_options
 
 BATCH = 16
 
@@ -48,8 +48,6 @@ class DeployedRecogniser:
     def __init__(
         self, bundle: Bundle, precision: str, *, settings: Settings | None = None, beam: int | None = None
     ) -> None:
-        if beam is not None:
-            raise UsageError("--beam is for translators, this is a classifier", where=bundle.path)
         self.graph, self.manifest, self.settings = checked_graph(bundle, precision), bundle.manifest, settings
         self._where = bundle.path / model_file(precision)
 
@@ -130,18 +128,17 @@ def evaluate_bundle(
     bundle = Bundle.open(bundle) if isinstance(bundle, Path) else bundle
     manifest, precision = bundle.manifest, precision or "fp32"
     task = task_of_bundle(manifest)
+    check_options(task, {"--merge-at": merge_at, "--beam": beam is not None, "--mirror": mirror}, where=bundle.path)
     check_points(store, manifest.input)
     store = task.labelled_as(store, manifest.labels, split)
     check_store(bundle, store)
     clips = task.clips(store, split)
     settings = settings_of(manifest, precision, threads=threads)
     files = DEPLOYED[task.name](bundle, precision, settings=settings, beam=beam)
-    if not mirror:
-        answers = files.answers(store, clips)
-    elif isinstance(files, DeployedRecogniser):
+    if mirror and isinstance(files, DeployedRecogniser):
         answers = files.mirrored_answers(store, clips)
     else:
-        raise UsageError("sentences are not mirrored", where=bundle.path, hint="without --mirror")
+        answers = files.answers(store, clips)
     return task.figures(answers, store, clips, labels=manifest.labels, merge_at=merge_at)
 
 

@@ -45,8 +45,9 @@ def add_targets(
 
 
 def _quantise(path: Path, store: ClipStore, *, split: str, threads: int) -> None:
+    from last_edge.export.int8.plan import Plan
     from last_edge.export.int8.quantize import QuantizeOptions
-    from last_edge.export.int8.quantize_bundle import Plan, quantize_bundle
+    from last_edge.export.int8.quantize_bundle import quantize_bundle
 
     plan = Plan(options=QuantizeOptions(target="tensorrt"))
     quantize_bundle(path, store, plan, split=split, threads=threads)

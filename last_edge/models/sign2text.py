@@ -323,3 +323,33 @@ def create_translator(name: str, *, spec: InputSpec, tokens: int, **options: Any
 def sign2text_v4(spec: InputSpec, tokens: int, **options: Any) -> Sign2Text:
     """5,844,896 parameters for 137 flat points with their `seen` flags and 4,000 sub-words."""
     return Sign2Text(spec, tokens, adjust(Options(), options))
+
+
+class EncoderGraph(nn.Module):
+    """Landmarks (N, T, V, C) -> what the decoder reads of them, see `Memory`."""
+
+    def __init__(self, model: Sign2Text) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, landmarks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See the class."""
+        memory = self.model.encode(landmarks)
+        return memory.keys, memory.values, memory.keep
+
+
+class DecoderGraph(nn.Module):
+    """token (N,), position (1,), keys and values of the sub-words so far, memory -> logits (N, K), keys and values."""
+
+    def __init__(self, model: Sign2Text) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, token: Tensor, position: Tensor, past_keys: Tensor, past_values: Tensor, memory_keys: Tensor,
+        memory_values: Tensor, memory_keep: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """See the class."""
+        return self.model.step(
+            token, position, (past_keys, past_values), Memory(memory_keys, memory_values, memory_keep)
+        )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME, model_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_fits, labelled_as, labelled_clips
 from last_edge.inputs.spec import InputSpec
@@ -15,14 +17,18 @@ from last_edge.tasks.config import QuantizeConfig, Recipe
 from last_edge.tasks.gates import Candidate, Gate, at_least, at_most
 from last_edge.tasks.metrics import metrics_of
 from last_edge.tasks.plan import Plan, make_plan
-from last_edge.tasks.task import Answers, Clips, Views, Wanted
+from last_edge.tasks.task import Answers, Clips, Graph, Views, Wanted
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from last_edge.models.landmark_model import LandmarkModel
     from last_edge.tasks.class_learner import ClassLearner
     from last_edge.tasks.start import Start
 
+BATCH_AXIS, TIME_AXIS = "batch", "time"
+# Frames of the example behind a free time axis: any number but 1 and the window's own.
+EXAMPLE_FRAMES = 37
 # Below this many clips a figure must come out the same.
 ENOUGH_CLIPS = 100
 # Half a unit of the last decimal of a share in percent, twice.
@@ -36,6 +42,8 @@ class Recognition:
 
     name = "recognition"
     kept: tuple[str, ...] = ("top1", "top3", "top5", "mean_class", "ece", "n")
+    gives, others = "classifier", "translators"
+    foreign = frozenset({"--beam"})
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
         """See `Task`; of a model with a second input the width of the store's features."""
@@ -60,6 +68,23 @@ class Recognition:
         from last_edge.models import create_model
 
         return create_model(name, spec=spec, classes=outputs, **options)
+
+    def graphs(self, model: LandmarkModel, *, name: str, dynamic_time: bool = False) -> tuple[Graph, ...]:
+        """One, from raw landmarks and, where the model has a second input, features to logits."""
+        import torch
+        from torch import nn
+
+        from last_edge.models.front import Resample
+
+        *bodies, frames, joints, channels = model.spec.shape
+        inputs = {INPUT_NAME: torch.zeros(2, *bodies, EXAMPLE_FRAMES if dynamic_time else frames, joints, channels)}
+        free = {INPUT_NAME: {0: BATCH_AXIS, **({1 + len(bodies): TIME_AXIS} if dynamic_time else {})}}
+        if model.features is not None:
+            inputs[model.features.name], free[model.features.name] = model.example(2)[1], {0: BATCH_AXIS}
+        module: nn.Module = model
+        if dynamic_time:
+            module = nn.Sequential(OrderedDict(resample=Resample(model.spec), edge=model))
+        return (Graph(model_file("fp32"), name, module, inputs, free, (OUTPUT_NAME,)),)
 
     def clips(self, store: ClipStore, split: str) -> Clips:
         """See `labelled_clips`."""

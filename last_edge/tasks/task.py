@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
+from last_edge.errors import UsageError
 from last_edge.inputs.spec import InputSpec
 from last_edge.tasks.config import QuantizeConfig, Recipe
 from last_edge.tasks.gates import Candidate, Gate
@@ -56,11 +57,34 @@ class Batch:
     view: int
 
 
+@dataclass(frozen=True)
+class Graph:
+    """One ONNX file of a model, as it is declared.
+
+    file: its name. name: of the graph. module: what is traced. inputs: examples by name, no size of 1 where an axis is
+    free. free: those axes of each input by number, with a name or "". outputs: names in order.
+    """
+
+    file: str
+    name: str
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    free: dict[str, dict[int, str]]
+    outputs: tuple[str, ...]
+
+
 class Task(Protocol):
-    """A kind of learning. kept: figures that a manifest keeps, beside the split and the store they are of."""
+    """A kind of learning. kept: figures that a manifest keeps, beside the split and the store they are of.
+
+    gives, others: what an artefact of it and of the other kinds are called. foreign: options of commands that only
+    those have a use for.
+    """
 
     name: str
     kept: tuple[str, ...]
+    gives: str
+    others: str
+    foreign: frozenset[str]
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
         """The recipe as this store needs it; `UsageError` for what it asks of this task in vain."""
@@ -78,6 +102,10 @@ class Task(Protocol):
 
     def build(self, name: str, *, spec: InputSpec, outputs: int, options: Mapping[str, Any]) -> nn.Module:
         """A registered model of this task, for so many classes or sub-words."""
+        ...
+
+    def graphs(self, model: Any, *, name: str, dynamic_time: bool = False) -> tuple[Graph, ...]:
+        """The FP32 graphs of a model in its deployed form; of any name. dynamic_time: clips of any length."""
         ...
 
     def clips(self, store: ClipStore, split: str) -> Clips:
@@ -115,6 +143,13 @@ class Task(Protocol):
     def margins(self, classes: Clips) -> dict[str, float]:
         """How far each kept figure of clips of these classes (n,) may be off, in its own unit, when measured again."""
         ...
+
+
+def check_options(task: Task, given: Mapping[str, object], *, where: object) -> None:
+    """`UsageError` for the first option, by its name, that was given and that only other kinds have a use for."""
+    for name, value in given.items():
+        if value and name in task.foreign:
+            raise UsageError(f"{name} is for {task.others}, this is a {task.gives}", where=where)
 
 
 class Truth(Protocol):

@@ -7,6 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from last_edge.bundle.manifest import (
+    INPUT_NAME,
+    KEPT,
+    MEMORY,
+    OUTPUT_NAME,
+    PAST,
+    POSITION,
+    TOKEN,
+    decoder_file,
+    encoder_file,
+)
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, translated_clips
 from last_edge.errors import UsageError
@@ -15,15 +26,18 @@ from last_edge.tasks.config import QuantizeConfig, Recipe
 from last_edge.tasks.gates import Candidate, Gate, at_least, at_most
 from last_edge.tasks.plan import Plan, translation_plan
 from last_edge.tasks.sentence_metrics import translation_metrics
-from last_edge.tasks.task import Answers, Clips, Views, Wanted
-from last_edge.text import normalised
+from last_edge.tasks.task import Answers, Clips, Graph, Views, Wanted
+from last_edge.text import SOS, normalised
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from last_edge.models.sign2text import Sign2Text
     from last_edge.tasks.sentence_learner import SentenceLearner
     from last_edge.tasks.start import Start
 
+EXAMPLE_FRAMES, EXAMPLE_PAST = 37, 3
+"""Sizes of the examples behind free axes: any but 1."""
 ONLY_CLASSES = ("loss", "class_weights", "mixup", "compile", "label_share")
 """Settings of a training that only a classifier can follow."""
 
@@ -33,6 +47,11 @@ class Translation:
 
     name = "translation"
     kept: tuple[str, ...] = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "repetition", "n")
+    gives, others = "translator", "classifiers"
+    foreign = frozenset(
+        {"--dynamic-time", "--weights", "--hands", "--plain", "--target", "--qat", "--keep-float auto", "--compare",
+         "quantize.equalise", "--merge-at", "--mirror"}
+    )  # fmt: skip
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
         """See `Task`."""
@@ -64,6 +83,33 @@ class Translation:
 
         return create_translator(name, spec=spec, tokens=outputs, **options)
 
+    def graphs(self, model: Sign2Text, *, name: str, dynamic_time: bool = False) -> tuple[Graph, ...]:
+        """An encoder, and one step of the decoder; any number of clips of any length."""
+        import torch
+
+        from last_edge.models.sign2text import DecoderGraph, EncoderGraph
+
+        if dynamic_time:
+            raise UsageError("--dynamic-time is for classifiers, this is a translator")
+        o, spec = model.options, model.spec
+        points = torch.zeros(2, EXAMPLE_FRAMES, spec.layout.joints, spec.channels)
+        kept = (2, o.decoder_layers, o.heads, EXAMPLE_PAST, o.width // o.heads)
+        read = (2, o.decoder_layers, o.heads, EXAMPLE_PAST + 2, o.width // o.heads)
+        step = {
+            TOKEN: torch.full((2,), SOS),
+            POSITION: torch.tensor([EXAMPLE_PAST]),
+            **{part: torch.zeros(kept) for part in PAST},
+            **{part: torch.zeros(read) for part in MEMORY[:2]},
+            MEMORY[2]: torch.ones(2, EXAMPLE_PAST + 2),
+        }
+        free = {part: {0: "", 3: ""} for part in (*PAST, *MEMORY[:2])}
+        free |= {TOKEN: {0: ""}, POSITION: {}, MEMORY[2]: {0: "", 1: ""}}
+        encoder = Graph(
+            encoder_file("fp32"), f"{name}_encoder", EncoderGraph(model), {INPUT_NAME: points},
+            {INPUT_NAME: {0: "", 1: ""}}, MEMORY,
+        )  # fmt: skip
+        return encoder, Graph(decoder_file(), f"{name}_decoder", DecoderGraph(model), step, free, (OUTPUT_NAME, *KEPT))
+
     def clips(self, store: ClipStore, split: str) -> Clips:
         """See `translated_clips`."""
         return translated_clips(store, split)
@@ -85,8 +131,6 @@ class Translation:
         self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""
     ) -> dict[str, Any]:
         """See `translation_metrics`."""
-        if merge_at:
-            raise UsageError("--merge-at is for classifiers, this is a translator")
         return translation_metrics(list(answers), list(self.wanted(store, clips)))
 
     def wanted(self, store: ClipStore, clips: Clips) -> Wanted:

@@ -13,7 +13,8 @@ from last_edge.bundle import Bundle, write_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.export.bundles.bundle_writer import export_run
-from last_edge.export.int8.quantize_bundle import Plan, quantize_bundle
+from last_edge.export.int8.plan import Plan
+from last_edge.export.int8.quantize_bundle import quantize_bundle
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel

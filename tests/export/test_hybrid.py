@@ -75,7 +75,7 @@ def test_every_fusion_computes_the_same_as_onnx(fusion: str) -> None:
     batch = golden_inputs(spec, model.features)
     assert np.isnan(batch["visual"][2]).all() and np.isnan(batch["landmarks"][3]).all()
     expected = torch_logits(model, batch)
-    graph = to_onnx(model.deployed(), spec=spec, labels=tuple("abcde"), name="hybrid_nslt", features=model.features)
+    graph = to_onnx(model.deployed(), labels=tuple("abcde"), name="hybrid_nslt")
     allowed = 1e-5 * np.abs(expected).max()
     np.testing.assert_allclose(logits_of(graph, batch), expected, rtol=0, atol=allowed)
     np.testing.assert_allclose(logits_of(graph, pick(batch, slice(1))), expected[:1], rtol=0, atol=allowed)

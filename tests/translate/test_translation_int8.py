@@ -14,11 +14,10 @@ from onnx import numpy_helper
 from last_edge.bundle import Bundle
 from last_edge.bundle.manifest import KEPT, MEMORY, PAST, POSITION, TOKEN
 from last_edge.clips import ClipStore
-from last_edge.export.bundles.sources import decoder_graph
-from last_edge.export.int8 import translation_quantize
-from last_edge.export.int8.calibration import parts_of
+from last_edge.export.int8 import translation_int8
+from last_edge.export.int8.plan import parts_of
 from last_edge.export.int8.translation_int8 import int8_graph, weight_count
-from last_edge.export.onnx.onnx_graph import tidy
+from last_edge.export.onnx.onnx_graph import to_bytes
 from last_edge.export.onnx.session import open_session
 from last_edge.inputs import InputSpec
 from last_edge.models.sign2text import create_translator
@@ -105,7 +104,7 @@ def test_a_decoder_that_does_not_hold_stays_float(
                     constant.CopyFrom(numpy_helper.from_array(zeros, constant.name))
         return bytes(made.SerializeToString())
 
-    monkeypatch.setattr(translation_quantize, "int8_graph", spoilt)
+    monkeypatch.setattr(translation_int8, "int8_graph", spoilt)
     assert main(["quantize", str(plain), "--store", str(sentences), "--clips", "8", *LOOSE, "--json"]) == 0
     tried = json.loads(capsys.readouterr().out)["tables"]["candidates"]
     assert [row["files"] for row in tried] == ["encoder.int8.onnx decoder.int8.onnx", "encoder.int8.onnx"]
@@ -146,7 +145,7 @@ def test_one_table_that_embeds_and_scores_shrinks_too(toy_layout: Layout) -> Non
     spec = InputSpec(toy_layout, frames=40, resample="pad")
     options = {"width": 32, "heads": 4, "hidden": 64, "longest": 10, "tied": True}
     model = create_translator("sign2text_v4", spec=spec, tokens=600, **options).eval()
-    graph = bytes(tidy(decoder_graph(model), metadata={"model": "decoder"}).SerializeToString())
+    graph = to_bytes(TRANSLATION.graphs(model, name="tiny")[1], metadata={})
     random = np.random.default_rng(0)
 
     def fed(count: int) -> dict[str, Any]:

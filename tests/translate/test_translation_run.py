@@ -14,11 +14,12 @@ import torch
 from last_edge.clips import ClipStore
 from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.tasks.plan import translation_plan
+from last_edge.tasks.registry import TRANSLATION
 from last_edge.tasks.task import Row
 from last_edge.text import SPECIAL
 from last_edge.tools.cli import main
-from last_edge.train.checkpoint import read_tensors
-from last_edge.train.evaluate import is_translation, load_translator
+from last_edge.train.checkpoint import read_tensors, task_of_run
+from last_edge.train.evaluate import load_translator
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request
 from last_edge.train.run import Run, run_training
@@ -46,7 +47,7 @@ def test_the_checkpoint_carries_its_tokenizer(run: Path) -> None:
     tokens = loaded.translator.words.vocabulary.tokens
     assert tokens[:4] == SPECIAL and "\u2581down" in tokens
     assert json.loads((loaded.path / "labels.json").read_text())["names"] == list(tokens)
-    assert is_translation(run) and not is_translation(run.parent)
+    assert task_of_run(run) is TRANSLATION
     (damaged := run.parent / "damaged").mkdir(exist_ok=True)
     shutil.copytree(loaded.path, damaged, dirs_exist_ok=True)
     (damaged / "tokenizer.json").write_text("{}")

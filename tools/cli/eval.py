@@ -114,18 +114,11 @@ def eval(
         screen.emit(score, table=lambda: stream_table(score))
         tell_absent(score, screen)
         return
-    translator = translate.is_translator(artefact)
-    if translator:
-        translate.refuse({"--merge-at": bool(merge_at)})
-    elif beam is not None:
-        raise UsageError("--beam is for translators, this gives classes", where=artefact)
-    how: dict[str, Any] = {"split": split, **({"beam": beam} if translator else {"merge_at": merge_at})}
-    if mirror:
-        how["mirror"] = True
     figures = evaluate(
-        artefact, opened, translator=translator, precision=precision, which=which, threads=threads, **how
-    )
-    if translator:
+        artefact, opened, split=split, precision=precision, which=which, threads=threads, merge_at=merge_at, beam=beam,
+        mirror=mirror,
+    )  # fmt: skip
+    if "bleu4" in figures:
         screen.emit(figures if screen.json else translate.readable(figures))
         return
     columns = {key: [figures[key]] for key in ("top1", "top3", "top5", "mean_class", "ece", "n")}
@@ -147,8 +140,8 @@ def refuse(how: str, given: dict[str, object]) -> None:
 
 
 def evaluate(
-    artefact: Path, store: ClipStore, *, translator: bool, precision: Precision | None, which: Which | None,
-    threads: int | None, **how: Any,
+    artefact: Path, store: ClipStore, *, precision: Precision | None, which: Which | None, threads: int | None,
+    mirror: bool, **how: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Figures of a run or bundle on a split; `UsageError` for what only a run or only a bundle has."""
     from last_edge.bundle import is_bundle
@@ -158,16 +151,16 @@ def evaluate(
 
         if which is not None:
             raise UsageError("--which names a checkpoint of a run; this is a bundle", where=artefact)
-        return evaluate_bundle(artefact, store, precision=precision, threads=threads, **how)
-    from last_edge.train.evaluate import evaluate_run, evaluate_translation
+        return evaluate_bundle(artefact, store, precision=precision, threads=threads, mirror=mirror, **how)
+    from last_edge.train.evaluate import evaluate_run
 
-    if "mirror" in how:
+    if mirror:
         raise UsageError("--mirror is for bundles, this is a run", where=artefact, hint="last-edge export RUN")
     if precision == "int8":
         hint = "last-edge export, last-edge quantize, then eval BUNDLE --precision int8"
         raise UsageError("a run has no INT8 file", where=artefact, hint=hint)
     torch_threads(1 if threads is None else threads)
-    return (evaluate_translation if translator else evaluate_run)(artefact, store, which=which or "best", **how)
+    return evaluate_run(artefact, store, which=which or "best", **how)
 
 
 def evaluate_streams(

@@ -20,7 +20,6 @@ from last_edge.tools.cli.options import (
     open_store,
     torch_threads,
 )
-from last_edge.tools.cli.translate import export_translator, is_translator, refuse
 from last_edge.tools.output import rows_table
 
 if TYPE_CHECKING:
@@ -68,15 +67,12 @@ def export(
     from last_edge.bundle import Bundle
     from last_edge.export.bundles.bundle_writer import export_run, preview_export
     from last_edge.export.targets.deploy import add_targets, known_targets
+    from last_edge.tasks.task import check_options
+    from last_edge.train.checkpoint import task_of_run
 
-    if is_translator(run):
-        refuse({"--dynamic-time": dynamic_time, "--weights": weights, "--plain": plain, "--target": bool(target),
-                "--hands": bool(hands)})  # fmt: skip
-        made = export_translator(
-            run, out, open_store(store), split=split, threads=threads, dry_run=dry_run, force=force
-        )
-        screen.emit(made)
-        return
+    asked = {"--dynamic-time": dynamic_time, "--weights": weights, "--plain": plain, "--target": target,
+             "--hands": hands}  # fmt: skip
+    check_options(task_of_run(run), asked, where=run)
     if plain:
         screen.emit(export_plain(run, out, dry_run=dry_run, force=force))
         return

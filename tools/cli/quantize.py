@@ -25,12 +25,11 @@ from last_edge.tools.cli.options import (
     check_out,
     in_zoo,
 )
-from last_edge.tools.cli.translate import is_translator, quantize_translator, refuse
 from last_edge.tools.output import rows_table, stderr
 
 if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore
-    from last_edge.export.int8.quantize_bundle import Plan
+    from last_edge.export.int8.plan import Plan
 
 KeepFloat = Annotated[
     list[str] | None,
@@ -85,8 +84,9 @@ def quantize(
     Example: last-edge quantize runs/shrec14/bundle --store runs/shrec14/store
     """
     from last_edge.clips.store import ClipStore
+    from last_edge.export.int8.plan import Plan
     from last_edge.export.int8.qat import QatOptions
-    from last_edge.export.int8.quantize_bundle import Plan, preview_quantize, quantize_bundle
+    from last_edge.export.int8.quantize_bundle import preview_quantize, quantize_bundle
     from last_edge.train.recipe import load_recipe
 
     changes = {"method": method, "percentile": percentile, "clips": clips}
@@ -100,25 +100,16 @@ def quantize(
         qat=QatOptions(epochs=epochs, seed=seed) if qat else None, teacher=teacher,
     )  # fmt: skip
     opened = ClipStore.open(store)
-    if bundle.exists() and is_translator(bundle):
-        refuse({"--compare": compare, "--out": out is not None})
-        made = quantize_translator(bundle, opened, plan, split=split, threads=threads, dry_run=dry_run, force=force)
-        if dry_run:
-            screen.emit(made)
-            return
-        if not screen.json:
-            screen.emit({}, table=lambda: rows_table("held by the judges", made.tables["candidates"]))
-    elif compare:
+    if compare:
         compare_variants(bundle, opened, plan, out=out, threads=threads, force=force, dry_run=dry_run, screen=screen)
         return
-    elif dry_run:
+    if dry_run:
         screen.emit(preview_quantize(bundle, opened, plan, split=split, force=force))
         return
-    else:
-        made = quantize_bundle(
-            bundle, opened, plan, split=split, threads=threads, force=force,
-            report=lambda name, rows: None if screen.quiet else stderr().print(rows_table(name, rows)),
-        )  # fmt: skip
+    made = quantize_bundle(
+        bundle, opened, plan, split=split, threads=threads, force=force,
+        report=lambda name, rows: None if screen.quiet else stderr().print(rows_table(name, rows)),
+    )  # fmt: skip
     gates = [gate.row() for gate in made.gates]
     show_bundle(made.manifest, bundle, screen, gates=gates, tables=made.tables)
     if not screen.json:
@@ -130,7 +121,7 @@ def compare_variants(
     screen: Screen,
 ) -> None:  # fmt: skip
     """The table of variants, on the screen and, with --out, in a file with the command that made it."""
-    from last_edge.export.int8.selection import METHODS, compare_bundle, markdown
+    from last_edge.export.int8.recogniser_int8 import METHODS, compare_bundle, markdown
     from last_edge.files import write_text
 
     check_out(out, force=force)

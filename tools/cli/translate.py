@@ -3,70 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from last_edge.errors import InputError, UsageError
-from last_edge.tools.cli.options import SCREEN, Graph, OwnThreads, Screen, in_zoo, torch_threads
-
-if TYPE_CHECKING:
-    from last_edge.clips.store import ClipStore
+from last_edge.tools.cli.options import SCREEN, Graph, OwnThreads, Screen, in_zoo
 
 SHOWN = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "word_coverage", "vocabulary_coverage",
          "repetition", "repetition_unblocked", "distinct", "reference_distinct", "words", "reference_words", "loss",
          "gap", "unseen_texts", "n", "tier", "next")  # fmt: skip
 NAMES = {"chrf": "chrF", "wer": "WER"} | {f"bleu{order}": f"BLEU-{order}" for order in (1, 2, 3, 4)}
-
-
-def is_translator(artefact: Path) -> bool:
-    """Whether a run, checkpoint or bundle is a translator's."""
-    from last_edge.bundle import Bundle, is_bundle
-
-    if is_bundle(artefact):
-        from last_edge.bundle.manifest import translates
-
-        try:
-            return translates(Bundle.open(artefact, verify_hashes=False).manifest)
-        except InputError:
-            return False
-    from last_edge.train.evaluate import is_translation
-
-    return is_translation(artefact)
-
-
-def refuse(asked: dict[str, bool]) -> None:
-    """`UsageError` for a flag of `export` or `quantize` that a translator has no use for."""
-    for flag, given in asked.items():
-        if given:
-            raise UsageError(f"{flag} is for classifiers, this is a translator")
-
-
-def export_translator(
-    run: Path, out: Path, store: ClipStore | None, *, split: str, threads: int, dry_run: bool, force: bool
-) -> dict[str, Any]:
-    """Write a translator's bundle, or say what would be written; what to print of it."""
-    from last_edge.export.bundles.bundle_writer import export_run
-    from last_edge.files import check_free
-    from last_edge.train.evaluate import load_translator
-
-    if dry_run:
-        check_free(out, force=force, marker="" if out.suffix == ".last" else "manifest.json")
-        return {"would_write": str(out), "model": load_translator(run).card.name}
-    torch_threads(threads)
-    manifest = export_run(run, out, store=store, split=split, threads=threads, force=force)
-    return {"bundle": str(out), "params": manifest.model.params, **manifest.metrics.get("fp32", {})}
-
-
-def quantize_translator(
-    bundle: Path, store: ClipStore, plan: Any, *, split: str, threads: int, dry_run: bool, force: bool
-) -> Any:
-    """Add 8-bit files to a translator's bundle, or say what would be written."""
-    from last_edge.export.int8.translation_quantize import preview, quantize_translation
-
-    if dry_run:
-        return preview(bundle, store, plan, split=split, force=force)
-    return quantize_translation(bundle, store, plan, split=split, threads=threads, force=force)
 
 
 def readable(figures: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from last_edge.bundle import Bundle, rewrite_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError
 from last_edge.export.bundles.bundle_writer import export_run
+from last_edge.export.int8.plan import Plan
 from last_edge.export.int8.quantize import QuantizeOptions
-from last_edge.export.int8.quantize_bundle import Plan, quantize_bundle
+from last_edge.export.int8.quantize_bundle import quantize_bundle
 from last_edge.tasks.config import QuantizeConfig
 
 BUNDLE = "bundle"

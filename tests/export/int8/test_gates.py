@@ -12,8 +12,9 @@ import pytest
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError
+from last_edge.export.int8.plan import Plan
 from last_edge.export.int8.qdq import TARGETS
-from last_edge.export.int8.quantize_bundle import Plan, quantize_bundle
+from last_edge.export.int8.quantize_bundle import quantize_bundle
 from last_edge.tasks.config import QuantizeConfig
 from last_edge.tasks.gates import Candidate, require_gates
 from last_edge.tasks.registry import RECOGNITION

@@ -16,8 +16,9 @@ from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import UsageError
-from last_edge.export.int8.calibration import parts_of
+from last_edge.export.int8.judge import Judge
 from last_edge.export.int8.kernel_form import kernel_form
+from last_edge.export.int8.plan import parts_of
 from last_edge.export.int8.qat import QatOptions, train_rounded
 from last_edge.export.int8.qdq import TARGETS, compact, read_graph, weights_in_8_bits
 from last_edge.export.int8.qdq_torch import QdqModule, attributes_of
@@ -29,10 +30,9 @@ from last_edge.export.int8.quantize import (
     quantize_graph,
     relu_pairs,
 )
-from last_edge.export.int8.selection import search_float, sensitivities
+from last_edge.export.int8.recogniser_int8 import search_float, sensitivities
 from last_edge.export.onnx.onnx_graph import to_onnx
 from last_edge.export.onnx.session import logits_of, open_session
-from last_edge.export.proof.judge import Judge
 from last_edge.inputs.features import Inputs
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
@@ -70,7 +70,7 @@ def last_e(exported: Path, **options: str) -> bytes:
     for name, value in model.named_parameters():
         if name.endswith(("alpha", "edge", "fc.weight", "bn.bias")):
             value.data.add_(0.3 * torch.randn_like(value))
-    return to_onnx(model.deployed(), spec=spec, labels=("grab", "swipe", "tap"), name="last_e_nano")
+    return to_onnx(model.deployed(), labels=("grab", "swipe", "tap"), name="last_e_nano")
 
 
 def near(one: NDArray[np.float32], other: NDArray[np.float32], share: float) -> bool:

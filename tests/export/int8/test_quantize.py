@@ -14,10 +14,10 @@ from last_edge.bundle import Bundle, write_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import InputError, UsageError
-from last_edge.export.int8.calibration import calibration_clips
+from last_edge.export.int8.plan import Plan, calibration_clips
 from last_edge.export.int8.qdq import float_nodes, read_graph
 from last_edge.export.int8.quantize import QuantizeOptions, quantize_graph
-from last_edge.export.int8.quantize_bundle import Plan, quantize_bundle
+from last_edge.export.int8.quantize_bundle import quantize_bundle
 from last_edge.export.onnx.session import logits_of
 
 

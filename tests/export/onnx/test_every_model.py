@@ -40,7 +40,7 @@ def check(name: str, spec: InputSpec, **options: Any) -> None:
     torch.nn.init.normal_(model.body.head.fc.weight)
     inputs = golden_inputs(spec, model.features)
     expected = torch_logits(model, inputs)
-    graph = to_onnx(model.deployed(), spec=spec, labels=tuple("abcde"), name=name, features=model.features)
+    graph = to_onnx(model.deployed(), labels=tuple("abcde"), name=name)
     allowed = TOLERANCES.get(name.rpartition("_")[0], 1e-5) * np.abs(expected).max()
     np.testing.assert_allclose(logits_of(graph, inputs), expected, rtol=0, atol=allowed)
     np.testing.assert_allclose(logits_of(graph, pick(inputs, slice(1))), expected[:1], rtol=0, atol=allowed)

@@ -94,7 +94,7 @@ def test_the_same_checkpoint_gives_the_same_bytes_in_another_process(exported: P
         "from last_edge.export.onnx.onnx_graph import to_onnx\n"
         "from last_edge.train.checkpoint import load_checkpoint\n"
         "c = load_checkpoint(Path(sys.argv[1]))\n"
-        "g = to_onnx(c.model.deployed(), spec=c.spec, labels=c.labels, name=c.card.name)\n"
+        "g = to_onnx(c.model.deployed(), labels=c.labels, name=c.card.name)\n"
         "print(hashlib.sha256(g).hexdigest())\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True, check=True)
@@ -107,7 +107,7 @@ def test_a_graph_of_any_length_resamples_as_the_runtime_does(bodies: int) -> Non
     spec = InputSpec(get_layout("shrec22"), frames=16, bodies=bodies)
     model = create_model("last_lite_nano", spec=spec, classes=3).eval()
     torch.nn.init.normal_(model.body.head.fc.weight)  # type: ignore[union-attr, arg-type]
-    graph = to_onnx(model.deployed(), spec=spec, labels=("a", "b", "c"), name="last_lite_nano", dynamic_time=True)
+    graph = to_onnx(model.deployed(), labels=("a", "b", "c"), name="last_lite_nano", dynamic_time=True)
     assert metadata_of(graph)["time"] == "dynamic"
     axes = dims(onnx.load_from_string(graph).graph.input[0])
     assert axes == ["batch", *([bodies] if bodies > 1 else []), "time", 22, 3]

@@ -1,0 +1,250 @@
+"""A recogniser's graph in 8 bits, and what is chosen on people who judge: nodes that stay float, epochs, variants."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from last_edge.bundle.bundle import Bundle
+from last_edge.bundle.manifest import Figure, model_file
+from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import plain_batch
+from last_edge.errors import InputError, UsageError
+from last_edge.export.int8.judge import Judge, milliseconds
+from last_edge.export.int8.plan import Made, Parts, Plan, Report, Row, calibration_clips, draft, parts_of
+from last_edge.export.int8.qat import train_rounded
+from last_edge.export.int8.qdq import float_nodes, read_graph, target_named
+from last_edge.export.int8.quantize import Prepared, QuantizeOptions, prepare, quantize_graph, relu_pairs
+from last_edge.export.proof.evaluate import check_store, checked_graph, deployed
+from last_edge.inputs.features import Inputs
+from last_edge.tasks.config import QuantizeConfig
+from last_edge.tasks.gates import Candidate, require_gates
+from last_edge.tasks.registry import RECOGNITION, task_of_bundle
+from last_edge.tasks.task import Clips, check_options
+
+WEIGHED = ("Conv", "MatMul", "Add")
+
+
+class RecogniserRounding:
+    """See `Rounding`. The gates are held on the clips that are measured; nothing of those chooses anything."""
+
+    def __init__(self, bundle: Bundle, store: ClipStore, plan: Plan) -> None:
+        if plan.qat is not None and bundle.manifest.features is not None:
+            raise UsageError("no training of rounded weights with a second input", where=bundle.path,
+                             hint="without --qat")  # fmt: skip
+        self.bundle, self.store, self.plan, self.target = bundle, store, plan, target_named(plan.options.target)
+        self.precision = self.target.precision
+        self.names: tuple[str, ...] = (model_file(self.precision),)
+
+    def foreseen(self) -> dict[str, Any]:
+        """See `Rounding`."""
+        if self.plan.chooses:
+            parts = self.parts()
+            return {"clips_for_calibration": len(parts.calibration), "clips_that_judge": len(parts.judging)}
+        calibration = calibration_clips(self.store, count=self.plan.count, seed=self.plan.seed)
+        return {"clips_for_calibration": len(calibration), "clips_that_judge": 0}
+
+    def parts(self) -> Parts:
+        """Whose clips calibrate and whose judge."""
+        return parts_of(self.store, count=self.plan.count, seed=self.plan.seed, run=self.plan.run)
+
+    def make(self, clips: Clips, *, threads: int, report: Report) -> Made:
+        """See `Rounding`."""
+        bundle, precision, plan = self.bundle, self.precision, self.plan
+        graph, chosen, tables, options = self._rounded(threads=threads, report=report)
+        files = {self.names[0]: graph}
+        both = {"fp32": bundle, precision: draft(bundle, files, without=self.names)}
+        answers = {name: deployed(one, name, threads=threads).answers(self.store, clips) for name, one in both.items()}
+        spent = milliseconds({"fp32": checked_graph(bundle, "fp32"), precision: graph}, bundle.golden.inputs,
+                             threads=threads)  # fmt: skip
+        candidate = Candidate(
+            reference=answers["fp32"],
+            answers=answers[precision],
+            size=len(graph),
+            weights=bundle.manifest.model.params,
+            reference_ms=spent["fp32"],
+            ms=spent[precision],
+        )
+        limits, wanted = plan.gates or QuantizeConfig(), RECOGNITION.wanted(self.store, clips)
+        gates = RECOGNITION.gates(candidate, wanted, limits, judge_speed=self.target.runs_here)
+        if plan.gates is not None:
+            require_gates(gates, where=bundle.path)
+        return Made(files, chosen, options, answers, gates, tables)
+
+    def _rounded(self, *, threads: int, report: Report) -> tuple[bytes, Clips, dict[str, list[Row]], QuantizeOptions]:
+        """The 8-bit graph, the clips behind its ranges, tables of what was chosen, and the options it was made with."""
+        bundle, store, plan = self.bundle, self.store, self.plan
+        graph, spec, features = checked_graph(bundle, "fp32"), bundle.manifest.input, bundle.manifest.features
+        if not plan.chooses:
+            chosen = calibration_clips(store, count=plan.count, seed=plan.seed)
+            prepared = prepare(graph, plain_batch(store, chosen, spec, features), plan.options)
+            return prepared.rounded(), chosen, {}, prepared.options
+        parts, tables = self.parts(), dict[str, list[Row]]()
+        prepared = prepare(graph, plain_batch(store, parts.calibration, spec, features), plan.options)
+        judge = judge_of(bundle, store, parts, threads=threads)
+        if plan.search_budget is not None:
+            table = sensitivities(prepared, judge)
+            kept, trials = search_float(prepared, judge, table, judge.inputs, budget=plan.search_budget)
+            prepared = dataclasses.replace(prepared, options=dataclasses.replace(prepared.options, keep_float=kept))
+            tables = {"sensitivity": [one.row() for one in table], "search": trials}
+            for name, rows in tables.items():
+                report(name, rows)
+        made = prepared.rounded()
+        if plan.qat is not None:
+            made, tables["training"] = train_rounded(
+                made, _teacher(bundle, plan.teacher), judge, store=store, clips=parts.learning, spec=spec,
+                options=plan.qat, report=lambda row: report("training", [row]),
+            )  # fmt: skip
+        return made, parts.calibration, tables, prepared.options
+
+
+def _teacher(bundle: Bundle, path: Path | None) -> bytes:
+    """The float graph that teaches; `InputError` when another bundle's answers are to other questions."""
+    if path is None:
+        return checked_graph(bundle, "fp32")
+    teacher = Bundle.open(path)
+    ours, theirs = bundle.manifest, teacher.manifest
+    if (ours.input.sha256, ours.labels) != (theirs.input.sha256, theirs.labels):
+        raise InputError("the teacher takes another input or has other labels", where=path,
+                         expected=ours.input.sha256, got=theirs.input.sha256)  # fmt: skip
+    return checked_graph(teacher, "fp32")
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """One node: `error` of the logits in percent when it alone is rounded (see `Verdict`)."""
+
+    name: str
+    kind: str
+    error: float
+    agreement: float
+
+    def row(self) -> dict[str, Figure]:
+        """For a table."""
+        return {
+            "node": self.name,
+            "kind": self.kind,
+            "error": round(self.error, 3),
+            "agreement": round(self.agreement, 2),
+        }
+
+
+def judge_of(bundle: Bundle, store: ClipStore, parts: Parts, *, threads: int = 1) -> Judge:
+    """The judging clips of a bundle's store, and what its FP32 graph says to them."""
+    inputs = plain_batch(store, parts.judging, bundle.manifest.input, bundle.manifest.features)
+    return Judge(checked_graph(bundle, "fp32"), inputs, store.index.label[parts.judging], threads=threads)
+
+
+def sensitivities(prepared: Prepared, judge: Judge) -> list[Sensitivity]:
+    """Every node that is rounded, the most sensitive first."""
+    model = read_graph(prepared.graph)
+    fixed = float_nodes(model, keep_float=prepared.options.keep_float, float_head=prepared.options.float_head)
+    nodes = [node for node in model.graph if node.op_type in WEIGHED and node.name not in fixed]
+    found = []
+    for node in nodes:
+        others = tuple(str(other.name) for other in nodes if other is not node)
+        verdict = judge(prepared.rounded(keep_float=(*prepared.options.keep_float, *others)))
+        found.append(Sensitivity(str(node.name), node.op_type, verdict.error, verdict.agreement))
+    return sorted(found, key=lambda one: -one.error)
+
+
+def search_float(
+    prepared: Prepared, judge: Judge, table: list[Sensitivity], inputs: Inputs, *, budget: float
+) -> tuple[tuple[str, ...], list[dict[str, Figure]]]:
+    """Nodes to keep in float: taken in the order of the table while the graph stays within `budget` times its latency.
+
+    A node that breaks the budget is left rounded. Errors may cancel, so of all that were kept on the way those are
+    returned that the judge found nearest to float; with them a row a trial.
+    """
+    taken: tuple[str, ...] = prepared.options.keep_float
+    whole, rows = prepared.rounded(), []
+    best, kept = judge(whole), taken
+    for one in table:
+        tried = (*taken, one.name)
+        graph = prepared.rounded(keep_float=tried)
+        spent = milliseconds({"int8": whole, "tried": graph}, inputs)
+        times, verdict = spent["tried"] / spent["int8"], judge(graph)
+        within = times <= budget
+        rows.append({"node": one.name, **verdict.row(), "times_as_slow": round(times, 3), "within": within})
+        taken = tried if within else taken
+        if within and verdict.rank < best.rank:
+            best, kept = verdict, tried
+    return kept, rows
+
+
+METHODS: tuple[dict[str, object], ...] = (
+    {"method": "minmax"},
+    {"method": "percentile", "percentile": 99.9},
+    {"method": "percentile", "percentile": 99.99},
+    {"method": "entropy"},
+)
+
+
+def compare_variants(
+    graph: bytes, calibration: Inputs, judge: Judge, base: QuantizeOptions
+) -> Iterator[dict[str, Figure]]:
+    """A row a method of finding ranges; then equalisation before the one that the judge found nearest to float."""
+    ranks: dict[QuantizeOptions, tuple[float, float]] = {}
+    for method in METHODS:
+        options = dataclasses.replace(base, **method, equalise=False)  # type: ignore[arg-type]
+        verdict = judge(quantize_graph(graph, calibration, options))
+        ranks[options] = verdict.rank
+        yield {**in_words(options), **verdict.row()}
+    if base.equalise is not False and relu_pairs(read_graph(graph)):
+        options = dataclasses.replace(min(ranks, key=ranks.__getitem__), equalise=True)
+        yield {**in_words(options), **judge(quantize_graph(graph, calibration, options)).row()}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """rows: a variant each, the best first. calibration, judging: clips. subjects: who judges."""
+
+    rows: list[dict[str, Figure]]
+    bundle: str
+    calibration: int
+    judging: int
+    subjects: tuple[str, ...]
+
+
+def compare_bundle(
+    path: Path, store: ClipStore, options: QuantizeOptions, *, count: int, seed: int, run: Path | None = None,
+    threads: int = 1, report: Callable[[dict[str, Figure]], None],
+) -> Compared:  # fmt: skip
+    """Every variant of a bundle's INT8 file, judged on people of the train split; the test split is not opened.
+
+    count, seed, run: see `parts_of`.
+    """
+    bundle = Bundle.open(path)
+    check_options(task_of_bundle(bundle.manifest), {"--compare": True}, where=path)
+    check_store(bundle, store)
+    store.verify()
+    parts = parts_of(store, count=count, seed=seed, run=run)
+    inputs = plain_batch(store, parts.calibration, bundle.manifest.input, bundle.manifest.features)
+    judge, rows = judge_of(bundle, store, parts, threads=threads), []
+    for row in compare_variants(checked_graph(bundle, "fp32"), inputs, judge, options):
+        report(row)
+        rows.append(row)
+    rows.sort(key=lambda row: (float(row["error"]), -float(row["agreement"])))
+    return Compared(rows, bundle.manifest.name, len(parts.calibration), len(parts.judging), parts.subjects)
+
+
+def markdown(compared: Compared) -> str:
+    """The table with what it was measured on."""
+    names = list(compared.rows[0])
+    lines = [names, ["---"] * len(names), *([str(row[name]) for name in names] for row in compared.rows)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return (
+        f"# Variants of INT8, {compared.bundle}\n\n{table}\n\n"
+        f"{compared.calibration} training clips calibrate; {compared.judging} of other people "
+        f"({', '.join(compared.subjects) or 'the val split'}) judge. agreement: percent of clips with FP32's answer; "
+        "error: root mean square of the logits' differences in percent of their spread; drop: points of top-1.\n"
+    )
+
+
+def in_words(options: QuantizeOptions) -> dict[str, Figure]:
+    """A variant in words."""
+    method = f"percentile {options.percentile:g}" if options.method == "percentile" else options.method
+    return {"method": method, "steps": "equalise" if options.equalise else "none"}
