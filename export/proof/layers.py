@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
 from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.errors import GateError, InputError, UsageError
 from last_edge.export.onnx.session import open_session
-from last_edge.export.proof.node_pairs import is_quantiser, pair_nodes
 from last_edge.export.proof.same import difference
 from last_edge.inputs.features import LANDMARKS, Inputs
 from last_edge.names import did_you_mean
@@ -26,6 +27,9 @@ Runner = Callable[[bytes, Sequence[str], Inputs], list[NDArray[np.float32]]]
 # arithmetic, and of 8 bits.
 FLOAT, EIGHT_BITS = 1e-3, 0.25
 WHOLE = "whole graph"
+QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
+# What a quantiser of unsigned or bounded range does by itself.
+ABSORBED = ("Relu", "Clip")
 NUMBERS = (onnx.TensorProto.FLOAT, onnx.TensorProto.BOOL, onnx.TensorProto.INT64)
 
 
@@ -105,16 +109,17 @@ def compare_layers(first: Side, second: Side, inputs: Inputs | None = None, *, m
     if most is None:
         most = EIGHT_BITS if _quantised(one) or _quantised(other) else FLOAT
     pairs, unpaired = pair_nodes(one, other)
-    ours = tapped(one, [node.output[0] for node, _ in pairs], first.backend, inputs)
-    theirs = tapped(other, [value for _, value in pairs], second.backend, inputs)
+    named = [(node, str(node.outputs[0].name), str(value.name)) for node, value in pairs]
+    ours = tapped(one, [name for _, name, _ in named], first.backend, inputs)
+    theirs = tapped(other, [name for *_, name in named], second.backend, inputs)
     gaps = [
-        gap(node.name, node.op_type, node.output[0], ours[node.output[0]], theirs[value], most)
-        for node, value in pairs
-        if node.output[0] in ours and value in theirs
+        gap(str(node.name), node.op_type, name, ours[name], theirs[its], most)
+        for node, name, its in named
+        if name in ours and its in theirs
     ]
     mine, its = (BACKENDS[side.backend](side.graph).run(inputs).astype(np.float64) for side in (first, second))
     gaps.append(gap(WHOLE, "", OUTPUT_NAME, mine, its, most))
-    return Comparison(first.named, second.named, tuple(gaps), tuple(node.name for node in unpaired))
+    return Comparison(first.named, second.named, tuple(gaps), tuple(str(node.name) for node in unpaired))
 
 
 def gap(node: str, kind: str, output: str, one: Value, other: Value, most: float) -> NodeGap:
@@ -149,7 +154,91 @@ def made_points(graph: onnx.ModelProto, *, clips: int = 4) -> NDArray[np.float32
 
 
 def _quantised(graph: onnx.ModelProto) -> bool:
-    return any(map(is_quantiser, graph.graph.node))
+    return any(node.op_type in QUANTISERS for node in graph.graph.node)
+
+
+def pair_nodes(first: onnx.ModelProto, second: onnx.ModelProto) -> tuple[list[tuple[ir.Node, ir.Value]], list[ir.Node]]:
+    """Nodes of the first graph, in its order, with the value of the second that answers to theirs; those without one.
+
+    A counterpart is of the same kind and reads the counterparts of what the node reads, quantisers looked through. Of
+    several, as of the products with each subset of a graph, it is the one whose constants are nearest. An activation
+    that the second has not got may be in the range of a quantiser: its value is then what that quantiser lets through.
+    """
+    one, other = (ir.from_proto(proto) for proto in (first, second))
+    for model in (one, other):
+        LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    inputs = {value.name: value for value in other.graph.inputs}
+    known: dict[ir.Value, ir.Value | None] = {value: inputs.get(value.name) for value in one.graph.inputs}
+    free = [node for node in other.graph if node.op_type not in QUANTISERS]
+    pairs: list[tuple[ir.Node, ir.Value]] = []
+    unpaired: list[ir.Node] = []
+    for node in one.graph:
+        if node.op_type in QUANTISERS:
+            continue
+        reads = [known.get(value) for value in _computed(node)]
+        fits = [its for its in free if its.op_type == node.op_type and _computed(its) == reads]
+        if None not in reads and fits:
+            found = min(fits, key=lambda its: (_attributes(its) != _attributes(node), _constants_apart(node, its)))
+            free.remove(found)
+            pairs.append((node, found.outputs[0]))
+            known.update(zip(node.outputs, found.outputs, strict=False))
+        elif node.op_type in ABSORBED and reads[0] and (absorbed := _restored(reads[0])):
+            pairs.append((node, absorbed))
+            known[node.outputs[0]] = reads[0]
+        else:
+            unpaired.append(node)
+    return pairs, unpaired
+
+
+def _origin(value: ir.Value) -> ir.Value:
+    """The value that quantisers made this one of."""
+    while (maker := value.producer()) is not None and maker.op_type in QUANTISERS and maker.inputs[0] is not None:
+        value = maker.inputs[0]
+    return value
+
+
+def _restored(value: ir.Value) -> ir.Value | None:
+    """A value after its quantisers; None where it has none."""
+    for _ in QUANTISERS:
+        readers = [reader for reader in value.consumers() if reader.op_type in QUANTISERS]
+        if not readers:
+            return None
+        value = readers[0].outputs[0]
+    return value
+
+
+def _computed(node: ir.Node) -> list[ir.Value]:
+    """What a node reads that is no constant, in order, as it was before any quantiser."""
+    origins = [_origin(value) for value in node.inputs if value is not None]
+    return [value for value in origins if value.const_value is None]
+
+
+def _constants_apart(node: ir.Node, its: ir.Node) -> float:
+    """Sum of mean |difference| of the constants that two nodes see; infinite where their shapes differ."""
+    ours, theirs = ([_seen(v) for v in one.inputs if v and _origin(v).const_value is not None] for one in (node, its))
+    if [constant.shape for constant in ours] != [constant.shape for constant in theirs]:
+        return float("inf")
+    return sum(float(np.abs(a - b).mean()) for a, b in zip(ours, theirs, strict=True) if a.size)
+
+
+def _seen(value: ir.Value) -> Value:
+    """A constant as the number that its reader sees."""
+    maker = value.producer()
+    if maker is None or maker.op_type not in QUANTISERS:
+        assert value.const_value is not None
+        return np.asarray(value.const_value.numpy(), np.float64)
+    stored, scale, *zero = (_seen(each) for each in maker.inputs if each is not None)
+    if maker.op_type == "QuantizeLinear":
+        return stored
+    spread = [1] * stored.ndim
+    if scale.size > 1:
+        spread[maker.attributes.get_int("axis", 1)] = -1
+    return (stored - (zero[0].reshape(spread) if zero else 0.0)) * scale.reshape(spread)
+
+
+def _attributes(node: ir.Node) -> list[bytes]:
+    attributes = ir.to_proto(node).attribute
+    return sorted(attribute.SerializeToString(deterministic=True) for attribute in attributes)
 
 
 def _read(path: Path) -> bytes:

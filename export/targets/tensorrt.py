@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+import onnx_ir as ir
 
 from last_edge.bundle.bundle import Bundle, rewrite_bundle
 from last_edge.bundle.manifest import INPUT_NAME, Figure, Manifest, model_file
@@ -35,7 +35,7 @@ DOMAINS = ("", "ai.onnx")
 INT8_OPERATORS = ("ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul")
 UNSUPPORTED = ("BitShift", "Compress", "Det", "Multinomial", "Optional", "SequenceConstruct", "StringConcat", "Unique")
 PARSERS = ("tensorrt", "tensorrt_rtx")
-TYPE = onnx.TensorProto.DataType
+QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
 
 
 @dataclass(frozen=True)
@@ -47,32 +47,13 @@ class Violation:
     got: str
 
 
-@dataclass(frozen=True)
-class Graph:
-    """A model with its constants and who makes and reads each value."""
-
-    proto: onnx.ModelProto
-    constants: dict[str, onnx.TensorProto]
-    makers: dict[str, onnx.NodeProto]
-    readers: dict[str, list[onnx.NodeProto]]
-
-    @classmethod
-    def of(cls, content: bytes) -> Graph:
-        """Read a graph from its bytes."""
-        proto = onnx.load_from_string(content)
-        readers: dict[str, list[onnx.NodeProto]] = {}
-        for node in proto.graph.node:
-            for name in node.input:
-                readers.setdefault(name, []).append(node)
-        makers = {name: node for node in proto.graph.node for name in node.output}
-        return cls(proto, {constant.name: constant for constant in proto.graph.initializer}, makers, readers)
-
-
 def violations(content: bytes) -> list[Violation]:
     """Every rule that a graph breaks; none when TensorRT should take it."""
-    graph = Graph.of(content)
-    nodes = graph.proto.graph.node
-    return [*_opsets(graph), *(found for node in nodes for rule in RULES for found in rule(graph, node))]
+    model = ir.from_proto(onnx.load_from_string(content))
+    wanted = f"opset {OPSETS.start} to {OPSETS.stop - 1}"
+    odd = [version for domain, version in model.opset_imports.items() if domain in DOMAINS and version not in OPSETS]
+    broken = [found for node in model.graph for rule in RULES for found in rule(node)]
+    return [*(Violation("", wanted, str(version)) for version in odd), *broken]
 
 
 def parser_faults(content: bytes) -> list[Violation] | None:
@@ -107,88 +88,76 @@ def require_fit(content: bytes, *, where: object) -> str:
     return "operator rules" if said is None else "operator rules and TensorRT's parser"
 
 
-def _opsets(graph: Graph) -> Iterator[Violation]:
-    for entry in graph.proto.opset_import:
-        if entry.domain in DOMAINS and entry.version not in OPSETS:
-            yield Violation("", f"opset {OPSETS.start} to {OPSETS.stop - 1}", str(entry.version))
-
-
-def _operator(graph: Graph, node: onnx.NodeProto) -> Iterator[Violation]:
+def _operator(node: ir.Node) -> Iterator[Violation]:
+    name = str(node.name)
     if node.domain not in DOMAINS:
-        yield Violation(node.name, "operators of ONNX alone", f"{node.domain}.{node.op_type}")
+        yield Violation(name, "operators of ONNX alone", f"{node.domain}.{node.op_type}")
     elif node.op_type in INT8_OPERATORS:
-        yield Violation(node.name, "8 bits as explicit Q/DQ pairs, no integer operators", node.op_type)
+        yield Violation(name, "8 bits as explicit Q/DQ pairs, no integer operators", node.op_type)
     elif node.op_type in UNSUPPORTED:
-        yield Violation(node.name, "an operator that TensorRT has", node.op_type)
+        yield Violation(name, "an operator that TensorRT has", node.op_type)
 
 
-def _einsum(graph: Graph, node: onnx.NodeProto) -> Iterator[Violation]:
+def _einsum(node: ir.Node) -> Iterator[Violation]:
     """No ellipsis and no letter twice in one term."""
     if node.op_type != "Einsum":
         return
-    equation = next(attribute.s.decode() for attribute in node.attribute if attribute.name == "equation")
+    equation = str(node.attributes.get_string("equation"))
     terms = equation.replace(" ", "").replace("->", ",").split(",")
     if "..." in equation or any(len(set(term)) < len(term) for term in terms):
-        yield Violation(node.name, "Einsum without ellipsis or diagonal", equation)
+        yield Violation(str(node.name), "Einsum without ellipsis or diagonal", equation)
 
 
-def _quantiser(graph: Graph, node: onnx.NodeProto) -> Iterator[Violation]:
+def _quantiser(node: ir.Node) -> Iterator[Violation]:
     """s8 with zero points of 0 and constant positive scales; one scale a channel for constants alone."""
-    if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+    if node.op_type not in QUANTISERS:
         return
-    stored = graph.constants.get(node.input[0])
-    if node.op_type == "DequantizeLinear" and stored is not None and stored.data_type != TYPE.INT8:
-        what = "a float bias" if stored.data_type == TYPE.INT32 else "s8 constants"
-        yield Violation(node.name, what, TYPE.Name(stored.data_type))
-    scale = graph.constants.get(node.input[1])
-    if scale is None or not (numpy_helper.to_array(scale) > 0).all():
-        yield Violation(node.name, "constant positive scales", node.input[1])
-    elif numpy_helper.to_array(scale).size > 1 and _of_activation(graph, node):
-        yield Violation(node.name, "one scale for an activation", f"{numpy_helper.to_array(scale).size} scales")
-    yield from _zero_point(graph, node)
-
-
-def _zero_point(graph: Graph, node: onnx.NodeProto) -> Iterator[Violation]:
-    if len(node.input) < 3 or not node.input[2]:
+    name, (value, by, *more) = str(node.name), node.inputs
+    assert value is not None and by is not None
+    stored, scale = value.const_value, by.const_value
+    if node.op_type == "DequantizeLinear" and stored is not None and stored.dtype != ir.DataType.INT8:
+        what = "a float bias" if stored.dtype == ir.DataType.INT32 else "s8 constants"
+        yield Violation(name, what, stored.dtype.name)
+    if scale is None or not (scale.numpy() > 0).all():
+        yield Violation(name, "constant positive scales", str(by.name))
+    elif scale.size > 1 and not _stored_first(value):
+        yield Violation(name, "one scale for an activation", f"{scale.size} scales")
+    if not more or more[0] is None:
         if node.op_type == "QuantizeLinear":
-            yield Violation(node.name, "s8 activations", "UINT8, the type without a zero point")
+            yield Violation(name, "s8 activations", "UINT8, the type without a zero point")
         return
-    zero = graph.constants.get(node.input[2])
-    if zero is None or np.any(numpy_helper.to_array(zero) != 0):
-        yield Violation(node.name, "zero points of 0", node.input[2])
-    elif zero.data_type not in (TYPE.INT8, TYPE.INT32):
-        yield Violation(node.name, "s8 activations", TYPE.Name(zero.data_type))
+    zero = more[0].const_value
+    if zero is None or np.any(zero.numpy() != 0):
+        yield Violation(name, "zero points of 0", str(more[0].name))
+    elif zero.dtype not in (ir.DataType.INT8, ir.DataType.INT32):
+        yield Violation(name, "s8 activations", zero.dtype.name)
 
 
-def _of_activation(graph: Graph, node: onnx.NodeProto) -> bool:
-    """Whether what a quantiser reads is computed, not stored."""
-    maker = graph.makers.get(node.input[0])
-    if maker is not None and maker.op_type == "QuantizeLinear":
-        return _of_activation(graph, maker)
-    return node.input[0] not in graph.constants
+def _stored_first(value: ir.Value) -> bool:
+    """Whether what a quantiser reads is stored, not computed."""
+    maker = value.producer()
+    if maker is not None and maker.op_type == "QuantizeLinear" and maker.inputs[0] is not None:
+        return _stored_first(maker.inputs[0])
+    return value.is_initializer()
 
 
-def _pair(graph: Graph, node: onnx.NodeProto) -> Iterator[Violation]:
+def _pair(node: ir.Node) -> Iterator[Violation]:
     """What a quantiser stores is read by its counterpart alone."""
     if node.op_type == "QuantizeLinear":
-        kinds = {reader.op_type for reader in graph.readers.get(node.output[0], [])} - {"DequantizeLinear"}
+        kinds = {reader.op_type for reader in node.outputs[0].consumers()} - {"DequantizeLinear"}
         if kinds:
-            yield Violation(node.name, "Q followed by DQ alone", ", ".join(sorted(kinds)))
+            yield Violation(str(node.name), "Q followed by DQ alone", ", ".join(sorted(kinds)))
 
 
-def _stored(graph: Graph, node: onnx.NodeProto) -> Iterator[Violation]:
+def _stored(node: ir.Node) -> Iterator[Violation]:
     """What is stored in 8 bits is read by a DequantizeLinear."""
-    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-        return
-    for name in node.input:
-        if name in graph.constants and graph.constants[name].data_type == TYPE.INT8:
-            yield Violation(node.name, "s8 constants read by DequantizeLinear alone", node.op_type)
+    if node.op_type not in QUANTISERS:
+        for value in node.inputs:
+            if value is not None and value.is_initializer() and value.dtype == ir.DataType.INT8:
+                yield Violation(str(node.name), "s8 constants read by DequantizeLinear alone", node.op_type)
 
 
-Rule = Callable[[Graph, onnx.NodeProto], Iterator[Violation]]
-RULES: tuple[Rule, ...] = (_operator, _einsum, _quantiser, _pair, _stored)
-
-
+RULES: tuple[Callable[[ir.Node], Iterator[Violation]], ...] = (_operator, _einsum, _quantiser, _pair, _stored)
 FLAVOURS: dict[str, type[TensorRT]] = {backend.flavour: backend for backend in (TensorRT, TensorRTForRTX)}
 INT8 = "int8-tensorrt"
 Shape = tuple[int, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -135,7 +136,16 @@ class LastBody(Body):
         self.lookahead = int("velocity" in spec.streams)
         fusion = FUSIONS[options.fusion]
         self.fusion = fusion(streams=len(spec.streams), axes=spec.channels, channels=options.stem)
-        self.stages = nn.ModuleList(_stages(spec, options))
+        o, drops = options, iter(ramp(options.drop_path_rate, sum(options.blocks)))
+        adjacency = spatial_partition(spec.layout, max_hop=o.max_hop, legacy=o.legacy_partition)
+
+        def block(channels: tuple[int, int], stride: int, stage: int) -> Block:
+            gcn = SpatialGCN(
+                *channels, adjacency=adjacency, learn_edges=o.learn_edges, subset_attention=o.subset_attention
+            )
+            return Block(channels, gcn=gcn, stage=stage, stride=stride, drop=next(drops), o=o)
+
+        self.stages = nn.ModuleList(stack(o.stem, block, widths=o.widths, blocks=o.blocks, strides=o.strides))
         self.head = GatedHead(options.widths[-1], classes, dropout=options.dropout, ib=options.ib)
         initialise(self)
 
@@ -211,24 +221,21 @@ class LastBody(Body):
         return self.head.training_only()
 
 
-def _stages(spec: InputSpec, o: Options) -> list[nn.Sequential]:
-    adjacency = spatial_partition(spec.layout, max_hop=o.max_hop, legacy=o.legacy_partition)
-    drops = iter(ramp(o.drop_path_rate, sum(o.blocks)))
-    stages, channels = [], o.stem
-    for stage, (width, depth, stride) in enumerate(zip(o.widths, o.blocks, o.strides, strict=True)):
-        blocks = []
+def stack(
+    channels: int, block: Callable[[tuple[int, int], int, int], nn.Module], *, widths: tuple[int, ...],
+    blocks: tuple[int, ...], strides: tuple[int, ...],
+) -> list[nn.Sequential]:  # fmt: skip
+    """A body's stages, from so many channels on; block: makes one of its channels in and out, its stride and its stage.
+
+    The first block of a stage has its stride and widens.
+    """
+    stages = []
+    for stage, (width, depth, stride) in enumerate(zip(widths, blocks, strides, strict=True)):
+        made = []
         for index in range(depth):
-            gcn = SpatialGCN(
-                channels,
-                width,
-                adjacency=adjacency,
-                learn_edges=o.learn_edges,
-                subset_attention=o.subset_attention,
-            )
-            step = stride if index == 0 else 1
-            blocks.append(Block((channels, width), gcn=gcn, stage=stage, stride=step, drop=next(drops), o=o))
+            made.append(block((channels, width), stride if index == 0 else 1, stage))
             channels = width
-        stages.append(nn.Sequential(*blocks))
+        stages.append(nn.Sequential(*made))
     return stages
 
 

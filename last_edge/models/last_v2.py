@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import Body, LandmarkModel
-from last_edge.models.last_body import initialise
+from last_edge.models.last_body import initialise, stack
 from last_edge.models.layers.folding import affine, linear, projection, scales_and_shifts
 from last_edge.models.layers.fusion import log_mean_probability
 from last_edge.models.layers.gates import EdgeGates, JointAttention
@@ -93,7 +93,14 @@ class LastV2Body(Body):
         super().__init__()
         self.options = options
         self.norms = nn.ModuleList(nn.BatchNorm2d(spec.channels) for _ in spec.streams)
-        self.stages = nn.Sequential(*_stages(spec, options))
+        o, fixed = options, column_partition(spec.layout, legacy=options.legacy_partition)
+
+        def block(channels: tuple[int, int], stride: int, stage: int) -> Block:
+            gcn = AdaptiveGraphConv(*channels, fixed=fixed)
+            return Block(channels, gcn=gcn, stride=stride, attends=o.attention[stage], o=o)
+
+        stages = stack(spec.channels, block, widths=o.widths, blocks=o.blocks, strides=o.strides)
+        self.stages = nn.Sequential(*stages)
         self.head = MeanHead(options.widths[-1], classes, dropout=options.dropout)
         initialise(self)
 
@@ -175,20 +182,6 @@ class EdgeBodyV2(nn.Module):
             by_body = logits.reshape(-1, self.bodies, self.streams, logits.shape[1])
             logits = merge_bodies(by_body, present_bodies(streams), self.how)
         return torch.logsumexp(torch.log_softmax(logits, dim=-1), dim=1) - math.log(self.streams)
-
-
-def _stages(spec: InputSpec, o: Options) -> list[nn.Sequential]:
-    fixed = column_partition(spec.layout, legacy=o.legacy_partition)
-    stages, channels = [], spec.channels
-    for width, depth, attends, stride in zip(o.widths, o.blocks, o.attention, o.strides, strict=True):
-        blocks = []
-        for index in range(depth):
-            gcn = AdaptiveGraphConv(channels, width, fixed=fixed)
-            step = stride if index == 0 else 1
-            blocks.append(Block((channels, width), gcn=gcn, stride=step, attends=attends, o=o))
-            channels = width
-        stages.append(nn.Sequential(*blocks))
-    return stages
 
 
 def _build(spec: InputSpec, classes: int, variant: Options, options: dict[str, Any]) -> LandmarkModel:
