@@ -24,6 +24,7 @@ from last_edge.bundle.manifest import (
 )
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
+from last_edge.errors import UsageError
 from last_edge.export.bundles.thresholds import accept_threshold, rejection_thresholds, validation_clips
 from last_edge.export.onnx.onnx_graph import to_bytes, to_onnx
 from last_edge.export.onnx.session import logits_of
@@ -179,4 +180,7 @@ SOURCES: dict[str, Callable[[Path], Source]] = {"recognition": RecogniserSource,
 def read_source(run: Path) -> Source:
     """A run's best checkpoint, or a checkpoint folder."""
     card, _ = read_card(checkpoint_folder(run))
-    return SOURCES[task_of(card.name).name](run)
+    task = task_of(card.name)
+    if task.name not in SOURCES:
+        raise UsageError(f"a {task.gives} is not exported", where=run, got=card.name)
+    return SOURCES[task.name](run)

@@ -17,7 +17,7 @@ from last_edge.tasks.config import QuantizeConfig, Recipe, TrainingConfig
 from last_edge.tasks.gates import Candidate, Gate, at_least
 from last_edge.tasks.plan import Plan, stream_plan
 from last_edge.tasks.stream.frames import frame_figures, stream_labels
-from last_edge.tasks.task import Answers, Clips, Views, Wanted
+from last_edge.tasks.task import Answers, Clips, Graph, Views, Wanted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,6 +36,8 @@ class Streaming:
 
     name = "streaming"
     kept: tuple[str, ...] = ("frames", "mean_class", "n")
+    gives, others = "network for streams", "classifiers of clips"
+    foreign = frozenset({"--merge-at", "--beam", "--mirror"})
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
         """See `Task`."""
@@ -81,6 +83,10 @@ class Streaming:
             )
         return clips
 
+    def graphs(self, model: nn.Module, *, name: str, dynamic_time: bool = False) -> tuple[Graph, ...]:
+        """`UsageError`: such a network has no bundle."""
+        raise UsageError("a network for streams is not exported", where=name)
+
     def usable(self, store: ClipStore, split: str) -> Clips:
         """See `Task`."""
         return store.recordings(split)
@@ -112,8 +118,6 @@ class Streaming:
         self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""
     ) -> dict[str, Any]:
         """Shares of frames in percent. answers: (F, K) logits of all frames of the recordings, one after another."""
-        if merge_at:
-            raise UsageError("--merge-at is for classifiers of clips, this answers at every frame")
         return frame_figures(np.asarray(answers).argmax(1), np.asarray(self.wanted(store, clips)), labels)
 
     def wanted(self, store: ClipStore, clips: Clips) -> Wanted:

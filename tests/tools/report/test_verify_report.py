@@ -18,7 +18,8 @@ from last_edge.bundle.manifest import CARD
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.errors import EXIT_GATE
-from last_edge.export.int8.quantize_bundle import Plan, quantize_bundle
+from last_edge.export.int8.plan import Plan
+from last_edge.export.int8.quantize_bundle import quantize_bundle
 from last_edge.skeleton import SkeletonClip
 from last_edge.timing import Schedule
 from last_edge.tools import cli
