@@ -17,7 +17,7 @@ from last_edge.tasks.config import Recipe
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("last_edge", "train", "distill", "export", "runtime", "tools")
-OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 SETTING = re.compile(r"--set (\w+)\.(\w+)")
 EXTRA = re.compile(r"last-edge\[([\w,-]+)\]")
 CLAUSES = re.compile(r",? then |, |; | or ")

@@ -17,7 +17,7 @@ from last_edge.tools.site.pages import command_line, layouts, recipes, with_link
 
 ROOT = Path(__file__).parents[3]
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
-OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 CODE = re.compile(r"^```(?:sh|shell)?\n(.*?)^```$|`([^`\n]+)`", flags=re.MULTILINE | re.DOTALL)
 HISTORY = {"CHANGELOG.md", "command_map.md"}
 """Pages that name what was, or what other programs are called."""
