@@ -14,8 +14,11 @@ from last_edge.errors import UsageError
 from last_edge.inputs import InputSpec
 from last_edge.models.describe import count
 from last_edge.models.last_lite_stream import LastLiteStream, State
+from last_edge.models.layers.gcn import FrameGraphConv, SpatialGCN
+from last_edge.models.layers.pointwise import JointReadout
 from last_edge.models.registry import create_model, create_streamer, streamer_names
 from last_edge.skeleton import get_layout
+from last_edge.skeleton.graph import spatial_partition
 from tests.models.test_deployed import shake
 
 HAND = InputSpec(get_layout("leap20"), centre="frame", scale="limb", resample="pad")
@@ -99,6 +102,17 @@ def test_training_and_inference_filter_alike() -> None:
     for block in model.blocks:
         block.depthwise.training = True  # type: ignore[union-attr, assignment]
     torch.testing.assert_close(model(points).logits, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_fast_forms_are_the_plain_ones() -> None:
+    torch.manual_seed(0)
+    adjacency = spatial_partition(get_layout("leap20"), max_hop=1)
+    plain, fast = (kind(6, 8, adjacency=adjacency, learn_edges=False).eval() for kind in (SpatialGCN, FrameGraphConv))
+    fast.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 6, 7, 20)
+    torch.testing.assert_close(fast(x), plain(x), atol=1e-5, rtol=1e-5)
+    readout = JointReadout(6, joints=20, sums=3)
+    torch.testing.assert_close(readout.train()(x), readout.eval()(x), atol=1e-5, rtol=1e-5)
 
 
 def test_an_answer_depends_on_its_receptive_field_and_on_no_later_frame() -> None:
