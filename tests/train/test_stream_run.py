@@ -23,7 +23,7 @@ from last_edge.train.run import run_training
 
 LAYOUT, MODEL = get_layout("leap20"), "last_lite_stream_nano"
 SMALL = (
-    "input.frames=150", "training.epochs=30", "training.batch_size=2", "training.warmup_epochs=1", "model.stem=8",
+    "input.frames=150", "training.epochs=24", "training.batch_size=2", "training.lr=0.01", "training.warmup_epochs=1", "model.stem=8",
     "model.graph=8", "model.width=16", "model.hidden=16", "model.dilations=[1,2,4]", "validation.subjects=p2",
 )  # fmt: skip
 
@@ -92,7 +92,7 @@ def test_rules_are_found_on_what_was_held_out_and_events_are_scored(run: Path, s
     write_rules(run, found)
     score = evaluate_spans(run, opened, split="test")
     assert score["gestures"] == 10 and score["recordings"] == 2
-    assert score["detection"] >= 0.5 and 0 <= score["jaccard"] <= 1
+    assert score["detection"] >= 0.8 and score["jaccard"] >= 0.7
     assert score["delay_frames"] < 50 and set(score["by_class"]) <= {"open", "swipe"}
 
 
