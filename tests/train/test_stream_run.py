@@ -23,8 +23,9 @@ from last_edge.train.run import run_training
 
 LAYOUT, MODEL = get_layout("leap20"), "last_lite_stream_nano"
 SMALL = (
-    "input.frames=150", "training.epochs=24", "training.batch_size=2", "training.lr=0.01", "training.warmup_epochs=1", "model.stem=8",
-    "model.graph=8", "model.width=16", "model.hidden=16", "model.dilations=[1,2,4]", "validation.subjects=p2",
+    "input.frames=150", "training.epochs=24", "training.batch_size=2", "training.lr=0.01", "training.warmup_epochs=1",
+    "model.stem=8", "model.graph=8", "model.width=16", "model.hidden=16", "model.dilations=[1,2,4]",
+    "validation.subjects=p2",
 )  # fmt: skip
 
 
@@ -145,7 +146,7 @@ def test_what_only_clips_know_is_refused(store: Path, tmp_path: Path, change: st
 
 def test_stores_without_recordings_are_refused(toy_store: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no long recordings"):
-        run_training(request(toy_store, tmp_path / "run"))
+        run_training(request(toy_store, tmp_path / "run", "validation.subjects=[]"))
 
 
 def test_a_streamers_task_is_streaming() -> None:
