@@ -135,8 +135,14 @@ $(RUN)/report.html: $(RUN)/teacher/final.json $(RUN)/student/final.json $(RUN)/s
 demo: ## The whole pipeline on embedded data, in a few minutes, set-up included
 	@$(MAKE) --no-print-directory run verify report NAME=$(DEMO) SYNTH="$(DEMO_SYNTH)"
 
-webcam: $(RUN)/bundle/model.int8.onnx ## Recognise in front of the camera
+# BUNDLE= names a bundle, a run or a name of the zoo; without it the one of $(RUN) is made first.
+ifdef BUNDLE
+webcam: $(INSTALLED) ## Recognise in front of the camera; BUNDLE=last_lite_nano_shrec14 needs no training
+	$(CLI) run $(BUNDLE) --source cam:0 --window
+else
+webcam: $(RUN)/bundle/model.int8.onnx
 	$(CLI) run $(<D) --source cam:0 --window
+endif
 
 web: $(RUN)/bundle/model.int8.onnx ## Recognise in the browser, on this machine alone
 	$(CLI) web $(<D)

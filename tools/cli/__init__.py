@@ -113,7 +113,7 @@ app = typer.Typer(
     help=ABOUT,
     epilog="Example: last-edge data synth --out STORE, then last-edge train --store STORE --out runs/first",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -89,10 +89,29 @@ def doctor(
             for check in checks:
                 if check.group == group:
                     typer.echo(line(check))
+        typer.echo(f"\n{verdict(checks)}")
     missing = [check for check in checks if check.needed and not check.ok]
     if missing:
         names = ", ".join(check.name for check in missing)
         raise MissingError("needed and missing", got=names, hint=missing[0].mend)
+
+
+def verdict(checks: list[Check]) -> str:
+    """In one line what this installation can do: run bundles, see, teach and export."""
+    there = {check.name for check in checks if check.ok}
+    models = any(check.ok for check in checks if check.group == "Landmark models")
+    finds = bool({"mediapipe", "ai-edge-litert"} & there) and "opencv-python" in there and models
+    can = {
+        "run bundles": "onnxruntime" in there,
+        "find landmarks in images": finds,
+        "see through a camera": any(check.ok for check in checks if check.group == "Cameras"),
+        "train and teach": {"torch", "omegaconf", "pyarrow", "safetensors"} <= there,
+        "export and quantise": {"torch", "onnx", "onnxscript", "onnxslim"} <= there,
+    }
+    able, unable = [what for what, so in can.items() if so], [what for what, so in can.items() if not so]
+    return f"This machine can {', '.join(able) or 'do nothing yet'}" + (
+        f"; not: {', '.join(unable)}." if unable else "."
+    )
 
 
 def line(check: Check) -> str:

@@ -25,12 +25,13 @@ from last_edge.tools.cli.options import (
     in_zoo,
     torch_threads,
 )
-from last_edge.tools.output import make_table
+from last_edge.tools.output import make_table, rows_table
 
 if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore
 
 GESTURES = 200
+TAKEN_FOR, CLASSES_SHOWN = 3, 20
 Which = Literal["best", "last", "final"]
 Unknown = Annotated[
     list[str] | None,
@@ -121,9 +122,40 @@ def eval(
     if "bleu4" in figures:
         screen.emit(figures if screen.json else translate.readable(figures))
         return
-    columns = {key: [figures[key]] for key in ("top1", "top3", "top5", "mean_class", "ece", "n")}
-    screen.emit(figures, table=lambda: make_table("evaluation (percent)", columns))
+    screen.emit(figures, table=lambda: figures_table(figures))
     tell_absent(figures, screen)
+
+
+def figures_table(figures: dict[str, Any]) -> Any:
+    """A row a class: clips, how many of them are right, what the others were taken for; the whole stands above.
+
+    Of many classes only the worst twenty.
+    """
+    from last_edge.tasks.metrics import wilson
+
+    names, counts = figures["labels"], figures["confusion"]
+    share, shown = figures["per_class"], []
+    for place, name in enumerate(names):
+        wrong = sorted(
+            ((n, names[other]) for other, n in enumerate(counts[place]) if n and other != place), reverse=True
+        )
+        if name in share:
+            taken = ", ".join(f"{other} {n}" for n, other in wrong[:TAKEN_FOR])
+            shown.append((share[name], {"class": name, "clips": sum(counts[place]), "right %": share[name],
+                                        "taken for": taken}))  # fmt: skip
+    worst = sorted(shown, key=lambda row: row[0])[:CLASSES_SHOWN] if len(shown) > CLASSES_SHOWN else shown
+    low, high = wilson(round(figures["top1"] * figures["n"] / 100), figures["n"])
+    head = (
+        f"top-1 {figures['top1']}% ({low:.1f} to {high:.1f}) of {figures['n']} clips; top-3 {figures['top3']}%, top-5 "
+        f"{figures['top5']}%,\nmean of classes {figures['mean_class']}%, calibration error {figures['ece']}%"
+    )
+    people = figures["per_subject"]
+    if len(people) > 1:
+        least = min(people, key=lambda name: people[name])
+        head += f"; {len(people)} people, least {least} {people[least]}%"
+    if len(shown) > CLASSES_SHOWN:
+        head += f"\nthe {CLASSES_SHOWN} worst of {len(shown)} classes; --json has all"
+    return rows_table(head, [row for _, row in worst])
 
 
 def tell_absent(figures: dict[str, Any], screen: Screen) -> None:

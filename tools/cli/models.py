@@ -36,8 +36,17 @@ def models(
         from last_edge.models.describe import describe_models
 
         rows = describe_models(layout=layout, classes=classes)
-    columns: dict[str, list[Any]] = {key: [row[key] for row in rows] for key in rows[0] if key != "flops"}
-    screen.emit(rows, table=lambda: make_table(f"{classes} classes, {layout}, 64 frames", columns))
+    columns: dict[str, list[Any]] = {
+        "model": [row["name"] for row in rows],
+        "weights": [row["params"] for row in rows],
+        "deployed": [row["inference_params"] for row in rows],
+        "gflops": [f"{row['gflops']:.3f}" for row in rows],
+        "sees": [row["receptive_field"] or "all" for row in rows],
+        "streams": ["yes" if row["streamable"] else "" for row in rows],
+        "gives": [row["gives"] for row in rows],
+    }
+    title = f"{classes} classes, {layout}, 64 frames; sees: frames that an answer depends on"
+    screen.emit(rows, table=lambda: make_table(title, columns))
 
 
 def fetch(

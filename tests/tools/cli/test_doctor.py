@@ -97,3 +97,18 @@ def test_without_mediapipe_the_way_on_is_that_of_the_machine(
     monkeypatch.setattr(checks, "installed", lambda name: None)
     mends = {check.name: check.mend for check in checks._packages()}
     assert hint in mends["mediapipe"] and mends["onnxruntime"] == "pip install 'last-edge[runtime]'"
+
+
+def test_the_last_line_says_what_this_installation_can_do() -> None:
+    def found(*names: str) -> list[checks.Check]:
+        return [checks.Check("Packages", name, True, "1.0") for name in names]
+
+    device = [
+        *found("onnxruntime", "mediapipe", "opencv-python"),
+        checks.Check("Landmark models", "hand", True, "here"),
+    ]
+    assert checks.verdict(device) == (
+        "This machine can run bundles, find landmarks in images; not: see through a camera, train and teach, "
+        "export and quantise."
+    )
+    assert checks.verdict([]).startswith("This machine can do nothing yet; not: run bundles")
