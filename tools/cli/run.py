@@ -46,6 +46,9 @@ Events = Annotated[
         help="One JSON object a line for every frame and event into this file; `-`: events alone, to stdout.",
     ),
 ]
+KeyMap = Annotated[
+    Path | None, typer.Option("--keys", metavar="MAP.yaml", help="Press keys for events: lines as `wave: ctrl+right`.")
+]
 Window = Annotated[
     bool | None,
     typer.Option("--window/--no-window", help="Show the frames; h lists the keys. Default: if there is a screen."),
@@ -89,6 +92,7 @@ def run(
     events: Events = None,
     send: Send = None,
     on: On = None,
+    keys: KeyMap = None,
     window: Window = None,
     save: Save = None,
     snapshot: Picture = None,
@@ -182,8 +186,12 @@ def run(
 
     if alone and screen.json:
         raise UsageError("--events - and --json both want stdout", hint="one of them")
-    labels = Bundle.open(bundle).manifest.labels if on else ()
+    labels = Bundle.open(bundle).manifest.labels if on or keys else ()
     destinations = [*map(destination_of, send or ()), *(command_of(text, labels) for text in on or ())]
+    if keys is not None:
+        from last_edge.runtime.actions.keys import Keys
+
+        destinations.append(Keys(keys, labels))
     with Delivery(destinations, notice=on_notice) as deliver:
         summary = run_source(bundle, source, options=options, on_event=on_event, on_notice=on_notice)
     if not alone:
