@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -310,7 +311,10 @@ class VideoOptions(OptionGroup):
     ] = ""
     index: Annotated[
         Path | None,
-        typer.Option(help="A table of file,label,subject,split,start,end (seconds), or nslt_*.json, instead."),
+        typer.Option(
+            help="Instead: a table of file,label,subject,split,start,end (seconds), nslt_*.json, or a folder of ELAN "
+            ".eaf whose annotations are cut out."
+        ),
     ] = None
     spans: Annotated[
         Path | None,
@@ -318,7 +322,7 @@ class VideoOptions(OptionGroup):
             help="What whole videos show and when: a table of file,label,start,end (seconds), or a folder of ELAN .eaf."
         ),
     ] = None
-    tier: Annotated[str, typer.Option(help="With --spans: the tier of the .eaf files.")] = ""
+    tier: Annotated[str, typer.Option(help="With --spans or --index: the tier of the .eaf files.")] = ""
     leave_out: LeaveOut = None
     subjects: Subjects = None
     test_share: TestShare = 0.0
@@ -342,15 +346,17 @@ class VideoOptions(OptionGroup):
 
     def plan(self, videos: Path, out: Path, *, vision: str = "", rows: int = 16) -> list[Job]:
         """What there is to do."""
+        from last_edge.data.readers.faults import leaving_out
         from last_edge.tools.extract.plan import Settings, choose_jobs, plan_jobs
 
         settings = Settings(self.layout, vision, rows, self.fps, self.person, self.flip, turn_of(self.rotate))
-        return choose_jobs(
-            plan_jobs(
+        with nullcontext() if self.strict else leaving_out():
+            planned = plan_jobs(
                 videos, out.absolute(), settings, index=self.index, folders=self.folders, spans=self.spans,
                 tier=self.tier,
-            ),
-            leave_out=names_of(self.leave_out), subjects=names_of(self.subjects), test_share=self.test_share,
+            )  # fmt: skip
+        return choose_jobs(
+            planned, leave_out=names_of(self.leave_out), subjects=names_of(self.subjects), test_share=self.test_share,
         )  # fmt: skip
 
     def extract(self, jobs: list[Job], out: Path, screen: Screen, *, dry_run: bool, **how: Any) -> Extracted | None:

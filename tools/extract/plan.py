@@ -13,6 +13,7 @@ from pathlib import Path
 
 from last_edge.data.prepare import choose_clips
 from last_edge.data.readers.archive import table_rows
+from last_edge.data.readers.faults import one_file
 from last_edge.data.readers.nslt import TO_THE_END, Subset
 from last_edge.errors import InputError, UsageError
 from last_edge.runtime.landmarks import GIVES
@@ -105,15 +106,18 @@ def plan_jobs(
     """A job for each video, or folder of images, below a folder; `InputError` where there are none.
 
     index: an NSLT subset (.json), or a table with the columns `file` (path below `videos`), `label` and any of
-    `subject`, `split`, `start` and `end` (seconds), whose rows alone become clips; a file may have several.
+    `subject`, `split`, `start` and `end` (seconds), whose rows alone become clips; a file may have several. Or a folder
+    of ELAN's `.eaf` named as the videos, whose annotations of `tier` become clips. A wrong row is left out where
+    damaged files are (`last_edge.data.readers.faults`).
     folders: what the levels of folders mean, from `videos` down, such as `split/label/person`, see `LEVELS`. Without it
     one level is the label and a video without a folder has none; more are a `UsageError`.
     spans, tier: what whole videos show and when (`read_spans`), which then are long recordings.
     """
     if spans is not None and (folders or index is not None):
         raise UsageError("--spans says all that a video shows", hint="without --folders and --index")
-    if tier and spans is None:
-        raise UsageError("--tier names a tier of the files of --spans", got=tier)
+    annotated = index is not None and index.is_dir()
+    if tier and spans is None and not annotated:
+        raise UsageError("--tier names a tier of ELAN's files", expected="--spans or --index, a folder", got=tier)
     if folders and index is not None:
         raise UsageError("--folders and --index both say what a video shows", hint="one of them")
     if not videos.is_dir():
@@ -121,6 +125,8 @@ def plan_jobs(
     found = sorted(_recordings(videos))
     if spans is not None:
         jobs = list(_by_spans(found, videos, out, settings, read_spans(spans, tier=tier)))
+    elif index is not None and annotated:
+        jobs = list(_by_annotations(found, videos, out, settings, read_spans(index, tier=tier)))
     elif index is not None and index.suffix != ".json":
         jobs = list(_by_table(found, videos, out, settings, index))
     elif index is None:
@@ -190,19 +196,21 @@ def _by_table(found: list[Path], videos: Path, out: Path, settings: Settings, in
     for name, path in paths.items():
         for number, (place, row) in enumerate(rows.get(name, ())):
             clip = name if len(rows[name]) == 1 else f"{name}#{number}"
-            start_s, end_s = (
-                _seconds(row.get(key, ""), usual, place) for key, usual in (("start", 0.0), ("end", math.inf))
-            )
-            if start_s >= end_s:
-                raise InputError("a sign ends before it starts", where=place, expected="start < end, in seconds")
-            yield Job(
-                clip, str(path), _target(out, clip), settings, start_s=start_s, end_s=end_s, label=row["label"] or None,
-                subject=row.get("subject", ""), split=_split(row.get("split", ""), place),
-            )  # fmt: skip
+            with one_file():
+                start_s, end_s = (
+                    _seconds(row.get(key, ""), usual, place) for key, usual in (("start", 0.0), ("end", math.inf))
+                )
+                if start_s >= end_s:
+                    raise InputError("a sign ends before it starts", where=place, expected="start < end, in seconds")
+                yield Job(
+                    clip, str(path), _target(out, clip), settings, start_s=start_s, end_s=end_s,
+                    label=row["label"] or None, subject=row.get("subject", ""),
+                    split=_split(row.get("split", ""), place),
+                )  # fmt: skip
 
 
-def _by_spans(found: list[Path], videos: Path, out: Path, settings: Settings, shown: dict[str, Shown]) -> Iterator[Job]:
-    """A job for each annotated video, whole; videos without annotations and these without a video are told."""
+def _annotated(found: list[Path], videos: Path, shown: dict[str, Shown]) -> Iterator[tuple[Path, Shown]]:
+    """Videos and what is annotated; those without annotations and annotations without a video are told."""
     paths = {key_of(path.relative_to(videos).as_posix()): path for path in found}
     for what, names in (
         ("without annotations, left out", [name for name in paths if name not in shown]),
@@ -210,13 +218,27 @@ def _by_spans(found: list[Path], videos: Path, out: Path, settings: Settings, sh
     ):
         if names:
             log.warning("%d videos %s: %s", len(names), what, ", ".join(names[:SHOWN]))
-    for key, path in paths.items():
-        if key in shown:
-            name, about = path.relative_to(videos).as_posix(), shown[key]
-            yield Job(
-                name, str(path), _target(out, name), settings, subject=about.subject,
-                split=_split(about.split, path), spans=tuple(about.spans),
-            )  # fmt: skip
+    yield from ((path, shown[key]) for key, path in paths.items() if key in shown)
+
+
+def _by_spans(found: list[Path], videos: Path, out: Path, settings: Settings, shown: dict[str, Shown]) -> Iterator[Job]:
+    """A job for each annotated video, whole."""
+    for path, about in _annotated(found, videos, shown):
+        name = path.relative_to(videos).as_posix()
+        yield Job(
+            name, str(path), _target(out, name), settings, subject=about.subject,
+            split=_split(about.split, path), spans=tuple(about.spans),
+        )  # fmt: skip
+
+
+def _by_annotations(
+    found: list[Path], videos: Path, out: Path, settings: Settings, shown: dict[str, Shown]
+) -> Iterator[Job]:
+    """A job for each annotation, cut out of its video."""
+    for path, about in _annotated(found, videos, shown):
+        for number, (label, start_s, end_s) in enumerate(about.spans):
+            clip = f"{path.relative_to(videos).as_posix()}#{number}"
+            yield Job(clip, str(path), _target(out, clip), settings, start_s=start_s, end_s=end_s, label=label)
 
 
 def _seconds(text: str, usual: float, where: str) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.data.readers.archive import check_lengths, load_arrays, locate, members, need, size_of_image
+from last_edge.data.readers.faults import one_file
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import SkeletonClip, get_layout
 
@@ -44,8 +45,9 @@ def read_holistic_words(
         found = True
         signer = FILE_NAME.search(name)
         where = locate(source, name)
-        clips = _signer(load_arrays(content, where), signer[1] if signer else "", where, layout, stretch, fps)
-        yield from (clip for clip in clips if not words or clip.label in words)
+        with one_file():
+            clips = _signer(load_arrays(content, where), signer[1] if signer else "", where, layout, stretch, fps)
+            yield from (clip for clip in clips if not words or clip.label in words)
     if not found:
         raise InputError("no recordings found", where=source, expected="signer_*.npz")
 

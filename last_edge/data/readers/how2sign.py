@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from last_edge.clips.pose_file import OPENPOSE_PARTS
 from last_edge.data.readers.archive import locate, members, size_of_image, table_rows
+from last_edge.data.readers.faults import one_file
 from last_edge.errors import InputError
 from last_edge.skeleton import SkeletonClip, get_layout
 
@@ -82,12 +83,15 @@ def _sentences(source: Path, rows: dict[str, Row]) -> Iterator[tuple[str, list[F
         if sentence not in rows or not rows[sentence].text:
             continue
         if sentence != current and frames:
-            yield current, _in_order(frames, done, locate(source, current), current)
+            with one_file():
+                yield current, _in_order(frames, done, locate(source, current), current)
             frames = []
         current = sentence
-        frames.append((number, _frame(content, locate(source, name))))
+        with one_file():
+            frames.append((number, _frame(content, locate(source, name))))
     if frames:
-        yield current, _in_order(frames, done, locate(source, current), current)
+        with one_file():
+            yield current, _in_order(frames, done, locate(source, current), current)
 
 
 def _in_order(frames: list[tuple[int, Frame]], done: set[str], where: str, sentence: str) -> list[Frame]:

@@ -20,6 +20,7 @@ from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import Layout, SkeletonClip, get_layout
 
 Points = NDArray[np.float32]
+SHOWN = 5
 logger = logging.getLogger(__name__)
 
 POSE, HAND, FACE = 33, 21, 468
@@ -257,7 +258,9 @@ def read_asl_signs(
     if not table.is_file():
         raise InputError("the competition's table is absent", where=source, expected="train.csv")
     needed = ("path", "participant_id", "sequence_id", "sign")
+    unlisted = {path.relative_to(source).as_posix() for path in source.rglob("*.parquet")}
     for place, row in table_rows(table.read_bytes(), str(table), needed=needed, more=None):
+        unlisted.discard(row["path"])
         with one_file():
             path = source / row["path"]
             if not path.resolve().is_relative_to(source.resolve()):
@@ -273,6 +276,9 @@ def read_asl_signs(
                 points, get_layout(layout), aspect=aspect, fps=fps, mirrored=False, label=row["sign"],
                 subject=row["participant_id"], source_id=row["sequence_id"],
             )  # fmt: skip
+    if unlisted:
+        told = ", ".join(sorted(unlisted)[:SHOWN])
+        logger.warning("%d files without a row in train.csv, left out: %s", len(unlisted), told)
 
 
 def _of_parts(columns: dict[str, NDArray[Any]], where: Path, layout: str) -> Points:

@@ -113,7 +113,8 @@ def read_pose_tsv(
 
     index: a TSV with columns `file` (path below SOURCE) and `text`, and any of split and subject; None takes the one
     `.tsv` of SOURCE. layout: None takes each file's own. axes: 2 drops the depth. Files that no row names are left out.
-    Raises `InputError` for a row whose file is absent, a damaged file, other columns.
+    Raises `InputError` for a row whose file is absent, a damaged file, other columns; the first two are left out where
+    damaged files are (`faults`).
     """
     tables = (
         [(_content(index), str(index))]
@@ -125,19 +126,22 @@ def read_pose_tsv(
     rows: dict[str, Row] = {}
     for place, row in table_rows(*tables[0], needed=("file", "text"), more=("split", "subject"), delimiter="\t"):
         name = row.pop("file")
-        if name in rows or not row["text"].strip():
-            raise InputError("a file twice, or without text", where=place, got=name)
-        if row.get("split", "") not in SPLITS:
-            raise InputError("unknown split", where=place, expected=SPLITS, got=row["split"])
-        rows[name] = row
+        with one_file():
+            if name in rows or not row["text"].strip():
+                raise InputError("a file twice, or without text", where=place, got=name)
+            if row.get("split", "") not in SPLITS:
+                raise InputError("unknown split", where=place, expected=SPLITS, got=row["split"])
+            rows[name] = row
     if not rows:
         raise InputError("an empty table", where=tables[0][1])
     missing = dict.fromkeys(rows)
     for name, content in members(source, lambda name: name in rows):
         missing.pop(name)
-        yield _one_person(content, locate(source, name), layout, axes, person, source_id=name, **rows[name])
-    if missing:
-        raise InputError("files of the table are absent", where=source, got=", ".join(list(missing)[:5]))
+        with one_file():
+            yield _one_person(content, locate(source, name), layout, axes, person, source_id=name, **rows[name])
+    for name in missing:
+        with one_file():
+            raise InputError("a file of the table is absent", where=locate(source, name))
 
 
 def _content(index: Path) -> bytes:

@@ -196,7 +196,7 @@ def test_pose_files_meet_their_table(posed: Path, tmp_path: Path) -> None:
         ("file\ttext\na.pose\thi\na.pose\tho\n", "a file twice"),
         ("file\ttext\na.pose\t \n", "without text"),
         ("file\ttext\tsplit\na.pose\thi\tdev\n", "unknown split"),
-        ("file\ttext\nabsent.pose\thi\n", "files of the table are absent"),
+        ("file\ttext\nabsent.pose\thi\n", "a file of the table is absent"),
         ("file\ttext\n", "an empty table"),
     ],
 )
@@ -213,3 +213,11 @@ def test_a_table_must_be_told_apart(posed: Path) -> None:
     (posed / "a.pose").write_bytes((posed / "a.pose").read_bytes()[:-100])
     with pytest.raises(InputError, match=r"a\.pose"):
         list(read_pose_tsv(posed, index=posed / "table.tsv"))
+
+
+def test_one_sentence_that_cannot_be_read_stops_no_other(how2sign: Path, tmp_path: Path) -> None:
+    damage_json(how2sign, lambda one: one["face_keypoints_2d"].pop())
+    command = ["data", "prepare", "how2sign", str(how2sign), "--out", str(tmp_path / "store"), "--quiet"]
+    assert main([*command, "--strict"]) == 3 and not (tmp_path / "store").exists()
+    assert main(command) == 0
+    assert ClipStore.open(tmp_path / "store").index.text.tolist() == ["Bend it, slowly."]

@@ -129,6 +129,34 @@ def test_a_missing_detector_stops_at_once(videos: Path, monkeypatch: pytest.Monk
     assert extract(videos) == 5
 
 
+def test_strict_writes_no_store_when_a_video_cannot_be_read(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["data", "extract", str(videos), "--layout", LAYOUT, "--jobs", "1", "--out", str(tmp_path / "out")]
+    assert main([*command, "--strict"]) == 3
+    assert "1 unreadable, 0 not whole; hello/00003.avi" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "store").exists()
+    assert main([*command, "--quiet"]) == 0 and len(ClipStore.open(tmp_path / "out" / "store")) == 2
+
+
+def test_images_are_turned_and_flipped_before_anybody_looks(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[tuple[int, ...]] = []
+
+    class Looking(Detector):
+        def __call__(self, image: np.ndarray, timestamp_s: float) -> np.ndarray:
+            sizes.append(image.shape[:2])
+            return super().__call__(image, timestamp_s)
+
+    monkeypatch.setattr(one_video, "create_landmarks", lambda *args, **options: Looking())
+    command = ["data", "extract", str(videos), "--layout", LAYOUT, "--jobs", "1", "--quiet"]
+    assert main([*command, "--rotate", "90", "--flip", "--person", "left", "--out", str(tmp_path / "out")]) == 0
+    assert set(sizes) == {(48, 32)}
+    about = ClipStore.open(tmp_path / "out" / "store").about["options"]
+    assert (about["rotate"], about["flip"], about["person"]) == (90, True, "left")
+
+
 def test_folders_mean_what_they_are_said_to_mean(
     videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -256,6 +284,48 @@ def test_a_table_says_what_is_seen_when(videos: Path, tmp_path: Path, caplog: py
         table.write_text("file;label;subject;split;start;end\n" + row)
         with pytest.raises(InputError, match=told):
             plan_jobs(videos, tmp_path, Settings(), index=table)
+
+
+def test_a_wrong_row_of_a_table_is_left_out_and_named(
+    videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    index = tmp_path / "signs.csv"
+    index.write_text(
+        "file,label,start,end\nhello/00002.avi,hi,0.2,0.3\nhello/00002.avi,hi,3,2\nthanks/00001.avi,thanks,soon,\n"
+        "thanks/00001.avi,thanks\n"
+    )
+    command = ["data", "extract", str(videos), "--index", str(index), "--layout", LAYOUT, "--jobs", "1", "--quiet"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    assert ClipStore.open(tmp_path / "out" / "store").labels == ("hi",)
+    for line, why in ((3, "ends before it starts"), (4, "not a time"), (5, "more or fewer fields")):
+        assert any(f"signs.csv:{line}" in text and why in text for text in caplog.messages)
+    assert main([*command, "--strict", "--out", str(tmp_path / "strict")]) == 3
+    assert not (tmp_path / "strict" / "store").exists()
+
+
+ELAN_FILE = """<?xml version="1.0" encoding="UTF-8"?>
+<ANNOTATION_DOCUMENT><TIME_ORDER>
+<TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="80"/><TIME_SLOT TIME_SLOT_ID="b" TIME_VALUE="200"/>
+<TIME_SLOT TIME_SLOT_ID="c" TIME_VALUE="240"/><TIME_SLOT TIME_SLOT_ID="d" TIME_VALUE="320"/></TIME_ORDER>
+<TIER TIER_ID="gloss">
+<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="1" TIME_SLOT_REF1="a" TIME_SLOT_REF2="b">
+<ANNOTATION_VALUE>HELLO</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>
+<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="2" TIME_SLOT_REF1="c" TIME_SLOT_REF2="d">
+<ANNOTATION_VALUE>BYE</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER></ANNOTATION_DOCUMENT>"""
+
+
+def test_annotations_of_elan_are_cut_out_of_their_videos(
+    videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """25 frames a second: frames 2 to 5, and 6 to 8."""
+    (tmp_path / "elan" / "thanks").mkdir(parents=True)
+    (tmp_path / "elan" / "thanks" / "00001.eaf").write_text(ELAN_FILE)
+    command = ["data", "extract", str(videos), "--index", str(tmp_path / "elan"), "--layout", LAYOUT, "--jobs", "1"]
+    assert main([*command, "--tier", "gloss", "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    store = ClipStore.open(tmp_path / "out" / "store")
+    assert store.labels == ("BYE", "HELLO") and store.index.length.tolist() == [4, 3]
+    assert "2 videos without annotations, left out: hello/00002, hello/00003" in caplog.text
+    assert main([*command, "--tier", "left hand", "--out", str(tmp_path / "other")]) == 2
 
 
 def test_folders_of_images_are_clips_at_a_rate(videos: Path, tmp_path: Path) -> None:
