@@ -45,7 +45,9 @@ KNOWN_REFUSED = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0)
 """Percent of known motions whose energy lies below each candidate."""
 REST_S = 2.0
 ENOUGH, OF_BEST = 90.0, 0.95
-"""The stated point finds so many percent of the gestures, or this share of the most that any finds."""
+"""The stated point finds so many percent of the gestures, or this share of the most that any finds,"""
+MOST_FALSE, LEAST_OF_BEST = 120.0, 0.5
+"""unless it takes more false events an hour than this; then what can be found at so many, but at least this share."""
 
 
 @dataclass(frozen=True)
@@ -157,10 +159,18 @@ def best_of(rows: Sequence[Row]) -> list[Row]:
 
 
 def stated(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """Rows of `best_of`, one with `stated`: the fewest false events that still find enough."""
-    enough = min(ENOUGH, OF_BEST * rows[-1]["detection"])
-    chosen = next(place for place, row in enumerate(rows) if row["detection"] >= enough)
+    """Rows of `best_of`, one with `stated`: the fewest false events that still find enough, see `ENOUGH`."""
+    best = rows[-1]["detection"]
+    chosen = _first(rows, min(ENOUGH, OF_BEST * best))
+    if rows[chosen]["false_per_hour"] > MOST_FALSE:
+        few = [place for place, row in enumerate(rows) if row["false_per_hour"] <= MOST_FALSE]
+        chosen = max([*few[-1:], _first(rows, LEAST_OF_BEST * best)])
     return tuple({**row, "stated": 1.0} if place == chosen else dict(row) for place, row in enumerate(rows))
+
+
+def _first(rows: Sequence[Row], enough: float) -> int:
+    """Place of the first row that finds so many."""
+    return next(place for place, row in enumerate(rows) if row["detection"] >= enough)
 
 
 def silent_takes(clips: Sequence[SkeletonClip], *, bodies: int, seed: int = 0) -> list[Take]:

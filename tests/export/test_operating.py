@@ -90,6 +90,16 @@ def test_what_another_beats_on_both_counts_is_left_out_and_the_stated_point_find
     assert [(row["detection"], row["false_per_hour"]) for row in rows] == [(50, 1), (85, 5), (93, 20), (99, 90)]
     assert [row["false_per_hour"] for row in stated(rows) if row.get("stated")] == [20]
     assert [row["false_per_hour"] for row in stated(rows[:2]) if row.get("stated")] == [5], "95% of the best is 80.75"
+    dear = best_of(
+        [{"threshold": 0.5, "energy": 0.0, "detection": d, "false_per_hour": f} for d, f in ((60, 110), (80, 500))]
+    )
+    assert [row["false_per_hour"] for row in stated(dear) if row.get("stated")] == [110], "two a minute at most"
+    poor = best_of(
+        [{"threshold": 0.5, "energy": 0.0, "detection": d, "false_per_hour": f} for d, f in ((30, 110), (80, 500))]
+    )
+    assert [row["false_per_hour"] for row in stated(poor) if row.get("stated")] == [500], (
+        "but half of the best at least"
+    )
 
 
 def test_what_held_out_people_do_in_the_background_is_no_gesture(tmp_path: Path, make_bundle: MakeBundle) -> None:
