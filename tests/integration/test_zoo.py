@@ -12,7 +12,14 @@ from last_edge.bundle import Bundle
 from last_edge.tools.cli import main
 
 ZOO = sorted((Path(__file__).parents[2] / "zoo").iterdir())
-DATASETS = {"shrec14": "shrec17", "utd27": "utd_mhad"}
+SHREC = ["prepare", "shrec17"]
+STORES = {
+    "shrec14": [SHREC],
+    "shrec28": [[*SHREC, "--labels", "28"]],
+    "live14": [SHREC, ["background", "--count", "300", "--between", "400"]],
+    "utd27": [["prepare", "utd_mhad"]],
+}
+"""By the end of a bundle's name the commands of `last-edge data` that make what it was measured on."""
 
 
 @pytest.mark.parametrize("bundle", ZOO, ids=lambda path: path.name)
@@ -30,6 +37,10 @@ def test_verifies_and_runs(bundle: Path, tmp_path: Path, capsys: pytest.CaptureF
 def test_every_figure_holds_on_the_data(
     bundle: Path, tmp_path: Path, real: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name, store = DATASETS[bundle.name.rsplit("_", 1)[1]], tmp_path / "store"
-    assert main(["data", "prepare", name, str(real(name)), "--out", str(store), "--quiet"]) == 0
-    assert main(["verify", str(bundle), "--store", str(store)]) == 0, capsys.readouterr()
+    source = ""
+    for number, (command, *words) in enumerate(STORES[bundle.name.rsplit("_", 1)[1]]):
+        name, *words = words if command == "prepare" else ["", *words]
+        source, made = source or str(real(name)), str(tmp_path / f"store{number}")
+        assert main(["data", command, *filter(None, [name]), source, "--out", made, "--quiet", *words]) == 0
+        source = made
+    assert main(["verify", str(bundle), "--store", source]) == 0, capsys.readouterr()
