@@ -1,4 +1,4 @@
-"""A translator's bundle at work: clips of a store or a `.pose` file to sentences, with ONNX Runtime alone."""
+"""A translator's bundle at work: clips, videos or a camera to sentences, with ONNX Runtime alone."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def clips_of(
     if source.startswith(STORE):
         return islice(_of_store(source.removeprefix(STORE), spec, units, split), limit)
     if Path(source).suffix != ".pose":
-        raise UsageError("no such source", expected="FILE.pose, store:FOLDER or store:FOLDER#CLIP", got=source)
+        raise UsageError("no clips in this", expected="FILE.pose, store:FOLDER or store:FOLDER#CLIP", got=source)
     if split is not None:
         raise UsageError("--split is for a store", got=source)
     return iter([_of_pose(Path(source), spec, units)])

@@ -48,6 +48,23 @@ NTU_OF_POSE = {
     "left_hand_tip": ("left_index",),
     "right_hand_tip": ("right_index",),
 }
+OPENPOSE_OF_POSE: dict[str, tuple[str, ...]] = {
+    "neck": ("left_shoulder", "right_shoulder"),
+    "mid_hip": ("left_hip", "right_hip"),
+    "left_big_toe": ("left_foot_index",),
+    "right_big_toe": ("right_foot_index",),
+}
+OPENPOSE_FACE_OF_MESH: dict[str, tuple[str, ...]] = {
+    "face_08_jaw": ("face_chin",),
+    "face_21_right_brow": ("face_brow_right_inner",),
+    "face_22_left_brow": ("face_brow_left_inner",),
+    "face_30_nose": ("face_nose_tip",),
+    "face_36_right_eye": ("face_eye_right_outer",),
+    "face_45_left_eye": ("face_eye_left_outer",),
+    "face_48_mouth": ("face_mouth_right",),
+    "face_54_mouth": ("face_mouth_left",),
+}
+"""The eight face points of `mediapipe_holistic83` among OpenPose's seventy; the others, and small toes, are missing."""
 NTU_TO_KINECT = {"shoulder_centre": "spine_shoulder", "spine": "spine_mid", "hip_centre": "spine_base"}
 
 
@@ -102,6 +119,8 @@ def _recipes(side: Side) -> dict[tuple[str, str], Recipe]:
         (FACED, HOLISTIC): _by_name(FACED, HOLISTIC),
         (HOLISTIC, BODY): _by_name(HOLISTIC, BODY),
         (FACED, BODY): _by_name(FACED, BODY),
+        (HOLISTIC, "openpose137"): _by_means(HOLISTIC, "openpose137", OPENPOSE_OF_POSE),
+        (FACED, "openpose137"): _by_means(FACED, "openpose137", OPENPOSE_OF_POSE | OPENPOSE_FACE_OF_MESH),
     }
     for sensor, made_of in (("kinect20", KINECT_OF_POSE), ("ntu25", NTU_OF_POSE)):
         recipes[BODY, sensor] = _by_means(BODY, sensor, made_of)
@@ -122,6 +141,7 @@ def _by_name(source: str, target: str, renamed: dict[str, str] | None = None, *,
 
 
 def _by_means(source: str, target: str, made_of: dict[str, tuple[str, ...]]) -> Recipe:
-    """Joints of one name are the same; `made_of` names the source joints whose mean another one is."""
+    """Joints of one name are the same; `made_of` names the source joints whose mean another one is; others lack."""
     place = {name: number for number, name in enumerate(get_layout(source).names)}
-    return tuple(tuple(place[part] for part in made_of.get(name, (name,))) for name in get_layout(target).names)
+    wanted = (made_of.get(name, (name,)) for name in get_layout(target).names)
+    return tuple(tuple(place[part] for part in parts) if place.keys() >= set(parts) else () for parts in wanted)

@@ -23,6 +23,8 @@ GIVES: dict[str, Detector] = {
     "mediapipe_holistic83": "holistic",
 }
 """The points a detector gives; the first whose points are, or convert to, a bundle's layout feeds it."""
+FACED = ("mediapipe_holistic83", "openpose137")
+"""Layouts with points of the face."""
 
 
 def detector_for(layout: Layout) -> Detector:
@@ -54,7 +56,7 @@ def create_landmarks(
         return hands(model=detector, hand=hand, person=person)
     if detector == "pose":
         return (PoseLandmarks if library == "mediapipe" else LiteRTPose)(person=person, bodies=bodies)
-    whole = layout if layout == "mediapipe_holistic83" else "mediapipe_holistic75"
+    whole = "mediapipe_holistic83" if layout in FACED else "mediapipe_holistic75"
     return (HolisticLandmarks if library == "mediapipe" else LiteRTHolistic)(layout=whole, person=person)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from last_edge.errors import UsageError
+from last_edge.runtime.landmarks import detector_for
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.skeleton.convert import conversions, convert, convert_clip
 
@@ -45,6 +46,18 @@ def test_openpose_body_keeps_sides_and_lacks_what_it_never_had():
     assert body[0, 0, names.index("left_shoulder"), 0] == 5
     assert body[0, 0, names.index("right_foot_index"), 0] == 22
     assert np.isnan(body[0, 0, names.index("left_pinky")]).all()
+
+
+def test_a_camera_feeds_openpose_with_what_it_sees():
+    body = convert(numbered("mediapipe_holistic83"), source="mediapipe_holistic83", target="openpose137")[0, 0, :, 0]
+    places = {name: place for place, name in enumerate(get_layout("openpose137").names)}
+    from_names = {name: place for place, name in enumerate(get_layout("mediapipe_holistic83").names)}
+    assert body[places["neck"]] == (from_names["left_shoulder"] + from_names["right_shoulder"]) / 2
+    assert body[places["right_hand_index_tip"]] == from_names["right_hand_index_tip"]
+    assert body[places["face_48_mouth"]] == from_names["face_mouth_right"]
+    assert np.isnan(body[[places["face_00_jaw"], places["left_small_toe"]]]).all()
+    assert int((~np.isnan(body)).sum()) == 23 + 42 + 8
+    assert detector_for(get_layout("openpose137")) == "holistic"
 
 
 @pytest.mark.parametrize(("source", "target"), conversions())

@@ -69,7 +69,6 @@ def test_one_clip_of_a_store_and_what_is_refused(
     for source, code, named in (
         (f"store:{sentences}#nobody", 3, "no such clip"),
         (f"store:{sentences}#s0003", 3, "s003"),
-        ("clip.mp4", 2, "no such source"),
         (str(tmp_path / "absent.pose"), 3, "no such file"),
     ):
         assert main(["translate", str(bundle), "--source", source]) == code
