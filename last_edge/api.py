@@ -97,6 +97,7 @@ def export(
     dynamic_time: bool = False,
     weights: bool = False,
     hands: str = "",
+    opset: int = 20,
     targets: Sequence[str] = (),
     threads: int = 1,
     force: bool = False,
@@ -105,7 +106,8 @@ def export(
 
     store: measures the file on its `split`. dynamic_time: the graph takes clips of any length. weights: the bundle
     takes the float weights along. hands: that it was taught, `left`, `right` or `both`; "" means right where it takes
-    one hand. targets: also what `tensorrt`, `tensorrt-rtx` or `litert` takes; for recognisers.
+    one hand. opset: operator set of the graph, 17 to 20. targets: also what `tensorrt`, `tensorrt-rtx` or `litert`
+    takes; for recognisers.
     Raises `GateError`, and writes nothing, when the graph does not compute what the model does; `UsageError` when
     `out` is taken and not `force`, or an option is not for this kind of model.
     """
@@ -119,11 +121,12 @@ def export(
     source, place, opened = Path(run), Path(out), None if store is None else ClipStore.open(Path(store))
     known = known_targets(list(targets))
     _use_threads(threads)
-    asked = {"--dynamic-time": dynamic_time, "--weights": weights, "--hands": hands, "--target": known}
+    asked = {"--dynamic-time": dynamic_time, "--weights": weights, "--hands": hands, "--target": known,
+             "--opset": opset != 20}  # fmt: skip
     check_options(task_of_run(source), asked, where=run)
     manifest = export_run(
         source, place, store=opened, split=split, threads=threads, dynamic_time=dynamic_time, weights=weights,
-        hands=hands, force=force,
+        hands=hands, opset=opset, force=force,
     )  # fmt: skip
     if not known:
         return manifest

@@ -27,6 +27,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, UsageError
 from last_edge.export.bundles.sources import Source, read_source
 from last_edge.export.onnx.onnx_graph import OPSET
+from last_edge.export.onnx.opset import check_opset
 from last_edge.export.proof.evaluate import deployed, summarise
 from last_edge.export.proof.same import check_parity, parity_rows, tolerance
 from last_edge.files import check_free, sha256_of
@@ -51,6 +52,7 @@ def export_run(
     dynamic_time: bool = False,
     weights: bool = False,
     hands: str = "",
+    opset: int = OPSET,
     threads: int = 1,
     force: bool = False,
 ) -> Manifest:
@@ -59,20 +61,23 @@ def export_run(
     store: measures the files on its `split`, gives axes and licence and, when the run held people of it out, what a
     recogniser's answers are worth. dynamic_time: the graph takes clips of any length and resamples them itself.
     weights: the bundle takes the checkpoint's float weights along, to train on from. hands: see `Manifest.hands`.
+    opset: the operator set of the graph, for runtimes that know no newer one.
     threads: of the measuring.
     Raises `GateError` when the files do not compute what the model does, `UsageError` when `out` exists and not
     `force`.
     """
     if hands not in HANDS:
         raise UsageError("no such hands", expected=", ".join(HANDS[1:]), got=hands)
+    check_opset(opset)
     check_free(out, force=force, marker="" if out.suffix == SUFFIX else MANIFEST)
     source = read_source(run)
     task, clips = task_of(source.card.name), np.zeros(0, np.int64)
     if store is not None:
         task.check_store(store, source.spec, source.labels)
         clips = task.clips(store, split)
-    files = source.files(dynamic_time=dynamic_time)
-    manifest = dataclasses.replace(_describe(source, out.name.removesuffix(SUFFIX), store), hands=hands)
+    files = source.files(dynamic_time=dynamic_time, opset=opset)
+    described = _describe(source, out.name.removesuffix(SUFFIX), store)
+    manifest = dataclasses.replace(described, hands=hands, model=dataclasses.replace(described.model, opset=opset))
     draft = Bundle(out, with_hashes(manifest, files), files)
     inputs = source.golden_inputs(store, clips)
     golden = Golden(inputs, {"torch": source.logits(inputs), "fp32": deployed(draft, "fp32").logits(inputs)})

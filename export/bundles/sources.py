@@ -26,7 +26,8 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import UsageError
 from last_edge.export.bundles.thresholds import accept_threshold, rejection_thresholds, validation_clips
-from last_edge.export.onnx.onnx_graph import to_bytes, to_onnx
+from last_edge.export.onnx.onnx_graph import OPSET, to_bytes, to_onnx
+from last_edge.export.onnx.opset import with_opset
 from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.golden_points import golden_inputs, size_of
 from last_edge.export.proof.parity import torch_logits
@@ -57,8 +58,11 @@ class Source(Protocol):
         """Weights of the model."""
         ...
 
-    def files(self, *, dynamic_time: bool = False) -> dict[str, bytes]:
-        """Graphs in FP32 and what they need beside them, by file name. dynamic_time: clips of any length."""
+    def files(self, *, dynamic_time: bool = False, opset: int = OPSET) -> dict[str, bytes]:
+        """Graphs in FP32 and what they need beside them, by file name.
+
+        dynamic_time: clips of any length. opset: the operator set they are written in.
+        """
         ...
 
     def golden_inputs(self, store: ClipStore | None, clips: Clips) -> Inputs:
@@ -94,11 +98,11 @@ class RecogniserSource:
         self.model = self.checkpoint.model
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
 
-    def files(self, *, dynamic_time: bool = False) -> dict[str, bytes]:
+    def files(self, *, dynamic_time: bool = False, opset: int = OPSET) -> dict[str, bytes]:
         """See `Source`."""
         edge = self.model.deployed()
         graph = to_onnx(edge, labels=self.labels, name=self.card.name, dynamic_time=dynamic_time)
-        return {model_file("fp32"): graph}
+        return {model_file("fp32"): with_opset(graph, opset)}
 
     def golden_inputs(self, store: ClipStore | None, clips: Clips) -> Inputs:
         """See `Source`."""
@@ -140,7 +144,7 @@ class TranslatorSource:
         self.model = loaded.translator.model.cpu().eval()
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
 
-    def files(self, *, dynamic_time: bool = False) -> dict[str, bytes]:
+    def files(self, *, dynamic_time: bool = False, opset: int = OPSET) -> dict[str, bytes]:
         """See `Source`; any number of clips, of any length."""
         options = search_options(self.recipe.translate, longest=self.model.options.longest)
         graphs = TRANSLATION.graphs(self.model.deployed(), name=self.card.name, dynamic_time=dynamic_time)

@@ -60,7 +60,7 @@ TARGETS = {
     target.name: target
     for target in (
         Target("cpu-vnni", "x86 with AVX-VNNI or AMX multiplies u8 by s8"),
-        Target("arm64", "ARMv8 dot products multiply s8 by s8", signed=True, machines=("aarch64", "arm64")),
+        Target("arm64", "SDOT, SMMLA and plain NEON multiply s8 by s8", signed=True, machines=("aarch64", "arm64")),
         Target(
             "tensorrt",
             "TensorRT takes symmetric s8 in explicit Q/DQ pairs and float biases",

@@ -49,7 +49,7 @@ class Translation:
     kept: tuple[str, ...] = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "repetition", "n")
     gives, others = "translator", "classifiers"
     foreign = frozenset(
-        {"--dynamic-time", "--weights", "--hands", "--plain", "--target", "--qat", "--keep-float auto", "--compare",
+        {"--dynamic-time", "--opset", "--weights", "--hands", "--plain", "--target", "--qat", "--keep-float auto", "--compare",
          "quantize.equalise", "--merge-at", "--mirror"}
     )  # fmt: skip
 

@@ -47,6 +47,9 @@ def export(
             "--hands", help="That it was taught; the other is mirrored. Default: right, of bundles of one hand."
         ),
     ] = None,
+    opset: Annotated[
+        int, typer.Option("--opset", help="Operator set of the graph, 17 to 20, for older runtimes.")
+    ] = 20,
     plain: Annotated[
         bool, typer.Option("--plain", help="Only the graph as it was trained, to compare; --out F.onnx.")
     ] = False,
@@ -71,7 +74,7 @@ def export(
     from last_edge.train.checkpoint import task_of_run
 
     asked = {"--dynamic-time": dynamic_time, "--weights": weights, "--plain": plain, "--target": target,
-             "--hands": hands}  # fmt: skip
+             "--hands": hands, "--opset": opset != 20}  # fmt: skip
     check_options(task_of_run(run), asked, where=run)
     if plain:
         screen.emit(export_plain(run, out, dry_run=dry_run, force=force))
@@ -84,7 +87,7 @@ def export(
     torch_threads(threads)
     manifest = export_run(
         run, out, store=opened, split=split, threads=threads, dynamic_time=dynamic_time, weights=weights,
-        hands=hands or "", force=force,
+        hands=hands or "", opset=opset, force=force,
     )  # fmt: skip
     if not targets:
         show_bundle(manifest, out, screen)
