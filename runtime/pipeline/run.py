@@ -19,6 +19,7 @@ from last_edge.runtime.pipeline.watch import Watch
 from last_edge.runtime.recognise.model import Precision
 from last_edge.runtime.recognise.results import ClipResult, Event
 from last_edge.runtime.recogniser import Recogniser
+from last_edge.runtime.service.notify import Watchdog
 from last_edge.runtime.view.presenter import Presenter
 from last_edge.runtime.view.saving import ClipKeeper
 
@@ -87,6 +88,7 @@ class Session:
         self._on_event, self._on_notice = on_event or (lambda event: None), on_notice or (lambda text: None)
         self._stream = model.stream(layout=feed.layout, units=feed.units, hand=options.hand, options=options.recognise)
         self._watch = Watch(feed, self._stream, pace=options.pace, limit=options.limit, max_age_s=options.max_age_s)
+        self._watchdog = Watchdog()
         self._keeper = ClipKeeper(options.keep, units=feed.units)
         self._models = {model.precision: model}
         self.presenter = Presenter(
@@ -117,6 +119,7 @@ class Session:
                 self._stopped = not all(map(self._present, items))
         except KeyboardInterrupt:
             self._stopped = True
+        self._watchdog.stopping()
         self._tell()
         self._log_clips(self._watch.clips.finish())
         self._seconds = time.perf_counter() - began
@@ -138,6 +141,9 @@ class Session:
                 refused=self._stream.refused,
                 badge=f"{model.backend.name}  {model.precision}  from {threshold:.0%}",
             )
+        if not self._frames:
+            self._watchdog.ready()
+        self._watchdog.alive()
         self._frames += 1
         self._seen += seen
         self._tell()

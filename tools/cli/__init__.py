@@ -59,6 +59,11 @@ COMMANDS: dict[str, Function | Group] = {
     "report": report.report,
     "compare": report.compare,
     "doctor": doctor.doctor,
+    "service": Group(
+        "A bundle that runs without a screen, from the start of the machine on.",
+        {"install": run.service_install, "remove": run.service_remove},
+        "last-edge service install last_lite_nano_shrec14 --source cam:0 --dry-run",
+    ),
     "bench": Group(
         "Measure exported files, training, recordings in real time, memory and start; find the fastest settings.",
         {

@@ -1,9 +1,10 @@
-"""`last-edge run`: recognition on the device."""
+"""`last-edge run`: recognition on the device, by hand or as a service from the start of the machine on."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -13,6 +14,7 @@ from last_edge.tools.cli.options import (
     SCREEN,
     BundlePath,
     Decode,
+    DryRun,
     FalsePerHour,
     Flip,
     Force,
@@ -211,3 +213,56 @@ def stage_table(summary: RunSummary) -> Any:
     columns["most waiting"] = [summary.queues.get(stage, "") for stage in timings]
     columns["dropped"] = [summary.dropped.get(stage, "") for stage in timings]
     return make_table(f"{summary.source}, {summary.precision}: {seen}", columns)
+
+
+RunOptionsAfter = Annotated[
+    list[str] | None, typer.Argument(metavar="-- OPTIONS", help="Further options of `last-edge run`, after --.")
+]
+ServiceName = Annotated[str, typer.Option("--name", help="Of the service.")]
+
+
+def service_install(
+    bundle: BundlePath,
+    source: SourceName = "cam:0",
+    more: RunOptionsAfter = None,
+    name: ServiceName = "last-edge",
+    dry_run: DryRun = False,
+    force: Force = False,
+    screen: Screen = SCREEN,
+) -> None:
+    """Write a systemd unit of this user that runs a bundle, and tell what starts it; no root is needed.
+
+    systemd starts it again when it ends and when no frame came through for 30 seconds; events and notes go to the
+    journal, one JSON object an event.
+
+    Example: last-edge service install last_lite_nano_shrec14 --source cam:0,vga -- --landmarks-every 2
+    """
+    from last_edge.files import check_free, write_text
+    from last_edge.runtime.service.unit import complaints, next_commands, unit_of
+
+    unit = unit_of(bundle, source, name=name, more=more or ())
+    if dry_run:
+        typer.echo(unit.text(), nl=False)
+        return
+    check_free(unit.path, force=force)
+    unit.path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(unit.path, unit.text())
+    with TemporaryDirectory() as folder:
+        for text in complaints(unit, Path(folder)):
+            screen.note(f"systemd-analyze: {text}")
+    screen.emit({"unit": str(unit.path), "next": next_commands(unit)})
+
+
+def service_remove(name: ServiceName = "last-edge", screen: Screen = SCREEN) -> None:
+    """Delete the unit that `service install` has written.
+
+    Example: last-edge service remove --name last-edge
+    """
+    from last_edge.errors import InputError
+    from last_edge.runtime.service.unit import Unit
+
+    path: Path = Unit(name, (), "").path
+    if not path.is_file():
+        raise InputError("no service of this name", where=path, hint="last-edge service install BUNDLE")
+    path.unlink()
+    screen.emit({"removed": str(path), "next": [f"systemctl --user disable --now {name}"]})
