@@ -179,22 +179,24 @@ def here_cli(arguments: Sequence[str]) -> str:
     return done.stdout
 
 
-def check(root: Root, *, stores: Sequence[Path], clip: Path | None, boards: Sequence[str], out: Path) -> list[str]:
-    """Build, install, ask all machines, write the page and its record; the differences found."""
+def check(
+    root: Root, *, bundles: dict[str, Path], stores: Sequence[Path], clips: int, clip: Path | None,
+    boards: Sequence[str], out: Path,
+) -> list[str]:  # fmt: skip
+    """Build, install, ask all machines, write the page; the differences found. clips: of each store."""
     root.build()
     say = sys.stderr.write
     with tempfile.TemporaryDirectory() as scratch:
         wheel = build_wheel(Path(), Path(scratch))
         say("installing into the root\n")
         root.install(wheel)
-        bundles = zoo()
         paths_here = {name: str(path) for name, path in bundles.items()}
         paths_there = {name: root.put(path, f"zoo/{path.name}") for name, path in bundles.items()}
         stores_here, stores_there = dict[str, str](), dict[str, str]()
         for name, store in stores_of(bundles, stores).items():
             part = Path(scratch, f"store-{store.parent.name}-{store.name}")
             if not part.exists():
-                some_clips(ClipStore.open(store), part, CLIPS)
+                some_clips(ClipStore.open(store), part, clips)
             stores_here[name], stores_there[name] = str(part), root.put(part, part.name)
         clip_there = None if clip is None else root.put(clip, clip.name)
         say("asking this machine\n")
@@ -213,7 +215,7 @@ def check(root: Root, *, stores: Sequence[Path], clip: Path | None, boards: Sequ
             "installed": f"{wheel.name}[{EXTRA}]",
             "size of what was installed": f"{root.size_of_install() / 1e6:.0f} MB",
             "clip": "none" if clip is None else clip.name,
-            "clips of each store": str(CLIPS),
+            "clips of each store": str(clips),
             "emulator": subprocess.run(["qemu-aarch64-static", "--version"], capture_output=True, text=True,
                                        check=True).stdout.splitlines()[0],
         }  # fmt: skip
@@ -227,22 +229,28 @@ def main() -> int:
     parser.add_argument("--root", type=Path, default=Path("runs/boards/arm64"), help="where the system is or goes")
     parser.add_argument("--store", type=Path, action="append", default=[], help="to evaluate on; repeatable")
     parser.add_argument("--clip", type=Path, help="a short video to run on")
+    parser.add_argument("--clips", type=int, default=CLIPS, help="of each store's test split, at most")
+    parser.add_argument("--bundle", action="append", help="of the zoo; repeatable; default: all")
     parser.add_argument("--board", action="append", choices=list(PROCESSORS), help="repeatable; default: all")
     parser.add_argument("--out", type=Path, default=Path("docs/results/boards.md"), help="the page")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done and what is missing")
     options = parser.parse_args()
     root, boards = Root(options.root.resolve()), options.board or list(PROCESSORS)
+    bundles = {name: path for name, path in zoo().items() if not options.bundle or name in options.bundle}
     if options.dry_run:
         lines = [" ".join(command) for command in root.build_commands()]
         lines += [f"install last-edge[{EXTRA}] in {root.path}{VENV}"]
         questions = ("doctor", "verify", "eval", "bench", "run", "web --export")
-        lines += [f"{board}: {', '.join(questions)} of {', '.join(zoo())}" for board in boards]
+        lines += [f"{board}: {', '.join(questions)} of {', '.join(bundles)}" for board in boards]
         lines += [f"write {options.out}", *(f"missing here: {text}" for text in missing())]
         sys.stdout.write("\n".join(lines) + "\n")
         return 0
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
-        told = check(root, stores=options.store, clip=options.clip, boards=boards, out=options.out)
+        told = check(
+            root, bundles=bundles, stores=options.store, clips=options.clips, clip=options.clip, boards=boards,
+            out=options.out,
+        )  # fmt: skip
         if told:
             raise GateError("a board answers otherwise", got="\n".join(told))
     except LastEdgeError as error:
