@@ -230,6 +230,8 @@ def _cameras() -> Iterator[Check]:
         mend = "sudo usermod -aG video $USER"
         found = f"{device}, {camera_name(device)}" if usable else f"{device}: no permission"
         yield Check("Cameras", device.name, usable, found, mend)
+        if usable and (given := camera_formats(device)):
+            yield Check("Cameras", f"{device.name} gives", True, given)
     if not devices and sys.platform == "linux":
         yield Check("Cameras", "camera", False, "none", "plug one in, or use --source FILE.mp4")
 
@@ -239,6 +241,17 @@ def camera_name(device: Path, *, known: Path = Path("/sys/class/video4linux")) -
     path = known / device.name / "name"
     name = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else "unnamed"
     return f"{name}: --source cam:{device.name.removeprefix('video')}"
+
+
+def camera_formats(device: Path) -> str:
+    """Pixel formats and sizes that a camera's driver tells; "" where it tells none."""
+    if sys.platform != "linux":
+        return ""
+    try:
+        from last_edge.runtime.sources.v4l2 import describe, formats
+    except ImportError:
+        return ""
+    return describe(formats(device))
 
 
 def _landmark_models() -> Iterator[Check]:
