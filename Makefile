@@ -25,6 +25,13 @@ STUDENT_RECIPE ?= demo_kd
 SOURCE ?= store:$(STORE)
 THREADS ?= 0
 FLAVOUR ?= tensorrt-rtx
+# Of the engine: int8 (made in TensorRT's format where it is not there yet) or fp32; empty takes what the bundle has.
+PRECISION ?=
+ENGINE_int8 := --precision int8-tensorrt
+ENGINE_fp32 := --precision fp32
+# The emulated boards: where their system lies, stores to evaluate on, a short clip.
+ARM64 ?= runs/boards/arm64
+CLIP ?=
 # The demo's run, and its share of the signs: two takes by ten people to learn from, by four others to test.
 DEMO ?= demo
 DEMO_SYNTH ?= --signers 14 --clips 2
@@ -46,10 +53,10 @@ INSTALLED := $(VENV)/.installed
 again = $(if $(wildcard $(1)),--force)
 
 .PHONY: help setup doctor data teacher students distill export quantize parity engine verify bench run report demo webcam \
-        web test test-slow lint type size docs dist zoo-wheel format clean
+        web board-check test test-slow lint type size docs dist zoo-wheel format clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  NAME=$(NAME)  STORE=$(STORE)  TEACHER_RECIPE=$(TEACHER_RECIPE)  STUDENT_RECIPE=$(STUDENT_RECIPE)"
 
@@ -146,6 +153,10 @@ endif
 
 web: $(RUN)/bundle/model.int8.onnx ## Recognise in the browser, on this machine alone
 	$(CLI) web $(<D)
+
+board-check: $(INSTALLED) ## Ask emulated ARM boards what this machine answers (CLIP=, STORES=, CHECK=--dry-run)
+	$(BIN)/python -m last_edge.tools.boards.check --root $(ARM64) $(if $(CLIP),--clip $(CLIP)) \
+	  $(foreach store,$(STORES),--store $(store)) $(CHECK)
 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest -m "not slow"
