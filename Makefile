@@ -25,10 +25,6 @@ STUDENT_RECIPE ?= demo_kd
 SOURCE ?= store:$(STORE)
 THREADS ?= 0
 FLAVOUR ?= tensorrt-rtx
-# Of the engine: int8 (made in TensorRT's format where it is not there yet) or fp32; empty takes what the bundle has.
-PRECISION ?=
-ENGINE_int8 := --precision int8-tensorrt
-ENGINE_fp32 := --precision fp32
 # The emulated boards: where their system lies, stores to evaluate on, a short clip.
 ARM64 ?= runs/boards/arm64
 CLIP ?=

@@ -49,8 +49,8 @@ class Translation:
     kept: tuple[str, ...] = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "repetition", "n")
     gives, others = "translator", "classifiers"
     foreign = frozenset(
-        {"--dynamic-time", "--opset", "--weights", "--hands", "--plain", "--target", "--qat", "--keep-float auto", "--compare",
-         "quantize.equalise", "--merge-at", "--mirror"}
+        {"--dynamic-time", "--opset", "--weights", "--hands", "--plain", "--target", "--qat", "--keep-float auto",
+         "--compare", "quantize.equalise", "--merge-at", "--mirror"}
     )  # fmt: skip
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
