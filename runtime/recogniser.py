@@ -15,6 +15,7 @@ from last_edge.bundle import Bundle
 from last_edge.bundle.zoo import find_bundle
 from last_edge.errors import InputError, UsageError
 from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
+from last_edge.runtime.backends.stepper import Stepper
 from last_edge.runtime.closing import Closeable
 from last_edge.runtime.landmarks import By, Detector
 from last_edge.runtime.pipeline.feed import open_feed, source_of
@@ -22,10 +23,11 @@ from last_edge.runtime.pipeline.pipeline import Item
 from last_edge.runtime.pipeline.watch import Pace, Watch
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.decoding import Rejection
-from last_edge.runtime.recognise.model import ACCEPT, Precision, load_graph
+from last_edge.runtime.recognise.model import ACCEPT, Precision, load_graph, span_rules
 from last_edge.runtime.recognise.operating import choose_point
 from last_edge.runtime.recognise.results import Event, Prediction
-from last_edge.runtime.recognise.stream import TOP, RecogniseOptions, Stream, checked_points
+from last_edge.runtime.recognise.step_stream import StepStream
+from last_edge.runtime.recognise.stream import TOP, RecogniseOptions, Stream, WindowStream, checked_points
 from last_edge.runtime.sources import ImageOptions
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
@@ -68,7 +70,9 @@ class Recogniser(Closeable):
     name, precision: of what is loaded. labels: in the order of the logits. layout, units: of the points it takes.
     spec: everything about its input. backend: raw landmarks to logits. rejection: what its answers are worth.
     hands: that it was taught, `left`, `right` or `both`. accept: least probability of an event, None where the bundle
-    sets none. operating: its curves on streams, see `choose_point`. path: of the bundle.
+    sets none. operating: its curves on streams, see `choose_point`. path: of the bundle. rate: frames a second that a
+    model counts in that answers at every frame, None for one that takes clips. rules: by which its answers become
+    gestures, where the bundle has such.
 
     One object may be used by one thread at a time.
     """
@@ -103,6 +107,8 @@ class Recogniser(Closeable):
         self.accept: float | None = manifest.thresholds.get(ACCEPT)
         self.rejection = Rejection.of(manifest.thresholds)
         self.operating = manifest.operating
+        self.rate = None if manifest.stream is None else manifest.stream.rate
+        self.rules = span_rules(bundle)
 
     @classmethod
     def open(
@@ -183,9 +189,12 @@ class Recogniser(Closeable):
             layout or self.layout, units or self.units, spec=self.spec, target_units=self.units, hand=hand,
             knows=self.hands,
         )  # fmt: skip
-        return Stream(
-            self.backend, adapter=adapter, labels=self.labels, options=options, rejection=rejection, person=person
-        )
+        how: Any = {"adapter": adapter, "labels": self.labels, "options": options, "rejection": rejection,
+                    "person": person}  # fmt: skip
+        backend = self.backend
+        if isinstance(backend, Stepper) and self.rate is not None:
+            return StepStream(backend, rate=self.rate, rules=self.rules, **how)
+        return WindowStream(backend, **how)
 
     @overload
     def watch(

@@ -80,7 +80,8 @@ def export_run(
     manifest = dataclasses.replace(described, hands=hands, model=dataclasses.replace(described.model, opset=opset))
     draft = Bundle(out, with_hashes(manifest, files), files)
     inputs = source.golden_inputs(store, clips)
-    golden = Golden(inputs, {"torch": source.logits(inputs), "fp32": deployed(draft, "fp32").logits(inputs)})
+    logits = {"torch": source.logits(inputs), "fp32": deployed(draft, "fp32").logits(inputs)}
+    golden = Golden(inputs, logits, source.states(inputs))
     check_parity(golden.logits["torch"], golden.logits["fp32"], precision="fp32", where=out)
     manifest = dataclasses.replace(
         manifest,
@@ -135,6 +136,7 @@ def _describe(source: Source, name: str, store: ClipStore | None) -> Manifest:
         labels=source.labels,
         provenance=provenance_of(source),
         licence=str(about.get("licence") or "that of the training data"),
+        stream=source.stream,
     )
 
 

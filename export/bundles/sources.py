@@ -18,13 +18,14 @@ from last_edge import records
 from last_edge.bundle.manifest import (
     SEARCH,
     TOKENIZER,
+    StreamInfo,
     decoder_file,
     encoder_file,
     model_file,
 )
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
-from last_edge.errors import UsageError
+from last_edge.export.bundles.stream_source import StreamSource
 from last_edge.export.bundles.thresholds import accept_threshold, rejection_thresholds, validation_clips
 from last_edge.export.onnx.onnx_graph import OPSET, to_bytes, to_onnx
 from last_edge.export.onnx.opset import with_opset
@@ -45,13 +46,18 @@ GOLDEN_FRAMES = 64
 
 
 class Source(Protocol):
-    """A checkpoint, read for export. labels: names of the logits' columns. names: of the files it gives."""
+    """A checkpoint, read for export.
+
+    labels: names of the logits' columns. names: of the files it gives. stream: how its graph goes from frame to frame,
+    None where it takes clips.
+    """
 
     path: Path
     card: ModelCard
     spec: InputSpec
     labels: tuple[str, ...]
     names: tuple[str, ...]
+    stream: StreamInfo | None
 
     @property
     def parameters(self) -> int:
@@ -73,6 +79,10 @@ class Source(Protocol):
         """What the model itself says to golden inputs."""
         ...
 
+    def states(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
+        """Of a model with a state, what it is after golden inputs; else empty."""
+        ...
+
     def answers(self, store: ClipStore, clips: Clips) -> dict[str, Answers]:
         """What the model itself says to clips, as `torch`; empty where the golden inputs must do."""
         ...
@@ -90,6 +100,7 @@ class RecogniserSource:
     """See `Source`."""
 
     names: tuple[str, ...] = (model_file("fp32"),)
+    stream: StreamInfo | None = None
 
     def __init__(self, run: Path) -> None:
         self.checkpoint = load_checkpoint(run)
@@ -112,6 +123,10 @@ class RecogniserSource:
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
         """See `Source`."""
         return torch_logits(self.model, inputs)
+
+    def states(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
+        """See `Source`."""
+        return {}
 
     def answers(self, store: ClipStore, clips: Clips) -> dict[str, Answers]:
         """See `Source`."""
@@ -136,6 +151,7 @@ class TranslatorSource:
     """See `Source`."""
 
     names: tuple[str, ...] = (encoder_file("fp32"), decoder_file("fp32"), TOKENIZER, SEARCH)
+    stream: StreamInfo | None = None
 
     def __init__(self, run: Path) -> None:
         loaded = load_translator(run)
@@ -164,6 +180,10 @@ class TranslatorSource:
         points = torch.from_numpy(inputs[LANDMARKS])
         return np.asarray(self.model(points, torch.full((len(points), 1), SOS))[:, 0].numpy())
 
+    def states(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
+        """See `Source`."""
+        return {}
+
     def answers(self, store: ClipStore, clips: Clips) -> dict[str, Answers]:
         """See `Source`."""
         return {}
@@ -177,14 +197,15 @@ class TranslatorSource:
         return np.zeros(0, np.int64)
 
 
-SOURCES: dict[str, Callable[[Path], Source]] = {"recognition": RecogniserSource, "translation": TranslatorSource}
+SOURCES: dict[str, Callable[[Path], Source]] = {
+    "recognition": RecogniserSource,
+    "translation": TranslatorSource,
+    "streaming": StreamSource,
+}
 """By the name of a model's task."""
 
 
 def read_source(run: Path) -> Source:
     """A run's best checkpoint, or a checkpoint folder."""
     card, _ = read_card(checkpoint_folder(run))
-    task = task_of(card.name)
-    if task.name not in SOURCES:
-        raise UsageError(f"a {task.gives} is not exported", where=run, got=card.name)
-    return SOURCES[task.name](run)
+    return SOURCES[task_of(card.name).name](run)

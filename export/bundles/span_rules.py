@@ -12,11 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge import records
+from last_edge.bundle import Bundle
+from last_edge.bundle.manifest import SPANS
 from last_edge.clips.compose import Span
+from last_edge.clips.recordings import recordings
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, UsageError
 from last_edge.models.registry import STREAMERS
 from last_edge.runtime.recognise.decoding import softmax
+from last_edge.runtime.recognise.model import open_stepper, span_rules
 from last_edge.runtime.recognise.span_score import SpanScore
 from last_edge.runtime.recognise.spans import Candidate, SpanDecoder, SpanRules, candidates_of, events_of
 from last_edge.tasks.plan import stream_plan
@@ -26,7 +30,7 @@ from last_edge.train.checkpoint import Which, checkpoint_folder, load_checkpoint
 from last_edge.train.recipe import load_recipe
 from last_edge.train.run_folder import RECIPE
 
-RULES = "spans.json"
+RULES = SPANS
 """Beside a run's checkpoints."""
 ONS, OFFS, SMOOTHINGS, HOLDS = (0.5, 0.65, 0.8), (0.5, 0.75), (0.5, 1.0), (1, 2)
 LEAST, SURE = (0.2, 0.4, 0.6, 0.8), (0.0, 0.4, 0.5, 0.6, 0.7)
@@ -72,6 +76,36 @@ def hear(run: Path, store: ClipStore, clips: NDArray[np.int64], *, which: Which 
         Heard(clip, softmax(logits), elapsed.astype(np.float64))
         for clip, logits, elapsed, _ in stream_answers(model, store, clips)
     ]
+
+
+def hear_bundle(bundle: Bundle, store: ClipStore, clips: NDArray[np.int64], *, precision: str = "fp32") -> list[Heard]:
+    """What a bundle's file says of some recordings."""
+    assert bundle.manifest.stream is not None
+    stepper, heard = open_stepper(bundle, bundle.graph(precision)), []
+    for clip, points in zip(
+        clips.tolist(), recordings(store, clips, bundle.manifest.input, bundle.manifest.stream.rate), strict=True
+    ):
+        state, logits, elapsed = stepper.start(), [], []
+        for frame in points:
+            answer, state = stepper.step(frame[None], state)
+            logits.append(answer.logits[0])
+            elapsed.append(float(answer.elapsed[0]))
+        heard.append(Heard(clip, softmax(np.stack(logits)), np.array(elapsed)))
+    return heard
+
+
+def evaluate_bundle_spans(path: Path, store: ClipStore, *, split: str, precision: str = "fp32") -> dict[str, Any]:
+    """The contest's figures of a bundle's events on the recordings of a split; `InputError` without rules in it."""
+    bundle = Bundle.open(path)
+    rules = span_rules(bundle)
+    if rules is None:
+        hint = "last-edge fit-spans RUN --store STORE, then last-edge export RUN --out BUNDLE"
+        raise InputError("no rules for spans in this bundle", where=path, expected=SPANS, hint=hint)
+    store = STREAMING.labelled_as(store, bundle.manifest.labels, split)
+    chosen = STREAMING.clips(store, split)
+    heard = hear_bundle(bundle, store, chosen, precision=precision)
+    about = {"split": split, "precision": precision, "recordings": len(chosen), "early_wrong": rules.early_wrong}
+    return {**about, **score_of(rules, heard, store)}
 
 
 def held_out(run: Path, store: ClipStore) -> NDArray[np.int64]:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from last_edge.bundle.bundle import Bundle, rewrite_bundle
-from last_edge.bundle.golden import Golden
 from last_edge.bundle.manifest import CARD, GOLDEN, MANIFEST, Manifest
 from last_edge.clips.store import ClipStore
 from last_edge.errors import UsageError
 from last_edge.export.int8.plan import Plan, Report, Rounding, Row, draft
 from last_edge.export.int8.quantize import QuantizeOptions
 from last_edge.export.int8.recogniser_int8 import RecogniserRounding
+from last_edge.export.int8.stream_int8 import StreamRounding
 from last_edge.export.int8.translation_int8 import TranslatorRounding
 from last_edge.export.proof.evaluate import check_store, deployed, summarise
 from last_edge.export.proof.same import LIMIT, parity_rows, tolerance
@@ -23,7 +23,11 @@ from last_edge.tasks.plan import clip_ids
 from last_edge.tasks.registry import task_of_bundle
 from last_edge.tasks.task import check_options
 
-ROUNDINGS: dict[str, type[Rounding]] = {"recognition": RecogniserRounding, "translation": TranslatorRounding}
+ROUNDINGS: dict[str, type[Rounding]] = {
+    "recognition": RecogniserRounding,
+    "translation": TranslatorRounding,
+    "streaming": StreamRounding,
+}
 """By the name of a bundle's task."""
 
 
@@ -48,9 +52,9 @@ def quantize_bundle(
 ) -> Quantised:
     """Add 8-bit files to a bundle in place, and measure them beside FP32 on `split` of the store.
 
-    A recogniser gets a graph; a translator an encoder and, if it passes too, a decoder. Nothing of that split chooses
-    anything: ranges and weights come from training clips, choices from people of the training split that are kept apart
-    for them, or a store's val split. threads: of the measuring; the files do not depend on it.
+    A recogniser or stream gets a graph; a translator an encoder and, if it passes too, a decoder. Nothing of that split
+    chooses anything: ranges and weights come from training clips, choices from people of the training split that are
+    kept apart for them, or a store's val split. threads: of the measuring; the files do not depend on it.
     Raises `GateError` with the table, and leaves the bundle as it was, when the files do not pass; `UsageError` when
     the bundle has them and not `force`, or the plan asks what such a bundle has no use for; `InputError` when the store
     is damaged or not of the bundle's kind.
@@ -82,7 +86,7 @@ def quantize_bundle(
         calibration = {**_method(made.options, plan), "seed": plan.seed, "store_sha256": store.sha256, **limit}
         ids = clip_ids(store, made.clips)
         manifest = dataclasses.replace(manifest, calibration=calibration, calibration_ids=ids)
-    files = {**made.files, GOLDEN: Golden(golden.inputs, logits).to_bytes()}
+    files = {**made.files, GOLDEN: dataclasses.replace(golden, logits=logits).to_bytes()}
     return Quantised(rewrite_bundle(bundle, manifest, files=files), made.gates, made.tables)
 
 

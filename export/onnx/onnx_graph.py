@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import warnings
@@ -25,6 +26,8 @@ from last_edge.tasks.task import Graph
 OPSET = 20
 IR_VERSION = 10
 PRODUCER = "last-edge"
+Axes = dict[str, list[str | int]]
+"""Sizes of inputs or outputs by name, in order; a name stands for one that may change."""
 # Operators that a deployed form has folded away, or that compute shapes at run time.
 FORBIDDEN = ("Einsum", "BatchNormalization", "Shape", "Expand", "Dropout", "If", "Loop", "Scan")
 
@@ -42,7 +45,7 @@ def to_onnx(edge: LandmarkModel, *, labels: tuple[str, ...], name: str, dynamic_
         raise UsageError("a graph with a second input takes windows alone", hint="without --dynamic-time")
     (graph,) = RECOGNITION.graphs(edge, name=name, dynamic_time=dynamic_time)
     proto = onnxslim.slim(traced(graph))
-    metadata = {**_metadata(spec, labels, name), "time": "dynamic" if dynamic_time else "fixed"}
+    metadata = {**graph_metadata(spec, labels, name), "time": "dynamic" if dynamic_time else "fixed"}
     proto = tidy(proto, metadata=metadata)
     check_graph_signature(proto, spec=spec, classes=len(labels), dynamic_time=dynamic_time, features=features)
     return bytes(proto.SerializeToString(deterministic=True))
@@ -51,7 +54,7 @@ def to_onnx(edge: LandmarkModel, *, labels: tuple[str, ...], name: str, dynamic_
 def plain_onnx(model: LandmarkModel, *, labels: tuple[str, ...], name: str) -> bytes:
     """The model exported as it was trained: what the deployed form is compared with, never what is shipped."""
     (graph,) = RECOGNITION.graphs(model.cpu().eval(), name=name)
-    return to_bytes(graph, metadata={**_metadata(model.spec, labels, name), "form": "plain"})
+    return to_bytes(graph, metadata={**graph_metadata(model.spec, labels, name), "form": "plain"})
 
 
 def to_bytes(graph: Graph, *, metadata: dict[str, str]) -> bytes:
@@ -60,7 +63,8 @@ def to_bytes(graph: Graph, *, metadata: dict[str, str]) -> bytes:
     return bytes(proto.SerializeToString(deterministic=True))
 
 
-def _metadata(spec: InputSpec, labels: tuple[str, ...], name: str) -> dict[str, str]:
+def graph_metadata(spec: InputSpec, labels: tuple[str, ...], name: str) -> dict[str, str]:
+    """What a graph of classes says of itself, by key."""
     return {"model": name, "input_sha256": spec.sha256, "labels": json.dumps(labels, ensure_ascii=False)}
 
 
@@ -68,7 +72,12 @@ def traced(graph: Graph) -> onnx.ModelProto:
     """The graph as the exporter writes it."""
     named = {name for axes in graph.free.values() for name in axes.values() if name}
     sizes: dict[str, Any] = {"": torch.export.Dim.DYNAMIC, **{name: torch.export.Dim(name) for name in named}}
-    axes = tuple({axis: sizes[name] for axis, name in graph.free[given].items()} for given in graph.inputs)
+    axes: tuple[Any, ...] = tuple(
+        {axis: sizes[name] for axis, name in graph.free[given].items()} for given in graph.inputs
+    )
+    *named_ones, last = inspect.signature(graph.module.forward).parameters.values()
+    if last.kind is inspect.Parameter.VAR_POSITIONAL:
+        axes = (*axes[: len(named_ones)], axes[len(named_ones) :])
     with torch.inference_mode(), quiet_export():
         program = torch.onnx.export(
             graph.module,
@@ -128,18 +137,22 @@ def check_graph_signature(
     the length's shape.
     """
     *bodies, frames, joints, channels = spec.shape
-    inputs: dict[str, list[str | int]] = {
-        INPUT_NAME: [BATCH_AXIS, *bodies, TIME_AXIS if dynamic_time else frames, joints, channels]
-    }
+    inputs: Axes = {INPUT_NAME: [BATCH_AXIS, *bodies, TIME_AXIS if dynamic_time else frames, joints, channels]}
     if features is not None:
         inputs[features.name] = [BATCH_AXIS, *features.shape]
-    outputs: dict[str, list[str | int]] = {OUTPUT_NAME: [BATCH_AXIS, classes]}
+    outputs: Axes = {OUTPUT_NAME: [BATCH_AXIS, classes]}
+    check_declared(proto, inputs=inputs, outputs=outputs, forbidden=() if dynamic_time else forbidden)
+
+
+def check_declared(
+    proto: onnx.ModelProto, *, inputs: Axes, outputs: Axes, forbidden: tuple[str, ...] = FORBIDDEN
+) -> None:
+    """`GateError` naming the first of names, axes, operator sets and operators that is not as declared."""
     for side, values, axes in (("input", proto.graph.input, inputs), ("output", proto.graph.output, outputs)):
         _same(f"names of the graph's {side}s", list(axes), [value.name for value in values])
         _same(f"axes of the graph's {side}", list(axes.values()), [axes_of(value) for value in values])
     _same("operator sets", [("", OPSET)], [(entry.domain, entry.version) for entry in proto.opset_import])
-    found = set() if dynamic_time else set(forbidden) & {node.op_type for node in proto.graph.node}
-    _same("forbidden operators", [], sorted(found))
+    _same("forbidden operators", [], sorted(set(forbidden) & {node.op_type for node in proto.graph.node}))
 
 
 def axes_of(value: onnx.ValueInfoProto) -> list[str | int]:

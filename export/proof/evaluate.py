@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import INPUT_NAME, Figure, Manifest, encoder_precisions, model_file
+from last_edge.clips.recordings import by_clip, newest, recordings
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, padded, plain_batch, sentence_points
 from last_edge.errors import InputError, UsageError
@@ -17,7 +18,14 @@ from last_edge.export.onnx.session import answers_of, metadata_of
 from last_edge.inputs.features import Inputs
 from last_edge.names import mirrored_order
 from last_edge.runtime.backends import OnnxRuntimeCpu
-from last_edge.runtime.recognise.model import Settings, check_answer, check_logits, open_backend, settings_of
+from last_edge.runtime.recognise.model import (
+    Settings,
+    check_answer,
+    check_logits,
+    open_backend,
+    open_stepper,
+    settings_of,
+)
 from last_edge.runtime.translator import Translator
 from last_edge.skeleton.geometry import mirror as mirror_points
 from last_edge.tasks.registry import task_of_bundle
@@ -35,6 +43,10 @@ class Deployed(Protocol):
 
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
         """(n, K) logits of golden inputs: of the classes, or of each clip's first sub-word."""
+        ...
+
+    def states(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
+        """Of a graph with a state, what it is after golden inputs; else empty."""
         ...
 
     def answers(self, store: ClipStore, clips: Clips) -> Answers:
@@ -59,6 +71,10 @@ class DeployedRecogniser:
         logits = answers_of(model, inputs)
         check_logits(logits, (len(inputs[INPUT_NAME]), classes), where=self._where)
         return logits
+
+    def states(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
+        """See `Deployed`."""
+        return {}
 
     def answers(self, store: ClipStore, clips: Clips) -> Answers:
         """Logits (n, K)."""
@@ -86,6 +102,10 @@ class DeployedTranslator:
         """See `Deployed`."""
         return self.translator.first_logits(inputs[INPUT_NAME])
 
+    def states(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
+        """See `Deployed`."""
+        return {}
+
     def answers(self, store: ClipStore, clips: Clips) -> Answers:
         """A sentence each; clips of similar length are searched together."""
         ordered = clips[np.argsort(store.index.length[clips], kind="stable")]
@@ -97,7 +117,44 @@ class DeployedTranslator:
         return [said[int(clip)] for clip in clips]
 
 
-DEPLOYED: dict[str, type[Deployed]] = {"recognition": DeployedRecogniser, "translation": DeployedTranslator}
+class DeployedStream:
+    """See `Deployed`. Logits are those of all frames, clip after clip, each from its beginning."""
+
+    def __init__(
+        self, bundle: Bundle, precision: str, *, settings: Settings | None = None, beam: int | None = None
+    ) -> None:
+        if beam is not None:
+            raise UsageError("--beam is for translators, this answers at every frame", where=bundle.path)
+        assert bundle.manifest.stream is not None
+        self.manifest, self.rate = bundle.manifest, bundle.manifest.stream.rate
+        self._where = bundle.path / model_file(precision)
+        self.stepper = open_stepper(bundle, checked_graph(bundle, precision), settings)
+
+    def logits(self, inputs: Inputs) -> NDArray[np.float32]:
+        """See `Deployed`; `InputError` unless they are finite and one for each label."""
+        return self._checked(np.concatenate(self.stepper.sequences(inputs[INPUT_NAME])[0]))
+
+    def states(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
+        """See `Deployed`."""
+        return self.stepper.sequences(inputs[INPUT_NAME])[1]
+
+    def answers(self, store: ClipStore, clips: Clips) -> Answers:
+        """Logits (F, K) of all frames, at the recordings' own rates."""
+        said = by_clip(lambda batch: self.stepper.sequences(batch)[0],
+                       recordings(store, clips, self.manifest.input, self.rate))  # fmt: skip
+        places = newest(store, clips, self.rate)
+        return self._checked(np.concatenate([own[place] for own, place in zip(said, places, strict=True)]))
+
+    def _checked(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        check_logits(logits, (len(logits), len(self.manifest.labels)), where=self._where)
+        return logits
+
+
+DEPLOYED: dict[str, type[Deployed]] = {
+    "recognition": DeployedRecogniser,
+    "translation": DeployedTranslator,
+    "streaming": DeployedStream,
+}
 """By the name of a bundle's task."""
 
 

@@ -92,6 +92,8 @@ def _golden(bundle: Bundle) -> Iterator[Check]:
             continue
         allowed = bundle.manifest.tolerances.get(precision)
         yield _golden_check(precision, logits[precision], bundle.golden.logits.get(precision), allowed)
+    if "fp32" in logits:
+        yield from _states(bundle)
     torch = bundle.golden.logits.get("torch")
     if "fp32" in logits and (torch is None or torch.shape == logits["fp32"].shape):
         known: dict[str, Answers] = {**({} if torch is None else {"torch": torch}), **logits}
@@ -107,6 +109,19 @@ def _golden_check(precision: str, got: Logits, expected: Logits | None, allowed:
         return Check(name, False, f"tolerance {allowed:.3g} is recorded, at most {most:.3g} is allowed")
     wrong = fault(got, expected, most=allowed)
     return Check(name, not wrong, wrong or f"within {allowed:.3g}")
+
+
+def _states(bundle: Bundle) -> Iterator[Check]:
+    """The state after the golden inputs, of a graph that has one, against the recorded one."""
+    expected, got = bundle.golden.states, deployed(bundle, "fp32").states(bundle.golden.inputs)
+    for name in sorted({*expected, *got}):
+        if name not in expected or name not in got:
+            yield Check(f"fp32 golden state {name}", False, "not recorded" if name in got else "not given")
+            continue
+        one, other = (states[name].reshape(len(states[name]), -1) for states in (expected, got))
+        allowed = tolerance("fp32", one)
+        wrong = fault(other, one, most=allowed)
+        yield Check(f"fp32 golden state {name}", not wrong, wrong or f"within {allowed:.3g}")
 
 
 def _description(bundle: Bundle) -> Iterator[Check]:

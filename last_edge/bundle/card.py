@@ -7,13 +7,16 @@ from collections.abc import Mapping
 
 from last_edge.bundle.manifest import (
     CARD,
+    FRAME_NAME,
     GOLDEN,
     INPUT_NAME,
     MANIFEST,
+    NEXT_STATE,
     OUTPUT_NAME,
     PICTURE,
     SAMPLES,
     SEARCH,
+    STATE,
     TOKENIZER,
     WEIGHTS,
     Figure,
@@ -64,7 +67,8 @@ def _head(manifest: Manifest) -> str:
     return (
         f"# {manifest.name}\n\n"
         f"`{manifest.model.name}`, {manifest.model.params:,} parameters, {len(manifest.labels)} classes, "
-        f"{spec.frames} frames of {spec.layout.joints} points (`{spec.layout.name}`).\n\n"
+        f"{'streams' if manifest.stream else f'{spec.frames} frames'} of {spec.layout.joints} points "
+        f"(`{spec.layout.name}`).\n\n"
         f"Classes: {', '.join(manifest.labels)}."
     )
 
@@ -107,14 +111,21 @@ def _metric_rows(manifest: Manifest, sizes: dict[str, int]) -> list[dict[str, st
 
 
 def _input(manifest: Manifest) -> str:
-    spec = manifest.input
-    shape = ", ".join(["N", *map(str, spec.shape)])
+    spec, stream = manifest.input, manifest.stream
+    name, shape = (INPUT_NAME, spec.shape) if stream is None else (FRAME_NAME, spec.shape[1:])
+    feed = f"Resample a clip to {spec.frames} frames ({spec.resample}, over the span that shows points)."
+    if stream is not None:
+        feed = (
+            f"One frame of each person, {stream.rate:g} a second, by time stamps where they come otherwise, and "
+            f"`{STATE}…`, {stream.state_bytes:,} bytes a person: zeros at the beginning, then the answer's "
+            f"`{NEXT_STATE}…`. An answer comes {stream.delay} frames late and depends on {stream.receptive_field}."
+        )
     lines = [
-        f"- `{INPUT_NAME}` float32 ({shape}), NaN where a point is missing; `{OUTPUT_NAME}` float32 (N, "
-        f"{len(manifest.labels)}).",
+        f"- `{name}` float32 ({', '.join(['N', *map(str, shape)])}), NaN where a point is missing; `{OUTPUT_NAME}` "
+        f"float32 (N, {len(manifest.labels)}).",
         f"- Units: `{manifest.units}`. Axes: {manifest.axes}.{f' Hands: {manifest.hands}.' if manifest.hands else ''}",
-        f"- Resample a clip to {spec.frames} frames ({spec.resample}, over the span that shows points). The graph does "
-        f"the rest: centre `{spec.centre}`, scale `{spec.scale}`, streams {', '.join(spec.streams)}.",
+        f"- {feed} The graph does the rest: centre `{spec.centre}`, scale `{spec.scale}`, streams "
+        f"{', '.join(spec.streams)}.",
     ]
     return "## Input\n\n" + "\n".join(lines)
 

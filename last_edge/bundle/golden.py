@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from last_edge.inputs.features import LANDMARKS, FeatureInput, Inputs
 
 POINTS = "points"
 INPUT = "input."
+STATE = "state."
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,13 @@ class Golden:
     """inputs: float32, `landmarks` (n, T, V, C) or (n, M, T, V, C), NaN where missing, and what else the model reads.
 
     logits: float32 (n, K) by precision. In the file landmarks are called `points`, other inputs `input.NAME`.
+    states: of a model that answers at every frame, the tensors (n, ...) that follow each clip's last frame; its logits
+    are (n * T, K), frame by frame of one clip after the other. In the file `state.NAME`.
     """
 
     inputs: Inputs
     logits: dict[str, NDArray[np.float32]]
+    states: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def points(self) -> NDArray[np.float32]:
@@ -33,7 +37,9 @@ class Golden:
     def to_bytes(self) -> bytes:
         """An uncompressed `.npz`; equal tensors give equal bytes."""
         others = {f"{INPUT}{name}": array for name, array in self.inputs.items() if name != LANDMARKS}
-        arrays = {POINTS: self.points, **others, **{name: self.logits[name] for name in sorted(self.logits)}}
+        states = {f"{STATE}{name}": array for name, array in self.states.items()}
+        logits = {name: self.logits[name] for name in sorted(self.logits)}
+        arrays = {POINTS: self.points, **others, **states, **logits}
         return npz_bytes({name: np.asarray(array, np.float32) for name, array in arrays.items()})
 
     @classmethod
@@ -43,8 +49,12 @@ class Golden:
         points = arrays.pop(POINTS, None)
         if points is None or points.ndim not in (4, 5):
             raise InputError("golden tensors need `points` (n, T, V, C)", where=where, got=sorted(arrays))
-        for name, array in {POINTS: points, **arrays}.items():
-            if array.dtype != np.float32 or len(array) != len(points) or (_is_logits(name) and array.ndim != 2):
+        named = {name: arrays.pop(name) for name in list(arrays) if name.startswith(STATE)}
+        answers = len(points) * (points.shape[1] if named else 1)
+        for name, array in {POINTS: points, **named, **arrays}.items():
+            is_logits = name in arrays and not name.startswith(INPUT)
+            fits = len(array) == (answers if is_logits else len(points)) and (array.ndim == 2 or not is_logits)
+            if array.dtype != np.float32 or not fits:
                 raise InputError(
                     f"golden tensor {name!r} does not fit", where=where, got=f"{array.dtype} {array.shape}"
                 )
@@ -53,8 +63,5 @@ class Golden:
             raise InputError("golden tensors of no second input", where=where, got=others)
         read = [FeatureInput(name.removeprefix(INPUT), *arrays[name].shape[1:]).name for name in others]
         features = dict(zip(read, map(arrays.pop, others), strict=True))
-        return cls({LANDMARKS: points, **features}, arrays)
-
-
-def _is_logits(name: str) -> bool:
-    return name != POINTS and not name.startswith(INPUT)
+        states = {name.removeprefix(STATE): array for name, array in named.items()}
+        return cls({LANDMARKS: points, **features}, arrays, states)

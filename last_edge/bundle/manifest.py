@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,10 +30,12 @@ LARGEST_MANIFEST = 16 * 2**20
 
 Figure = int | float | str
 # Fields that bundles made before them lack. They are not written while empty, so that those bundles keep their seal.
-LATER = ("tuned", "engines", "hands", "operating", "held_out")
+LATER = ("tuned", "engines", "hands", "operating", "held_out", "stream")
 HANDS = ("", "left", "right", "both")
 TOKENIZER = "tokenizer.json"
 SEARCH = "search.json"
+SPANS = "spans.json"
+"""By which rules a stream's answers become gestures, see `last_edge.runtime.recognise.spans`."""
 MEMORY = ("memory_keys", "memory_values", "memory_keep")
 """Outputs of the encoder and inputs of the decoder: (N, layers, H, S, d) twice and (N, S)."""
 PAST = ("past_keys", "past_values")
@@ -40,6 +43,10 @@ PAST = ("past_keys", "past_values")
 KEPT = ("keys", "values")
 """Outputs of the decoder: its `PAST` with one sub-word more."""
 TOKEN, POSITION = "token", "position"
+FRAME_NAME, ELAPSED_NAME = "landmarks_t", "elapsed"
+"""Input and second output of a stream's graph: one frame (N, V, C), and seconds since what is shown began (N,)."""
+STATE, NEXT_STATE = "state_", "next_state_"
+"""Before the names of the state's tensors, as a stream's graph takes and gives them."""
 
 
 def model_file(precision: str) -> str:
@@ -58,6 +65,34 @@ class ModelInfo:
     kwargs: dict[str, Any]
     params: int
     opset: int = 20
+
+
+@dataclass(frozen=True)
+class StateTensor:
+    """One tensor of a stream's state. shape: of one person; the graph's has the persons as first axis."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """How a graph is fed that answers at every frame, and carries a state from each to the next.
+
+    rate: frames a second that it counts in; a source of another rate is resampled by its time stamps. state: its
+    tensors in order, all zeros before a person's first frame. delay: frames that an answer comes after the frame it is
+    for. receptive_field: frames that an answer depends on, beside the running means of place and size.
+    """
+
+    rate: float
+    state: tuple[StateTensor, ...]
+    delay: int
+    receptive_field: int
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of one person's state."""
+        return 4 * sum(math.prod(tensor.shape) for tensor in self.state)
 
 
 @dataclass(frozen=True)
@@ -99,6 +134,7 @@ class Manifest:
     left out of their training: `by`, `folds`, `people`, `n`, `top1` with its 95% interval `low` to `high`, and percent
     `called` of `background` clips that would have been an event.
     hands: that it was taught, `left`, `right` or `both`; "" says right for a layout of one hand, else both.
+    stream: of a graph that answers at every frame; None where it takes clips.
     seal: sha256 of all of the above, so that a changed byte of the manifest itself is seen.
     """
 
@@ -122,6 +158,7 @@ class Manifest:
     hands: str = ""
     operating: dict[str, tuple[dict[str, float], ...]] = field(default_factory=dict)
     held_out: dict[str, Figure] = field(default_factory=dict)
+    stream: StreamInfo | None = None
     schema_version: int = 1
     seal: str = ""
 
@@ -177,6 +214,8 @@ def _text(manifest: Manifest) -> str:
 def _check(manifest: Manifest, where: object) -> None:
     if not manifest.labels or len(set(manifest.labels)) != len(manifest.labels):
         raise InputError("labels must be unique and at least one", where=where, got=len(manifest.labels))
+    if (stream := manifest.stream) is not None and not (stream.rate > 0 and stream.state and stream.delay >= 0):
+        raise InputError("a stream needs a rate and a state", where=where, got=stream)
     if manifest.hands not in HANDS:
         raise InputError("no such hands", where=where, expected=", ".join(HANDS[1:]), got=manifest.hands)
 

@@ -24,4 +24,6 @@ def task_of(model: str) -> Task:
 
 def task_of_bundle(manifest: Manifest) -> Task:
     """The task that a bundle's files are for."""
+    if manifest.stream is not None:
+        return STREAMING
     return TRANSLATION if translates(manifest) else RECOGNITION

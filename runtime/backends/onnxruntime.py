@@ -173,7 +173,7 @@ class _OnnxRuntime(Backend):
         self.require()
         options, self._where = options or self.usual, name_of(model)
         self._session = create_session(
-            model, threads=threads, options=options, providers=self._providers(), where=self._where
+            model, threads=threads, options=options, providers=self.providers(), where=self._where
         )
         if self.provider not in self._session.get_providers():
             raise MissingError(f"{self.provider} could not start", where=self._where, hint="nvidia-smi")
@@ -205,7 +205,7 @@ class _OnnxRuntime(Backend):
         return dict(self._session.get_modelmeta().custom_metadata_map)
 
     @classmethod
-    def _providers(cls) -> list[Provider]:
+    def providers(cls) -> list[Provider]:
         """In the order of preference."""
         return [cls.provider]
 
@@ -252,7 +252,7 @@ class OnnxRuntimeCuda(_OnGpu):
     provider = "CUDAExecutionProvider"
 
     @classmethod
-    def _providers(cls) -> list[Provider]:
+    def providers(cls) -> list[Provider]:
         return [(cls.provider, {"use_tf32": "0"}), CPU_PROVIDER]
 
 
@@ -263,7 +263,7 @@ class OnnxRuntimeTensorRT(_OnGpu):
     provider = "TensorrtExecutionProvider"
 
     @classmethod
-    def _providers(cls) -> list[Provider]:
+    def providers(cls) -> list[Provider]:
         folder = cache_folder() / "engines"
         folder.mkdir(parents=True, exist_ok=True)
         kept = {

@@ -60,6 +60,11 @@ class Adapter:
         guessing = self._hand not in SIDES and self.layout.one_hand and "wrist" in self.layout.names
         return {"right": "left", "left": "right"}.get(self._knows, "") if guessing else ""
 
+    @property
+    def chooses(self) -> bool:
+        """Whether the source shows two hands and the one that is seen more counts."""
+        return len(self._sides) > 1 and not self._same and self._recipes["left"] != self._recipes["right"]
+
     def sees(self, points: Points) -> bool:
         """Whether (M, V, C) source points of one frame show anything the bundle uses."""
         return shows_any(points[:, self._used])

@@ -89,11 +89,12 @@ class Decoder:
     mean: the smoothed probability of each class. threshold: what the best class needs; may be changed at any time.
     refused: why the newest answer is no event: background, unlike what was taught, or not sure enough; "" where it is
     one or may become one.
+    background: places of the labels that mean nothing is shown.
     """
 
     def __init__(self, labels: tuple[str, ...], options: DecodingOptions) -> None:
         self._labels, self._options = labels, options
-        self._background = frozenset(place for place, label in enumerate(labels) if is_background(label))
+        self.background = frozenset(place for place, label in enumerate(labels) if is_background(label))
         self.threshold = USUAL_THRESHOLD if options.threshold is None else options.threshold
         self._fired: dict[int, float] = {}
         self.reset()
@@ -115,7 +116,7 @@ class Decoder:
         probability = float(self.mean[best])
         self._release()
         self.refused = self._why_not(best, probability, known)
-        known = known and best not in self._background
+        known = known and best not in self.background
         if not self._confirmed(best, probability if known else 0.0) or not self._may_fire(best, end_s):
             return None
         self._held, self._fired[best] = best, end_s
@@ -130,7 +131,7 @@ class Decoder:
         return Event(self._labels[best], float(probabilities[best]), start_s, end_s)
 
     def _why_not(self, best: int, probability: float, known: bool) -> str:
-        if best in self._background:
+        if best in self.background:
             return SILENT
         if not known:
             return UNLIKE

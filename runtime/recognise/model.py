@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge import records
 from last_edge.bundle import Bundle
-from last_edge.bundle.manifest import GOLDEN, Figure, Manifest, model_file
+from last_edge.bundle.manifest import GOLDEN, SPANS, Figure, Manifest, model_file
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.inputs.features import LANDMARKS, Inputs
 from last_edge.names import did_you_mean
 from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
 from last_edge.runtime.backends.onnxruntime import Buffers, OrtOptions
+from last_edge.runtime.backends.stepper import Stepper
+from last_edge.runtime.recognise.spans import SpanRules
 
 # What makes a file that is not there, by the kind of file.
 MAKES = {
@@ -83,6 +87,35 @@ def open_backend(name: str, model: Path | bytes, settings: Settings | None = Non
     return kind(model, threads=settings.threads)
 
 
+def open_stepper(
+    bundle: Bundle, graph: bytes, settings: Settings | None = None, *, backend: str = OnnxRuntimeCpu.name
+) -> Stepper:
+    """A stream's graph in a backend; `InputError` where its state is not the manifest's. Raises as `Stepper` does."""
+    settings, stream = settings or Settings(), bundle.manifest.stream
+    assert stream is not None
+    options = settings.options if backend == OnnxRuntimeCpu.name else None
+    stepper = Stepper(graph, threads=settings.threads, options=options, backend=backend)
+    expected = {tensor.name: tensor.shape for tensor in stream.state}
+    if stepper.state_shapes != expected:
+        raise InputError("the graph's state is not the manifest's", where=bundle.path, expected=expected,
+                         got=stepper.state_shapes, hint="last-edge verify BUNDLE")  # fmt: skip
+    return stepper
+
+
+def span_rules(bundle: Bundle) -> SpanRules | None:
+    """By which rules a stream's answers become gestures; None where the bundle has none."""
+    if SPANS not in bundle.contents:
+        return None
+    try:
+        plain = json.loads(bundle.contents[SPANS])
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError("not a JSON file", where=bundle.path / SPANS, got=error) from error
+    rules, labels = records.from_dict(SpanRules, plain, where=bundle.path / SPANS), bundle.manifest.labels
+    if rules.labels != labels[: len(rules.labels)] or len(rules.labels) != len(labels) - 1:
+        raise InputError("rules for other labels", where=bundle.path / SPANS, expected=labels[:-1], got=rules.labels)
+    return rules
+
+
 def artefact_name(backend: type[Backend], precision: str) -> str:
     """The file that a backend runs for a precision."""
     if backend.kind == "onnx":
@@ -132,7 +165,11 @@ def load_graph(bundle: Bundle, precision: str, *, backend: str, threads: int | N
     if graph is None:
         where = bundle.path / artefact_name(kind, precision)
         raise InputError(f"bundle has nothing for {backend}", where=where, hint=how_to_make(kind))
-    loaded = open_backend(backend, graph, settings_of(bundle.manifest, precision, threads=threads))
+    settings = settings_of(bundle.manifest, precision, threads=threads)
+    if bundle.manifest.stream is None:
+        loaded = open_backend(backend, graph, settings)
+    else:
+        loaded = open_stepper(bundle, graph, settings, backend=backend)
     check_graph(loaded, bundle, precision=precision)
     where = bundle.path / artefact_name(kind, precision)
     check_answer(loaded, probe(bundle), classes=len(bundle.manifest.labels), where=where)

@@ -1,4 +1,4 @@
-"""Recognition of a stream, in one of two ways; both count in seconds, never in frames.
+"""Recognition of a stream by a model that takes clips, in one of two ways; both count in seconds, never in frames.
 
 - sliding: a window over the last seconds, a prediction every stride, events by smoothing, patience and debounce. It
   needs no boundaries between gestures.
@@ -10,6 +10,7 @@ A motion that the model was not taught is refused by its energy score, where the
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -58,40 +59,31 @@ class RecogniseOptions:
             raise UsageError("window options do not fit together", expected="0 < least_s <= window_s", got=self)
 
 
-class Stream(Closeable):
+class Stream(Closeable, ABC):
     """Turns one source's points, frame by frame, into predictions and events; `Recogniser.stream` makes it.
 
-    backend: raw landmarks to logits. adapter: source points to the model's. labels: class names in logit order.
-    rejection: temperature and least energy of the file that the backend runs. person: who is followed where frames show
+    adapter: source points to the model's. labels: class names in logit order. person: who is followed where frames show
     more people than the model takes.
-    current: the newest prediction, smoothed over windows, or of the last motion; None while there is nothing to
-    predict. decoder: its `threshold` may be changed at any time.
+    current: the newest prediction; None while there is nothing to predict. decoder: its `threshold` may be changed at
+    any time.
     """
 
+    _file: tuple[Backend, Rejection]
+
     def __init__(
-        self,
-        backend: Backend,
-        *,
-        adapter: Adapter,
-        labels: tuple[str, ...],
-        options: RecogniseOptions,
-        rejection: Rejection | None = None,
-        person: str = "largest",
+        self, *, adapter: Adapter, labels: tuple[str, ...], options: RecogniseOptions, person: str = "largest"
     ) -> None:
         self.adapter, self._labels, self._options = adapter, labels, options
-        self.use(backend, rejection or Rejection())
-        self._window = SlidingWindow(seconds=options.window_s, gap_s=options.gap_s)
-        self._segmenter = MotionSegmenter(adapter.spec.layout, options.segments)
         self.decoder = Decoder(labels, options.decoding)
         self._follower = Follower(person, bodies=adapter.spec.bodies)
         self._mirrored, self._hand = list(mirrored_order(labels)), HandVote()
-        self._next_s = self._newest_s = -np.inf
+        self._newest_s = -np.inf
         self.current: Prediction | None = None
         self._score = 0.0
 
+    @abstractmethod
     def use(self, backend: Backend, rejection: Rejection) -> None:
         """Go on with another file of the same bundle; may be called from another thread."""
-        self._file = backend, rejection
 
     @property
     def rejection(self) -> Rejection:
@@ -113,9 +105,11 @@ class Stream(Closeable):
             raise UsageError("frames must come in the order of time", expected=f">= {self._newest_s} s", got=time_s)
         self._newest_s = time_s
         self._hand.add(seen)
-        push = self._push_segment if self._options.decode == "segments" else self._push_window
-        event = push(points, time_s)
-        return [] if event is None else [event]
+        return self._take(points, time_s)
+
+    @abstractmethod
+    def _take(self, points: Points, time_s: float) -> list[Event]:
+        """As `push`, of a frame (M, V, C) that is in order."""
 
     @property
     def refused(self) -> str:
@@ -126,12 +120,10 @@ class Stream(Closeable):
 
     def start_clip(self) -> None:
         """Forget the recording before: the next frame begins another, at any time."""
-        self._window.clear()
-        self._segmenter.clear()
         self._hand.clear()
         self._follower.clear()
         self.decoder.reset()
-        self._next_s = self._newest_s = -np.inf
+        self._newest_s = -np.inf
         self.current = None
 
     def close(self) -> None:
@@ -149,11 +141,65 @@ class Stream(Closeable):
         if not self.adapter.sees(whole.reshape(-1, *whole.shape[-2:])):
             expected = "a frame with any point that the bundle uses"
             raise InputError("the clip shows nothing", expected=expected, got=f"{whole.shape[1]} frames without any")
-        answer = self._answer(whole, times)
-        if answer is None:
+        probabilities = self._whole(whole, times)
+        if probabilities is None:
             raise InputError("the graph's logits of this clip are not finite", hint="last-edge verify BUNDLE")
-        probabilities, _ = answer
         return self._as_prediction(probabilities, float(times[0]), float(times[-1]), began, top=top)
+
+    @abstractmethod
+    def _whole(self, points: Points, times: Times) -> Probabilities | None:
+        """The probability of each class in a clip (M, T, V, C); None without finite logits."""
+
+    def _as_prediction(
+        self, probabilities: Probabilities, start_s: float, end_s: float, began: float, *, top: int = TOP
+    ) -> Prediction:
+        best = np.argsort(-probabilities, kind="stable")[:top]
+        guesses = tuple(Guess(self._labels[index], float(probabilities[index])) for index in best)
+        return Prediction(start_s, end_s, guesses, {"recognise": (time.perf_counter() - began) * 1000})
+
+
+class WindowStream(Stream):
+    """A `Stream` of a model that takes clips: it is asked about windows, or about motions that are cut out.
+
+    backend: raw landmarks to logits. rejection: temperature and least energy of the file that the backend runs.
+    current: smoothed over windows, or of the last motion.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        adapter: Adapter,
+        labels: tuple[str, ...],
+        options: RecogniseOptions,
+        rejection: Rejection | None = None,
+        person: str = "largest",
+    ) -> None:
+        super().__init__(adapter=adapter, labels=labels, options=options, person=person)
+        self.use(backend, rejection or Rejection())
+        self._window = SlidingWindow(seconds=options.window_s, gap_s=options.gap_s)
+        self._segmenter = MotionSegmenter(adapter.spec.layout, options.segments)
+        self._next_s = -np.inf
+
+    def use(self, backend: Backend, rejection: Rejection) -> None:
+        """See `Stream`."""
+        self._file = backend, rejection
+
+    def start_clip(self) -> None:
+        """See `Stream`."""
+        super().start_clip()
+        self._window.clear()
+        self._segmenter.clear()
+        self._next_s = -np.inf
+
+    def _take(self, points: Points, time_s: float) -> list[Event]:
+        push = self._push_segment if self._options.decode == "segments" else self._push_window
+        event = push(points, time_s)
+        return [] if event is None else [event]
+
+    def _whole(self, points: Points, times: Times) -> Probabilities | None:
+        answer = self._answer(points, times)
+        return None if answer is None else answer[0]
 
     def _push_window(self, points: Points, time_s: float) -> Event | None:
         self._window.push(points, time_s, seen=self.adapter.sees(points))
@@ -210,13 +256,6 @@ class Stream(Closeable):
             logits = logits[self._mirrored]
         self._score = float(energy(logits, rejection.temperature))
         return rejection.probabilities(logits), not self._options.reject or rejection.knows(logits)
-
-    def _as_prediction(
-        self, probabilities: Probabilities, start_s: float, end_s: float, began: float, *, top: int = TOP
-    ) -> Prediction:
-        best = np.argsort(-probabilities, kind="stable")[:top]
-        guesses = tuple(Guess(self._labels[index], float(probabilities[index])) for index in best)
-        return Prediction(start_s, end_s, guesses, {"recognise": (time.perf_counter() - began) * 1000})
 
 
 MOST_BODIES = 10

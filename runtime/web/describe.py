@@ -16,7 +16,7 @@ from last_edge.runtime.landmarks import GIVES, Detector, detector_for
 from last_edge.runtime.landmarks.models import get_model
 from last_edge.runtime.recognise.adapt import LIMB_METRES, SIDES
 from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD
-from last_edge.runtime.recognise.model import ACCEPT
+from last_edge.runtime.recognise.model import ACCEPT, span_rules
 from last_edge.runtime.recognise.operating import choose_point
 from last_edge.runtime.recognise.stream import TOP, RecogniseOptions
 from last_edge.runtime.web.clips import Clip, pack
@@ -46,9 +46,10 @@ def describe(
     if manifest.units not in ("image01", "metres"):
         raise InputError("bundle in unknown units", where=bundle.path, expected="image01 or metres", got=manifest.units)
     units = cast(Units, manifest.units)
-    spec, thresholds = manifest.input, manifest.thresholds
+    spec, thresholds, rules = manifest.input, manifest.thresholds, span_rules(bundle)
     point = choose_point(manifest.operating, RecogniseOptions().decode, most_false=false_per_hour, where=bundle.path)
-    threshold = thresholds.get(ACCEPT, USUAL_THRESHOLD) if point is None else point.threshold
+    usual = USUAL_THRESHOLD if rules is None else min(rules.sure)
+    threshold = thresholds.get(ACCEPT, usual) if point is None else point.threshold
     least_energy = thresholds.get("energy") if point is None else point.energy
     precisions = [name for name in PRECISIONS if name in bundle.precisions]
     kept = pack(clips, bundle.golden, precisions=precisions)
@@ -67,6 +68,8 @@ def describe(
             "scale": spec.scale,
             "layout": _layout(spec.layout),
         },
+        "stream": None if manifest.stream is None else records.to_dict(manifest.stream),
+        "rules": None if rules is None else records.to_dict(rules),
         "graphs": [
             {
                 "precision": name,

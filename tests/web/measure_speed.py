@@ -30,7 +30,7 @@ OPEN = """async () => {
   const site = await (await fetch("site.json")).json();
   window.golden = (await loadClips(site)).golden.points;
   window.models = {};
-  for (const graph of site.graphs) window.models[graph.precision] = await Model.open(graph, site.input);
+  for (const graph of site.graphs) window.models[graph.precision] = await Model.open(graph, site);
 }"""
 TURN = """async ({ precision, calls }) => {
   const taken = [];

@@ -14,7 +14,7 @@ import pytest
 
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.decoding import DecodingOptions, Rejection
-from last_edge.runtime.recognise.stream import RecogniseOptions, Stream
+from last_edge.runtime.recognise.stream import RecogniseOptions, WindowStream
 from last_edge.runtime.recognise.window import fit_times
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.web.packages import MEDIAPIPE, is_cached, read_package
@@ -33,7 +33,7 @@ PARTS = """
   const adapter = new Adapter(site.camera.source, site.input, site.units);
   const clip = new Points(...shape, Float32Array.from(points));
   const graph = site.graphs.find((one) => one.precision === precision);
-  const model = await Model.open(graph, site.input);
+  const model = await Model.open(graph, site);
 """
 LOGITS = f"""async ({{ precision, points, shape, times }}) => {{{PARTS}
   const fitted = fitTimes(adapter.convert(clip), times, site.input.frames);
@@ -134,7 +134,7 @@ def python_events(
     """Events, and the likeliest class after each frame, of the Python runtime."""
     model, adapter = python_side("fp32")
     options = replace(RecogniseOptions(), decoding=DecodingOptions(threshold=threshold))
-    recogniser = Stream(model.backend, adapter=adapter, labels=model.labels, options=options, rejection=rejection)
+    recogniser = WindowStream(model.backend, adapter=adapter, labels=model.labels, options=options, rejection=rejection)
     events, tops = [], []
     for number, time_s in enumerate(times):
         events += recogniser.push(points[:, number], float(time_s))

@@ -139,7 +139,7 @@ def bench_table(rows: Sequence[BenchRecord]) -> Any:
         "precision": [row.precision for row in rows],
         "threads": [str(row.threads) for row in rows],
         "settings": [row.settings for row in rows],
-        **{f"{part} ms": [f"{getattr(row, part + '_ms'):.2f}" for row in rows] for part in ("p50", "p95", "p99")},
+        **{f"{part} ms": [_milliseconds(getattr(row, f"{part}_ms")) for row in rows] for part in ("p50", "p95", "p99")},
         "× fp32": [_shown(row.faster_than_fp32) for row in rows],
         "× plain": [_shown(row.faster_than_plain) for row in rows],
         "load ms": [f"{row.load_ms:.1f}" for row in rows],
@@ -150,6 +150,10 @@ def bench_table(rows: Sequence[BenchRecord]) -> Any:
     }
     filled = {name: cells for name, cells in columns.items() if any(cells)}
     return make_table(f"{rows[0].device}, batch 1; ×: how many times faster", filled)
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
 def _shown(value: float | None) -> str:

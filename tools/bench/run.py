@@ -17,6 +17,7 @@ from last_edge.runtime.recognise.model import Settings
 from last_edge.timing import Latency, Schedule, summarise, time_in_turns
 from last_edge.tools.bench.memory import peak_memory
 from last_edge.tools.bench.record import BenchRecord, with_ratios
+from last_edge.tools.bench.stream import load_streams, stream_bundle
 from last_edge.tools.bench.subjects import Kind, Loaded, chosen_backends, load_one, subjects_of
 from last_edge.tools.bench.translator import load_translators, translator_bundle
 
@@ -63,13 +64,19 @@ def bench_bundles(paths: Sequence[Path], options: BenchOptions | None = None) ->
 def load_all(path: Path, options: BenchOptions, *, kind: Kind = "file") -> list[Loaded]:
     """Load what the asked backends run of one operand, for each thread count, each load timed.
 
-    Of a translator these are its encoder, a step of its decoder and a whole sentence.
+    Of a translator these are its encoder, a step of its decoder and a whole sentence; of a stream it is one frame.
     """
     translator = translator_bundle(path)
     if translator is not None:
         return load_translators(
             translator, precisions=options.precisions, threads=options.threads, backends=options.backends
         )
+    stream = stream_bundle(path)
+    if stream is not None:
+        return load_streams(
+            stream, precisions=options.precisions, threads=options.threads, backends=options.backends,
+            usual=options.usual,
+        )  # fmt: skip
     loaded = []
     for backend in chosen_backends(options.backends):
         for subject in subjects_of(path, backend, precisions=options.precisions, kind=kind):

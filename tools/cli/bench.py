@@ -99,7 +99,7 @@ def bench(
 
     Accuracy beside a row is that of the very same file, from the bundle's manifest. `faster` is against the FP32 file
     of the same bundle, backend and threads, and against a --plain file of the same input. Of a translator: the encoder,
-    one step of the decoder after 12 sub-words, and a sentence of 12.
+    one step of the decoder after 12 sub-words, and a sentence of 12. Of a stream: one frame.
 
     With --peers what others use is timed in the same turns, by drawn weights; `bench peers` trains them.
     `bench train` measures training, `bench live` recordings played in real time, `bench soak` the memory of a long run,

@@ -97,11 +97,11 @@ def eval(
             {"--subject": subject, "--unknown": unknown, "--false-alarms-per-hour": false_alarms_per_hour},
         )
     opened = ClipStore.open(store)
-    if stream and not is_bundle(artefact):
+    if stream and (not is_bundle(artefact) or on_recordings(artefact, opened)):
         score = evaluate_recordings(
-            artefact, opened, split=split, which=which,
+            artefact, opened, split=split, which=which, precision=precision,
             refused={"--gestures": gestures != GESTURES, "--unknown": unknown, "--subject": subject,
-                     "--precision": precision, "--mirror": mirror},
+                     "--mirror": mirror},
         )  # fmt: skip
         screen.emit(score, table=lambda: span_table(score))
         return
@@ -234,12 +234,26 @@ def evaluate_streams(
     return {**how, "unknown_classes": unknown, "absent": absent, "store_sha256": store.sha256, **score}
 
 
-def evaluate_recordings(
-    run: Path, store: ClipStore, *, split: str, which: Which | None, refused: dict[str, object]
-) -> dict[str, Any]:
-    """The score of a run's events on the annotated recordings of a split; `UsageError` for another model's run."""
-    from last_edge.export.bundles.span_rules import evaluate_spans, is_streamer
+def on_recordings(bundle: Path, store: ClipStore) -> bool:
+    """Whether a bundle answers at every frame and a store has annotated recordings to hold it to."""
+    from last_edge.bundle import Bundle
 
+    return Bundle.open(bundle).manifest.stream is not None and len(store.recordings()) > 0
+
+
+def evaluate_recordings(
+    run: Path, store: ClipStore, *, split: str, which: Which | None, precision: Precision | None,
+    refused: dict[str, object],
+) -> dict[str, Any]:  # fmt: skip
+    """The score of a run's or bundle's events on a split's annotated recordings; `UsageError` for another model's."""
+    from last_edge.bundle import is_bundle
+    from last_edge.export.bundles.span_rules import evaluate_bundle_spans, evaluate_spans, is_streamer
+
+    if is_bundle(run):
+        refuse("of a run of a model for streams", {"--which": which})
+        refuse("on streams composed of clips", refused)
+        return evaluate_bundle_spans(run, store, split=split, precision=precision or "fp32")
+    refuse("of a bundle", {"--precision": precision})
     if not is_streamer(run):
         hint = "last-edge export RUN --out BUNDLE, then eval BUNDLE --stream"
         raise UsageError("--stream takes a bundle, or a run of a model for streams", where=run, hint=hint)

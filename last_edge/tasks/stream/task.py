@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from last_edge.bundle.manifest import ELAPSED_NAME, FRAME_NAME, NEXT_STATE, OUTPUT_NAME, STATE, model_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points
 from last_edge.errors import InputError, UsageError
@@ -16,12 +17,14 @@ from last_edge.names import is_background, nearest
 from last_edge.tasks.config import QuantizeConfig, Recipe, TrainingConfig
 from last_edge.tasks.gates import Candidate, Gate, at_least
 from last_edge.tasks.plan import Plan, stream_plan
+from last_edge.tasks.recognition import BATCH_AXIS
 from last_edge.tasks.stream.frames import frame_figures, stream_labels
 from last_edge.tasks.task import Answers, Clips, Graph, Views, Wanted
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from last_edge.models.last_lite_stream import LastLiteStream
     from last_edge.tasks.start import Start
     from last_edge.tasks.stream.learner import StreamLearner
 
@@ -37,7 +40,10 @@ class Streaming:
     name = "streaming"
     kept: tuple[str, ...] = ("frames", "mean_class", "n")
     gives, others = "network for streams", "classifiers of clips"
-    foreign = frozenset({"--merge-at", "--beam", "--mirror"})
+    foreign = frozenset(
+        {"--dynamic-time", "--weights", "--plain", "--target", "--qat", "--keep-float auto", "--compare",
+         "quantize.equalise", "--merge-at", "--mirror", "--beam"}
+    )  # fmt: skip
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
         """See `Task`."""
@@ -83,9 +89,17 @@ class Streaming:
             )
         return clips
 
-    def graphs(self, model: nn.Module, *, name: str, dynamic_time: bool = False) -> tuple[Graph, ...]:
-        """`UsageError`: such a network has no bundle."""
-        raise UsageError("a network for streams is not exported", where=name)
+    def graphs(self, model: LastLiteStream, *, name: str, dynamic_time: bool = False) -> tuple[Graph, ...]:
+        """One, from a frame of each person and their states to logits, seconds since it began and the next states."""
+        import torch
+
+        from last_edge.models.stream_step import StreamStep
+
+        spec, step = model.spec, StreamStep(model)
+        inputs = {FRAME_NAME: torch.zeros(2, spec.layout.joints, spec.channels)}
+        inputs |= {f"{STATE}{part}": value for part, value in model.initial_state(2).items()}
+        outputs = (OUTPUT_NAME, ELAPSED_NAME, *(f"{NEXT_STATE}{part}" for part in step.names))
+        return (Graph(model_file("fp32"), name, step, inputs, {part: {0: BATCH_AXIS} for part in inputs}, outputs),)
 
     def usable(self, store: ClipStore, split: str) -> Clips:
         """See `Task`."""

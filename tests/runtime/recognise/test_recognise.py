@@ -13,7 +13,7 @@ from last_edge.runtime.backends import Backend
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.decoding import DecodingOptions, Rejection, softmax
 from last_edge.runtime.recognise.results import Event
-from last_edge.runtime.recognise.stream import RecogniseOptions, Stream
+from last_edge.runtime.recognise.stream import RecogniseOptions, Stream, WindowStream
 from last_edge.skeleton import get_layout
 
 HAND = get_layout("mediapipe_hand21")
@@ -45,7 +45,7 @@ def recogniser(backend: Direction, **options: float) -> Stream:
     adapter = Adapter(HAND, "image01", spec=InputSpec(HAND, frames=8), target_units="image01")
     decoding = DecodingOptions(smoothing=1.0, threshold=0.8, confirm=1)
     settings = RecogniseOptions(window_s=1.0, decoding=decoding, **options)  # type: ignore[arg-type]
-    return Stream(backend, adapter=adapter, labels=("still", "moved"), options=settings)
+    return WindowStream(backend, adapter=adapter, labels=("still", "moved"), options=settings)
 
 
 def play(one: Stream, wrist_x: Sequence[float | None], *, fps: float = 10) -> list[Event]:

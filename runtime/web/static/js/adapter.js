@@ -16,6 +16,11 @@ export class Adapter {
     this.used = usedJoints(this.recipes, source.layout.names.length);
   }
 
+  // Whether the source shows two hands and the one that is seen more counts.
+  get chooses() {
+    return this.recipes?.length > 1 && JSON.stringify(this.recipes[0]) !== JSON.stringify(this.recipes[1]);
+  }
+
   // Whether a frame of the source shows anything the bundle uses.
   sees(points, frame = 0) {
     return points.shows(frame, this.used);

@@ -4,8 +4,9 @@ import { measure } from "./bench.js";
 import { ClipPlayer } from "./clips.js";
 import { Drawing } from "./drawing.js";
 import { enable, fillForms, settings, showPlaying, showThreshold, whileDisabled } from "./forms.js";
-import { Model, checkModel } from "./model.js";
-import { Recogniser } from "./recogniser.js";
+import { checkModel } from "./model.js";
+import { openModel } from "./step_model.js";
+import { makeRecogniser } from "./step_recogniser.js";
 import { View, byId } from "./view.js";
 import { Watch } from "./watch.js";
 
@@ -58,7 +59,7 @@ export class App {
     const graph = this.site.graphs.find((one) => one.precision === precision);
     this.view.state(`Loading the ${precision} model…`);
     const right = await whileDisabled("precision", async () => {
-      const model = await Model.open(graph, this.site.input);
+      const model = await openModel(graph, this.site);
       const before = this.model;
       this.model = model;
       if (this.recogniser) this.recogniser.model = model;
@@ -107,7 +108,7 @@ export class App {
 
   newRecogniser(source, hand) {
     const adapter = new Adapter(source, this.site.input, this.site.units, hand, this.site.hands);
-    this.recogniser = new Recogniser(this.site, this.model, adapter, settings());
+    this.recogniser = makeRecogniser(this.site, this.model, adapter, settings());
     return this.recogniser;
   }
 

@@ -1,11 +1,11 @@
 // How long an inference takes in this browser, file against file: rounds of each in turn, so that both meet the same
 // disturbances.
-import { Model } from "./model.js";
+import { openModel } from "./step_model.js";
 
-// Median milliseconds of `rounds` x `calls` inferences on golden skeletons, by precision.
+// Median milliseconds of `rounds` x `calls` inferences on golden skeletons, by precision; of a stream's graph a frame.
 export async function measure(site, golden, { rounds = 10, calls = 10 } = {}) {
   const models = [];
-  for (const graph of site.graphs) models.push(await Model.open(graph, site.input));
+  for (const graph of site.graphs) models.push(await openModel(graph, site));
   const taken = models.map(() => []);
   for (const model of models) await call(model, golden, calls);
   for (let round = 0; round < rounds; round++)

@@ -5,17 +5,18 @@ ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = new URL("../lib/ort/dist/", import.meta.url).href;
 
 export class Model {
-  constructor(session, input, graph) {
-    Object.assign(this, { session, input, graph, milliseconds: NaN });
+  // input, stream: of site.json. milliseconds: of the newest call.
+  constructor(session, graph, { input, stream }) {
+    Object.assign(this, { session, input, stream, graph, milliseconds: NaN });
     this.last = Promise.resolve();
   }
 
-  // graph: one of site.json's. Throws when it cannot be fetched or run.
-  static async open(graph, input) {
+  // graph: one of the site's. Throws when it cannot be fetched or run.
+  static async open(graph, site) {
     const answer = await fetch(graph.file);
     if (!answer.ok) throw new Error(`${graph.file}: ${answer.status}`);
     const session = await ort.InferenceSession.create(await answer.arrayBuffer(), { executionProviders: ["wasm"] });
-    return new Model(session, input, graph);
+    return new this(session, graph, site);
   }
 
   // Logits (K) of one window (M, T, V, C). Calls wait for each other: a session does one thing at a time.
@@ -34,17 +35,21 @@ export class Model {
     return logits.data;
   }
 
+  // Logits of a golden clip as its rows have them.
+  async rows(points) {
+    return [await this.logits(points)];
+  }
+
   // Largest |difference| of the logits from those the bundle was shipped with, over its golden skeletons.
   async difference(golden) {
     const expected = golden.logits[this.graph.precision];
     if (!expected) return NaN;
-    let most = 0;
-    for (const [row, points] of golden.points.entries()) {
-      const logits = await this.logits(points);
-      logits.forEach((value, index) => {
-        most = Math.max(most, Math.abs(value - expected[row][index]));
-      });
-    }
+    let [most, row] = [0, 0];
+    for (const points of golden.points)
+      for (const logits of await this.rows(points)) {
+        for (const [index, value] of logits.entries()) most = Math.max(most, Math.abs(value - expected[row][index]));
+        row++;
+      }
     return most;
   }
 

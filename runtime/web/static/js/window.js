@@ -39,7 +39,7 @@ function position(times, moment) {
 }
 
 // Points at fractional frames. Where one of the two neighbours is missing the nearer frame's point is taken.
-function sampleAt(points, positions) {
+export function sampleAt(points, positions) {
   const { bodies, joints, axes, frames } = points;
   const sampled = new Points(bodies, positions.length, joints, axes);
   positions.forEach((place, index) => {

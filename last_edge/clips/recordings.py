@@ -1,0 +1,47 @@
+"""Whole recordings as a model reads them that answers at every frame: at its own rate, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import padded
+from last_edge.inputs.spec import InputSpec
+from last_edge.inputs.transforms import sample_at
+
+BATCH = 16
+NEAR = 1e-6
+Frames = NDArray[np.float32]
+
+
+def recordings(store: ClipStore, clips: NDArray[np.int64], spec: InputSpec, rate: float) -> list[Frames]:
+    """(T_i, V, C) of body 0 of each clip at `rate` frames a second, from its first frame on, linear in time."""
+    found = []
+    for clip, fps in zip(clips.tolist(), store.index.fps[clips].tolist(), strict=True):
+        points, last = store.points(clip)[: spec.bodies], int(store.index.length[clip]) - 1
+        count = int(np.floor(last / fps * rate + NEAR)) + 1
+        found.append(sample_at(points, np.minimum(np.arange(count) * fps / rate, last))[0])
+    return found
+
+
+def newest(store: ClipStore, clips: NDArray[np.int64], rate: float) -> list[NDArray[np.int64]]:
+    """For each frame of each clip, (T_i,), the newest frame at `rate` that is known by then."""
+    rates, lengths = store.index.fps[clips].tolist(), store.index.length[clips].tolist()
+    return [
+        np.floor(np.arange(length) / fps * rate + NEAR).astype(np.int64)
+        for fps, length in zip(rates, lengths, strict=True)
+    ]
+
+
+def by_clip(answer: Callable[[Frames], Frames], clips: list[Frames]) -> list[Frames]:
+    """What is answered to each clip, (T_i, K). answer: (N, T, V, C), padded behind, -> (N, T, K)."""
+    order = sorted(range(len(clips)), key=lambda place: len(clips[place]))
+    found: dict[int, Frames] = {}
+    for start in range(0, len(order), BATCH):
+        chosen = order[start : start + BATCH]
+        logits = answer(padded([clips[place] for place in chosen]))
+        found |= {place: logits[row, : len(clips[place])] for row, place in enumerate(chosen)}
+    return [found[place] for place in range(len(clips))]

@@ -1,0 +1,114 @@
+"""A graph that answers at every frame, in ONNX Runtime: one frame of each person and their states, in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from last_edge.bundle.manifest import ELAPSED_NAME, FRAME_NAME, NEXT_STATE, OUTPUT_NAME, STATE
+from last_edge.errors import InputError, UsageError
+from last_edge.runtime.backends.base import Backend, check_shape, name_of
+from last_edge.runtime.backends.onnxruntime import (
+    OnnxRuntimeCpu,
+    OnnxRuntimeCuda,
+    OnnxRuntimeTensorRT,
+    OrtOptions,
+    create_session,
+)
+
+Points = NDArray[np.float32]
+State = dict[str, NDArray[np.float32]]
+RUN_STREAMS = {backend.name: backend for backend in (OnnxRuntimeCpu, OnnxRuntimeCuda, OnnxRuntimeTensorRT)}
+
+
+class StepAnswer(NamedTuple):
+    """Of one frame. logits: (N, K). elapsed: (N,) seconds since what is shown began, 0 of a graph that does not say."""
+
+    logits: NDArray[np.float32]
+    elapsed: NDArray[np.float32]
+
+
+class Stepper(Backend):
+    """One loaded graph. frame_shape: (V, C). state_shapes: of one person's state, by name, in the graph's order.
+
+    A state belongs to its person, not to the graph: one stepper serves any number of streams, and several people are a
+    batch. A call takes whole clips and gives the logits of their last frames. Raises `UsageError` for a backend that
+    runs no streams, `MissingError` without it, `InputError` for a graph that does not take one frame and a state and
+    give logits and the next state.
+    """
+
+    package, module = OnnxRuntimeCpu.package, OnnxRuntimeCpu.module
+    mend = OnnxRuntimeCpu.mend
+
+    def __init__(
+        self,
+        model: Path | bytes,
+        *,
+        threads: int = 1,
+        options: OrtOptions | None = None,
+        backend: str = OnnxRuntimeCpu.name,
+    ) -> None:
+        if backend not in RUN_STREAMS:
+            raise UsageError(f"{backend} runs no streams", expected=", ".join(RUN_STREAMS), got=backend)
+        kind = RUN_STREAMS[backend]
+        kind.require()
+        self.name, self._where = backend, name_of(model)  # type: ignore[misc]
+        self._session: Any = create_session(
+            model, threads=threads, options=options or kind.usual, providers=kind.providers(), where=self._where
+        )
+        inputs = {node.name: tuple(node.shape[1:]) for node in self._session.get_inputs()}
+        outputs = [node.name for node in self._session.get_outputs()]
+        self.frame_shape = inputs.pop(FRAME_NAME, ())
+        self.state_shapes = {name.removeprefix(STATE): shape for name, shape in inputs.items()}
+        following = {name.removeprefix(NEXT_STATE) for name in outputs if name.startswith(NEXT_STATE)}
+        fixed = all(isinstance(size, int) for shape in (self.frame_shape, *inputs.values()) for size in shape)
+        if not self.frame_shape or not fixed or following != set(self.state_shapes) or OUTPUT_NAME not in outputs:
+            raise InputError(
+                "not a graph that answers at every frame", where=self._where,
+                expected=f"{FRAME_NAME} and {STATE}… → {OUTPUT_NAME} and {NEXT_STATE}…", got=([*inputs], outputs),
+            )  # fmt: skip
+        self._elapsed = [ELAPSED_NAME] if ELAPSED_NAME in outputs else []
+        self._wanted = [OUTPUT_NAME, *(f"{NEXT_STATE}{name}" for name in self.state_shapes), *self._elapsed]
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
+    def start(self, people: int = 1) -> State:
+        """The state before a person's first frame, one row a person: zeros."""
+        return {name: np.zeros((people, *shape), np.float32) for name, shape in self.state_shapes.items()}
+
+    def step(self, points: Points, state: State) -> tuple[StepAnswer, State]:
+        """The answer to the next frame (N, V, C) of N people, NaN where missing, and the state after it."""
+        check_shape(points.shape, (None, *self.frame_shape), where=self._where)
+        feed = {FRAME_NAME: np.ascontiguousarray(points, np.float32)}
+        feed |= {f"{STATE}{name}": state[name] for name in self.state_shapes}
+        logits, *rest = self._session.run(self._wanted, feed)
+        elapsed = rest.pop() if self._elapsed else np.zeros(len(points), np.float32)
+        return StepAnswer(logits, elapsed), dict(zip(self.state_shapes, rest, strict=True))
+
+    def sequences(self, points: Points) -> tuple[NDArray[np.float32], State]:
+        """Logits (N, T, K) of whole clips (N, T, V, C) from their beginning, and the state after their last frame."""
+        state, logits = self.start(len(points)), []
+        for frame in range(points.shape[1]):
+            answer, state = self.step(points[:, frame], state)
+            logits.append(answer.logits)
+        return np.stack(logits, axis=1), state
+
+    def __call__(self, points: Points) -> NDArray[np.float32]:
+        return np.asarray(self.sequences(points)[0][:, -1])
+
+
+def stepping(stepper: Stepper, frames: Points) -> Callable[[int], None]:
+    """A call that takes the next of some frames (T, V, C), over and over, and carries the state on."""
+    state, rows = stepper.start(), frames[:, None]
+
+    def step(index: int) -> None:
+        nonlocal state
+        _, state = stepper.step(rows[index % len(rows)], state)
+
+    return step

@@ -1,0 +1,94 @@
+"""A stream bundle in a real Chromium: states carried from call to call, and the answers and events of Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from last_edge import records
+from last_edge.bundle import Bundle, write_bundle
+from last_edge.bundle.manifest import SPANS
+from last_edge.runtime.recognise.decoding import DecodingOptions
+from last_edge.runtime.recognise.spans import SpanRules
+from last_edge.runtime.recognise.stream import RecogniseOptions
+from last_edge.runtime.recogniser import Recogniser
+from tests.streaming.conftest import GESTURES, hand
+from tests.web.conftest import chromium, listening, opened, real_site  # noqa: F401
+
+PLAY = """async ({ points, shape, times, threshold, rules, predict }) => {
+  const load = (name) => import(`/js/${name}.js`);
+  const [{ Adapter }, { Points }, { openModel }, { makeRecogniser }, { checkModel }, { loadClips }] = await Promise.all(
+    ["adapter", "points", "step_model", "step_recogniser", "model", "clips"].map(load));
+  const site = { ...(await (await fetch("site.json")).json()), rules };
+  const source = { layout: site.input.layout, units: site.units, recipes: null, turn: false, limb_metres: null };
+  const clip = new Points(...shape, Float32Array.from(points.map((value) => value ?? NaN)));
+  const model = await openModel(site.graphs[0], site);
+  const check = await checkModel(model, (await loadClips(site)).golden);
+  const recogniser = makeRecogniser(site, model, new Adapter(source, site.input, site.units), { threshold });
+  const events = [];
+  const tops = [];
+  for (const [number, time] of times.entries()) {
+    const event = await recogniser.push(clip.frame(number), time);
+    if (event) events.push(event);
+    tops.push(recogniser.current?.top[0] ?? null);
+  }
+  return { events, tops, difference: check.difference, milliseconds: check.milliseconds,
+           whole: predict ? await recogniser.predict(clip, times) : null };
+}"""
+
+
+def some_rules() -> SpanRules:
+    same = (0.0,) * len(GESTURES)
+    return SpanRules(GESTURES, 25.0, 0.9, 0.6, 2, 0.5, same, (0.1, 0.1, 0.1), (0.02, 0.0, -0.02), same)
+
+
+@pytest.fixture(scope="module")
+def page(bundle_path: Path, chromium: Callable[..., Any]) -> Iterator[Any]:  # noqa: F811
+    with listening(real_site(bundle_path)) as server, opened(chromium(), server.url) as page:
+        yield page
+
+
+def motion(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(T, V, C) at uneven times, a time without a hand that is longer than a state lasts, and times without frames."""
+    times = np.cumsum(np.random.default_rng(seed).uniform(0.01, 0.07, 300))
+    points = hand(300, seed=seed)
+    points[120:160] = np.nan
+    times[200:] += 2.0
+    return points, times
+
+
+@pytest.mark.parametrize("ruled", [False, True], ids=["frame by frame", "by rules"])
+def test_answers_and_events_are_those_of_python(page: Any, bundle_path: Path, tmp_path: Path, ruled: bool) -> None:
+    rules = some_rules() if ruled else None
+    bundle, path = Bundle.open(bundle_path), bundle_path
+    if rules is not None:
+        files = {name: bundle.read(name) for name in bundle.manifest.files if name != "card.md"}
+        path = tmp_path / "ruled"
+        write_bundle(path, bundle.manifest, files={**files, SPANS: records.to_json(rules).encode()})
+    points, times = motion(5)
+    model, options = Recogniser.open(path), RecogniseOptions(decoding=DecodingOptions(threshold=0.3))
+    stream, events, tops = model.stream(options=options), [], []
+    for frame, time_s in zip(points, times.tolist(), strict=True):
+        events += stream.push(frame, time_s)
+        tops.append(stream.current.best if stream.current else None)
+    sent = [None if np.isnan(value) else float(value) for value in points.ravel()]
+    got = page.evaluate(
+        PLAY,
+        {"points": sent, "shape": [1, *points.shape], "times": times.tolist(), "threshold": 0.3,
+         "rules": None if rules is None else records.to_dict(rules), "predict": not ruled},
+    )  # fmt: skip
+    assert got["difference"] < 1e-3 and got["milliseconds"] > 0
+    assert None in tops and [top and top["label"] for top in got["tops"]] == [top and top.label for top in tops]
+    assert len(events) > 1 and [event["label"] for event in got["events"]] == [event.label for event in events]
+    for found, event in zip(got["events"], events, strict=True):
+        values = (found["start"], found["end"], found["probability"])
+        assert values == pytest.approx((event.start_s, event.end_s, event.probability), abs=1e-3)
+    if not ruled:
+        prediction = model.stream(options=options).predict(points, times)
+        assert [guess["label"] for guess in got["whole"]] == [guess.label for guess in prediction.top]
+        shares = [guess.probability for guess in prediction.top]
+        assert [guess["probability"] for guess in got["whole"]] == pytest.approx(shares, abs=1e-3)
