@@ -21,8 +21,8 @@ from tests.web.conftest import chromium, listening, opened, real_site  # noqa: F
 
 PLAY = """async ({ points, shape, times, threshold, rules, predict }) => {
   const load = (name) => import(`/js/${name}.js`);
-  const [{ Adapter }, { Points }, { openModel }, { makeRecogniser }, { checkModel }, { loadClips }] = await Promise.all(
-    ["adapter", "points", "step_model", "step_recogniser", "model", "clips"].map(load));
+  const [{ Adapter }, { Points }, { openModel, checkModel }, { makeRecogniser }, { loadClips }] = await Promise.all(
+    ["adapter", "points", "model", "step_recogniser", "clips"].map(load));
   const site = { ...(await (await fetch("site.json")).json()), rules };
   const source = { layout: site.input.layout, units: site.units, recipes: null, turn: false, limb_metres: null };
   const clip = new Points(...shape, Float32Array.from(points.map((value) => value ?? NaN)));

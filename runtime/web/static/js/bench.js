@@ -1,6 +1,6 @@
 // How long an inference takes in this browser, file against file: rounds of each in turn, so that both meet the same
 // disturbances.
-import { openModel } from "./step_model.js";
+import { openModel } from "./model.js";
 
 // Median milliseconds of `rounds` x `calls` inferences on golden skeletons, by precision; of a stream's graph a frame.
 export async function measure(site, golden, { rounds = 10, calls = 10 } = {}) {

@@ -1,8 +1,8 @@
 // Predictions and events of a model that answers at every frame: the twin of runtime/recognise/step_stream.py.
+import { SpanDecoder } from "./decoder.js";
 import { stack } from "./points.js";
 import { Recogniser } from "./recogniser.js";
-import { SpanDecoder } from "./spans.js";
-import { Ticks } from "./ticks.js";
+import { Ticks } from "./window.js";
 
 // Seconds of frames in which the hand that is seen more is the one that counts.
 const CHOICE = 0.5;

@@ -3,6 +3,7 @@
 import { Points, stack } from "./points.js";
 
 const { fround } = Math;
+const NEAR = 1e-6;
 
 // (M, T', V, C) points taken at `times` seconds -> (M, frames, V, C), even in time over the seen span.
 export function fitTimes(points, times, frames) {
@@ -39,7 +40,7 @@ function position(times, moment) {
 }
 
 // Points at fractional frames. Where one of the two neighbours is missing the nearer frame's point is taken.
-export function sampleAt(points, positions) {
+function sampleAt(points, positions) {
   const { bodies, joints, axes, frames } = points;
   const sampled = new Points(bodies, positions.length, joints, axes);
   positions.forEach((place, index) => {
@@ -97,5 +98,36 @@ export class SlidingWindow {
   // Points (M, T', V, C) and their times.
   contents() {
     return { points: stack(this.rows.map((row) => row.points)), times: this.rows.map((row) => row.time) };
+  }
+}
+
+// Frames of any rate, by their time stamps, to frames of a model's own rate: the twin of runtime/recognise/ticks.py.
+export class Ticks {
+  constructor(rate) {
+    this.rate = rate;
+    this.clear();
+  }
+
+  // The next frame is another first one.
+  clear() {
+    Object.assign(this, { before: null, beforeTime: 0, start: 0, count: 0 });
+  }
+
+  // The ticks up to a frame at `time` seconds, each {points, time}; times must not fall.
+  push(points, time) {
+    if (!this.before) Object.assign(this, { before: points, beforeTime: time, start: time, count: 0 });
+    const pair = stack([this.before, points]);
+    const span = time - this.beforeTime;
+    const ticks = [];
+    for (let moment = this.moment(); moment <= time + NEAR; this.count++, moment = this.moment()) {
+      const share = span <= 0 ? 1 : Math.min(Math.max((moment - this.beforeTime) / span, 0), 1);
+      ticks.push({ points: sampleAt(pair, [share]), time: moment });
+    }
+    Object.assign(this, { before: points, beforeTime: time });
+    return ticks;
+  }
+
+  moment() {
+    return this.start + this.count / this.rate;
   }
 }
