@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from last_edge.bundle.manifest import SPANS, STATE, StateTensor, StreamInfo, model_file
 from last_edge.clips.recordings import by_clip, newest, recordings
 from last_edge.clips.store import ClipStore
-from last_edge.export.onnx.onnx_graph import Axes, check_declared, graph_metadata, tidy, traced
+from last_edge.export.onnx.onnx_graph import OPSET, Axes, check_declared, graph_metadata, tidy, traced
+from last_edge.export.onnx.opset import with_opset
 from last_edge.export.proof.golden_points import golden_inputs, size_of
 from last_edge.inputs.features import LANDMARKS, Inputs
 from last_edge.models.last_lite_stream import LastLiteStream
@@ -51,10 +52,11 @@ class StreamSource:
         self.rules = next((place for place in places if place.is_file()), None)
         self.names: tuple[str, ...] = (model_file("fp32"), *([SPANS] if self.rules else []))
 
-    def files(self, *, dynamic_time: bool = False) -> dict[str, bytes]:
+    def files(self, *, dynamic_time: bool = False, opset: int = OPSET) -> dict[str, bytes]:
         """See `Source`; `GateError` when the graph is not as it was declared."""
         rules = {SPANS: self.rules.read_bytes()} if self.rules else {}
-        return {model_file("fp32"): step_to_onnx(self.model, labels=self.labels, name=self.card.name), **rules}
+        graph = step_to_onnx(self.model, labels=self.labels, name=self.card.name)
+        return {model_file("fp32"): with_opset(graph, opset), **rules}
 
     def golden_inputs(self, store: ClipStore | None, clips: Clips) -> Inputs:
         """See `Source`."""
