@@ -90,7 +90,7 @@ READERS: dict[str, Dataset] = {
         "SHREC 2021: long recordings with 17 annotated hand gestures, official folder or archive",
         read_shrec21,
         "research use; cite Caputo et al. 2021",
-        "x to the user's right, y up, z towards the user",
+        "x to the user's right, y up, z towards the user; all in metres",
         labels=lambda source, options: GESTURES,
     ),
     "utd_mhad": Dataset(
