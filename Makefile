@@ -176,7 +176,7 @@ docs: $(INSTALLED) ## Build the site into site/; a broken link stops it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "site: $(CURDIR)/site/index.html"
 
-dist: $(INSTALLED) ## Build the wheel into dist/
+dist: $(INSTALLED) zoo-wheel ## Build the wheel and the zoo's wheel into dist/
 	$(BIN)/python -m build --wheel --outdir dist .
 
 zoo-wheel: $(INSTALLED) ## Build the zoo's wheel into dist/
