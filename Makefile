@@ -49,7 +49,7 @@ INSTALLED := $(VENV)/.installed
 again = $(if $(wildcard $(1)),--force)
 
 .PHONY: help setup doctor data teacher students distill export quantize parity engine verify bench run report demo webcam \
-        web board-check test test-slow lint type size docs dist zoo-wheel format clean
+        web board-check test test-slow lint type results verify-zoo sbom audit size docs dist zoo-wheel format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -167,6 +167,23 @@ lint: $(INSTALLED) ## Style, formatting and who may import whom
 
 type: $(INSTALLED) ## Check types
 	$(BIN)/mypy
+
+results: $(INSTALLED) ## Make docs/results/index.md: published figures beside ours
+	$(BIN)/python -m last_edge.tools.report.anchors > docs/results/index.md.partial
+	mv docs/results/index.md.partial docs/results/index.md
+
+verify-zoo: $(INSTALLED) ## Measure the shipped bundles' figures again (SHREC=STORE of 14 gestures, UTD=STORE)
+	$(if $(SHREC),$(foreach name,$(wildcard zoo/*_shrec14),$(CLI) verify $(name) --store $(SHREC) &&) true)
+	$(if $(UTD),$(foreach name,$(wildcard zoo/*_utd27),$(CLI) verify $(name) --store $(UTD) &&) true)
+
+sbom: $(INSTALLED) ## List every installed package with version and licence in dist/sbom.json (CycloneDX)
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet cyclonedx-bom pip-audit
+	mkdir -p dist
+	.venv-audit/bin/cyclonedx-py environment $(BIN)/python -o dist/sbom.json
+
+audit: sbom ## Ask PyPI's list of known weaknesses about every installed package (network)
+	.venv-audit/bin/pip-audit --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 size: ## Count lines, files, the median file and the share of imports
 	@$(PYTHON) tools/size.py

@@ -18,7 +18,7 @@ from last_edge.tools.bench.peers.bodies import PEERS, build
 
 HAND = InputSpec(get_layout("shrec22"), frames=32, scale="limb")
 MILLIONS = {"peer_st_gcn": 3.1, "peer_ctr_gcn": 1.4, "peer_dd_net_small": 0.15, "peer_dd_net": 1.82}
-"""As stated: ST-GCN by Shift-GCN's table, CTR-GCN 1.46 with its own head, DD-Net in its table 2."""
+"""As their papers and those that compare with them state."""
 
 
 @pytest.mark.parametrize(("name", "stated"), MILLIONS.items())

@@ -1,0 +1,57 @@
+"""The front page states what the shipped bundles' manifests state; the page of results holds published figures too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from last_edge.bundle import Bundle
+from last_edge.bundle.zoo import zoo
+from last_edge.errors import InputError
+from last_edge.tools import cli
+from last_edge.tools.report.anchors import BENCHMARKS, page, stated
+
+README = Path(__file__).parents[3] / "README.md"
+SOURCES = {"_shrec14": ("shrec17", "SHREC2017_skeletons.tar.xz", ["shrec17"]),
+           "_utd27": ("utd_mhad", "Skeleton.zip", ["utd_mhad"])}  # fmt: skip
+
+
+def test_every_figure_of_the_front_page_is_that_of_a_manifest() -> None:
+    for name, figures in stated(README.read_text()).items():
+        metrics = Bundle.open(zoo()[name]).manifest.metrics
+        assert figures == {precision: metrics[precision]["top1"] for precision in figures}, name
+
+
+def test_a_flattered_front_page_is_found() -> None:
+    text = "| x | FP32 | INT8 |\n|---|---|---|\n| a: `one` | 91.0 | 90.5 |\n"
+    assert stated(text) == {"one": {"fp32": 91.0, "int8": 90.5}}
+    with pytest.raises(InputError, match="no table"):
+        stated("# Nothing\n")
+
+
+def test_the_page_sets_published_figures_beside_ours_best_first() -> None:
+    text = page()
+    for benchmark in BENCHMARKS:
+        part = text.split(f"## {benchmark.title}")[1].split("\n## ")[0]
+        rows = [row.split("|") for row in part.splitlines() if row.startswith("| ") and "---" not in row][1:]
+        shares = [float(row[3]) for row in rows]
+        assert shares == sorted(shares, reverse=True) and any("**" in row[1] for row in rows)
+        assert all(row[5].strip() for row in rows), "each has a source"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", SOURCES)
+def test_shipped_figures_are_measured_again(
+    ending: str, real: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, archive, words = SOURCES[ending]
+    store = str(tmp_path / "store")
+    assert cli.main(["data", "prepare", *words, str(real(folder) / archive), "--out", store, "--quiet"]) == 0
+    for name, path in zoo().items():
+        if name.endswith(ending):
+            capsys.readouterr()
+            assert cli.main(["verify", str(path), "--store", store, "--json"]) == 0
+            assert all(row["holds"] for row in json.loads(capsys.readouterr().out)["rows"])

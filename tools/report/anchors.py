@@ -1,0 +1,125 @@
+"""`make results`: published figures beside those of the shipped bundles, each with its source; the page of all results.
+
+Ours are read from manifests, which `last-edge verify BUNDLE --store STORE` proves; peers trained here from
+docs/benchmarks/peers.json. Published figures are copied from the papers named, not measured.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from last_edge.bundle import Bundle
+from last_edge.bundle.zoo import zoo
+from last_edge.errors import InputError
+from last_edge.tools.bench.peers.run import PeerRecord
+from last_edge.tools.bench.record import load_records
+
+PEERS_FILE = Path("docs/benchmarks/peers.json")
+HEADER = ("who", "parameters", "top-1 %", "clips", "where from")
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A published figure. parameters: as stated, in words. top1: percent."""
+
+    name: str
+    parameters: str
+    top1: float
+    source: str
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A data set and task with its anchors. ending: of the names of bundles for it."""
+
+    title: str
+    ending: str
+    anchors: tuple[Anchor, ...]
+
+
+SHREC14 = (
+    Anchor("DSTSA-GCN", "1.99 M", 97.74, "the paper of DSTSA-GCN"),
+    Anchor("DSTA-Net", "14 M", 97.0, "Shi et al. 2020"),
+    Anchor("DD-Net, 64 filters", "1.82 M", 94.6, "Yang et al. 2019"),
+    Anchor("ST-GCN", "3.1 M", 92.7, "Yan et al. 2018, as quoted for SHREC'17"),
+    Anchor("DD-Net, 16 filters", "0.15 M", 91.8, "Yang et al. 2019"),
+)
+SHREC28 = (
+    Anchor("DSTA-Net", "14 M", 93.9, "Shi et al. 2020"),
+    Anchor("DD-Net, 64 filters", "1.82 M", 91.9, "Yang et al. 2019"),
+    Anchor("DD-Net, 16 filters", "0.15 M", 90.0, "Yang et al. 2019"),
+    Anchor("ST-GCN", "3.1 M", 87.7, "Yan et al. 2018, as quoted for SHREC'17"),
+)
+UTD27 = (
+    Anchor("JDM", "–", 88.1, "Li et al. 2017, as quoted for UTD-MHAD"),
+    Anchor("SOS", "–", 87.0, "Hou et al. 2016, as quoted for UTD-MHAD"),
+    Anchor("Cov3DJ", "–", 85.6, "Hussein et al. 2013, as quoted for UTD-MHAD"),
+)
+BENCHMARKS = (
+    Benchmark("SHREC'17, 14 gestures, official split: 840 clips of 8 people", "_shrec14", SHREC14),
+    Benchmark("SHREC'17, 28 gestures, official split", "_shrec28", SHREC28),
+    Benchmark("UTD-MHAD, 27 actions, even people test: 430 clips", "_utd27", UTD27),
+)
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [
+        "# What is known, beside ours", "",
+        "Made by `make results` from the manifests of the shipped bundles; `make verify-zoo` measures them again.",
+        "Published figures are copied, not measured: the split is the same, windows and training are their own.",
+        "No figure of NTU RGB+D is ours: the data set is not at hand.", "",
+    ]  # fmt: skip
+    for benchmark in BENCHMARKS:
+        rows = sorted(_rows(benchmark), key=lambda row: -float(row[2]))
+        lines += [f"## {benchmark.title}", "", _line(HEADER), _line(["---"] * len(HEADER)), *map(_line, rows), ""]
+    lines += ["Each result in full: [all pages](README.md).", ""]
+    return "\n".join(lines)
+
+
+def _rows(benchmark: Benchmark) -> Iterator[tuple[str, ...]]:
+    for anchor in benchmark.anchors:
+        yield anchor.name, anchor.parameters, f"{anchor.top1:g}", "", anchor.source
+    for name, path in zoo().items():
+        if name.endswith(benchmark.ending):
+            manifest = Bundle.open(path).manifest
+            for precision, figures in manifest.metrics.items():
+                count = f"{figures['n']} {figures['split']}"
+                size, top1 = f"{manifest.model.params / 1e6:.3f} M", f"{figures['top1']}"
+                yield f"**{name} {precision.upper()}**", size, top1, count, f"`last-edge verify {name} --store STORE`"
+    if benchmark.ending == "_shrec14" and PEERS_FILE.is_file():
+        for peer in load_records(PEERS_FILE, PeerRecord):
+            where = f"trained here, {peer.epochs} epochs: [`bench peers`](../benchmarks/peers.md)"
+            yield peer.title, f"{peer.params / 1e6:.3f} M", f"{peer.top1}", f"{peer.n} test", where
+
+
+def stated(readme: str) -> dict[str, dict[str, float]]:
+    """What a table of a page states: precision -> top-1 by the bundle that a row names in backticks.
+
+    The table's header names its columns FP32, INT8. `InputError` where no table does.
+    """
+    found: dict[str, dict[str, float]] = {}
+    columns: list[str] = []
+    for text in readme.splitlines():
+        cells = [cell.strip() for cell in text.strip().strip("|").split("|")]
+        if "FP32" in cells and "INT8" in cells:
+            columns = [cell.lower() for cell in cells]
+        elif not text.startswith("|"):
+            columns = []
+        elif columns and "`" in cells[0]:
+            name = cells[0].split("`")[1]
+            found[name] = {key: float(cells[columns.index(key)]) for key in ("fp32", "int8")}
+    if not found:
+        raise InputError("no table names bundles with FP32 and INT8 beside them", where="README.md")
+    return found
+
+
+def _line(cells: tuple[str, ...] | list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
