@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Literal
+from typing import Literal, get_args
 
 from last_edge.errors import MissingError, UsageError
 from last_edge.runtime.landmarks.litert import LiteRTHands, LiteRTHolistic, LiteRTPose
@@ -12,8 +12,8 @@ from last_edge.runtime.landmarks.source import LandmarkSource
 from last_edge.skeleton import Layout, get_layout
 from last_edge.skeleton.convert import conversions
 
-Detector = Literal["hand", "hand_lite", "pose", "holistic"]
-DETECTORS: tuple[Detector, ...] = ("hand", "hand_lite", "pose", "holistic")
+Detector = Literal["hand", "hand_lite", "pose", "pose_lite", "pose_heavy", "holistic"]
+DETECTORS: tuple[Detector, ...] = get_args(Detector)
 By = Literal["auto", "mediapipe", "litert"]
 MODULES = {"mediapipe": "mediapipe", "litert": "ai_edge_litert"}
 GIVES: dict[str, Detector] = {
@@ -54,8 +54,9 @@ def create_landmarks(
     if detector in ("hand", "hand_lite"):
         hands = HandLandmarks if library == "mediapipe" else LiteRTHands
         return hands(model=detector, hand=hand, person=person)
-    if detector == "pose":
-        return (PoseLandmarks if library == "mediapipe" else LiteRTPose)(person=person, bodies=bodies)
+    if detector in ("pose", "pose_lite", "pose_heavy"):
+        pose = PoseLandmarks if library == "mediapipe" else LiteRTPose
+        return pose(model=detector, person=person, bodies=bodies)
     whole = "mediapipe_holistic83" if layout in FACED else "mediapipe_holistic75"
     return (HolisticLandmarks if library == "mediapipe" else LiteRTHolistic)(layout=whole, person=person)
 

@@ -238,10 +238,10 @@ class HandLandmarks(MediaPipeSource):
 
 
 class PoseLandmarks(MediaPipeSource):
-    """One person's body, or those of several."""
+    """One person's body, or those of several. Models `pose`, `pose_lite` and `pose_heavy`: faster or surer."""
 
-    def __init__(self, *, person: str = "largest", bodies: int = 1) -> None:
-        super().__init__(model="pose", layout="mediapipe_pose33", person=person, bodies=bodies)
+    def __init__(self, *, model: str = "pose", person: str = "largest", bodies: int = 1) -> None:
+        super().__init__(model=model, layout="mediapipe_pose33", person=person, bodies=bodies)
 
     def _create(self, vision: Any) -> tuple[Any, Any]:
         several = self.follower.bodies > 1

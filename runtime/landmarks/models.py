@@ -23,16 +23,23 @@ Edit = Callable[[bytes], bytes]
 WHEEL = "mediapipe==0.10.21"
 WHEEL_SHA256 = "05dc4a9e593655a79558d05d6227d31018c2537a4bd3362b51e230cf22aecfe3"
 WHEEL_TAGS = ("--platform=manylinux_2_28_x86_64", "--python-version=3.11", "--implementation=cp", "--abi=cp311")
+POSE_INTEGRITY = "sha512-DFZsNWTsSphRIZppnUCuunzBiHP2FdJXR9ehc7mMi4KG+oPaOH0Em3d6kr7Py+TSyTXC1doH88KcF28k2sBxsQ=="
+POSE_MARKER = "0e082c0391f92c2c7b1a28585da39017e6a48d36e021cef593fb8b5514ba4478"
+"""Of the npm package with the other two pose networks: its archive, and its `package.json`."""
 OFFICIAL = "https://storage.googleapis.com/mediapipe-models"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One member of a model file: its name there, its path in the wheel, and what must be added to it."""
+    """One member of a model file: its name there, its path in the wheel, and what must be added to it.
+
+    npm_sha256: of a file that is not in the wheel but at that path of `@mediapipe/pose`, as npm publishes it.
+    """
 
     name: str
     wheel_path: str
     edits: tuple[Edit, ...] = ()
+    npm_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,18 @@ _HAND = Part("hand_landmarks_detector.tflite", f"{_MODULES}/hand_landmark/hand_l
 _HAND_LITE = Part("hand_landmarks_detector.tflite", f"{_MODULES}/hand_landmark/hand_landmark_lite.tflite")
 _PERSON = Part("pose_detector.tflite", f"{_MODULES}/pose_detection/pose_detection.tflite")
 _POSE = Part("pose_landmarks_detector.tflite", f"{_MODULES}/pose_landmark/pose_landmark_full.tflite", _UNIT)
+_POSE_LITE = Part(
+    "pose_landmarks_detector.tflite",
+    "pose_landmark_lite.tflite",
+    _UNIT,
+    npm_sha256="f17bfbecadb61c3be1baa8b8d851cc6619c870a87167b32848ad20db306b9d61",
+)
+_POSE_HEAVY = Part(
+    "pose_landmarks_detector.tflite",
+    "pose_landmark_heavy.tflite",
+    _UNIT,
+    npm_sha256="59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
+)
 _FACE = Part("face_detector.tflite", f"{_MODULES}/face_detection/face_detection_short_range.tflite")
 _MESH = Part(
     "face_landmarks_detector.tflite",
@@ -95,6 +114,18 @@ MODELS: Mapping[str, TaskModel] = {
         plain_sha256="225516aed9587febe10f138cb287474e1f608d8b95f02cbad9021d3e1e51d795",
         url=f"{OFFICIAL}/pose_landmarker/pose_landmarker_full/float16/1/pose_landmarker_full.task",
         official_sha256="4eaa5eb7a98365221087693fcc286334cf0858e2eb6e15b506aa4a7ecdcec4ad",
+    ),
+    "pose_lite": TaskModel(
+        "pose_landmarker_lite.task",
+        (_PERSON, _POSE_LITE),
+        assembled_sha256="60e2643f074819e5d4065274a528f70ed090dfa253a4ae9adf28e36edbe3a2fb",
+        plain_sha256="b90ba6212548f422d76bda4a4c2494c659789ab31828f7b3bdb58d388df6741e",
+    ),
+    "pose_heavy": TaskModel(
+        "pose_landmarker_heavy.task",
+        (_PERSON, _POSE_HEAVY),
+        assembled_sha256="a6bb129517564a4168717940a430c6a1e0aafb2730f72732e0efa0a73f40a7ff",
+        plain_sha256="dc1d663ffdd72be216e27973d1988ce57655c2445c2e4a9f7d0aae2286343d77",
     ),
     "holistic": TaskModel(
         "holistic_landmarker.task",
@@ -169,16 +200,33 @@ def _download(model: TaskModel) -> bytes:
 
 
 def _assemble(model: TaskModel) -> bytes:
+    npm = {part.wheel_path: part.npm_sha256 for part in model.parts if part.npm_sha256}
     with tempfile.TemporaryDirectory() as folder:
         wheel = _take_wheel(Path(folder))
-        return assemble_from(wheel, model)
+        return assemble_from(wheel, model, others=_take_npm(npm) if npm else {})
 
 
-def assemble_from(wheel: Path, model: TaskModel) -> bytes:
-    """The bytes of a `.task` file made from the wheel's `.tflite` files; the same input gives the same bytes."""
+def _take_npm(wanted: Mapping[str, str]) -> dict[str, bytes]:
+    """Files of Google's pose package, by path, each held to its sha256."""
+    from last_edge.runtime.web.packages import MARKER, NpmPackage, fetch, read_package
+
+    package = NpmPackage("@mediapipe/pose", "0.5.1675469404", POSE_INTEGRITY, {MARKER: POSE_MARKER, **wanted},
+                         licence="Apache-2.0", holder="Google LLC")  # fmt: skip
+    fetch(package)
+    return read_package(package)
+
+
+def assemble_from(wheel: Path, model: TaskModel, *, others: Mapping[str, bytes] | None = None) -> bytes:
+    """The bytes of a `.task` file made from the wheel's `.tflite` files; the same input gives the same bytes.
+
+    others: files that are not in the wheel, by path.
+    """
+    others = others or {}
     edited = has_mediapipe() or not model.plain_sha256
     with zipfile.ZipFile(wheel) as archive:
-        read = {part: archive.read(part.wheel_path) for part in model.parts}
+        read = {
+            part: others[part.wheel_path] if part.npm_sha256 else archive.read(part.wheel_path) for part in model.parts
+        }
     members = {part.name: _edited(content, part.edits) if edited else content for part, content in read.items()}
     made = {name: make() for name, make in (model.dummies or {}).items()}
     return task_bundle.pack(members | made)

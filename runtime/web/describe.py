@@ -25,7 +25,7 @@ from last_edge.skeleton.clip import Units
 from last_edge.skeleton.convert import find_recipe
 
 PRECISIONS = ("fp32", "int8")
-WANTED = {"hand": "a hand", "hand_lite": "a hand", "pose": "your whole body", "holistic": "your hands and face"}
+WANTED = {"hand": "a hand", "pose": "your whole body", "holistic": "your hands and face"}
 
 
 @dataclass(frozen=True)
@@ -134,16 +134,20 @@ def _given(detector: Detector, spec: InputSpec) -> Layout:
     """The layout of a detector's points; holistic gives face points where the bundle wants them."""
     if detector == "holistic" and spec.layout.name == "mediapipe_holistic83":
         return get_layout("mediapipe_holistic83")
-    family = "hand" if detector == "hand_lite" else detector
-    return get_layout(next(layout for layout, gives in GIVES.items() if gives == family))
+    return get_layout(next(layout for layout, gives in GIVES.items() if gives == _family(detector)))
+
+
+def _family(detector: Detector) -> str:
+    """`hand` of `hand_lite`: what is found, whichever network finds it."""
+    return detector.partition("_")[0]
 
 
 def _camera(detector: Detector, spec: InputSpec, units: Units) -> dict[str, Any]:
     layout = _given(detector, spec)
     return {
-        "detector": "hand" if detector == "hand_lite" else detector,
+        "detector": _family(detector),
         "file": f"landmarks/{get_model(detector).file}",
-        "wanted": WANTED[detector],
+        "wanted": WANTED[_family(detector)],
         "face": _face(layout),
         "source": describe_source(layout, "image01", spec=spec, target_units=units),
     }

@@ -42,7 +42,11 @@ Cli = Callable[[Sequence[str]], str]
 
 @dataclass
 class Answers:
-    """What one machine answered. right: clips by bundle and precision; events: of the clip, by bundle."""
+    """What one machine answered.
+
+    checks: of `verify` that fail (without torch it makes one less). right: clips by bundle and precision. events: of
+    the clip, by bundle.
+    """
 
     checks: dict[str, int] = field(default_factory=dict)
     right: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -55,7 +59,7 @@ class Answers:
         """Every answer by bundle and question, as the page shows it."""
         found: dict[tuple[str, str], str] = {}
         for name, holds in self.checks.items():
-            found[name, "checks of `verify` that hold"] = str(holds)
+            found[name, "checks of `verify` that fail"] = str(holds)
             for precision, right in self.right.get(name, {}).items():
                 found[name, f"clips right, {precision}"] = str(right)
             if name in self.events:
@@ -75,7 +79,7 @@ def ask(cli: Cli, bundles: dict[str, str], stores: dict[str, str], *, clip: str 
             found.doctor[check["name"]] = check["found"]
     for name, path in bundles.items():
         rows = json.loads(cli(["verify", path, "--json"]))["rows"]
-        found.checks[name] = sum(bool(row["holds"]) for row in rows)
+        found.checks[name] = sum(not row["holds"] for row in rows)
         if name in stores:
             found.right[name] = {}
             for precision in PRECISIONS:
@@ -93,7 +97,7 @@ def ask(cli: Cli, bundles: dict[str, str], stores: dict[str, str], *, clip: str 
 
 def differences(here: Answers, there: Answers) -> list[str]:
     """In which answers a board differs by more than it may."""
-    told = [f"{name}: {there.checks.get(name)} checks hold, here {count}" for name, count in here.checks.items()
+    told = [f"{name}: {there.checks.get(name)} checks fail, here {count}" for name, count in here.checks.items()
             if there.checks.get(name) != count]  # fmt: skip
     for name, right in here.right.items():
         for precision, count in right.items():

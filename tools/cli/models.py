@@ -51,8 +51,8 @@ def models(
 
 def fetch(
     name: Annotated[
-        Literal["hand", "hand_lite", "pose", "holistic", "all"],
-        typer.Argument(metavar="NAME", help="hand, hand_lite, pose, holistic or all."),
+        Literal["hand", "hand_lite", "pose", "pose_lite", "pose_heavy", "holistic", "all"],
+        typer.Argument(metavar="NAME", help="hand, hand_lite, pose, pose_lite, pose_heavy, holistic or all."),
     ],
     official: Annotated[
         bool, typer.Option("--official", help="Download Google's file instead of taking it from pip.")

@@ -44,7 +44,7 @@ def bundle_in(given: Path) -> Path:
 
 
 Precision = Literal["fp32", "int8"]
-Detector = Literal["auto", "hand", "hand_lite", "pose", "holistic"]
+Detector = Literal["auto", "hand", "hand_lite", "pose", "pose_lite", "pose_heavy", "holistic"]
 
 BundlePath = Annotated[
     Path, typer.Argument(metavar="BUNDLE", callback=bundle_in, help="A bundle folder, .last file or name of the zoo.")

@@ -75,12 +75,12 @@ class LiteRTHands(LiteRTSource):
 class LiteRTPose(LiteRTSource):
     """One person's body."""
 
-    def __init__(self, *, person: str = "largest", bodies: int = 1) -> None:
+    def __init__(self, *, model: str = "pose", person: str = "largest", bodies: int = 1) -> None:
         if bodies > 1:
             hint = "--landmarks-by mediapipe, or a source of points"
             raise UsageError("LiteRT follows one person", expected="a bundle of one body", got=bodies, hint=hint)
-        super().__init__(model="pose", layout="mediapipe_pose33", person=person)
-        self._tracker = PoseTracker(model_path("pose"), threads=threads_here(), choose=self._pick)
+        super().__init__(model=model, layout="mediapipe_pose33", person=person)
+        self._tracker = PoseTracker(model_path(model), threads=threads_here(), choose=self._pick)
 
     def __call__(self, image: Image, timestamp_s: float) -> Points:
         self._begin(image, timestamp_s)

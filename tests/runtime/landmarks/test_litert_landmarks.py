@@ -132,6 +132,21 @@ def test_auto_takes_mediapipe_where_it_is_and_else_litert(monkeypatch: pytest.Mo
     assert caught.value.exit_code == 5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["pose_lite", "pose_heavy"])
+def test_the_other_bodies_by_name_are_mediapipes_too(model: Detector) -> None:
+    pytest.importorskip("mediapipe")
+    needs(model)
+    ours, theirs = create_landmarks(model, by="litert"), create_landmarks(model, by="mediapipe")
+    assert ours.model == model and ours.layout.name == "mediapipe_pose33"
+    pairs = [
+        (theirs(image, seconds).reshape(-1, 33, 3)[0], ours(image, seconds))
+        for image, seconds in frames(clip(SHORT), 20)
+    ]
+    distance = apart(*(np.stack(side)[:, TO_THE_WAIST] for side in zip(*pairs, strict=True)))
+    assert len(distance) == 20 and float(np.median(distance)) < 0.004
+
+
 @pytest.mark.parametrize(
     ("version", "sends"), [("0.10.18", False), ("0.10.33", False), ("0.10.35", True), ("1.2.2", True)]
 )

@@ -62,7 +62,7 @@ def test_fix_fetches_every_model(monkeypatch: Any) -> None:
     asked: list[str] = []
     monkeypatch.setattr("last_edge.runtime.landmarks.models.fetch", asked.append)
     doctor(fix=True)
-    assert asked == ["hand", "hand_lite", "pose", "holistic"]
+    assert asked == ["hand", "hand_lite", "pose", "pose_lite", "pose_heavy", "holistic"]
 
 
 def test_packages_that_are_checked_are_those_declared() -> None:
