@@ -11,13 +11,13 @@ import numpy as np
 from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import Figure
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import labelled_clips, plain_batch
-from last_edge.errors import GateError, InputError
-from last_edge.export.onnx.session import logits_of
-from last_edge.export.proof.evaluate import check_store, checked_graph
+from last_edge.clips.windows import plain_batch
+from last_edge.errors import GateError, InputError, UsageError
+from last_edge.export.proof.evaluate import check_store, deployed
 from last_edge.export.proof.same import Logits, ParityRow, disagreement, family, parity_rows
 from last_edge.files import sha256_of
 from last_edge.inputs.features import Inputs, batches
+from last_edge.tasks.registry import task_of_bundle
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,20 +45,24 @@ def bundle_parity(
     threads: of the graphs.
     """
     bundle = Bundle.open(path).recogniser()
-    graphs = {precision: checked_graph(bundle, precision) for precision in bundle.precisions}
+    if run is not None and bundle.manifest.stream is not None:
+        hint = "without --run: the network's own logits are among the golden ones"
+        raise UsageError("--run is for classifiers of clips", where=path, hint=hint)
+    files = {precision: deployed(bundle, precision, threads=threads) for precision in bundle.precisions}
     model = None if run is None else same_model(bundle, run)
     inputs = bundle.golden.inputs
-    golden = {name: logits_of(graph, inputs) for name, graph in graphs.items()}
+    golden = {name: one.logits(inputs) for name, one in files.items()}
     golden["torch"] = bundle.golden.logits["torch"] if model is None else torch_logits(model, inputs)
     rows = parity_rows(golden, on="golden")
     if store is None:
         return rows
     check_store(bundle, store)
-    inputs = plain_batch(store, labelled_clips(store, split), bundle.manifest.input, bundle.manifest.features)
-    logits = {name: logits_of(graph, inputs, threads=threads) for name, graph in graphs.items()}
+    clips = task_of_bundle(bundle.manifest).clips(store, split)
+    answers = {name: one.answers(store, clips) for name, one in files.items()}
     if model is not None:
-        logits["torch"] = torch_logits(model, inputs)
-    return (*rows, *parity_rows(logits, on=split))
+        inputs = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
+        answers["torch"] = torch_logits(model, inputs)
+    return (*rows, *parity_rows(answers, on=split))
 
 
 def same_model(bundle: Bundle, run: Path) -> nn.Module:

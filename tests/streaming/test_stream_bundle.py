@@ -15,10 +15,11 @@ from last_edge.bundle import Bundle, write_bundle
 from last_edge.bundle.golden import Golden
 from last_edge.bundle.manifest import GOLDEN, SPANS
 from last_edge.clips.store import ClipStore
-from last_edge.errors import InputError
+from last_edge.errors import InputError, UsageError
 from last_edge.export.bundles.bundle_writer import export_run
 from last_edge.export.onnx.session import metadata_of
 from last_edge.export.proof.evaluate import deployed
+from last_edge.export.proof.parity import bundle_parity
 from last_edge.export.proof.verify import verify_bundle
 from last_edge.models.last_lite_stream import LastLiteStream
 from last_edge.runtime.recognise.model import open_stepper
@@ -66,6 +67,14 @@ def test_verify_proves_logits_and_states(bundle_path: Path) -> None:
     checks = {check.name: check for check in verify_bundle(bundle_path)}
     assert all(check.holds for check in checks.values()), checks
     assert {"fp32 golden", "fp32 golden state running", "fp32 golden state block4", "parameters"} <= checks.keys()
+
+
+def test_parity_is_measured_frame_by_frame(bundle_path: Path, run: Path, store: ClipStore) -> None:
+    golden, none = bundle_parity(bundle_path), bundle_parity(bundle_path, store=store)
+    assert [(row["pair"], row["n"], row["agreement"]) for row in golden] == [("torch:fp32", 4 * 48, 100.0)]
+    assert none == golden  # one file has nothing on a split to be compared with
+    with pytest.raises(UsageError, match="--run is for classifiers of clips"):
+        bundle_parity(bundle_path, run=run)
 
 
 def test_verify_sees_a_state_that_is_not_the_graphs(bundle: Bundle, tmp_path: Path) -> None:
