@@ -41,7 +41,7 @@ def test_commands_on_pages_exist(page: Path, commands: Any) -> None:
         command, _, rest = line.partition("last-edge ")
         if command.strip() or not rest or rest.startswith("="):
             continue
-        words = shlex.split(rest.partition("  #")[0].partition(" | ")[0], comments=False, posix=False)
+        words = shlex.split(re.split(r"  #| \| | -- ", rest)[0], comments=False, posix=False)
         named = commands.named(words)
         options = {option for word in words for option in OPTION.findall(word) if word.startswith("--")}
         assert options <= commands.options(named) | {"--version"}, line
