@@ -1,6 +1,6 @@
 """README's moving picture: the live view on a bundle's own samples, which no person made.
 
-`python -m last_edge.tools.site.live_view docs/live.webp` writes it.
+`python -m last_edge.tools.site.live_view docs/images/live.webp` writes it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def animate(out: Path) -> None:
         capture.release()
     length = round(1000 * seconds / len(frames))
     with writing(out) as file:
-        frames[0].save(file, format="webp", save_all=True, append_images=frames[1:], duration=length, loop=0, quality=40)
+        frames[0].save(file, format="webp", save_all=True, append_images=frames[1:], duration=length, quality=40)
 
 
 if __name__ == "__main__":
