@@ -36,8 +36,7 @@ from last_edge.distill.cache import (
     stage_named,
     view_folder,
 )
-from last_edge.distill.losses import ensemble_logits
-from last_edge.distill.objective import stages_wanted
+from last_edge.distill.objective import ensemble_logits, stages_wanted
 from last_edge.distill.teachers import Answers, Teachers
 from last_edge.errors import MissingError, UsageError
 from last_edge.files import fsync_path, partials_of, sha256_of, writing, writing_folder

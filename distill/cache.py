@@ -82,8 +82,10 @@ def check_current(folder: Path, wanted: CacheHeader, probe: Points, *, hint: str
     ]
     absent = sorted(set(wanted.maps) - set(found.maps))
     faults += [("maps", f"{', '.join(wanted.maps)}", f"{', '.join(found.maps) or 'none'}")] if absent else []
-    if not faults and not _same_points(load_array(folder / PROBE), probe):
-        faults = [("points", "those that are drawn today", "others; the augmentation has changed since")]
+    if not faults:
+        drawn = load_array(folder / PROBE)
+        if drawn.shape != probe.shape or not np.allclose(drawn, probe, **SAME_POINTS):  # type: ignore[arg-type]
+            faults = [("points", "those that are drawn today", "others; the augmentation has changed since")]
     if faults:
         raise InputError(
             "the teacher cache is stale", where=folder,
@@ -109,10 +111,6 @@ def _short(value: Any) -> str:
     """A value, of hashes their first twelve digits."""
     values = value if isinstance(value, tuple) else (value,)
     return ", ".join(part[:12] if isinstance(part, str) else str(part) for part in values)
-
-
-def _same_points(found: Array, probe: Points) -> bool:
-    return found.shape == probe.shape and bool(np.allclose(found, probe, **SAME_POINTS))  # type: ignore[arg-type]
 
 
 def load_array(path: Path) -> Array:

@@ -32,7 +32,7 @@ from last_edge.errors import InputError, UsageError
 from last_edge.files import sha256_of
 from last_edge.models import create_model
 from last_edge.tasks.class_learner import cross_entropy
-from last_edge.tasks.config import DistillConfig, Recipe, StageLoss
+from last_edge.tasks.config import DistillConfig, Recipe
 from last_edge.tasks.objective import Objective
 from last_edge.tasks.plan import Plan, make_plan
 from last_edge.tasks.second_input import reads_features
@@ -186,7 +186,11 @@ def describe_distillation(
     return {
         "teachers": [_teacher(path, checkpoint) for path, checkpoint in zip(teachers, checkpoints, strict=True)],
         "loss": formula(request.recipe.distill),
-        "loss_map": [_entry(entry, len(checkpoints)) for entry in entries_in_use(request.recipe.distill)],
+        "loss_map": [
+            f"stage {entry.student} <- stage {entry.teacher}"
+            f"{f' of teacher {entry.of}' if len(checkpoints) > 1 else ''}: {entry.weight:g} * {entry.loss}"
+            for entry in entries_in_use(request.recipe.distill)
+        ],
         "projection_params": projections,
         "cache": _cache(request, checkpoints, plan, cache),
     }
@@ -228,8 +232,3 @@ def _teacher(path: Path, checkpoint: Checkpoint) -> str:
     spec = checkpoint.spec
     params = sum(parameter.numel() for parameter in checkpoint.model.parameters())
     return f"{path}: {checkpoint.card.name}, {params} parameters, {spec.frames} frames, {'+'.join(spec.streams)}"
-
-
-def _entry(entry: StageLoss, teachers: int) -> str:
-    whose = f" of teacher {entry.of}" if teachers > 1 else ""
-    return f"stage {entry.student} <- stage {entry.teacher}{whose}: {entry.weight:g} * {entry.loss}"

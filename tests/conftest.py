@@ -172,3 +172,21 @@ def hold() -> Callable[[Path], AbstractContextManager[None]]:
         lock.unlink()
 
     return held
+
+
+@pytest.fixture
+def stop_after() -> Callable[[Any, int], Any]:
+    """A stop that is wanted once a run has taken so many steps, as a signal would ask for it."""
+    from last_edge.train.run import StopRequest
+
+    def arm(run: Any, step: int) -> StopRequest:
+        stop, original = StopRequest(), run.trainer.step
+
+        def step_then_stop(*batch: Any) -> None:
+            original(*batch)
+            stop.wanted = stop.wanted or run.trainer.progress.step == step
+
+        run.trainer.step = step_then_stop
+        return stop
+
+    return arm

@@ -15,8 +15,7 @@ from last_edge.tasks.class_learner import predict
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.registry import TRANSLATION
 from last_edge.tasks.task import check_options
-from last_edge.tasks.tokenizer import FILE, SubWords
-from last_edge.tasks.translator import Translator, search_options
+from last_edge.tasks.translator import FILE, SubWords, Translator, search_options
 from last_edge.train.checkpoint import (
     WEIGHTS,
     ModelCard,

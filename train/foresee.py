@@ -9,8 +9,8 @@ from last_edge.tasks.config import Recipe, TrainingConfig
 from last_edge.tasks.registry import task_of
 from last_edge.tasks.task import Learner, Task
 from last_edge.train.checkpoint import recipe_start
+from last_edge.train.optimizer import epoch_rates, final_rate, restarts, warmup_length, warmup_start
 from last_edge.train.recipe import dump_recipe
-from last_edge.train.schedule import epoch_rates, final_rate, restarts, warmup_length, warmup_start
 
 
 def foresee(store: ClipStore, recipe: Recipe, *, task: Task | None = None) -> dict[str, Any]:

@@ -36,8 +36,7 @@ from last_edge.inputs.features import LANDMARKS, Inputs
 from last_edge.inputs.spec import InputSpec
 from last_edge.tasks.registry import TRANSLATION, task_of
 from last_edge.tasks.task import Answers, Clips
-from last_edge.tasks.tokenizer import FILE
-from last_edge.tasks.translator import search_options
+from last_edge.tasks.translator import FILE, search_options
 from last_edge.text import SOS
 from last_edge.train.checkpoint import ModelCard, checkpoint_folder, load_checkpoint, read_card
 from last_edge.train.evaluate import load_translator

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import onnxslim
 import torch
 from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import SPANS, STATE, StateTensor, StreamInfo, model_file
 from last_edge.clips.recordings import by_clip, newest, recordings
 from last_edge.clips.store import ClipStore
-from last_edge.export.onnx.onnx_graph import OPSET, Axes, check_declared, graph_metadata, tidy, traced
+from last_edge.export.onnx.onnx_graph import OPSET, Axes, check_declared, graph_metadata, serialised, slimmed
 from last_edge.export.onnx.opset import with_opset
 from last_edge.export.proof.golden_points import golden_inputs, size_of
 from last_edge.inputs.features import LANDMARKS, Inputs
@@ -103,7 +102,7 @@ def step_to_onnx(model: LastLiteStream, *, labels: tuple[str, ...], name: str) -
     """
     (graph,) = STREAMING.graphs(model.deployed(), name=name)
     metadata = {**graph_metadata(model.spec, labels, name), "time": "step"}
-    proto = tidy(onnxslim.slim(traced(graph)), metadata=metadata)
+    proto = serialised(slimmed(graph), metadata=metadata)
     given: Axes = {part: [BATCH_AXIS, *value.shape[1:]] for part, value in graph.inputs.items()}
     after = [axes for part, axes in given.items() if part.startswith(STATE)]
     declared: Axes = dict(zip(graph.outputs, [[BATCH_AXIS, len(labels)], [BATCH_AXIS], *after], strict=True))

@@ -20,7 +20,7 @@ from onnxscript.rewriter import RewriteRule, RewriteRuleSet
 from last_edge.errors import UsageError
 from last_edge.export.int8.kernel_form import array, constant, float_around_gates, kernel_form
 from last_edge.export.int8.ranges import QUANTISED, first_map
-from last_edge.export.onnx.onnx_graph import PRODUCER
+from last_edge.export.onnx.onnx_graph import serialised
 from last_edge.names import did_you_mean
 
 
@@ -278,15 +278,8 @@ def compact(model: ir.Model) -> bytes:
     """A small file: equal constants once, short names, no shape notes; they are a quarter of a small INT8 file."""
     largest = max(value.size for value in map(array, model.graph.initializers.values()))
     passes.DeduplicateInitializersPass(size_limit=largest)(model)
-    passes.ClearMetadataAndDocStringPass()(model)
     graph = model.graph
     values = [*graph.initializers.values(), *(value for node in graph for value in node.outputs)]
     values = sorted((value for value in values if value not in graph.outputs), key=lambda value: -len(value.uses()))
     ir.convenience.rename_values(values, [f"v{index}" for index in range(len(values))])
-    for index, node in enumerate(graph):
-        node.name = f"{node.op_type}_{index}"
-    model.producer_name, model.producer_version = PRODUCER, ""
-    proto = ir.to_proto(model)
-    del proto.graph.value_info[:]
-    onnx.checker.check_model(proto, full_check=True)
-    return bytes(proto.SerializeToString(deterministic=True))
+    return bytes(serialised(model).SerializeToString(deterministic=True))

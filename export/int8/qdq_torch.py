@@ -65,7 +65,7 @@ class QdqModule(nn.Module):
         proto.CopyFrom(self.proto)
         for constant in proto.graph.initializer:
             if _key(constant.name) in self._weights:
-                value = self._stored(constant.name)
+                value = self._rounded(constant.name).detach().numpy().astype(self._arrays[constant.name].dtype)
                 constant.CopyFrom(numpy_helper.from_array(value, constant.name))
         return bytes(proto.SerializeToString(deterministic=True))
 
@@ -121,9 +121,6 @@ class QdqModule(nn.Module):
             high = SEVEN_BITS if np.abs(self._arrays[name].astype(int)).max() <= SEVEN_BITS else SYMMETRIC
             low = -high
         return Rounded.apply(weight, grid, torch.zeros(()), low, high)  # type: ignore[no-untyped-call, no-any-return]
-
-    def _stored(self, name: str) -> np.ndarray[Any, np.dtype[Any]]:
-        return self._rounded(name).detach().numpy().astype(self._arrays[name].dtype)
 
     def _quantise(self, node: onnx.NodeProto, given: list[Tensor]) -> Tensor:
         value, scale, zero = given

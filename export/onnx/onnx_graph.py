@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import onnx
+import onnx_ir as ir
 import onnxslim
 import torch
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.errors import GateError, UsageError
@@ -44,9 +46,8 @@ def to_onnx(edge: LandmarkModel, *, labels: tuple[str, ...], name: str, dynamic_
     if dynamic_time and features is not None:
         raise UsageError("a graph with a second input takes windows alone", hint="without --dynamic-time")
     (graph,) = RECOGNITION.graphs(edge, name=name, dynamic_time=dynamic_time)
-    proto = onnxslim.slim(traced(graph))
     metadata = {**graph_metadata(spec, labels, name), "time": "dynamic" if dynamic_time else "fixed"}
-    proto = tidy(proto, metadata=metadata)
+    proto = serialised(slimmed(graph), metadata=metadata)
     check_graph_signature(proto, spec=spec, classes=len(labels), dynamic_time=dynamic_time, features=features)
     return bytes(proto.SerializeToString(deterministic=True))
 
@@ -59,7 +60,7 @@ def plain_onnx(model: LandmarkModel, *, labels: tuple[str, ...], name: str) -> b
 
 def to_bytes(graph: Graph, *, metadata: dict[str, str]) -> bytes:
     """ONNX bytes of a declared graph, as the exporter writes it; metadata: beside the graph's name."""
-    proto = tidy(traced(graph), metadata={"model": graph.name, **metadata})
+    proto = serialised(traced(graph), metadata={"model": graph.name, **metadata})
     return bytes(proto.SerializeToString(deterministic=True))
 
 
@@ -68,7 +69,12 @@ def graph_metadata(spec: InputSpec, labels: tuple[str, ...], name: str) -> dict[
     return {"model": name, "input_sha256": spec.sha256, "labels": json.dumps(labels, ensure_ascii=False)}
 
 
-def traced(graph: Graph) -> onnx.ModelProto:
+def slimmed(graph: Graph) -> ir.Model:
+    """`traced` without what onnxslim finds needless."""
+    return ir.from_proto(onnxslim.slim(ir.to_proto(traced(graph))))
+
+
+def traced(graph: Graph) -> ir.Model:
     """The graph as the exporter writes it."""
     named = {name for axes in graph.free.values() for name in axes.values() if name}
     sizes: dict[str, Any] = {"": torch.export.Dim.DYNAMIC, **{name: torch.export.Dim(name) for name in named}}
@@ -91,7 +97,7 @@ def traced(graph: Graph) -> onnx.ModelProto:
             verbose=False,
         )
     assert program is not None
-    return program.model_proto
+    return program.model
 
 
 @contextmanager
@@ -108,20 +114,22 @@ def quiet_export() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def tidy(proto: onnx.ModelProto, *, metadata: dict[str, str]) -> onnx.ModelProto:
-    """Drop what differs between machines (doc strings, traces, tool versions) and number the nodes by kind."""
-    graph = proto.graph
-    del proto.metadata_props[:], graph.value_info[:], proto.functions[:], graph.metadata_props[:]
-    proto.ir_version, proto.producer_name, proto.producer_version = IR_VERSION, PRODUCER, ""
-    proto.doc_string, graph.doc_string, graph.name = "", "", metadata["model"]
-    for index, node in enumerate(graph.node):
-        node.ClearField("doc_string")
-        del node.metadata_props[:]
+def serialised(model: ir.Model, *, metadata: dict[str, str] | None = None) -> onnx.ModelProto:
+    """A graph as it is written: without what differs between machines (doc strings, traces, shapes of values, tool
+    versions), nodes numbered by kind. metadata: in place of the model's own, `model` the graph's name among it.
+    """
+    ClearMetadataAndDocStringPass()(model)
+    for value in (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
+    model.ir_version, model.producer_name, model.producer_version = IR_VERSION, PRODUCER, ""
+    for index, node in enumerate(model.graph):
         node.name = f"{node.op_type}_{index}"
-    for value in (*graph.input, *graph.output, *graph.initializer):
-        value.ClearField("doc_string")
-        del value.metadata_props[:]
-    onnx.helper.set_model_props(proto, dict(sorted(metadata.items())))
+    if metadata is not None:
+        model.graph.name = metadata["model"]
+        model.metadata_props.clear()
+        model.metadata_props.update(sorted(metadata.items()))
+    proto: onnx.ModelProto = ir.to_proto(model)
+    del proto.graph.value_info[:], proto.functions[:]
     onnx.checker.check_model(proto, full_check=True)
     return proto
 

@@ -89,7 +89,9 @@ def _read_side(text: str, graph: str, bundle: Bundle | None) -> Side:
         raise UsageError(f"cannot look between the nodes of {backend!r}", expected=did_you_mean(backend, RUNNERS))
     BACKENDS[backend].require()
     if graph.endswith(".onnx"):
-        return Side(text, _read(Path(graph)), backend)
+        if not Path(graph).is_file():
+            raise InputError("no such file", where=graph)
+        return Side(text, Path(graph).read_bytes(), backend)
     if bundle is None:
         raise UsageError(f"{text!r} is of a bundle, and none is named", hint="last-edge parity BUNDLE --layers A B")
     return Side(text, bundle.graph(graph), backend)
@@ -239,12 +241,6 @@ def _seen(value: ir.Value) -> Value:
 def _attributes(node: ir.Node) -> list[bytes]:
     attributes = ir.to_proto(node).attribute
     return sorted(attribute.SerializeToString(deterministic=True) for attribute in attributes)
-
-
-def _read(path: Path) -> bytes:
-    if not path.is_file():
-        raise InputError("no such file", where=path)
-    return path.read_bytes()
 
 
 def tapped(proto: onnx.ModelProto, names: Sequence[str], backend: str, inputs: Inputs) -> dict[str, Value]:

@@ -127,9 +127,10 @@ def _states(bundle: Bundle) -> Iterator[Check]:
 def _description(bundle: Bundle) -> Iterator[Check]:
     """What the manifest and the card say of the model, against the files and, where torch is, the code."""
     manifest = bundle.manifest
+    labels = json.dumps(manifest.labels, ensure_ascii=False)
     for precision in bundle.precisions:
         said = metadata_of(bundle.graph(precision))
-        same = said.get("model") == manifest.model.name and said.get("labels") == _labels(manifest)
+        same = said.get("model") == manifest.model.name and said.get("labels") == labels
         yield Check(f"{precision} metadata", same, "model and classes" if same else "names another model or classes")
     if WEIGHTS in manifest.files:
         same = manifest.files[WEIGHTS] == manifest.provenance.checkpoint_sha256
@@ -169,10 +170,6 @@ def _weights(bundle: Bundle) -> Check:
     allowed = 0.0 if expected is None else tolerance("fp32", expected)
     wrong = fault(got, expected, most=allowed)
     return Check("torch golden", not wrong, wrong or f"within {allowed:.3g}")
-
-
-def _labels(manifest: Manifest) -> str:
-    return json.dumps(manifest.labels, ensure_ascii=False)
 
 
 def _parameters(manifest: Manifest) -> Check:

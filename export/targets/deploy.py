@@ -1,18 +1,34 @@
-"""`last-edge export --target`: what other runtimes need, put into a bundle beside its ONNX files."""
+"""`last-edge export --target`: what other runtimes need, put into a bundle beside its ONNX files.
+
+LiteRT's file is the edge form of a run, FP32, one clip a call. litert-torch converts the folded torch model itself;
+ONNX is not on the way. It wants libraries of its own and may be installed beside this package in another environment.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from last_edge.bundle.bundle import Bundle, rewrite_bundle
 from last_edge.clips.store import ClipStore
-from last_edge.errors import UsageError
+from last_edge.errors import GateError, InputError, MissingError, UsageError
+from last_edge.export.proof.matrix import MOST_FP32
+from last_edge.export.proof.parity import same_checkpoint
+from last_edge.export.proof.same import fault
 from last_edge.export.targets.tensorrt import INT8, build_engine, on_device, plan_engine
+from last_edge.inputs.spec import InputSpec
+from last_edge.models.landmark_model import LandmarkModel
 from last_edge.names import did_you_mean
+from last_edge.runtime.backends.base import has_module
+from last_edge.runtime.backends.litert import LiteRT
+from last_edge.runtime.recognise.model import artefact_name
 
 TENSORRT = ("tensorrt", "tensorrt-rtx")
 TARGETS = (*TENSORRT, "litert")
+CONVERTER = "litert_torch"
+NAME = artefact_name(LiteRT, "fp32")
 
 
 def known_targets(names: Sequence[str]) -> list[str]:
@@ -21,8 +37,6 @@ def known_targets(names: Sequence[str]) -> list[str]:
         if name not in TARGETS:
             raise UsageError(f"unknown target {name!r}", expected=did_you_mean(name, TARGETS))
     if "litert" in names:
-        from last_edge.export.targets.litert import require_converter
-
         require_converter()
     return list(dict.fromkeys(names))
 
@@ -38,31 +52,74 @@ def add_targets(
     """
     said: dict[str, Any] = {}
     if store is not None and set(TENSORRT) & set(targets):
-        _quantise(path, store, split=split, threads=threads)
+        from last_edge.export.int8.plan import Plan
+        from last_edge.export.int8.quantize import QuantizeOptions
+        from last_edge.export.int8.quantize_bundle import quantize_bundle
+
+        options = QuantizeOptions(target="tensorrt")
+        quantize_bundle(path, store, Plan(options=options), split=split, threads=threads)
     for target in known_targets(targets):
-        said[target] = _litert(path, run) if target == "litert" else _tensorrt(path, target, INT8 if store else "fp32")
+        if target == "litert":
+            said[target] = {"file": add_litert(path, run)}
+            continue
+        plan = plan_engine(path, flavour=target, precision=INT8 if store else "fp32")
+        said[target] = {"graph": plan.source, "checked": plan.checked}
+        if target == "tensorrt":
+            said[target]["on the device"] = on_device(plan)
+        else:
+            build_engine(plan)
+            said[target]["engine"] = plan.target
     return said
 
 
-def _quantise(path: Path, store: ClipStore, *, split: str, threads: int) -> None:
-    from last_edge.export.int8.plan import Plan
-    from last_edge.export.int8.quantize import QuantizeOptions
-    from last_edge.export.int8.quantize_bundle import quantize_bundle
-
-    plan = Plan(options=QuantizeOptions(target="tensorrt"))
-    quantize_bundle(path, store, plan, split=split, threads=threads)
+def why_not() -> str:
+    """Why nothing can be converted here; empty when it can."""
+    return "" if has_module(CONVERTER) else "litert-torch is not installed"
 
 
-def _tensorrt(path: Path, flavour: str, precision: str) -> dict[str, Any]:
-    plan = plan_engine(path, flavour=flavour, precision=precision)
-    said = {"graph": plan.source, "checked": plan.checked}
-    if flavour == "tensorrt":
-        return {**said, "on the device": on_device(plan)}
-    build_engine(plan)
-    return {**said, "engine": plan.target}
+def require_converter() -> None:
+    """`MissingError` without the converter."""
+    if reason := why_not():
+        raise MissingError(reason, hint="pip install 'last-edge[litert-convert]'")
 
 
-def _litert(path: Path, run: Path) -> dict[str, Any]:
-    from last_edge.export.targets.litert import add_litert
+def to_litert(edge: LandmarkModel, spec: InputSpec) -> bytes:
+    """`.tflite` bytes of a deployed model; `MissingError` without the converter, `InputError` when it fails."""
+    require_converter()
+    import litert_torch
+    import torch
 
-    return {"file": add_litert(path, run)}
+    try:
+        converted = litert_torch.convert(edge.eval(), (torch.zeros(1, *spec.shape),))
+    except Exception as error:  # the converter raises whatever its passes meet
+        raise InputError("LiteRT cannot convert this model", got=str(error).split("\n")[0]) from error
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "model.tflite")
+        converted.export(str(file))
+        return file.read_bytes()
+
+
+def add_litert(path: Path, run: Path, *, force: bool = False) -> str:
+    """Put the `.tflite` of a bundle's run into the bundle; the file's name.
+
+    Raises `InputError` when the bundle is of another run, `GateError` when the file is more than 0.0001 off the golden
+    logits of torch, `UsageError` when it is there and not `force`.
+    """
+    bundle = Bundle.open(path)
+    if NAME in bundle.manifest.files and not force:
+        raise UsageError("the bundle has this file", where=path / NAME, hint="--force to make it anew")
+    checkpoint = same_checkpoint(bundle, run)
+    if checkpoint.model.features is not None:
+        raise UsageError("no LiteRT file of a model with a second input", where=run, hint="without --target litert")
+    content = to_litert(checkpoint.model.deployed(), checkpoint.spec)
+    check_litert(bundle, content)
+    rewrite_bundle(bundle, bundle.manifest, files={NAME: content})
+    return NAME
+
+
+def check_litert(bundle: Bundle, content: bytes) -> None:
+    """`GateError` when a file does not give the golden logits of torch, `MissingError` without LiteRT."""
+    wrong = fault(LiteRT(content)(bundle.golden.points), bundle.golden.logits["torch"], most=MOST_FP32)
+    if wrong:
+        raise GateError("the LiteRT file differs from its model", where=bundle.path / NAME,
+                        expected=f"<= {MOST_FP32}", got=wrong)  # fmt: skip

@@ -271,23 +271,15 @@ def _build(plan: Plan) -> bytes:
     profile = builder.create_optimization_profile()
     profile.set_shape(INPUT_NAME, *plan.shapes)
     config.add_optimization_profile(profile)
-    cache = _timing_cache(config, plan.backend) if plan.backend is TensorRT else None
+    if plan.backend is TensorRT:  # start from the kernels that were timed before on this machine with this version
+        named = f"timing-{plan.backend.version()}-{gpu_name().replace(' ', '-')}.cache"
+        cache = cache_folder() / "engines" / named
+        config.set_timing_cache(config.create_timing_cache(cache.read_bytes() if cache.is_file() else b""), False)
     content = builder.build_serialized_network(network, config)
     if content is None:
         faults = "; ".join(parser.get_error(index).desc() for index in range(parser.num_errors))
         raise InputError("TensorRT could not build the engine", where=plan.bundle.path / plan.source, got=faults)
-    if cache is not None:
-        _keep(config, cache)
+    if plan.backend is TensorRT:
+        with writing(cache) as stream:
+            stream.write(bytes(config.get_timing_cache().serialize()))
     return bytes(content)
-
-
-def _timing_cache(config: Any, backend: type[TensorRT]) -> Path:
-    """Start from the kernels timed before on this machine with this version; where they are kept."""
-    path = cache_folder() / "engines" / f"timing-{backend.version()}-{gpu_name().replace(' ', '-')}.cache"
-    config.set_timing_cache(config.create_timing_cache(path.read_bytes() if path.is_file() else b""), False)
-    return path
-
-
-def _keep(config: Any, path: Path) -> None:
-    with writing(path) as stream:
-        stream.write(bytes(config.get_timing_cache().serialize()))

@@ -55,8 +55,8 @@ def _recogniser(manifest: Manifest, sizes: dict[str, int]) -> str:
         _calibration(manifest),
         _accept(manifest),
         _operating(manifest),
-        _table("Fastest settings found", _tuned(manifest)),
-        _table("Engines", _engines(manifest)),
+        _table("Fastest settings found", _named("precision", manifest.tuned, TUNED)),
+        _table("Engines", _named("file", manifest.engines, ENGINE)),
         _provenance(manifest),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -177,12 +177,8 @@ def _bold(figure: float, row: Mapping[str, float]) -> str:
     return f"**{figure:g}**" if row.get("stated") else f"{figure:g}"
 
 
-def _tuned(manifest: Manifest) -> list[dict[str, str]]:
-    return [{"precision": name, **_cells(_in_order(found, TUNED))} for name, found in sorted(manifest.tuned.items())]
-
-
-def _engines(manifest: Manifest) -> list[dict[str, str]]:
-    return [{"file": name, **_cells(_in_order(built, ENGINE))} for name, built in sorted(manifest.engines.items())]
+def _named(what: str, rows: Mapping[str, dict[str, Figure]], columns: tuple[str, ...]) -> list[dict[str, str]]:
+    return [{what: name, **_cells(_in_order(row, columns))} for name, row in sorted(rows.items())]
 
 
 def _provenance(manifest: Manifest) -> str:

@@ -233,15 +233,14 @@ class HybridBody(Body):
             hint = "last-edge train, which brings a store's features"
             raise UsageError("this way of training brings no features", expected=self.options.features, hint=hint)
         tokens, seen = self.landmarks(streams if streams.dim() == 4 else streams[:, 0])
-        rows, there = self.visual(self._none(streams) if features is None else features)
+        if features is None:
+            features = streams.new_full((len(streams), *self.options.second_input.shape), torch.nan)
+        rows, there = self.visual(features)
         return self.head(self.join(tokens, seen, rows, there))  # type: ignore[no-any-return]
 
     def deployed(self, spec: InputSpec) -> EdgeHybrid:
         """See `Body`."""
         return EdgeHybrid(self)
-
-    def _none(self, streams: Tensor) -> Tensor:
-        return streams.new_full((len(streams), *self.options.second_input.shape), torch.nan)
 
 
 class EdgeLandmarkBranch(nn.Module):

@@ -1,4 +1,8 @@
-"""The family of LAST-E and LAST-Lite: the block that both repeat, its options, and the body around the blocks."""
+"""LAST-E v3 and LAST-Lite, the students: the block that both repeat, its options, the body, and every variant.
+
+LAST-E has spatial graph convolution, separable temporal convolution, a motion gate and joint attention. LAST-Lite,
+which is deployed, goes without its input-dependent parts, so that all of it folds and quantises.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ from last_edge.models.layers.gates import EdgeGates, HybridGate, JointAttention,
 from last_edge.models.layers.gcn import SpatialGCN
 from last_edge.models.layers.head import BODIES, BOTTLENECKS, GatedHead, merge_bodies, merge_maps, present_bodies
 from last_edge.models.layers.temporal import EpSepTCN, activation, strided_projection
-from last_edge.models.registry import adjust, check_choice, check_per_stage
+from last_edge.models.registry import adjust, check_choice, check_per_stage, register_model
 from last_edge.skeleton.graph import spatial_partition
 
 
@@ -69,7 +73,9 @@ class Block(nn.Module):
         self.gcn = gcn
         self.act = activation(o.act)
         self.tcn = EpSepTCN(channels_out, stride=stride, expand=o.expand, act=o.act)
-        self.gate = _gate(channels_out, stage, o)
+        self.gate: nn.Identity | MotionGate = nn.Identity()
+        if o.motion_gate:
+            self.gate = (HybridGate if o.hybrid_gate[stage] else MotionGate)(channels_out)
         self.st_att = JointAttention(channels_out) if o.use_st_att[stage] else nn.Identity()
         self.drop_path: nn.Module = DropPath(drop)
         same = stride == 1 and channels_in == channels_out
@@ -98,12 +104,6 @@ class Block(nn.Module):
         return self.gcn.attention is not None or not all(
             isinstance(gate, nn.Identity) for gate in (self.gate, self.st_att)
         )
-
-
-def _gate(channels: int, stage: int, o: Options) -> nn.Identity | MotionGate:
-    if not o.motion_gate:
-        return nn.Identity()
-    return HybridGate(channels) if o.hybrid_gate[stage] else MotionGate(channels)
 
 
 class DropPath(nn.Module):
@@ -256,3 +256,86 @@ def initialise(model: nn.Module) -> None:
         elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
+
+
+@register_model
+def last_e_nano(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
+    """82,847 parameters at 25 joints and 60 classes."""
+    variant = Options(stem=24, widths=(32, 48, 64), blocks=(1, 1, 1), max_hop=1, dropout=0.2)
+    return build(spec, classes, variant, options)
+
+
+@register_model
+def last_e_small(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
+    """344,727 parameters at 25 joints and 60 classes."""
+    variant = Options(stem=32, widths=(48, 64, 96), blocks=(1, 2, 2), max_hop=2, dropout=0.25, subset_attention=True)
+    return build(spec, classes, variant, options)
+
+
+@register_model
+def last_e_base(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
+    """720,028 parameters at 25 joints and 60 classes, 687,004 once trained."""
+    variant = Options(
+        stem=48,
+        widths=(64, 96, 128),
+        blocks=(2, 2, 2),
+        max_hop=2,
+        dropout=0.3,
+        drop_path_rate=0.05,
+        subset_attention=True,
+        ib="norm",
+    )
+    return build(spec, classes, variant, options)
+
+
+@register_model
+def last_e_large(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
+    """1,080,668 parameters at 25 joints and 60 classes, 1,039,452 once trained; its last stage reads the spectrum."""
+    variant = Options(
+        stem=48,
+        widths=(80, 112, 160),
+        blocks=(2, 2, 2),
+        max_hop=2,
+        dropout=0.3,
+        drop_path_rate=0.1,
+        subset_attention=True,
+        hybrid_gate=(False, False, True),
+        ib="norm",
+    )
+    return build(spec, classes, variant, options)
+
+
+def lite(*, stem: int, widths: tuple[int, ...], blocks: tuple[int, ...], max_hop: int, dropout: float) -> Options:
+    """A variant with constant graph, no gates, no attention; ReLU because it quantises."""
+    return Options(
+        stem=stem,
+        widths=widths,
+        blocks=blocks,
+        max_hop=max_hop,
+        dropout=dropout,
+        use_st_att=(False, False, False),
+        motion_gate=False,
+        learn_edges=False,
+        act="relu",
+    )
+
+
+@register_model
+def last_lite_nano(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
+    """65,654 parameters at 60 classes."""
+    variant = lite(stem=24, widths=(32, 48, 64), blocks=(1, 1, 1), max_hop=1, dropout=0.1)
+    return build(spec, classes, variant, options)
+
+
+@register_model
+def last_lite_small(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
+    """297,934 parameters at 60 classes."""
+    variant = lite(stem=32, widths=(48, 72, 96), blocks=(1, 2, 2), max_hop=2, dropout=0.15)
+    return build(spec, classes, variant, options)
+
+
+@register_model
+def last_lite_trim(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
+    """187,614 parameters at 60 classes: narrower and one hop."""
+    variant = lite(stem=32, widths=(48, 64, 80), blocks=(1, 2, 2), max_hop=1, dropout=0.15)
+    return build(spec, classes, variant, options)

@@ -186,11 +186,8 @@ class Sign2Text(nn.Module):
             x, pair = layer(x, own, (memory.keys[:, number], memory.values[:, number]), (keep, memory.keep))
             kept.append(pair)
         keys, values = (torch.stack(parts, dim=1) for parts in zip(*kept, strict=True))
-        return self._scored(self.decoder_norm(x)), (keys, values)
-
-    def _scored(self, x: Tensor) -> Tensor:
-        """Tokens (N, L, D) -> logits (N, L, K)."""
-        return self.score(x, self.embed.weight) if self.options.tied else self.score(x)  # type: ignore[no-any-return]
+        x = self.decoder_norm(x)
+        return (self.score(x, self.embed.weight) if self.options.tied else self.score(x)), (keys, values)
 
 
 class TiedScore(nn.Module):

@@ -1,4 +1,4 @@
-"""Recognition: the class of a clip."""
+"""Recognition: the class of a clip; and pre-training of the same models, without their heads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from last_edge.inputs.spec import InputSpec
 from last_edge.tasks.config import QuantizeConfig, Recipe
 from last_edge.tasks.gates import Candidate, Gate, at_least, at_most
 from last_edge.tasks.metrics import metrics_of
-from last_edge.tasks.plan import Plan, make_plan
+from last_edge.tasks.plan import Plan, make_plan, pretrain_plan
 from last_edge.tasks.task import Answers, Clips, Graph, Views, Wanted
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from last_edge.models.landmark_model import LandmarkModel
     from last_edge.tasks.class_learner import ClassLearner
+    from last_edge.tasks.maskclr import TrunkLearner
     from last_edge.tasks.start import Start
 
 BATCH_AXIS, TIME_AXIS = "batch", "time"
@@ -156,3 +157,21 @@ def _worst_class(
         drop = 100.0 * float(before[inside].mean() - after[inside].mean())
         drops.append((drop, max(limit, 100.0 / int(inside.sum()))))
     return max(drops, key=lambda pair: pair[0] - pair[1])
+
+
+class Pretraining(Recognition):
+    """See `Task`: a trunk that knows what movements look like, from clips with or without labels."""
+
+    name = "pre-training"
+
+    def plan(self, store: ClipStore, recipe: Recipe) -> Plan:
+        """See `pretrain_plan`."""
+        return pretrain_plan(store, recipe)
+
+    def learner(
+        self, plan: Plan, recipe: Recipe, *, start: Start | None = None, views: Views | None = None, device: str = "cpu"
+    ) -> TrunkLearner:
+        """See `Task`."""
+        from last_edge.tasks.maskclr import TrunkLearner
+
+        return TrunkLearner(plan, recipe, start=start, views=views, device=device)

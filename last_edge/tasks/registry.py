@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from last_edge.bundle.manifest import Manifest, translates
-from last_edge.tasks.pretraining import Pretraining
-from last_edge.tasks.recognition import Recognition
+from last_edge.tasks.recognition import Pretraining, Recognition
 from last_edge.tasks.stream.task import Streaming
 from last_edge.tasks.task import Task
 from last_edge.tasks.translation import Translation

@@ -23,8 +23,7 @@ from last_edge.tasks.objective import Objective
 from last_edge.tasks.plan import Plan
 from last_edge.tasks.start import Start, StartReport
 from last_edge.tasks.task import Batch, Row
-from last_edge.tasks.tokenizer import FILE, SubWords
-from last_edge.tasks.translator import Translator, sample, search_options, sub_word_loss
+from last_edge.tasks.translator import FILE, SubWords, Translator, sample, search_options, sub_word_loss
 from last_edge.text import PAD
 
 POOL = 16
@@ -215,7 +214,8 @@ class NextSubWord:
             noisy = self._noisy(streams, self._sizes(model)[:, None, None])
             return model.trunk.tokens(noisy, clips=len(points)), keep
         frames, shown = model.features(points)
-        return self._noisy(frames, self._spread(model, frames)), shown
+        rows = self._sizes(model).repeat_interleave(model.spec.layout.joints)
+        return self._noisy(frames, nn.functional.pad(rows, (0, frames.shape[-1] - len(rows)))), shown
 
     def _noisy(self, streams: Tensor, spread: Tensor) -> Tensor:
         """Noise of a spread where there is a value, and the limit."""
@@ -228,8 +228,3 @@ class NextSubWord:
         sizes = {"joint": self.noise.noise_joint, "velocity": self.noise.noise_velocity, "bone": self.noise.noise_bone}
         rows = [sizes[name] for name in model.spec.streams for _ in range(model.spec.channels)]
         return torch.tensor(rows, device=model.embed.weight.device)
-
-    def _spread(self, model: Sign2Text, frames: Tensor) -> Tensor:
-        """(F,) standard deviation of each of a frame's numbers."""
-        rows = self._sizes(model).repeat_interleave(model.spec.layout.joints)
-        return nn.functional.pad(rows, (0, frames.shape[-1] - len(rows)))

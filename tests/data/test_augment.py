@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from last_edge.data.augment import Augment, augment, hide_joints
+from last_edge.data.dataset import epoch_order
 from last_edge.inputs import fit_window
 from last_edge.skeleton import Layout, get_layout
 
@@ -68,3 +69,25 @@ def test_the_joints_that_centre_and_scale_are_never_hidden() -> None:
         hidden = hide_joints(points, 0.9, layout, np.random.default_rng(seed))
         gone = {int(joint) for joint in np.flatnonzero(np.isnan(hidden).all((0, 1, 3)))}
         assert gone and not gone & needed
+
+
+def test_every_epoch_has_an_order_of_its_own() -> None:
+    one, other = (epoch_order(50, seed=1, epoch=epoch).tolist() for epoch in (0, 1))
+    assert sorted(one) == sorted(other) == list(range(50))
+    assert one != other and one != list(range(50))
+    assert one == epoch_order(50, seed=1, epoch=0).tolist() != epoch_order(50, seed=2, epoch=0).tolist()
+
+
+def test_shear_bends_and_warp_shifts_time(toy_layout: Layout) -> None:
+    points = np.random.default_rng(0).normal(size=(1, 20, 5, 3)).astype(np.float32)
+    still = np.broadcast_to(np.arange(20, dtype=np.float32)[None, :, None, None], (1, 20, 5, 3)).copy()
+
+    def bent(clip: np.ndarray, ranges: Augment) -> np.ndarray:
+        return augment(clip, frames=16, layout=toy_layout, ranges=ranges, random=np.random.default_rng(4))
+
+    plain, sheared = fit_window(points, 16), bent(points, Augment(shear=0.3))
+    fitted, *_ = np.linalg.lstsq(plain.reshape(-1, 3), sheared.reshape(-1, 3), rcond=None)
+    np.testing.assert_allclose(np.diag(fitted), 1.0, atol=1e-3)
+    assert np.abs(fitted - np.eye(3)).max() > 0.05
+    steps = np.diff(bent(still, Augment(warp=0.8))[0, :, 0, 0])
+    assert steps.max() / steps.min() > 1.2

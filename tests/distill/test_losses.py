@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from last_edge.distill.losses import (
+from last_edge.distill.objective import (
     aligned,
     attention_transfer,
     correlation_loss,

@@ -11,7 +11,7 @@ import pytest
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.export.bundles import sources
-from last_edge.export.targets import litert
+from last_edge.export.targets import deploy
 from last_edge.tools.cli import main
 
 
@@ -95,7 +95,7 @@ def _damage(path: Path) -> None:
 def test_export_says_what_cannot_be_before_it_works(
     run: Path, store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(litert, "why_not", lambda: "litert-torch is not installed")
+    monkeypatch.setattr(deploy, "why_not", lambda: "litert-torch is not installed")
     monkeypatch.setattr(sources, "to_onnx", lambda *_, **__: pytest.fail("a graph was made"))
     command = ["export", str(run), "--out", str(tmp_path / "b"), "--store", str(store.path)]
     for more, code, named in ((["--target", "litert"], 5, "litert-convert"), (["--split", "nowhere"], 3, "nowhere")):

@@ -13,7 +13,7 @@ from last_edge.models import create_model
 from last_edge.models.describe import count
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.layers.attention import SelfAttention
-from last_edge.models.layers.fingers import FingerFeatures
+from last_edge.models.pose_transformer import FingerFeatures
 from last_edge.skeleton import Layout, get_layout
 
 SHOULDERS: dict[str, Any] = {"centre": "frame", "scale": "frame", "streams": ("joint",)}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from last_edge.tasks.sentence_metrics import coverage, repetition, translation_metrics, verdict
+from last_edge.tasks.metrics import coverage, repetition, translation_metrics, verdict
 
 GOOD = {
     "loss": 3.0, "gap": 0.1, "bleu4": 20.0, "vocabulary_coverage": 40.0, "repetition_unblocked": 0.5, "distinct": 80.0,

@@ -12,9 +12,8 @@ from last_edge.inputs import InputSpec
 from last_edge.models import create_model, model_names, resolve_name
 from last_edge.skeleton import Layout
 from last_edge.tasks.config import settings
-from last_edge.train.optimizer import NORMS, build_optimizer, decay_groups
+from last_edge.train.optimizer import AFTER_WARMUP, NORMS, build_optimizer, decay_groups
 from last_edge.train.recipe import dump_recipe, load_recipe, recipe_files
-from last_edge.train.schedule import AFTER_WARMUP
 
 
 @pytest.mark.parametrize("name", recipe_files())

@@ -8,8 +8,9 @@ from torch.optim import lr_scheduler
 
 from last_edge.errors import UsageError
 from last_edge.tasks.config import TrainingConfig
+from last_edge.train.foresee import hyperparameters
+from last_edge.train.optimizer import epoch_rates, final_rate, learning_rate, restarts
 from last_edge.train.recipe import load_recipe
-from last_edge.train.schedule import epoch_rates, final_rate, learning_rate, restarts
 
 PHASES = ("phase_a", "phase_b", "phase_d", "phase_abd", "legacy_multistep")
 WARM_UP = [0.01, 0.028, 0.046, 0.064, 0.082, 0.1]
@@ -94,3 +95,44 @@ def test_phases_carry_the_documents_table(name: str) -> None:
 def test_a_schedule_that_cannot_be_is_named(value: str) -> None:
     with pytest.raises(UsageError, match=value.split("=")[0]):
         load_recipe(None, overrides=[value])
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(1500, 150), (60, 10), (6, 6)])
+def test_warm_up_over_a_tenth_of_the_run(epochs: int, warmup: int) -> None:
+    training = load_recipe("asl_augmented", overrides=[f"training.epochs={epochs}"]).training
+    assert learning_rate(0, training) == pytest.approx(1e-6)
+    assert learning_rate(warmup / 2, training) == pytest.approx((1e-6 + 1e-4) / 2)
+    if epochs > warmup:
+        assert learning_rate(warmup, training) == pytest.approx(1e-4)
+        assert learning_rate(epochs, training) == pytest.approx(1e-6)
+
+
+def test_the_warm_up_starts_at_a_share_of_any_rate() -> None:
+    training = load_recipe("asl_original", overrides=["training.lr=0.002"]).training
+    assert learning_rate(0, training) == pytest.approx(0.00002)
+
+
+def test_a_cosine_by_epochs_moves_once_an_epoch_and_its_warm_up_with_every_step() -> None:
+    sets = ["training.scheduler=cosine_warmup_epochs", "training.epochs=20"]
+    training = load_recipe(None, overrides=sets).training
+    smooth = load_recipe(None, overrides=sets[1:]).training
+    assert learning_rate(2.5, training) == learning_rate(2.5, smooth) != learning_rate(2, training)
+    assert learning_rate(9.9, training) == learning_rate(9, training) == learning_rate(9, smooth)
+    assert epoch_rates(training) == epoch_rates(smooth)
+
+
+def test_the_summary_names_what_counts() -> None:
+    lines = "\n".join(hyperparameters(load_recipe("asl_augmented")))
+    assert "warm-up 1e-06 -> 0.0001 over 150 epochs (a tenth of the run, at least 10)" in lines
+    assert "then one cosine 0.0001 -> 1e-06 over 1350 epochs" in lines
+    assert "AdamW, rate 0.0001, weight decay 0.001, betas 0.9, 0.999" in lines
+    assert "early stopping: off, all 1500 epochs" in lines
+    changed = ["training.loss=focal", "training.class_weights=balanced", "training.patience=30", "model.dropout=0.25"]
+    lines = "\n".join(hyperparameters(load_recipe("asl_augmented", overrides=changed)))
+    assert "focal, gamma 2, classes weighted by their clips" in lines
+    assert "after 30 epochs without a better validation score" in lines and "dropout: 0.25" in lines
+
+
+@pytest.mark.parametrize("scheduler", ["constant", "cosine_warmup_restart", "multistep_warmup", "cosine_warmup_epochs"])
+def test_every_schedule_has_words(scheduler: str) -> None:
+    assert hyperparameters(load_recipe(None, overrides=[f"training.scheduler={scheduler}"]))[-1].startswith("schedule:")

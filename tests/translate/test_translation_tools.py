@@ -9,7 +9,7 @@ import pytest
 
 from last_edge.bundle import Bundle
 from last_edge.runtime.translator import Translator
-from last_edge.tools.bench.translator import SUB_WORDS, sentence
+from last_edge.tools.bench.subjects import SUB_WORDS, sentence
 from last_edge.tools.cli import main
 
 QUICK = ["--repeats", "1", "--calls", "2"]

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
+import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from last_edge.errors import UsageError
-from last_edge.inputs.features import LANDMARKS
+from last_edge.inputs.features import LANDMARKS, Inputs
 from last_edge.machine import board, heat, processor
-from last_edge.runtime.backends import OnnxRuntimeCpu
+from last_edge.runtime.backends import BACKENDS, OnnxRuntimeCpu
 from last_edge.runtime.recognise.model import Settings
-from last_edge.timing import Latency, Schedule, summarise, time_in_turns
-from last_edge.tools.bench.memory import peak_memory
+from last_edge.timing import Latency, Schedule, peak_process_mb, summarise, time_in_turns
 from last_edge.tools.bench.record import BenchRecord, with_ratios
 from last_edge.tools.bench.stream import load_streams, stream_bundle
-from last_edge.tools.bench.subjects import Kind, Loaded, chosen_backends, load_one, subjects_of
-from last_edge.tools.bench.translator import load_translators, translator_bundle
+from last_edge.tools.bench.subjects import (
+    Kind,
+    Loaded,
+    chosen_backends,
+    load_one,
+    load_translators,
+    subjects_of,
+    translator_bundle,
+)
 
 
 @dataclass(frozen=True)
@@ -120,3 +131,31 @@ def _record(graph: Loaded, latency: Latency, options: BenchOptions) -> BenchReco
         split=str(subject.metrics.get("split", "")),
         **accuracy,
     )
+
+
+CALLS = 3
+
+
+def peak_memory(graph: bytes, inputs: Inputs, *, backend: str, threads: int) -> float | None:
+    """MB a process needs to import the runtime, load `graph` and run one clip's inputs; None where unknown."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "model.onnx").write_bytes(graph)
+        np.savez(Path(folder, "inputs.npz"), allow_pickle=False, **inputs)
+        command = [sys.executable, "-m", "last_edge.tools.bench.run", folder, backend, str(threads)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return float(done.stdout) if done.returncode == 0 and done.stdout.strip() else None
+
+
+def main(folder: str, backend: str, threads: str) -> None:
+    """Load, run, and write the peak to stdout."""
+    model = BACKENDS[backend](Path(folder, "model.onnx"), threads=int(threads))
+    with np.load(Path(folder, "inputs.npz"), allow_pickle=False) as stored:
+        inputs = dict(stored)
+    for _ in range(CALLS):
+        model.run(inputs)
+    peak = peak_process_mb()
+    sys.stdout.write("" if peak is None else f"{peak}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -171,8 +171,14 @@ def train(
     from last_edge import records
     from last_edge.timing import Schedule
     from last_edge.tools.bench.record import load_records
-    from last_edge.tools.bench.train import TrainBench, bench_training, family, synthetic_store
-    from last_edge.tools.bench.train_lane import Conditions, parse_settings
+    from last_edge.tools.bench.train import (
+        Conditions,
+        TrainBench,
+        bench_training,
+        family,
+        parse_settings,
+        synthetic_store,
+    )
     from last_edge.tools.bench.train_record import COLUMNS, TrainRecord, to_markdown, where
     from last_edge.train.device import resolve_device
 
@@ -352,14 +358,14 @@ def soak(
     from last_edge.files import write_text
     from last_edge.runtime.actions.deliver import Delivery, command_of, destination_of
     from last_edge.runtime.pipeline.options import RunOptions
-    from last_edge.tools.bench import soak as soaking
+    from last_edge.tools.bench import live
 
     check_out(out, force=force)
     chosen = RunOptions(precision=precision, detector=None if landmarks == "auto" else landmarks)
     labels = Bundle.open(bundle).manifest.labels if on else ()
     destinations = [*map(destination_of, send or ()), *(command_of(text, labels) for text in on or ())]
     with Delivery(destinations, notice=screen.note) as deliver:
-        record = soaking.soak(
+        record = live.soak(
             bundle, source, minutes=minutes, options=chosen, on_event=deliver, actions=(*(send or ()), *(on or ()))
         )
     if out is not None:

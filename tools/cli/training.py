@@ -102,7 +102,7 @@ class Flags(OptionGroup):
 
     def on_bundle(self, bundle: Path | None) -> Flags:
         """With what `--finetune` says; `UsageError` without a store, or with another start."""
-        from last_edge.train.finetune import RECIPE, finetune_values
+        from last_edge.tools.experiments.finetune import RECIPE, finetune_values
 
         if bundle is None:
             return self

@@ -73,7 +73,8 @@ class Folds:
         if not self.pairs:
             return [(name,) for name in who]
         steps = range(1, min(self.pairs, len(who) // 2) + 1)
-        return sorted({(who[min(a, b)], who[max(a, b)]) for a, b in _circle(len(who), steps)})
+        circle = [(place, (place + step) % len(who)) for step in steps for place in range(len(who))]
+        return sorted({(who[min(pair)], who[max(pair)]) for pair in circle})
 
     def folder(self, fold: Sequence[str]) -> Path:
         """Where a fold's store and runs lie."""
@@ -82,11 +83,6 @@ class Folds:
     def run(self, fold: Sequence[str], seed: int) -> Path:
         """Where a fold's run with a seed lies."""
         return self.folder(fold) / f"seed_{seed}"
-
-
-def _circle(count: int, steps: range) -> list[tuple[int, int]]:
-    """Everybody's place with those of the ones that follow at these steps."""
-    return [(place, (place + step) % count) for step in steps for place in range(count)]
 
 
 def train_folds(folds: Folds, *, report: Callable[[str], Report], train: Train = plainly) -> list[Score]:

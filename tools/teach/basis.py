@@ -21,7 +21,7 @@ from last_edge.runtime.record.target import AXES, Target, Wanted, converted
 from last_edge.skeleton import Layout, SkeletonClip
 from last_edge.skeleton.convert import conversions
 from last_edge.tasks.config import Recipe
-from last_edge.train.finetune import finetune_values
+from last_edge.tools.experiments.finetune import finetune_values
 from last_edge.train.recipe import load_recipe, set_values
 
 SCRATCH = "none"

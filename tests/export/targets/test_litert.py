@@ -16,14 +16,13 @@ from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError, InputError, MissingError, UsageError
 from last_edge.export.proof.matrix import check_cells, parity_matrix
 from last_edge.export.proof.verify import verify_bundle
-from last_edge.export.targets import litert
-from last_edge.export.targets.deploy import add_targets
-from last_edge.export.targets.litert import NAME, add_litert, to_litert
+from last_edge.export.targets import deploy
+from last_edge.export.targets.deploy import NAME, add_litert, add_targets, to_litert
 from last_edge.runtime.backends.litert import LiteRT
 
 MEAN = Path(__file__).parents[2] / "runtime" / "backends" / "data" / "mean.tflite"
 pytestmark = pytest.mark.skipif(not LiteRT.is_available(), reason=LiteRT.why_not())
-needs_converter = pytest.mark.skipif(bool(litert.why_not()), reason=litert.why_not())
+needs_converter = pytest.mark.skipif(bool(deploy.why_not()), reason=deploy.why_not())
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def fake_converter(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_that_computes_something_else_never_gets_in(
     bundle: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(litert, "LiteRT", lambda content: lambda points: np.zeros((len(points), 3), np.float32))
+    monkeypatch.setattr(deploy, "LiteRT", lambda content: lambda points: np.zeros((len(points), 3), np.float32))
     with pytest.raises(GateError, match="differs from its model"):
         add_litert(bundle, run)
     assert NAME not in Bundle.open(bundle).manifest.files
@@ -54,7 +53,7 @@ def test_a_file_that_computes_something_else_never_gets_in(
 @pytest.mark.usefixtures("fake_converter")
 def test_a_file_that_holds_is_a_file_of_the_bundle(bundle: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     golden = Bundle.open(bundle).golden.logits["torch"]
-    monkeypatch.setattr(litert, "LiteRT", lambda content: lambda points: golden + np.float32(1e-6))
+    monkeypatch.setattr(deploy, "LiteRT", lambda content: lambda points: golden + np.float32(1e-6))
     assert add_targets(bundle, run, ["litert"], store=None, split="test", threads=1) == {"litert": {"file": NAME}}
     assert Bundle.open(bundle).read(NAME) == MEAN.read_bytes()
     assert all(check.holds for check in verify_bundle(bundle))
@@ -65,7 +64,7 @@ def test_a_file_that_holds_is_a_file_of_the_bundle(bundle: Path, run: Path, monk
 
 
 def test_without_the_converter_it_is_exit_5(bundle: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(litert, "has_module", lambda name: False)
+    monkeypatch.setattr(deploy, "has_module", lambda name: False)
     with pytest.raises(MissingError, match="litert-torch is not installed"):
         add_litert(bundle, run)
 

@@ -18,10 +18,17 @@ from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, UsageError
 from last_edge.timing import Schedule
 from last_edge.tools.bench import train as bench_module
-from last_edge.tools.bench import train_lane
 from last_edge.tools.bench.record import load_records, save_records
-from last_edge.tools.bench.train import TrainBench, bench_training, family, synthetic_store
-from last_edge.tools.bench.train_lane import Conditions, Lane, Step, parse_settings
+from last_edge.tools.bench.train import (
+    Conditions,
+    Lane,
+    Step,
+    TrainBench,
+    bench_training,
+    family,
+    parse_settings,
+    synthetic_store,
+)
 from last_edge.tools.bench.train_record import TrainRecord, to_markdown
 from last_edge.tools.cli import main
 
@@ -96,14 +103,14 @@ def test_compilations_start_anew_and_the_users_own_stay(bench: Bench, monkeypatc
 
 
 def test_what_fails_in_the_first_step_is_a_reason(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    step = train_lane.Lane.step
+    step = bench_module.Lane.step
 
     def broken(self: Lane) -> Step:
         if self.setting.name == "bf16":
             raise RuntimeError("backend='inductor' raised:\n  no working compiler")
         return step(self)
 
-    monkeypatch.setattr(train_lane.Lane, "step", broken)
+    monkeypatch.setattr(bench_module.Lane, "step", broken)
     _, broken_row = bench("bf16", rounds=1)
     assert broken_row.unavailable == "RuntimeError: backend='inductor' raised: no working compiler"
 
@@ -131,7 +138,7 @@ def test_a_step_is_the_trainers_and_waiting_is_the_loaders(
             now[0] += 1.0
             yield batch
 
-    monkeypatch.setattr(train_lane.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(bench_module.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(trainer, "step", slow_step)
     trainer.optimizer.register_step_pre_hook(lambda *_: now.__setitem__(0, now[0] + 0.5))
     one._batches = slow_batches()

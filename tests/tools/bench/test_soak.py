@@ -12,8 +12,8 @@ from last_edge.clips.writer import writing_store
 from last_edge.errors import EXIT_GATE, EXIT_USAGE
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tools import cli
-from last_edge.tools.bench import soak
-from last_edge.tools.bench.soak import STATM, MemoryWatch, settle, slope
+from last_edge.tools.bench import live
+from last_edge.tools.bench.live import STATM, MemoryWatch, settle, slope
 
 HAND, SIZE = get_layout("shrec22"), 64 * 2**20
 linux = pytest.mark.skipif(not STATM.exists(), reason="this system does not tell what a process holds")
@@ -55,10 +55,10 @@ def test_the_watch_sees_memory_that_is_taken() -> None:
 @linux
 def test_pages_of_a_file_are_not_counted(tmp_path: Path) -> None:
     np.save(tmp_path / "points.npy", np.ones(SIZE, np.uint8))
-    before = soak.resident_mb()
+    before = live.resident_mb()
     mapped = np.load(tmp_path / "points.npy", mmap_mode="r")
     assert int(mapped[::4096].sum(dtype=np.int64)) == SIZE // 4096
-    assert soak.resident_mb() - before < 16
+    assert live.resident_mb() - before < 16
 
 
 @linux
@@ -79,8 +79,8 @@ def test_growth_above_the_limit_is_a_failed_gate(
     make_bundle, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held = iter(range(1, 10_000))
-    monkeypatch.setattr(soak, "resident_mb", lambda: float(next(held)))
-    monkeypatch.setattr(soak, "EVERY_S", 0.01)
+    monkeypatch.setattr(live, "resident_mb", lambda: float(next(held)))
+    monkeypatch.setattr(live, "EVERY_S", 0.01)
     words = ["bench", "soak", str(make_bundle()), "--source", f"store:{store}", "--minutes", "0.01"]
     assert cli.main([*words, "--max-slope", "1"]) == EXIT_GATE
     assert "memory grows" in capsys.readouterr().err

@@ -22,9 +22,8 @@ from last_edge.skeleton import Layout
 from last_edge.tasks.config import QuantizeConfig
 from last_edge.tools import cli
 from last_edge.tools.experiments import finetune
-from last_edge.tools.experiments.finetune import finish_bundle
+from last_edge.tools.experiments.finetune import epochs_for, finetune_values, finish_bundle
 from last_edge.train.checkpoint import checkpoint_folder, read_trunk
-from last_edge.train.finetune import epochs_for, finetune_values
 
 OPTIONS = {"dropout": 0.05}
 
