@@ -121,11 +121,11 @@ def serialised(model: ir.Model, *, metadata: dict[str, str] | None = None) -> on
     ClearMetadataAndDocStringPass()(model)
     for value in (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()):
         value.metadata_props.clear()
-    model.ir_version, model.producer_name, model.producer_version = IR_VERSION, PRODUCER, ""
+    model.producer_name, model.producer_version = PRODUCER, ""
     for index, node in enumerate(model.graph):
         node.name = f"{node.op_type}_{index}"
     if metadata is not None:
-        model.graph.name = metadata["model"]
+        model.ir_version, model.graph.name = IR_VERSION, metadata["model"]
         model.metadata_props.clear()
         model.metadata_props.update(sorted(metadata.items()))
     proto: onnx.ModelProto = ir.to_proto(model)
