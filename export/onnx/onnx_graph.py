@@ -71,7 +71,8 @@ def graph_metadata(spec: InputSpec, labels: tuple[str, ...], name: str) -> dict[
 
 def slimmed(graph: Graph) -> ir.Model:
     """`traced` without what onnxslim finds needless."""
-    return ir.from_proto(onnxslim.slim(ir.to_proto(traced(graph))))
+    model: ir.Model = ir.from_proto(onnxslim.slim(ir.to_proto(traced(graph))))
+    return model
 
 
 def traced(graph: Graph) -> ir.Model:
