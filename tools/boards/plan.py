@@ -2,10 +2,11 @@
 
 python -m last_edge.tools.boards.plan last_lite_nano_shrec14 last_e_nano_utd27
 
-A core's work in a cycle is that of Arm's software optimisation guides: FMLA on 128 bits once a cycle on Cortex-A72,
-twice on A76 and A78; SMULL of eight products once on A72; SDOT of sixteen twice on A76 and A78. Of that a kernel
-reaches SHARE: XNNPACK's own page gives MobileNet v2 (300 M multiply-adds) 55 ms on one core of a Pixel 3a, 2 GHz and
-eight a cycle, which is 0.34. A node costs NODE_US at 1 GHz whatever it computes, which is a guess.
+A core's work in a cycle is meant to be that of Arm's software optimisation guides, from memory and not looked up: FMLA
+on 128 bits once a cycle on Cortex-A72, twice on A76 and A78; SMULL of eight products once on A72; SDOT of sixteen twice
+on A76 and A78. Of that a kernel reaches SHARE: XNNPACK's own page gives MobileNet v2 (300 M multiply-adds) 55 ms on one
+core of a Pixel 3a, for which 2 GHz and eight a cycle are assumed, which is 0.34. Clocks, bandwidths and what a node
+costs whatever it computes, NODE_US at 1 GHz, are guesses.
 """
 
 from __future__ import annotations

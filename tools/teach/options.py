@@ -40,6 +40,6 @@ class TeachOptions:
         given = [name for name in ("videos", "takes", "store") if getattr(self, name)]
         if len(given) > 1:
             raise UsageError("takes come from one place", got=", ".join(f"--{name}" for name in given),
-                             hint="last-edge data prepare brings several into one store")  # fmt: skip
+                             hint="last-edge data prepare --help; one store of all, then --store")  # fmt: skip
         if self.detector not in LAYOUTS:
             raise UsageError("no such detector", expected=", ".join(LAYOUTS), got=self.detector)
