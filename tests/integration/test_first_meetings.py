@@ -33,7 +33,7 @@ def hands(frames: int = 40, *, seed: int = 0) -> np.ndarray:
 class Detector:
     """Points of one layout that move with the images' grey."""
 
-    model, side = "fake", ""
+    model, side, warning = "fake", "", ""
 
     def __init__(self, layout: str) -> None:
         self.layout = get_layout(layout)

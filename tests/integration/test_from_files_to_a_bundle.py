@@ -57,7 +57,7 @@ def test_a_folder_of_phone_videos_named_by_sign(
     from last_edge.runtime.pipeline import feed
 
     class Detector:
-        layout, model, side = get_layout("mediapipe_hand21"), "hand", "right"
+        layout, model, side, warning = get_layout("mediapipe_hand21"), "hand", "right", ""
 
         def __call__(self, image: np.ndarray, timestamp_s: float) -> np.ndarray:
             word, take = int(image[:, :8].mean() > 128), round(float(image[:, -8:].mean()) / 20)

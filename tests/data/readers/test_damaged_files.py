@@ -117,7 +117,7 @@ def test_five_hundred_changed_files_are_refused_or_read(
 
 
 def test_every_format_has_a_sample_or_a_test_of_its_own() -> None:
-    assert set(READERS) - set(FORMATS) <= {"how2sign", "shrec21"}
+    assert set(READERS) - set(FORMATS) <= {"how2sign", "pose_streams", "shrec21"}
 
 
 @pytest.mark.parametrize("name", OTHERS)
