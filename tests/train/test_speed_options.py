@@ -199,7 +199,7 @@ def test_every_epoch_tells_how_long_it_waited(toy_store: Path, tmp_path: Path) -
 def test_every_epoch_tells_how_much_memory_was_held(toy_store: Path, tmp_path: Path) -> None:
     run_training(request(toy_store, tmp_path / "run", "training.epochs=1"))
     (row,) = [json.loads(line) for line in (tmp_path / "run" / "timing.jsonl").read_text().splitlines()]
-    assert 50 < row["process_mb"] <= peak_process_mb() and "gpu_mb" not in row
+    assert 50 < row["process_mb"] <= (peak_process_mb() or 0) + 1 and "gpu_mb" not in row
 
 
 def test_an_apple_gpu_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,7 +174,11 @@ def table_rows(
     text = decoded(content, where)
     heading = text.partition("\n")[0]
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter or max(",;\t", key=heading.count))
-    columns, known = tuple(reader.fieldnames or ()), (*needed, *(more or ()))
+    known = (*needed, *(more or ()))
+    try:
+        columns = tuple(reader.fieldnames or ())
+    except csv.Error as error:
+        raise InputError("not a table", where=where, got=error) from error
     if not set(needed) <= set(columns) or (more is not None and not set(columns) <= set(known)):
         raise InputError("wrong columns", where=where, expected=known, got=columns)
     try:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from last_edge.clips import ClipStore
 from last_edge.data.prepare import READERS, prepare
+from last_edge.data.readers.archive import table_rows
 from last_edge.errors import InputError, UsageError
 from last_edge.tools.cli import main
 from tests.data.readers.samples import OTHERS, SAMPLES
@@ -127,3 +128,9 @@ def test_whole_files_make_a_store(name: str, tmp_path: Path) -> None:
         arguments
     )
     assert len(ClipStore.open(tmp_path / "store")) >= 2
+
+
+def test_a_heading_that_is_no_line_is_refused() -> None:
+    """A carriage return alone, which the reader of tables stops at."""
+    with pytest.raises(InputError, match="not a table"):
+        list(table_rows(b"sign\rpath,participant_id\n1,2\n", "train.csv", needed=("path",), more=None))
