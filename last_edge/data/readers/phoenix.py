@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.data.readers.archive import decoded, locate, members, numbers
+from last_edge.data.readers.faults import one_file
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import SkeletonClip, get_layout
 
@@ -27,8 +28,8 @@ def read_phoenix(source: Path, *, target: str = "text") -> Iterator[SkeletonClip
     """Sentences of the splits that a folder or archive has, in the files' order.
 
     target: `text`, German, or `gloss`. Who signs is not told. Points are relative to the neck, y down, in the authors'
-    unit. Raises `InputError` naming file and line: another count of numbers, a counter that does not rise from 0, files
-    of a split of different length.
+    unit. A line with another count of numbers, or a counter that does not rise from 0, is left out where damaged files
+    are (`faults`). Raises `InputError` naming file and line else, and for files of a split of different length.
     """
     if target not in TARGETS:
         raise UsageError("no such target", expected=" or ".join(TARGETS), got=target)
@@ -60,10 +61,11 @@ def _sentences(part: Part, split: str, target: str, source: Path) -> Iterator[Sk
             raise InputError("files of different length", where=source / f"{split}.{kind}", expected=expected,
                              got=len(part[kind]))  # fmt: skip
     for number, (line, name, text) in enumerate(zip(part["skels"], part["files"], part[target], strict=True), start=1):
-        yield SkeletonClip.from_points(
-            _points(line, f"{source / f'{split}.skels'}:{number}")[None], layout=get_layout("phoenix50"), fps=FPS,
-            units="image01", split=SPLITS[split], source_id=name.strip(), text=" ".join(text.split()),
-        )  # fmt: skip
+        with one_file():
+            yield SkeletonClip.from_points(
+                _points(line, f"{source / f'{split}.skels'}:{number}")[None], layout=get_layout("phoenix50"), fps=FPS,
+                units="image01", split=SPLITS[split], source_id=name.strip(), text=" ".join(text.split()),
+            )  # fmt: skip
 
 
 def _points(line: str, where: str) -> NDArray[np.float32]:

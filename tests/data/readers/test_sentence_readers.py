@@ -12,6 +12,7 @@ import pytest
 
 from last_edge.clips import ClipStore
 from last_edge.clips.pose_file import OPENPOSE_PARTS
+from last_edge.data.readers.faults import leaving_out
 from last_edge.data.readers.how2sign import read_how2sign
 from last_edge.data.readers.phoenix import read_phoenix
 from last_edge.data.readers.pose import read_pose_tsv
@@ -154,6 +155,14 @@ def test_malformed_phoenix_is_refused_by_name(phoenix: Path, damage: Callable[[P
     damage(phoenix)
     with pytest.raises(InputError, match=named):
         list(read_phoenix(phoenix))
+
+
+def test_one_bad_line_of_phoenix_stops_no_other(phoenix: Path) -> None:
+    edit(phoenix / "train.skels", lambda text: text.replace(" ", " 0.1 ", 1))
+    with leaving_out() as faults:
+        clips = list(read_phoenix(phoenix))
+    assert [clip.source_id for clip in clips] == ["train/clip-1", "dev/clip-0"]
+    assert [fault.what for fault in faults] == ["wrong count of numbers"]
 
 
 def test_the_real_phoenix_samples_are_read(real: Callable[[str], Path]) -> None:
