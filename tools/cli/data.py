@@ -306,7 +306,8 @@ class VideoOptions(OptionGroup):
         str,
         typer.Option(
             metavar="split/label/person",
-            help="What the levels of folders mean, from VIDEOS down; - means nothing. Default: label.",
+            help="What the levels of folders mean, from VIDEOS down; - means nothing. Default: label. "
+            "Parts of a file's name have underscores between: label_person_- for 001_004_003.mp4.",
         ),
     ] = ""
     index: Annotated[

@@ -109,7 +109,8 @@ def plan_jobs(
     `subject`, `split`, `start` and `end` (seconds), whose rows alone become clips; a file may have several. Or a folder
     of ELAN's `.eaf` named as the videos, whose annotations of `tier` become clips. A wrong row is left out where
     damaged files are (`last_edge.data.readers.faults`).
-    folders: what the levels of folders mean, from `videos` down, such as `split/label/person`, see `LEVELS`. Without it
+    folders: what the levels of folders mean, from `videos` down, such as `split/label/person`, see `LEVELS`; a last one
+    with underscores says what the parts of a file's name mean, `label_person_-` for LSA64's 001_004_003.mp4. Without it
     one level is the label and a video without a folder has none; more are a `UsageError`.
     spans, tier: what whole videos show and when (`read_spans`), which then are long recordings.
     """
@@ -130,7 +131,7 @@ def plan_jobs(
     elif index is not None and index.suffix != ".json":
         jobs = list(_by_table(found, videos, out, settings, index))
     elif index is None:
-        jobs = list(_by_folder(found, videos, out, settings, _levels(folders, found, videos)))
+        jobs = list(_by_folder(found, videos, out, settings, *_levels(folders, found, videos)))
     else:
         subset = Subset(index)
         jobs = list(_by_index(found, out, settings, subset))
@@ -149,11 +150,17 @@ def _recordings(videos: Path) -> Iterator[Path]:
             yield folder
 
 
-def _levels(text: str, found: list[Path], videos: Path) -> tuple[str, ...]:
-    """The meaning of each level of folders; `UsageError` for what is no meaning, or for several levels without one."""
+def _levels(text: str, found: list[Path], videos: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The meaning of each level of folders, and of the parts of a file's name: `label/person`, `split/label_person_-`.
+
+    `UsageError` for what is no meaning, or for several levels without one.
+    """
     levels = tuple(text.split("/")) if text else ("label",)
-    if not set(levels) <= set(LEVELS) or any(levels.count(name) > 1 for name in LEVELS[:-1]):
-        expected = f"{', '.join(LEVELS)} with / between, such as split/label/person"
+    names = tuple(levels[-1].split("_")) if "_" in levels[-1] else ()
+    levels = levels[:-1] if names else levels
+    meanings = (*levels, *names)
+    if not set(meanings) <= set(LEVELS) or any(meanings.count(name) > 1 for name in LEVELS[:-1]):
+        expected = f"{', '.join(LEVELS)} with / between, such as split/label/person; of a file's name label_person_-"
         raise UsageError("--folders names what each level of folders means", expected=expected, got=text)
     deepest = max((path.relative_to(videos).parts[:-1] for path in found), key=len, default=())
     if not text and len(deepest) > 1:
@@ -162,11 +169,11 @@ def _levels(text: str, found: list[Path], videos: Path) -> tuple[str, ...]:
         meaning = "/".join((guess + ["-"] * len(deepest))[: len(deepest)])
         raise UsageError("which folder is the label?", where=videos / Path(*deepest), expected="--folders",
                          got=f"{len(deepest)} levels of folders", hint=f"--folders {meaning}")  # fmt: skip
-    return levels
+    return levels, names
 
 
 def _by_folder(
-    found: list[Path], videos: Path, out: Path, settings: Settings, levels: tuple[str, ...]
+    found: list[Path], videos: Path, out: Path, settings: Settings, levels: tuple[str, ...], names: tuple[str, ...]
 ) -> Iterator[Job]:
     for path in found:
         name, parts = path.relative_to(videos).as_posix(), path.relative_to(videos).parts[:-1]
@@ -174,6 +181,13 @@ def _by_folder(
             expected = f"{'/'.join(levels)}/FILE, as --folders says"
             raise InputError("a video lies at another level", where=path, expected=expected)
         about = dict(zip(levels, parts, strict=False))
+        if names:
+            said = path.stem.split("_")
+            if len(said) != len(names):
+                with one_file():
+                    raise InputError("a video has another name", where=path, expected=f"{'_'.join(names)} by --folders")
+                continue
+            about |= dict(zip(names, said, strict=True))
         yield Job(
             name, str(path), _target(out, name), settings, label=about.get("label"), subject=about.get("person", ""),
             split=_split(about.get("split", ""), path),

@@ -328,6 +328,18 @@ def test_annotations_of_elan_are_cut_out_of_their_videos(
     assert main([*command, "--tier", "left hand", "--out", str(tmp_path / "other")]) == 2
 
 
+def test_parts_of_a_file_name_mean_what_they_are_said_to_mean(
+    videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("001_004_001", "002_005_001", "other"):
+        write_video(tmp_path / "lsa" / f"{name}.avi")
+    assert extract(tmp_path / "lsa", "--folders", "label_person_-", "--leave-out", "005") == 0
+    store = ClipStore.open(tmp_path / "out" / "store")
+    assert store.labels == ("001", "002")
+    assert store.index.split.tolist() == ["train", "test"] and store.index.subject.tolist() == ["004", "005"]
+    assert "a video has another name" in caplog.text and "other.avi" in caplog.text
+
+
 def test_folders_of_images_are_clips_at_a_rate(videos: Path, tmp_path: Path) -> None:
     for label, count in (("hello", 12), ("thanks", 4)):
         (folder := tmp_path / "images" / label / "take 1").mkdir(parents=True)
