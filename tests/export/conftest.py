@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +88,13 @@ def quantized(tmp_path_factory: pytest.TempPathFactory, exported: Path, store: C
     write_bundle(path, bundle.manifest, files={name: bundle.read(name) for name in bundle.manifest.files})
     quantize_bundle(path, store, Plan(count=12))
     return path
+
+
+@pytest.fixture
+def finished(run: Path, tmp_path: Path) -> Path:
+    """A run that held subject 1 out."""
+    shutil.copytree(run, tmp_path / "run" / "checkpoints" / "epoch-0001")
+    pointer = {"best": "epoch-0001", "last": "epoch-0001", "finished": True, "schema_version": 1}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(pointer))
+    (tmp_path / "run" / "final.json").write_text(json.dumps({"val_subjects": ["1"]}))
+    return tmp_path / "run"

@@ -126,16 +126,6 @@ def test_a_silent_take_ends_at_rest_and_has_no_gesture() -> None:
     assert all(isinstance(span, Span) for span in take.spans)
 
 
-@pytest.fixture
-def finished(run: Path, tmp_path: Path) -> Path:
-    """A run that held subject 1 out."""
-    shutil.copytree(run, tmp_path / "run" / "checkpoints" / "epoch-0001")
-    pointer = {"best": "epoch-0001", "last": "epoch-0001", "finished": True, "schema_version": 1}
-    (tmp_path / "run" / "run.json").write_text(json.dumps(pointer))
-    (tmp_path / "run" / "final.json").write_text(json.dumps({"val_subjects": ["1"]}))
-    return tmp_path / "run"
-
-
 @pytest.mark.slow
 def test_the_command_fits_by_people_that_the_run_held_out(
     finished: Path, exported: Path, store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +21,6 @@ from last_edge.train.checkpoint import load_checkpoint
 def logits_with(top: NDArray[np.float64]) -> NDArray[np.float32]:
     """(n, 2) logits whose first class has these probabilities."""
     return np.stack([np.log(top), np.log(1 - top)], axis=1).astype(np.float32)
-
-
-@pytest.fixture
-def finished(run: Path, tmp_path: Path) -> Path:
-    """A run that held subject 1 out."""
-    shutil.copytree(run, tmp_path / "run" / "checkpoints" / "epoch-0001")
-    pointer = {"best": "epoch-0001", "last": "epoch-0001", "finished": True, "schema_version": 1}
-    (tmp_path / "run" / "run.json").write_text(json.dumps(pointer))
-    (tmp_path / "run" / "final.json").write_text(json.dumps({"val_subjects": ["1"]}))
-    return tmp_path / "run"
 
 
 def test_it_is_the_lowest_that_keeps_95_percent_right() -> None:
