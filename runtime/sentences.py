@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from last_edge.errors import UsageError
-from last_edge.inputs.transforms import sample_at, seen_span
+from last_edge.inputs.transforms import seen_span
 from last_edge.runtime.pipeline.feed import Feed, open_feed
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.segmenter import MotionSegmenter, SegmentOptions
-from last_edge.runtime.recognise.window import Points, Times
+from last_edge.runtime.recognise.window import Points, Times, at_moments
 from last_edge.runtime.translator import Translation, Translator
 
 Signed = tuple[str, Points, Times]
@@ -83,5 +83,4 @@ def _evenly(points: Points, times: Times, fps: float | None) -> tuple[Points, fl
     length = float(times[-1] - times[0])
     if fps is None or not length:
         return points, (len(points) - 1) / length if length else 30.0
-    at = times[0] + np.arange(int(length * fps) + 1) / fps
-    return sample_at(points[None], np.interp(at, times, np.arange(len(times))))[0], fps
+    return at_moments(points[None], times, times[0] + np.arange(int(length * fps) + 1) / fps)[0], fps

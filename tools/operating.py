@@ -30,7 +30,7 @@ from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.evaluate import check_store
 from last_edge.files import sha256_of
 from last_edge.names import is_background
-from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Probabilities, energy
+from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Probabilities, Rejection, energy
 from last_edge.runtime.recognise.operating import Row
 from last_edge.runtime.recognise.results import Event
 from last_edge.runtime.recognise.stream import Decode, RecogniseOptions
@@ -85,8 +85,7 @@ class _Tape(Decoder):
     def probabilities(self, logits: NDArray[np.float32]) -> Probabilities:
         """As `Rejection.probabilities`."""
         self._energy = float(energy(logits, self.temperature))
-        scaled = np.exp((logits.astype(np.float64) - logits.max()) / self.temperature)
-        return np.asarray(scaled / scaled.sum())
+        return Rejection(self.temperature).probabilities(logits)
 
     def knows(self, logits: NDArray[np.float32]) -> bool:
         """As `Rejection.knows`, of one that refuses nothing."""

@@ -19,8 +19,12 @@ def fit_times(points: Points, times: Times, frames: int) -> Points:
     Equals `last_edge.inputs.fit_window` where the times are even; a video that drops or repeats frames differs.
     """
     first, last = seen_span(points)
-    wanted = np.linspace(times[first], times[last], frames)
-    return sample_at(points, np.interp(wanted, times, np.arange(len(times), dtype=np.float64)))
+    return at_moments(points, times, np.linspace(times[first], times[last], frames))
+
+
+def at_moments(points: Points, times: Times, moments: Times) -> Points:
+    """(M, T', V, C) points taken at `times` (T',) seconds -> (M, T, V, C) at other moments (T,), by time."""
+    return sample_at(points, np.interp(moments, times, np.arange(len(times), dtype=np.float64)))
 
 
 def shows_any(points: Points) -> bool:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.inputs.transforms import sample_at
-from last_edge.runtime.recognise.window import Points, Times
+from last_edge.runtime.recognise.window import Points, Times, at_moments
 
 LONGEST = 9000
 DARK = 40.0
@@ -57,8 +56,7 @@ class Take:
 
     def evenly(self) -> Points:
         """(M, T, V, C) at `fps`, even in time whatever came late or was dropped."""
-        wanted = np.linspace(self.times[0], self.times[-1], self.frames)
-        return sample_at(self.points, np.interp(wanted, self.times, np.arange(self.frames, dtype=np.float64)))
+        return at_moments(self.points, self.times, np.linspace(self.times[0], self.times[-1], self.frames))
 
 
 class TakeCutter:

@@ -158,6 +158,33 @@ On = Annotated[
 
 
 @dataclass(frozen=True)
+class Seeing(OptionGroup):
+    """How points are found in a source's images, and whose: the same for a run and for a recording."""
+
+    landmarks: Landmarks = "auto"
+    landmarks_by: LandmarksBy = "auto"
+    landmarks_every: LandmarksEvery = 1
+    hand: Hand = "first"
+    person: PersonName = "largest"
+    flip: Flip = False
+    rotate: Rotate = "0"
+    fps: Fps = None
+
+    def chosen(self) -> dict[str, Any]:
+        """The fields of these names of `RunOptions` and `RecordOptions`."""
+        from last_edge.runtime.sources import ImageOptions
+
+        return {
+            "detector": None if self.landmarks == "auto" else self.landmarks,
+            "landmarks_by": self.landmarks_by,
+            "every": self.landmarks_every,
+            "hand": self.hand,
+            "person": self.person,
+            "images": ImageOptions(self.flip, turn_of(self.rotate), self.fps),
+        }
+
+
+@dataclass(frozen=True)
 class Screen(OptionGroup):
     """What a command shows: the result on stdout, progress and notes on stderr."""
 
@@ -211,6 +238,7 @@ class Screen(OptionGroup):
 
 
 SCREEN = Screen()
+SEEING = Seeing()
 
 
 def names_of(text: str | None) -> tuple[str, ...]:

@@ -11,17 +11,10 @@ import typer
 from last_edge.errors import InputError, MissingError
 from last_edge.tools.cli.options import (
     SCREEN,
+    SEEING,
     DryRun,
-    Flip,
-    Fps,
-    Hand,
-    Landmarks,
-    LandmarksBy,
-    LandmarksEvery,
-    PersonName,
-    Rotate,
     Screen,
-    turn_of,
+    Seeing,
 )
 from last_edge.tools.output import make_table, rows_table
 
@@ -90,14 +83,7 @@ def record(
     takes: Listing = False,
     undo: Undo = 0,
     bundle: ForBundle = None,
-    landmarks: Landmarks = "auto",
-    landmarks_by: LandmarksBy = "auto",
-    landmarks_every: LandmarksEvery = 1,
-    hand: Hand = "first",
-    person: PersonName = "largest",
-    flip: Flip = False,
-    rotate: Rotate = "0",
-    fps: Fps = None,
+    seeing: Seeing = SEEING,
     window: Window = None,
     screen: Screen = SCREEN,
 ) -> None:
@@ -125,7 +111,7 @@ def record(
     from last_edge import records
     from last_edge.runtime.record.options import LEAST_SEEN, RecordOptions
     from last_edge.runtime.record.session import record as record_source
-    from last_edge.runtime.sources import ImageOptions, is_camera
+    from last_edge.runtime.sources import is_camera
     from last_edge.runtime.view.window import has_screen
 
     chosen = RecordOptions(
@@ -138,12 +124,7 @@ def record(
         least_seen=LEAST_SEEN if least_seen is None else least_seen,
         retake=retake,
         bundle=bundle,
-        detector=None if landmarks == "auto" else landmarks,
-        hand=hand,
-        person=person,
-        landmarks_by=landmarks_by,
-        every=landmarks_every,
-        images=ImageOptions(flip, turn_of(rotate), fps),
+        **seeing.chosen(),
         window=is_camera(source) and has_screen() if window is None else window,
     )
     summary = record_source(store, source, options=chosen, on_notice=on_notice)

@@ -12,27 +12,20 @@ import typer
 from last_edge.errors import MissingError, UsageError
 from last_edge.tools.cli.options import (
     SCREEN,
+    SEEING,
     BundlePath,
     Decode,
     DryRun,
     FalsePerHour,
-    Flip,
     Force,
-    Fps,
     Graph,
-    Hand,
-    Landmarks,
-    LandmarksBy,
-    LandmarksEvery,
     On,
-    PersonName,
     Reject,
     RestSeconds,
-    Rotate,
     Screen,
+    Seeing,
     Send,
     SourceName,
-    turn_of,
 )
 from last_edge.tools.output import make_table
 
@@ -104,14 +97,7 @@ def run(
     pace: PaceName = "fast",
     loop: Loop = False,
     precision: Graph = None,
-    landmarks: Landmarks = "auto",
-    landmarks_by: LandmarksBy = "auto",
-    landmarks_every: LandmarksEvery = 1,
-    hand: Hand = "first",
-    person: PersonName = "largest",
-    flip: Flip = False,
-    rotate: Rotate = "0",
-    fps: Fps = None,
+    seeing: Seeing = SEEING,
     window_seconds: WindowSeconds = 2.5,
     stride_seconds: StrideSeconds = 0.2,
     decode: Decode = "sliding",
@@ -142,7 +128,6 @@ def run(
     from last_edge.runtime.recognise.decoding import DecodingOptions
     from last_edge.runtime.recognise.segmenter import SegmentOptions
     from last_edge.runtime.recognise.stream import RecogniseOptions
-    from last_edge.runtime.sources import ImageOptions
     from last_edge.runtime.view.window import has_screen
 
     alone = events == STDOUT
@@ -156,16 +141,11 @@ def run(
         pace=pace,
         loop=loop,
         precision=precision,
-        detector=None if landmarks == "auto" else landmarks,
-        hand=hand,
-        person=person,
-        landmarks_by=landmarks_by,
-        every=landmarks_every,
         max_age_s=max_age,
         threads=threads,
         backend=backend,
         force=force,
-        images=ImageOptions(flip, turn_of(rotate), fps),
+        **seeing.chosen(),
         recognise=RecogniseOptions(
             decode=decode,
             reject=reject,
