@@ -174,10 +174,7 @@ def describe_distillation(
     if answers is not None:
         source, header = read_answers(answers, plan, request.recipe)
         held = {"teachers": len(header.teachers), "views": len(source.logits), "clips": len(source.clips)}
-        return {
-            "loss": formula(request.recipe.distill),
-            "answers": {"folder": str(answers), **held, "tau": header.tau},
-        }
+        return {"loss": formula(request.recipe.distill), "answers": {"folder": str(answers), **held, "tau": header.tau}}
     checkpoints = [load_checkpoint(path) for path in teachers]
     check_weights(request.recipe, checkpoints)
     check_teachers(checkpoints, plan)

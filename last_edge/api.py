@@ -23,11 +23,7 @@ Settings = Mapping[str, object]
 
 
 def load(
-    bundle: Place,
-    *,
-    precision: Precision | None = None,
-    threads: int | None = None,
-    backend: str = "onnxruntime-cpu",
+    bundle: Place, *, precision: Precision | None = None, threads: int | None = None, backend: str = "onnxruntime-cpu"
 ) -> Recogniser | Translator:
     """A bundle ready to run: a `Recogniser`, or a `Translator` where it gives sentences.
 

@@ -16,13 +16,7 @@ class LastEdgeError(Exception):
     exit_code = EXIT_BUG
 
     def __init__(
-        self,
-        what: str,
-        *,
-        where: object = None,
-        expected: object = None,
-        got: object = None,
-        hint: str | None = None,
+        self, what: str, *, where: object = None, expected: object = None, got: object = None, hint: str | None = None
     ) -> None:
         self.what = what
         self.where = None if where is None else str(where)

@@ -39,11 +39,7 @@ log = logging.getLogger(__name__)
 
 
 def run_training(
-    request: Request,
-    *,
-    task: Task | None = None,
-    make_objective: MakeObjective | None = None,
-    report: Report = silent,
+    request: Request, *, task: Task | None = None, make_objective: MakeObjective | None = None, report: Report = silent
 ) -> dict[str, Any]:
     """Train, or continue the same run, and test once. Returns the content of final.json.
 

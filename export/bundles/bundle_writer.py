@@ -12,17 +12,7 @@ import yaml
 from last_edge import records
 from last_edge.bundle.bundle import Bundle, with_hashes, write_bundle
 from last_edge.bundle.golden import Golden
-from last_edge.bundle.manifest import (
-    CARD,
-    GOLDEN,
-    HANDS,
-    MANIFEST,
-    SUFFIX,
-    WEIGHTS,
-    Manifest,
-    ModelInfo,
-    Provenance,
-)
+from last_edge.bundle.manifest import CARD, GOLDEN, HANDS, MANIFEST, SUFFIX, WEIGHTS, Manifest, ModelInfo, Provenance
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, UsageError
 from last_edge.export.bundles.sources import Source, read_source

@@ -15,14 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from last_edge import records
-from last_edge.bundle.manifest import (
-    SEARCH,
-    TOKENIZER,
-    StreamInfo,
-    decoder_file,
-    encoder_file,
-    model_file,
-)
+from last_edge.bundle.manifest import SEARCH, TOKENIZER, StreamInfo, decoder_file, encoder_file, model_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.export.bundles.stream_source import StreamSource

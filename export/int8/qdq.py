@@ -97,12 +97,7 @@ def read_graph(graph: bytes) -> ir.Model:
 
 
 def with_qdq(
-    graph: bytes,
-    ranges: TensorsData,
-    target: Target,
-    *,
-    keep_float: Collection[str] = (),
-    float_head: bool = True,
+    graph: bytes, ranges: TensorsData, target: Target, *, keep_float: Collection[str] = (), float_head: bool = True
 ) -> bytes:
     """The 8-bit graph of an FP32 one. keep_float: nodes that stay float; see `float_nodes`."""
     model = read_graph(graph)

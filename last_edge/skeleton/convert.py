@@ -24,10 +24,7 @@ BODY = "mediapipe_pose33"
 HOLISTIC = "mediapipe_holistic75"
 FACED = "mediapipe_holistic83"
 
-OPENPOSE_BODY = {
-    "left_foot_index": "left_big_toe",
-    "right_foot_index": "right_big_toe",
-}
+OPENPOSE_BODY = {"left_foot_index": "left_big_toe", "right_foot_index": "right_big_toe"}
 KINECT_OF_POSE: dict[str, tuple[str, ...]] = {
     "head": ("left_ear", "right_ear"),
     "shoulder_centre": ("left_shoulder", "right_shoulder"),

@@ -37,11 +37,7 @@ def compile_model(model: Path | bytes, *, threads: int, where: str) -> Any:
     """A model ready to run; `InputError` when OpenVINO cannot load it."""
     import openvino
 
-    settings = {
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-    }
+    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     try:
         core = openvino.Core()
         return core.compile_model(core.read_model(str(model) if isinstance(model, Path) else model), "CPU", settings)

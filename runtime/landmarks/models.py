@@ -87,9 +87,7 @@ _POSE_HEAVY = Part(
 )
 _FACE = Part("face_detector.tflite", f"{_MODULES}/face_detection/face_detection_short_range.tflite")
 _MESH = Part(
-    "face_landmarks_detector.tflite",
-    f"{_MODULES}/face_landmark/face_landmark.tflite",
-    (task_bundle.with_iris_padding,),
+    "face_landmarks_detector.tflite", f"{_MODULES}/face_landmark/face_landmark.tflite", (task_bundle.with_iris_padding,)
 )
 _RECROP = Part("hand_roi_refinement.tflite", f"{_MODULES}/holistic_landmark/hand_recrop.tflite", _UNIT)
 

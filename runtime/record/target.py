@@ -138,10 +138,5 @@ def converted(clip: SkeletonClip, target: Target, *, labels: Iterable[str] = ())
     points = SkeletonClip.from_points(made, layout=target.layout, fps=clip.fps, units=target.units)
     label = target.label(clip.label, labels) if mirrored and clip.label else clip.label
     return dataclasses.replace(
-        clip,
-        coords=points.coords,
-        confidence=points.confidence,
-        layout=target.layout,
-        units=target.units,
-        label=label,
+        clip, coords=points.coords, confidence=points.confidence, layout=target.layout, units=target.units, label=label
     )

@@ -56,8 +56,7 @@ Models = Annotated[str | None, typer.Option("--models", help="Names, comma betwe
 TrainSettings = Annotated[
     str,
     typer.Option(
-        "--settings",
-        help="Comma between, parts joined by +: plain, bf16, fp16, fused, compile, batch=N, threads=N.",
+        "--settings", help="Comma between, parts joined by +: plain, bf16, fp16, fused, compile, batch=N, threads=N."
     ),
 ]
 Sources = Annotated[
@@ -70,9 +69,7 @@ def bench(
     bundles: Annotated[
         list[Path],
         typer.Argument(
-            metavar="BUNDLE",
-            callback=in_zoo,
-            help="Bundle folders, .last files, names of the zoo or bare .onnx files.",
+            metavar="BUNDLE", callback=in_zoo, help="Bundle folders, .last files, names of the zoo or bare .onnx files."
         ),
     ],
     precision: Precisions = None,

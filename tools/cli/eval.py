@@ -34,8 +34,7 @@ GESTURES = 200
 TAKEN_FOR, CLASSES_SHOWN = 3, 20
 Which = Literal["best", "last", "final"]
 Unknown = Annotated[
-    list[str] | None,
-    typer.Option("--unknown", help="With --stream: a class played as an unknown motion; repeatable."),
+    list[str] | None, typer.Option("--unknown", help="With --stream: a class played as an unknown motion; repeatable.")
 ]
 People = Annotated[
     list[str] | None, typer.Option("--subject", help="With --stream: only these people of the split; repeatable.")

@@ -93,8 +93,7 @@ SourceName = Annotated[
 Flip = Annotated[bool, typer.Option("--flip", help="Left and right of the images exchanged: the camera mirrors.")]
 Rotate = Annotated[Literal["0", "90", "180", "270"], typer.Option("--rotate", help="Turn images clockwise, degrees.")]
 Fps = Annotated[
-    float | None,
-    typer.Option("--fps", help="Frames a second of a folder of images or a video, or asked of a camera."),
+    float | None, typer.Option("--fps", help="Frames a second of a folder of images or a video, or asked of a camera.")
 ]
 Landmarks = Annotated[Detector, typer.Option("--landmarks", help="Detector; auto takes what the bundle needs.")]
 LandmarksBy = Annotated[
@@ -103,12 +102,7 @@ LandmarksBy = Annotated[
 ]
 LandmarksEvery = Annotated[
     int,
-    typer.Option(
-        "--landmarks-every",
-        min=1,
-        max=10,
-        help="Find landmarks in one image of so many, on slow boards.",
-    ),
+    typer.Option("--landmarks-every", min=1, max=10, help="Find landmarks in one image of so many, on slow boards."),
 ]
 Hand = Annotated[
     Literal["first", "left", "right"],

@@ -9,13 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from last_edge.errors import InputError, MissingError
-from last_edge.tools.cli.options import (
-    SCREEN,
-    SEEING,
-    DryRun,
-    Screen,
-    Seeing,
-)
+from last_edge.tools.cli.options import SCREEN, SEEING, DryRun, Screen, Seeing
 from last_edge.tools.output import make_table, rows_table
 
 StoreFolder = Annotated[Path, typer.Argument(metavar="STORE", help="A clip store, new or to be added to.")]

@@ -85,12 +85,7 @@ def thresholds(
     show(fitted, screen)
 
 
-def samples(
-    bundle: BundlePath,
-    store: Store,
-    dry_run: DryRun = False,
-    screen: Screen = SCREEN,
-) -> None:
+def samples(bundle: BundlePath, store: Store, dry_run: DryRun = False, screen: Screen = SCREEN) -> None:
     """Put typical motions of its classes into a bundle, to play with `run --source samples`, and a picture of them.
 
     A typical motion is the mean of the clips of all training people of a store, so it is nobody's recording; a class

@@ -49,8 +49,7 @@ class Flags(OptionGroup):
         None
     )
     data_root: Annotated[
-        Path | None,
-        typer.Option("--data-root", help="Folder of clip stores; default: the environment's."),
+        Path | None, typer.Option("--data-root", help="Folder of clip stores; default: the environment's.")
     ] = None
     model: Annotated[str | None, typer.Option("--model", help="Registered name; `last-edge models` lists them.")] = None
     recipe: RecipeName = None
@@ -68,15 +67,11 @@ class Flags(OptionGroup):
     ] = None
     dropout: Annotated[float | None, typer.Option("--dropout", help="model.dropout, before the classifier.")] = None
     amp: Annotated[
-        bool | None,
-        typer.Option("--amp/--no-amp", help="Mixed precision on a GPU, as the environment says."),
+        bool | None, typer.Option("--amp/--no-amp", help="Mixed precision on a GPU, as the environment says.")
     ] = None
     class_weights: Annotated[
         bool | None,
-        typer.Option(
-            "--use-class-weights/--no-class-weights",
-            help="Count classes with few training clips more.",
-        ),
+        typer.Option("--use-class-weights/--no-class-weights", help="Count classes with few training clips more."),
     ] = None
     env: Annotated[
         str | None,

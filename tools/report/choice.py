@@ -62,7 +62,7 @@ def _rank(row: Row) -> tuple[float, float, float]:
 def front(rows: Sequence[tuple[int, Row]], cost: Cost) -> list[int]:
     """Numbers of the rows that are better than every cheaper one, the cheapest first (the Pareto front)."""
     priced = sorted(
-        ((price, -float(row.top1 or 0.0), number) for number, row in rows if (price := cost(row)) is not None),
+        ((price, -float(row.top1 or 0.0), number) for number, row in rows if (price := cost(row)) is not None)
     )
     kept: list[int] = []
     best = 0.0

@@ -26,12 +26,7 @@ Report = dict[str, Any]
 
 
 def make_report(
-    found: Collection,
-    *,
-    title: str,
-    environment: dict[str, Any],
-    command: str = "",
-    decisions: Sequence[Report] = (),
+    found: Collection, *, title: str, environment: dict[str, Any], command: str = "", decisions: Sequence[Report] = ()
 ) -> Report:
     """The report as plain values, but for what `build` adds; the other forms are drawn from it.
 

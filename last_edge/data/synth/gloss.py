@@ -49,10 +49,7 @@ RESERVED_SHARE = 0.25
 LEXICON_SEED = 420
 # Components in which a family's members differ from its root, for families in turn; movements most of all, because
 # they alone cannot be told from where a hand is and how it looks.
-FAMILIES = (
-    ("movement", "handshape", "movement", "location"),
-    ("movement", "handshape", "movement", "orientation"),
-)
+FAMILIES = (("movement", "handshape", "movement", "location"), ("movement", "handshape", "movement", "orientation"))
 
 
 @dataclass(frozen=True)
