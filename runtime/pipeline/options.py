@@ -7,7 +7,7 @@ from pathlib import Path
 
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.landmarks import By, Detector
-from last_edge.runtime.pipeline.timings import StageTiming
+from last_edge.runtime.pipeline.pipeline import StageTiming
 from last_edge.runtime.pipeline.watch import Pace
 from last_edge.runtime.recognise.model import Precision
 from last_edge.runtime.recognise.stream import RecogniseOptions

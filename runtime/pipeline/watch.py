@@ -9,8 +9,7 @@ import numpy as np
 
 from last_edge.errors import UsageError
 from last_edge.runtime.pipeline.feed import Feed
-from last_edge.runtime.pipeline.pipeline import NOTHING, STAGES, Item, Pipeline
-from last_edge.runtime.pipeline.timings import Timings
+from last_edge.runtime.pipeline.pipeline import NOTHING, STAGES, Item, Pipeline, Timings
 from last_edge.runtime.recognise.adapt import HandShape
 from last_edge.runtime.recognise.results import ClipResult
 from last_edge.runtime.recognise.stream import Stream

@@ -15,9 +15,8 @@ from last_edge.names import mirrored_order
 from last_edge.runtime.landmarks import GIVES, Detector, detector_for
 from last_edge.runtime.landmarks.models import get_model
 from last_edge.runtime.recognise.adapt import LIMB_METRES, SIDES
-from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD
+from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD, choose_point
 from last_edge.runtime.recognise.model import ACCEPT, span_rules
-from last_edge.runtime.recognise.operating import choose_point
 from last_edge.runtime.recognise.stream import TOP, RecogniseOptions
 from last_edge.runtime.web.clips import Clip, pack
 from last_edge.skeleton import Layout, get_layout

@@ -20,9 +20,8 @@ from last_edge import records
 from last_edge.errors import InputError, LastEdgeError, MissingError, UsageError
 from last_edge.machine import processor
 from last_edge.runtime.pipeline.options import RunOptions, RunSummary
-from last_edge.runtime.pipeline.pipeline import STAGES
+from last_edge.runtime.pipeline.pipeline import STAGES, StageTiming
 from last_edge.runtime.pipeline.run import run
-from last_edge.runtime.pipeline.timings import StageTiming
 from last_edge.runtime.recognise.results import Event
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.sources import open_source

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from last_edge import records
+from last_edge import __version__, machine, records
 from last_edge.errors import InputError
 from last_edge.files import write_text
 from last_edge.tools.output import make_table, markdown
@@ -18,6 +20,9 @@ KIND_SHOWN = {"bundle": "", "plain": " (plain)", "file": ""}
 Record = TypeVar("Record")
 Columns = Mapping[str, Callable[[Record], str]]
 """What each column of a table shows of a record."""
+PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "mediapipe", "opencv-python", "opencv-python-headless")
+LEFT_OUT = ("artefact", "platform")
+"""Of each row: a path may hold a user's name, and the platform's text a host's."""
 
 
 def save_records(rows: Sequence[object], path: Path) -> None:
@@ -158,3 +163,30 @@ def _milliseconds(value: float) -> str:
 
 def _shown(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
+
+
+def shared(rows: Sequence[BenchRecord]) -> dict[str, Any]:
+    """Machine, versions and figures as one object of JSON."""
+    versions = {"last-edge": __version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    whole = [records.to_dict(row) for row in rows]
+    return {
+        "board": machine.board(),
+        "processor": machine.processor(),
+        "machine": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+        "instructions": sorted(machine.features() & set(machine.INSTRUCTIONS)),
+        "heat": records.to_dict(machine.heat()),
+        "versions": versions,
+        "rows": [{name: value for name, value in row.items() if name not in LEFT_OUT} for row in whole],
+        "schema_version": 1,
+    }
+
+
+def save_shared(rows: Sequence[BenchRecord], path: Path) -> None:
+    """Write the object to a file."""
+    write_text(path, json.dumps(shared(rows), indent=1, ensure_ascii=False) + "\n")

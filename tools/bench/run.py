@@ -21,13 +21,14 @@ from last_edge.runtime.backends import BACKENDS, OnnxRuntimeCpu
 from last_edge.runtime.recognise.model import Settings
 from last_edge.timing import Latency, Schedule, peak_process_mb, summarise, time_in_turns
 from last_edge.tools.bench.record import BenchRecord, with_ratios
-from last_edge.tools.bench.stream import load_streams, stream_bundle
 from last_edge.tools.bench.subjects import (
     Kind,
     Loaded,
     chosen_backends,
     load_one,
+    load_streams,
     load_translators,
+    stream_bundle,
     subjects_of,
     translator_bundle,
 )

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,10 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle import Bundle, is_bundle
-from last_edge.bundle.manifest import Figure, decoder_file, decoder_of, encoder_file, encoder_precisions, translates
+from last_edge.bundle.manifest import (
+    Figure,
+    decoder_file,
+    decoder_of,
+    encoder_file,
+    encoder_precisions,
+    model_file,
+    translates,
+)
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs.features import LANDMARKS, Inputs, count_of, pick
 from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
+from last_edge.runtime.backends.stepper import RUN_STREAMS, stepping
 from last_edge.runtime.recognise.model import (
     Settings,
     artefact_name,
@@ -26,6 +35,7 @@ from last_edge.runtime.recognise.model import (
     check_graph,
     how_to_make,
     open_backend,
+    open_stepper,
     settings_of,
 )
 from last_edge.runtime.translator import OnnxDecoder, RecordingSession, Translator
@@ -249,3 +259,41 @@ class _Endless(OnnxDecoder):
         logits = super().step(tokens, position)
         logits[:, EOS] = -np.inf
         return logits
+
+
+def stream_bundle(path: Path) -> Bundle | None:
+    """The bundle at `path` when it answers at every frame."""
+    if not is_bundle(path):
+        return None
+    bundle = Bundle.open(path)
+    return bundle if bundle.manifest.stream is not None else None
+
+
+def load_streams(
+    bundle: Bundle, *, precisions: Sequence[str], threads: Sequence[int], backends: Sequence[str], usual: bool
+) -> list[Loaded]:
+    """Each precision that a bundle has or is asked for, in each backend and for each thread count.
+
+    Raises `UsageError` for a backend that runs no streams.
+    """
+    here = [name for name, kind in RUN_STREAMS.items() if kind.is_available()]
+    loaded = []
+    for name in here if "all" in backends else backends:
+        for precision in precisions or bundle.precisions:
+            own = Settings() if usual else settings_of(bundle.manifest, precision)
+            for count in threads or (own.threads,):
+                loaded.append(_load(bundle, precision, replace(own, threads=count), backend=name))
+    return loaded
+
+
+def _load(bundle: Bundle, precision: str, settings: Settings, *, backend: str) -> Loaded:
+    graph = bundle.graph(precision)
+    stepper, load_ms = time_loading(lambda: open_stepper(bundle, graph, settings, backend=backend))
+    # What is seen of the first golden clip, so that the next frame is always another.
+    frames = bundle.golden.points[0]
+    subject = Subject(
+        artefact=str(bundle.path), name=bundle.manifest.name, kind="bundle", file=model_file(precision),
+        content=graph, precision=precision, inputs={LANDMARKS: frames}, settings=settings,
+        metrics=bundle.manifest.metrics.get(precision, {}), bundle=bundle,
+    )  # fmt: skip
+    return Loaded(subject, BACKENDS[backend], settings, load_ms, stepping(stepper, frames), alone=False)

@@ -248,7 +248,7 @@ def camera_formats(device: Path) -> str:
     if sys.platform != "linux":
         return ""
     try:
-        from last_edge.runtime.sources.v4l2 import describe, formats
+        from last_edge.runtime.sources.live import describe, formats
     except ImportError:
         return ""
     return describe(formats(device))

@@ -11,12 +11,11 @@ from last_edge import records
 from last_edge.clips.store import ClipStore
 from last_edge.files import sha256_of
 from last_edge.tools.bench.record import BenchRecord
-from last_edge.tools.report.choice import Budget, choose
 from last_edge.tools.report.collect import Collection, collect, with_accuracy, with_latency
 from last_edge.tools.report.decisions import decisions
 from last_edge.tools.report.measured import comparisons, open_stores, streams
 from last_edge.tools.report.render import Report, make_report
-from last_edge.tools.report.rows import make_rows
+from last_edge.tools.report.rows import Budget, choose, make_rows
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,47 @@
-"""What a report draws, by heading: change by class and person, calibration, confusion, learning curves, streams."""
+"""What a report draws, by heading: the decision, change by class and person, calibration, confusion, curves, streams.
+
+Drawings are inline SVG that takes its ink from the page, so one drawing serves light and dark."""
 
 from __future__ import annotations
 
+import io
+import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import matplotlib
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from last_edge.tools.report.canvas import BLUES, COLOURS, INK, SERIES, canvas, finish, styled
-from last_edge.tools.report.choice import COSTS
 from last_edge.tools.report.collect import Collection, RunResult
-from last_edge.tools.report.decision_plot import accuracy_against
 from last_edge.tools.report.measured import changes
-from last_edge.tools.report.rows import Row
+from last_edge.tools.report.rows import COSTS, Row, wilson
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK = "#010203"  # stands for the page's text colour until `finish` replaces it
+SERIES = ("#2f7ed8", "#d9822b", "#3fa45b", "#b65fcf", "#d14b58", "#8a8d91")
+COLOURS = SERIES * 8
+BLUES = LinearSegmentedColormap.from_list("share", [(0.18, 0.49, 0.85, 0.0), (0.18, 0.49, 0.85, 1.0)])
+STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.18,
+    "legend.frameon": False,
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("grid.color", "legend.labelcolor"), INK),
+}
 MOST_TICKS = 40
 DECISION, TRAINING, STREAMS = "Decision", "Training", "Long recordings"
 BY_CLASS, BY_PERSON, CALIBRATION = "By class: FP32 to INT8", "By person", "Calibration"
@@ -28,6 +54,43 @@ CURVES = (
      "training loss", {"loss": ":"}),
     ("BLEU-4 of greedy search on sentences of held-out people", "BLEU-4", {"val_bleu4": "-"}),
 )  # fmt: skip
+AXES = {"latency": ("p50 latency, ms (batch 1)", 1.0), "size": ("size of the file, kB", 1e-3)}
+BUDGETS = {"latency": "budget_ms", "size": "budget_kb"}
+GAP = 0.075
+"""Share of the height between two names."""
+
+
+@contextmanager
+def styled(salt: str, **changes: Any) -> Iterator[None]:
+    """The style of every drawing; the same salt gives the same ids, and so the same bytes."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": salt, **changes}):
+        yield
+
+
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    return figure, axes
+
+
+def finish(figure: Figure) -> str:
+    """The figure as an `<svg>` element without fixed size, foreign addresses or fixed ink.
+
+    Text stays text, so a script that matplotlib's fonts lack is drawn by the page's; only its width is estimated.
+    """
+    stream = io.StringIO()
+    nothing: dict[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(stream, format="svg", metadata=nothing)
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"|(<svg[^>]*?) height="[^"]*" width="[^"]*"', r"\1\2", svg)
+    svg = re.sub(r'\s?xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
+    return svg.replace(INK, "currentColor").strip()
 
 
 @dataclass(frozen=True)
@@ -199,3 +262,67 @@ def timeline(shown: Mapping[str, Any], *, name: str) -> str | None:
         axes.set_yticks([0, 0.5, 1, 1.18, 1.38], ["0", "0.5", "1", "answered", "done"], fontsize=8)
         axes.set(xlabel="seconds", ylabel="probability", ylim=(-0.03, 2.05))
         return finish(figure)
+
+
+def accuracy_against(rows: Sequence[Row], cost: str, *, choice: Mapping[str, Any]) -> str | None:
+    """Top-1 over one of `COSTS` of each exported file of a task that has both; names and numbers stand at the side."""
+    title, factor = AXES[cost]
+    shown = [
+        (number, row, factor * price)
+        for number, row in enumerate(rows, 1)
+        if (row.kind, row.task) == ("bundle", choice["task"])
+        and row.top1 is not None
+        and (price := COSTS[cost](row)) is not None
+    ]
+    if not shown:
+        return None
+    with styled(f"decision {cost} {choice['task']}"):
+        figure, axes = canvas(6.4, 3.7)
+        for precision, colour in zip(sorted({row.precision for _, row, _ in shown}), COLOURS, strict=False):
+            own = [(row, price) for _, row, price in shown if row.precision == precision]
+            axes.scatter(
+                [price for _, price in own],
+                [float(row.top1 or 0.0) for row, _ in own],
+                s=42,
+                color=colour,
+                label=precision,
+            )
+            for row, price in own:
+                if (span := wilson(row)) is not None:
+                    axes.vlines(price, *span, color=colour, linewidth=1.2, alpha=0.55)
+        best = [(price, row.top1) for number, row, price in shown if number in choice["front"][cost]]
+        if len(best) > 1:
+            axes.plot(*zip(*sorted(best), strict=True), color=SERIES[2], linewidth=1.3, alpha=0.9, label="front")
+        key = BUDGETS[cost]
+        if choice.get(key) is not None:
+            axes.axvline(choice[key], color=SERIES[4], linestyle="--", linewidth=1.1, label="budget")
+        for number, row, price in shown:
+            if number == choice.get("recommended"):
+                axes.scatter(
+                    [price], [float(row.top1 or 0.0)], s=190, facecolors="none", edgecolors=INK, linewidths=1.4
+                )
+        prices = [price for _, _, price in shown] + ([choice[key]] if choice.get(key) is not None else [])
+        low, high = min(prices), max(prices)
+        room = (high - low) or high or 1.0
+        axes.set(xlabel=title, ylabel="top-1, %", xlim=(max(low - 0.12 * room, 0.0), high + 0.12 * room))
+        axes.margins(y=0.12)
+        _name(axes, [(f"{number} {Path(row.artefact).name} {row.precision}", price, float(row.top1 or 0.0))
+                     for number, row, price in shown])  # fmt: skip
+        axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4)
+        return finish(figure)
+
+
+def _name(axes: Axes, points: Sequence[tuple[str, float, float]]) -> None:
+    """Names in a column at the right, in the order of height, apart from one another, each with a line to its point."""
+    low, high = axes.get_ylim()
+    heights: list[float] = []
+    ordered = sorted(points, key=lambda point: point[2])
+    for _, _, y in ordered:
+        wanted = (y - low) / (high - low)
+        heights.append(max(wanted, heights[-1] + GAP) if heights else max(wanted, 0.02))
+    beyond = max(heights[-1] - 0.98, 0.0)
+    for (name, x, y), height in zip(ordered, heights, strict=True):
+        axes.annotate(
+            name, (x, y), xytext=(1.03, height - beyond), textcoords="axes fraction", fontsize=8, va="center",
+            arrowprops={"arrowstyle": "-", "color": INK, "alpha": 0.3, "linewidth": 0.7}, annotation_clip=False,
+        )  # fmt: skip

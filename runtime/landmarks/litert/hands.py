@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from last_edge.runtime.landmarks.litert.network import Detector, Network
-from last_edge.runtime.landmarks.litert.region import Array, Image, Region, around, cut, direction
+from last_edge.runtime.landmarks.litert.network import Array, Detector, Image, Network, Region, around, cut, direction
 
 POINTS = 21
 STRIDES = (8, 16, 16, 16)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from last_edge.runtime.landmarks.litert.network import Detector, Network
-from last_edge.runtime.landmarks.litert.region import Array, Image, Region, cut, direction
+from last_edge.runtime.landmarks.litert.network import Array, Detector, Image, Network, Region, cut, direction
 
 POINTS, ALL_POINTS = 33, 39
 MOST_PEOPLE = 4

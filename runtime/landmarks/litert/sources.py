@@ -9,8 +9,8 @@ import numpy as np
 
 from last_edge.errors import UsageError
 from last_edge.runtime.landmarks.litert.hands import Hand, HandTracker
+from last_edge.runtime.landmarks.litert.network import Array
 from last_edge.runtime.landmarks.litert.pose import Pose, PoseTracker
-from last_edge.runtime.landmarks.litert.region import Array
 from last_edge.runtime.landmarks.models import model_path
 from last_edge.runtime.landmarks.source import HAND, MOST_HANDS, POSE, Image, LandmarkSource, Points, check_hand
 from last_edge.skeleton.people import Seen

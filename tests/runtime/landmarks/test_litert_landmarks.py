@@ -14,11 +14,11 @@ from last_edge.data.find import find_data
 from last_edge.errors import MissingError, UsageError
 from last_edge.runtime import landmarks
 from last_edge.runtime.landmarks import Detector, create_landmarks, models
-from last_edge.runtime.landmarks.litert import network, region
+from last_edge.runtime.landmarks.litert import network
 from last_edge.runtime.landmarks.litert.hands import STRIDES, HandTracker
+from last_edge.runtime.landmarks.litert.network import Region
 from last_edge.runtime.landmarks.litert.pose import STRIDES as POSE_STRIDES
 from last_edge.runtime.landmarks.litert.pose import OneEuro, refined
-from last_edge.runtime.landmarks.litert.region import Region
 from last_edge.runtime.landmarks.mediapipe import what_it_sends
 from last_edge.runtime.sources.video import VideoSource
 from last_edge.tools.bench.landmarks import TO_THE_WAIST, apart, both
@@ -172,7 +172,7 @@ def test_face_points_are_refused_with_what_gives_them() -> None:
 
 @pytest.mark.parametrize(("strides", "size", "count"), [(STRIDES, 192, 2016), (POSE_STRIDES, 224, 2254)])
 def test_anchors_are_as_many_as_the_networks_answers(strides: tuple[int, ...], size: int, count: int) -> None:
-    made = region.anchors(size, strides)
+    made = network.anchors(size, strides)
     assert made.shape == (count, 2) and made.min() > 0 and made.max() < 1
 
 
@@ -181,7 +181,7 @@ def test_what_is_cut_out_comes_back_to_its_place(angle: float) -> None:
     image = np.zeros((200, 300, 3), np.uint8)
     image[118:123, 158:163] = 255
     window = Region(150, 110, 80, 80, angle)
-    rows, columns, _ = np.nonzero(region.cut(image, window, 160))
+    rows, columns, _ = np.nonzero(network.cut(image, window, 160))
     own = np.array([[columns.mean() / 160, rows.mean() / 160, 0.5]], np.float32)
     np.testing.assert_allclose(window.to_image(own), [[160, 120, 40]], atol=0.6)
 
@@ -189,15 +189,15 @@ def test_what_is_cut_out_comes_back_to_its_place(angle: float) -> None:
 def test_around_holds_its_points_and_no_more() -> None:
     points = np.random.default_rng(0).normal(size=(21, 2)).astype(np.float32) * [40, 10] + [100, 50]
     for angle in (0.0, 0.7, -1.9):
-        window = region.around(points, angle)
+        window = network.around(points, angle)
         own = (points - [window.x, window.y]) @ window.axes / [window.width, window.height]
         np.testing.assert_allclose([own.min(0), own.max(0)], [[-0.5, -0.5], [0.5, 0.5]], atol=1e-4)
 
 
 def test_a_direction_is_upright_for_a_hand_that_points_up() -> None:
     wrist, finger = np.array([5.0, 9.0]), np.array([5.0, 2.0])
-    assert region.direction(wrist, finger) == pytest.approx(0.0)
-    assert region.direction(finger, wrist) == pytest.approx(-math.pi)
+    assert network.direction(wrist, finger) == pytest.approx(0.0)
+    assert network.direction(finger, wrist) == pytest.approx(-math.pi)
 
 
 def test_detections_of_one_object_are_merged_by_score() -> None:

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from last_edge.errors import InputError
-from last_edge.runtime.pipeline.pipeline import LIVE_QUEUE, STAGES, Channel, Item, Pipeline, inherit
-from last_edge.runtime.pipeline.timings import Timings
+from last_edge.runtime.pipeline.pipeline import LIVE_QUEUE, STAGES, Channel, Item, Pipeline, Timings, inherit
 from last_edge.runtime.recognise.results import Event
 from last_edge.runtime.sources import Frame, Source
 from last_edge.skeleton import get_layout

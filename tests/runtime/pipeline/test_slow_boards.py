@@ -12,8 +12,7 @@ import pytest
 from last_edge.errors import UsageError
 from last_edge.runtime.landmarks.source import LandmarkSource
 from last_edge.runtime.pipeline.feed import Feed, open_feed
-from last_edge.runtime.pipeline.pipeline import STAGES, Item, Pipeline
-from last_edge.runtime.pipeline.timings import Timings
+from last_edge.runtime.pipeline.pipeline import STAGES, Item, Pipeline, Timings
 from last_edge.runtime.pipeline.watch import Watch
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.sources import Frame, Source

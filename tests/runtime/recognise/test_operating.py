@@ -12,7 +12,7 @@ import pytest
 from last_edge.bundle import Bundle
 from last_edge.bundle.bundle import rewrite_bundle
 from last_edge.errors import UsageError
-from last_edge.runtime.recognise.operating import choose_point
+from last_edge.runtime.recognise.decoding import choose_point
 from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.web.describe import describe

@@ -224,8 +224,8 @@ def test_keys_take_once_more_pause_and_end(
 ) -> None:
     plugged(90)
     screen = Keys(keys)
-    monkeypatch.setattr("last_edge.runtime.record.view.Display", lambda: screen)
-    monkeypatch.setattr("last_edge.runtime.record.view.has_screen", lambda: True)
+    monkeypatch.setattr("last_edge.runtime.record.session.Display", lambda: screen)
+    monkeypatch.setattr("last_edge.runtime.record.session.has_screen", lambda: True)
     options = RecordOptions(("hello",), seconds=1.0, countdown_s=0.6, count=2, window=True)
     summary = record(tmp_path / "store", "cam:0", options=options)
     store = ClipStore.open(tmp_path / "store")
@@ -237,7 +237,7 @@ def test_keys_take_once_more_pause_and_end(
 
 def test_a_window_needs_a_screen(plugged: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plugged(10)
-    monkeypatch.setattr("last_edge.runtime.record.view.has_screen", lambda: False)
+    monkeypatch.setattr("last_edge.runtime.record.session.has_screen", lambda: False)
     with pytest.raises(MissingError, match="no screen"):
         record(tmp_path / "store", "cam:0", options=RecordOptions(("hello",), window=True))
 

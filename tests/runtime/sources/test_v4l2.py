@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from last_edge.runtime.sources.v4l2 import ENUM_FMT, ENUM_FRAMESIZES, FORMAT, SIZE, describe, formats
+from last_edge.runtime.sources.live import ENUM_FMT, ENUM_FRAMESIZES, FORMAT, SIZE, describe, formats
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Video4Linux is of Linux")
 SIZES = {b"MJPG": [(640, 480), (1920, 1080), (1280, 720)], b"YUYV": [(320, 240), (640, 480)]}

@@ -10,7 +10,7 @@ import pytest
 
 from last_edge.errors import UsageError
 from last_edge.runtime.recognise.results import Event, Guess, Prediction
-from last_edge.runtime.view import drawing, letters, overlay
+from last_edge.runtime.view import drawing, overlay
 from last_edge.runtime.view.drawing import BLANK, JOINT
 from last_edge.runtime.view.overlay import Overlay
 from last_edge.runtime.view.saving import Snapshot, VideoWriter
@@ -110,11 +110,11 @@ def test_other_scripts_are_drawn_with_a_font_that_has_them_or_said_in_ascii() ->
 def test_arabic_is_shaped_and_runs_from_right_to_left() -> None:
     from PIL import features
 
-    if not features.check("raqm") or letters.font_for("مرحبا", 30) is None:
+    if not features.check("raqm") or drawing.font_for("مرحبا", 30) is None:
         pytest.skip("no libraqm, or no font with Arabic letters, on this machine")
-    word, apart = letters.strip("مرحبا", 30), letters.strip("م ر ح ب ا", 30)
+    word, apart = drawing.strip("مرحبا", 30), drawing.strip("م ر ح ب ا", 30)
     assert word is not None and apart is not None and word.shape[1] < 0.8 * apart.shape[1]  # letters join
-    assert letters.strip("\U0010fffe", 30) is None  # no font has it
+    assert drawing.strip("\U0010fffe", 30) is None  # no font has it
 
 
 def test_why_an_answer_is_no_event_is_shown_and_what_may_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:

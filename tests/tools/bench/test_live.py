@@ -11,8 +11,7 @@ import pytest
 
 from last_edge.clips.writer import append_clips
 from last_edge.errors import EXIT_GATE, EXIT_INPUT, EXIT_USAGE
-from last_edge.runtime.pipeline.pipeline import STAGES
-from last_edge.runtime.pipeline.timings import StageTiming, Stopwatch, Timings
+from last_edge.runtime.pipeline.pipeline import STAGES, StageTiming, Stopwatch, Timings
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tools import cli
 from last_edge.tools.bench.live import LiveRecord, live_sources, to_markdown

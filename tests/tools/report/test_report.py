@@ -16,11 +16,10 @@ from last_edge.timing import Schedule
 from last_edge.tools.bench.record import BenchRecord, load_records, save_records
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
 from last_edge.tools.cli.report import report
-from last_edge.tools.report.choice import Budget, choose
 from last_edge.tools.report.collect import collect, with_latency
 from last_edge.tools.report.plots import confusion_matrix
 from last_edge.tools.report.render import NOT_MEASURED, int8_gain, interval, make_report, to_html, to_markdown
-from last_edge.tools.report.rows import Row, make_rows
+from last_edge.tools.report.rows import Budget, Row, choose, make_rows
 
 METRICS = {
     "fp32": {"top1": 93.5, "top3": 99.0, "n": 840, "split": "test"},
