@@ -31,11 +31,10 @@ from last_edge.distill.teachers import Source, Teachers
 from last_edge.errors import InputError, UsageError
 from last_edge.files import sha256_of
 from last_edge.models import create_model
-from last_edge.tasks.class_learner import cross_entropy
+from last_edge.tasks.class_learner import cross_entropy, reads_features
 from last_edge.tasks.config import DistillConfig, Recipe
 from last_edge.tasks.objective import Objective
 from last_edge.tasks.plan import Plan, make_plan
-from last_edge.tasks.second_input import reads_features
 from last_edge.train.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
 from last_edge.train.request import Report, Request, silent
 from last_edge.train.run import run_training

@@ -10,14 +10,12 @@ import numpy as np
 import yaml
 
 from last_edge import records
-from last_edge.bundle.bundle import Bundle, with_hashes, write_bundle
-from last_edge.bundle.golden import Golden
+from last_edge.bundle.bundle import Bundle, Golden, with_hashes, write_bundle
 from last_edge.bundle.manifest import CARD, GOLDEN, HANDS, MANIFEST, SUFFIX, WEIGHTS, Manifest, ModelInfo, Provenance
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, UsageError
 from last_edge.export.bundles.sources import Source, read_source
-from last_edge.export.onnx.onnx_graph import OPSET
-from last_edge.export.onnx.opset import check_opset
+from last_edge.export.onnx.onnx_graph import OPSET, check_opset
 from last_edge.export.proof.evaluate import deployed, summarise
 from last_edge.export.proof.same import check_parity, parity_rows, tolerance
 from last_edge.files import check_free, sha256_of

@@ -1,4 +1,4 @@
-"""From a model to one ONNX file: declared names, axes and operators, any batch, same bytes for same weights."""
+"""From a model to one ONNX file: declared names, axes and operators, any batch, same bytes for same weights; older operator sets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import onnx
 import onnx_ir as ir
 import onnxslim
 import torch
+from onnx import helper, numpy_helper
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
@@ -32,6 +33,11 @@ Axes = dict[str, list[str | int]]
 """Sizes of inputs or outputs by name, in order; a name stands for one that may change."""
 # Operators that a deployed form has folded away, or that compute shapes at run time.
 FORBIDDEN = ("Einsum", "BatchNormalization", "Shape", "Expand", "Dropout", "If", "Loop", "Scan")
+OLDEST = 17
+AXES_AS_ATTRIBUTE_BEFORE = 18
+REDUCTIONS = ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare")
+IR_VERSIONS = {17: 8, 18: 8, 19: 9}
+"""The file format's version that came with each set: a runtime of its time opens no newer one."""
 
 
 def to_onnx(edge: LandmarkModel, *, labels: tuple[str, ...], name: str, dynamic_time: bool = False) -> bytes:
@@ -172,3 +178,49 @@ def axes_of(value: onnx.ValueInfoProto) -> list[str | int]:
 def _same(what: str, expected: object, got: object) -> None:
     if expected != got:
         raise GateError(f"the exported graph differs from its declaration: {what}", expected=expected, got=got)
+
+
+def check_opset(opset: int) -> None:
+    """`UsageError` for a set that is not written."""
+    if not OLDEST <= opset <= OPSET:
+        raise UsageError("this operator set is not written", expected=f"{OLDEST} to {OPSET}", got=opset)
+
+
+def with_opset(graph: bytes, opset: int) -> bytes:
+    """A graph of ours in the operator set `opset`; the same bytes for the one it has.
+
+    Of what our graphs use, sets 17 to 20 differ in this alone: ReduceMean, ReduceMax and their like take their axes as
+    an attribute before 18. What else a graph holds is held to the older set by ONNX's own checker.
+
+    Raises `UsageError` as `check_opset`, `GateError` where an operator has no such form.
+    """
+    check_opset(opset)
+    if opset == OPSET:
+        return graph
+    proto = onnx.load_from_string(graph)
+    if opset < AXES_AS_ATTRIBUTE_BEFORE:
+        _axes_as_attributes(proto.graph)
+    proto.opset_import[0].version, proto.ir_version = opset, IR_VERSIONS[opset]
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        got = str(error).splitlines()[0]
+        raise GateError(f"the graph has no form in operator set {opset}", got=got, hint=f"--opset {OPSET}") from error
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+def _axes_as_attributes(graph: onnx.GraphProto) -> None:
+    constants = {value.name: value for value in graph.initializer}
+    for node in graph.node:
+        if node.op_type not in REDUCTIONS:
+            continue
+        axes = list(node.input)[1:]
+        kept = [each for each in node.attribute if each.name != "noop_with_empty_axes"]
+        del node.attribute[:], node.input[1:]
+        node.attribute.extend(kept)
+        if axes:
+            node.attribute.append(helper.make_attribute("axes", numpy_helper.to_array(constants[axes[0]]).tolist()))
+    used = {name for node in graph.node for name in node.input}
+    left = [value for value in graph.initializer if value.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(left)

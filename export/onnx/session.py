@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from last_edge.errors import InputError
 from last_edge.inputs.features import Inputs, batches
 from last_edge.runtime.backends import Backend, OnnxRuntimeCpu
-from last_edge.runtime.backends.limits import limited_memory
+from last_edge.runtime.backends.base import limited_memory
 from last_edge.runtime.recognise.model import Settings, open_backend
 
 BATCH = 64

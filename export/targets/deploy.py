@@ -14,8 +14,7 @@ from typing import Any
 from last_edge.bundle.bundle import Bundle, rewrite_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError, InputError, MissingError, UsageError
-from last_edge.export.proof.matrix import MOST_FP32
-from last_edge.export.proof.parity import same_checkpoint
+from last_edge.export.proof.parity import MOST_FP32, same_checkpoint
 from last_edge.export.proof.same import fault
 from last_edge.export.targets.tensorrt import INT8, build_engine, on_device, plan_engine
 from last_edge.inputs.spec import InputSpec

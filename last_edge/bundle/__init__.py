@@ -1,7 +1,6 @@
 """The deployable artefact: models, manifest, golden tensors. A folder, or one `.last` archive. numpy only."""
 
-from last_edge.bundle.bundle import Bundle, rewrite_bundle, write_bundle
-from last_edge.bundle.golden import Golden
+from last_edge.bundle.bundle import Bundle, Golden, rewrite_bundle, write_bundle
 from last_edge.bundle.manifest import Manifest, ModelInfo, Provenance
 from last_edge.bundle.zoo import is_bundle
 

@@ -33,7 +33,7 @@ class Augment:
 
 @dataclass(frozen=True)
 class Draw:
-    """What is done to one clip. `last_edge.data.device_clips` does the same to a batch; a test holds both equal.
+    """What is done to one clip. `last_edge.data.dataset` does the same to a batch; a test holds both equal.
 
     positions: (frames,) fractional frames of the clip. matrix: (C, C), applied as points @ matrix.T. hidden: (V,)
     whether a joint is missing. lengths: (V,) factor of the bone that ends in each joint.

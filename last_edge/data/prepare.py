@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from last_edge.clips import ClipStore, writing_store
 from last_edge.clips.store import HEADER
 from last_edge.data.axes import Lie, lie_of, told
-from last_edge.data.readers.faults import leaving_out
+from last_edge.data.readers.archive import leaving_out
 from last_edge.data.readers.holistic_words import read_holistic_words
 from last_edge.data.readers.how2sign import read_how2sign
 from last_edge.data.readers.mediapipe import read_asl_signs, read_landmark_csv, read_mediapipe_npy

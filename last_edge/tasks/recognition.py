@@ -48,7 +48,7 @@ class Recognition:
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
         """See `Task`; of a model with a second input the width of the store's features."""
-        from last_edge.tasks.second_input import fit_second_input
+        from last_edge.tasks.class_learner import fit_second_input
 
         return fit_second_input(recipe, store)
 

@@ -1,8 +1,11 @@
-"""What a backend offers: whether it can run here, and a call from raw landmarks to logits."""
+"""What a backend offers: whether it can run here, and a call from raw landmarks to logits; what a graph may take."""
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata, util
 from pathlib import Path
 from typing import ClassVar
@@ -14,6 +17,38 @@ from last_edge.errors import InputError, MissingError
 from last_edge.inputs.features import LANDMARKS, Inputs
 
 Shape = tuple[int | None, ...]
+
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
+STATM = Path("/proc/self/statm")
+MORE_BYTES = 2 * 2**30
+"""What the process may take beyond what it has while a graph is loaded and run for the first time."""
+
+_one = threading.RLock()
+
+
+@contextmanager
+def limited_memory(more: int = MORE_BYTES) -> Iterator[None]:
+    """Let this process map no more than so many further bytes; on Linux alone, elsewhere nothing is held.
+
+    A node of 200 bytes in a foreign graph can name a tensor of terabytes. Whoever asks for more gets an error of its allocation, in every thread.
+    """
+    if resource is None or not STATM.exists():
+        yield
+        return
+    with _one:
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        most = int(STATM.read_text().split()[0]) * resource.getpagesize() + more
+        known = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+        resource.setrlimit(resource.RLIMIT_AS, (min([most, *known]), hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 class Backend(ABC):

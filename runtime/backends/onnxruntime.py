@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.errors import InputError, MissingError
 from last_edge.inputs.features import LANDMARKS, Inputs
-from last_edge.runtime.backends.base import Backend, Shape, check_shape, has_module, name_of
-from last_edge.runtime.backends.limits import limited_memory
+from last_edge.runtime.backends.base import Backend, Shape, check_shape, has_module, limited_memory, name_of
 from last_edge.runtime.cache import cache_folder
 
 Points = NDArray[np.float32]

@@ -19,8 +19,7 @@ import pytest
 from last_edge import records
 from last_edge.bundle import Bundle, Golden, Manifest, ModelInfo, write_bundle
 from last_edge.bundle import bundle as archive_module
-from last_edge.bundle.bundle import rewrite_bundle
-from last_edge.bundle.golden import POINTS
+from last_edge.bundle.bundle import POINTS, rewrite_bundle
 from last_edge.bundle.manifest import GOLDEN, MANIFEST
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec

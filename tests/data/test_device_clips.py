@@ -11,7 +11,7 @@ import torch
 
 from last_edge.clips.store import ClipStore
 from last_edge.data.augment import Augment, apply, draw
-from last_edge.data.device_clips import DeviceClips, Draws, apply_batch, draw_batch
+from last_edge.data.dataset import DeviceClips, Draws, apply_batch, draw_batch
 from last_edge.inputs.spec import InputSpec
 from last_edge.skeleton import get_layout
 

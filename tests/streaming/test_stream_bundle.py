@@ -12,7 +12,7 @@ import torch
 
 from last_edge import records
 from last_edge.bundle import Bundle, write_bundle
-from last_edge.bundle.golden import Golden
+from last_edge.bundle.bundle import Golden
 from last_edge.bundle.manifest import GOLDEN, SPANS
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, UsageError

@@ -9,8 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from last_edge.errors import InputError, UsageError
-from last_edge.text import EOS, SOS, SPECIAL, SearchOptions, Vocabulary, search
-from last_edge.text.search import log_softmax
+from last_edge.text import EOS, SOS, SPECIAL, SearchOptions, Vocabulary, log_softmax, search
 
 WORDS = 7
 

@@ -118,7 +118,7 @@ def bench(
     with TemporaryDirectory() as folder:
         others: list[Path] = []
         if peers:
-            from last_edge.tools.bench.peers.run import drawn_peers, peer_names
+            from last_edge.tools.bench.peers import drawn_peers, peer_names
 
             with screen.status("exporting peers"):
                 others = drawn_peers(bundles[0], Path(folder), peer_names(()))
@@ -194,7 +194,7 @@ def train(
             )
             named = names_of(models) or family()
             if peers:
-                from last_edge.tools.bench.peers.bodies import PEERS, register
+                from last_edge.tools.bench.peers import PEERS, register
 
                 register()
                 named = (*named, *PEERS)
@@ -308,7 +308,7 @@ def peers(
 
     from last_edge import records
     from last_edge.files import write_text
-    from last_edge.tools.bench.peers.run import peer_names, train_peer
+    from last_edge.tools.bench.peers import peer_names, train_peer
     from last_edge.train.device import resolve_device
     from last_edge.train.recipe import load_recipe
 

@@ -347,7 +347,7 @@ class VideoOptions(OptionGroup):
 
     def plan(self, videos: Path, out: Path, *, vision: str = "", rows: int = 16) -> list[Job]:
         """What there is to do."""
-        from last_edge.data.readers.faults import leaving_out
+        from last_edge.data.readers.archive import leaving_out
         from last_edge.tools.extract.plan import Settings, choose_jobs, plan_jobs
 
         settings = Settings(self.layout, vision, rows, self.fps, self.person, self.flip, turn_of(self.rotate))

@@ -197,8 +197,7 @@ def ablate(
 
 def planned(plan: str, out: Path, flags: Flags, *, seeds: tuple[int, ...], use: list[str]) -> Ablation:
     """A plan on a store, with what the flags say above every cell and what the environment says below them."""
-    from last_edge.tools.experiments.ablate.plan import load_plan
-    from last_edge.tools.experiments.ablate.run import Ablation
+    from last_edge.tools.experiments.ablate.run import Ablation, load_plan
 
     used = {}
     for text in use:

@@ -86,7 +86,7 @@ def parity(
     if run is not None:
         torch_threads(threads)
     if backends:
-        from last_edge.export.proof.matrix import check_cells, parity_matrix
+        from last_edge.export.proof.parity import check_cells, parity_matrix
 
         cells = parity_matrix(bundle, backends, store=clips, run=run, split=split, threads=max(threads, 1))
         found_rows = [records.to_dict(cell) for cell in cells]

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from last_edge.data.prepare import choose_clips
-from last_edge.data.readers.archive import table_rows
-from last_edge.data.readers.faults import one_file
+from last_edge.data.readers.archive import one_file, table_rows
 from last_edge.data.readers.nslt import TO_THE_END, Subset
 from last_edge.errors import InputError, UsageError
 from last_edge.runtime.landmarks import GIVES
@@ -108,7 +107,7 @@ def plan_jobs(
     index: an NSLT subset (.json), or a table with the columns `file` (path below `videos`), `label` and any of
     `subject`, `split`, `start` and `end` (seconds), whose rows alone become clips; a file may have several. Or a folder
     of ELAN's `.eaf` named as the videos, whose annotations of `tier` become clips. A wrong row is left out where
-    damaged files are (`last_edge.data.readers.faults`).
+    damaged files are (`last_edge.data.readers.archive`).
     folders: what the levels of folders mean, from `videos` down, such as `split/label/person`, see `LEVELS`; a last one
     with underscores says what the parts of a file's name mean, `label_person_-` for LSA64's 001_004_003.mp4. Without it
     one level is the label and a video without a folder has none; more are a `UsageError`.

@@ -14,7 +14,7 @@ from pathlib import Path
 from last_edge.bundle import Bundle
 from last_edge.bundle.zoo import zoo
 from last_edge.errors import InputError
-from last_edge.tools.bench.peers.run import PeerRecord
+from last_edge.tools.bench.peers import PeerRecord
 from last_edge.tools.bench.record import load_records
 
 PEERS_FILE = Path("docs/benchmarks/peers.json")

@@ -1,14 +1,17 @@
-"""Files of a dataset from a folder, a .zip or a .tar, never unpacked to disk; arrays and text in them."""
+"""Files of a dataset from a folder, a .zip or a .tar, never unpacked to disk; what becomes of a damaged one."""
 
 from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
 import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.arrays import read_npz
-from last_edge.data.readers.faults import one_file
 from last_edge.errors import InputError, UsageError
 from last_edge.files import DAMAGED_ARCHIVE
 
+logger = logging.getLogger(__name__)
+_faults: ContextVar[list[InputError] | None] = ContextVar("faults", default=None)
 LARGEST_MEMBER = 256 * 2**20
 """Bytes one member may unpack to; more is taken for a decompression bomb."""
 
@@ -27,6 +31,30 @@ ARCHIVE_NAME = re.compile(r"\.(zip|tar|tgz|txz|tar\.\w+)$")
 
 Wanted = Callable[[str], bool]
 Member = tuple[str, bytes]
+
+
+@contextmanager
+def leaving_out() -> Iterator[list[InputError]]:
+    """While this is open damaged files are left out of what readers give; the list fills with their errors."""
+    faults: list[InputError] = []
+    token = _faults.set(faults)
+    try:
+        yield faults
+    finally:
+        _faults.reset(token)
+
+
+@contextmanager
+def one_file() -> Iterator[None]:
+    """Around one file or clip: its `InputError` is noted where damaged files are left out, else raised."""
+    try:
+        yield
+    except InputError as error:
+        faults = _faults.get()
+        if faults is None:
+            raise
+        faults.append(error)
+        logger.warning("left out: %s", " ".join(str(error).split()))
 
 
 def members(source: Path, wanted: Wanted) -> Iterator[Member]:

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.readers.archive import check_lengths, load_arrays, locate, members, need, size_of_image
-from last_edge.data.readers.faults import one_file
+from last_edge.data.readers.archive import check_lengths, load_arrays, locate, members, need, one_file, size_of_image
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import SkeletonClip, get_layout
 

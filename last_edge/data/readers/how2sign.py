@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.pose_file import OPENPOSE_PARTS
-from last_edge.data.readers.archive import locate, members, size_of_image, table_rows
-from last_edge.data.readers.faults import one_file
+from last_edge.data.readers.archive import locate, members, one_file, size_of_image, table_rows
 from last_edge.errors import InputError
 from last_edge.skeleton import SkeletonClip, get_layout
 

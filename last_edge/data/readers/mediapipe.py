@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from last_edge.arrays import map_npy
 from last_edge.clips.pose_file import FACE_POINTS
-from last_edge.data.readers.archive import decoded, locate, members, numbers, size_of_image, table_rows
-from last_edge.data.readers.faults import one_file
+from last_edge.data.readers.archive import decoded, locate, members, numbers, one_file, size_of_image, table_rows
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import Layout, SkeletonClip, get_layout
 

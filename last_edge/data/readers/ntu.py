@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from last_edge.data.readers.archive import decoded, locate, member_names, members
-from last_edge.data.readers.faults import one_file
+from last_edge.data.readers.archive import decoded, locate, member_names, members, one_file
 from last_edge.data.readers.ntu_skeleton import (
     BODIES,
     JOINTS,

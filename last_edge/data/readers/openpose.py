@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.readers.archive import locate, members, size_of_image
-from last_edge.data.readers.faults import one_file
+from last_edge.data.readers.archive import locate, members, one_file, size_of_image
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import Layout, SkeletonClip, get_layout
 from last_edge.skeleton.people import check_person, follow_clip

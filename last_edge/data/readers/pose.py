@@ -10,8 +10,7 @@ from typing import Any
 
 from last_edge.clips.pose_file import pose_clip
 from last_edge.clips.writer import SPLITS
-from last_edge.data.readers.archive import locate, members, table_rows
-from last_edge.data.readers.faults import one_file
+from last_edge.data.readers.archive import locate, members, one_file, table_rows
 from last_edge.data.readers.nslt import Subset, nslt_labels
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import SkeletonClip, load_layout

@@ -7,8 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from last_edge.data.readers.archive import check_lengths, load_arrays, locate, members, need, size_of_image
-from last_edge.data.readers.faults import one_file
+from last_edge.data.readers.archive import check_lengths, load_arrays, locate, members, need, one_file, size_of_image
 from last_edge.data.readers.holistic_words import SMALLEST_VISIBILITY
 from last_edge.data.readers.npz import spans_of
 from last_edge.errors import InputError

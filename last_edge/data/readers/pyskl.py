@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.arrays import map_npy
-from last_edge.data.readers.archive import load_arrays, locate, members, need
-from last_edge.data.readers.faults import one_file
+from last_edge.data.readers.archive import load_arrays, locate, members, need, one_file
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import Layout, SkeletonClip, Units, get_layout, load_layout
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.readers.archive import decoded, locate, members, numbers
-from last_edge.data.readers.faults import one_file
+from last_edge.data.readers.archive import decoded, locate, members, numbers, one_file
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import SkeletonClip, get_layout
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.readers.archive import locate, members
-from last_edge.data.readers.faults import one_file
+from last_edge.data.readers.archive import locate, members, one_file
 from last_edge.errors import InputError, MissingError
 from last_edge.skeleton import SkeletonClip, get_layout
 

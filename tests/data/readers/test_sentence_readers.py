@@ -12,7 +12,7 @@ import pytest
 
 from last_edge.clips import ClipStore
 from last_edge.clips.pose_file import OPENPOSE_PARTS
-from last_edge.data.readers.faults import leaving_out
+from last_edge.data.readers.archive import leaving_out
 from last_edge.data.readers.how2sign import read_how2sign
 from last_edge.data.readers.phoenix import read_phoenix
 from last_edge.data.readers.pose import read_pose_tsv

@@ -14,8 +14,7 @@ from last_edge.errors import GateError, UsageError
 from last_edge.export.bundles.bundle_writer import export_run
 from last_edge.export.int8.plan import Plan
 from last_edge.export.int8.quantize_bundle import quantize_bundle
-from last_edge.export.onnx.onnx_graph import OPSET
-from last_edge.export.onnx.opset import IR_VERSIONS, REDUCTIONS, with_opset
+from last_edge.export.onnx.onnx_graph import IR_VERSIONS, OPSET, REDUCTIONS, with_opset
 from last_edge.export.onnx.session import logits_of
 
 

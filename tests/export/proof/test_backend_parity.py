@@ -17,7 +17,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError, InputError, MissingError, UsageError
 from last_edge.export.proof.evaluate import evaluate_bundle
 from last_edge.export.proof.layers import Side, compare_layers, read_sides, require_equal
-from last_edge.export.proof.matrix import Reference, check_cells, fault, parity_matrix
+from last_edge.export.proof.parity import Reference, check_cells, fault, parity_matrix
 from last_edge.runtime.backends import BACKENDS, OpenVinoCpu
 from last_edge.tools.cli import main
 

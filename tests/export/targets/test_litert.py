@@ -14,7 +14,7 @@ import pytest
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError, InputError, MissingError, UsageError
-from last_edge.export.proof.matrix import check_cells, parity_matrix
+from last_edge.export.proof.parity import check_cells, parity_matrix
 from last_edge.export.proof.verify import verify_bundle
 from last_edge.export.targets import deploy
 from last_edge.export.targets.deploy import NAME, add_litert, add_targets, to_litert

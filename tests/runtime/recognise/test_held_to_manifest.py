@@ -16,7 +16,7 @@ from last_edge.bundle.bundle import rewrite_bundle
 from last_edge.errors import InputError
 from last_edge.export.proof.verify import verify_bundle
 from last_edge.runtime.backends import onnxruntime as ort_backend
-from last_edge.runtime.backends.limits import STATM
+from last_edge.runtime.backends.base import STATM
 from last_edge.runtime.recognise.decoding import Rejection
 from last_edge.runtime.recogniser import Recogniser
 

@@ -14,7 +14,7 @@ from last_edge.export.onnx.session import logits_of
 from last_edge.inputs import InputSpec
 from last_edge.skeleton import get_layout
 from last_edge.tools import cli
-from last_edge.tools.bench.peers.bodies import PEERS, build
+from last_edge.tools.bench.peers import PEERS, build
 
 HAND = InputSpec(get_layout("shrec22"), frames=32, scale="limb")
 MILLIONS = {"peer_st_gcn": 3.1, "peer_ctr_gcn": 1.4, "peer_dd_net_small": 0.15, "peer_dd_net": 1.82}

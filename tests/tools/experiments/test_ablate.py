@@ -15,7 +15,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.tools.cli import main
 from last_edge.tools.experiments.ablate import run as ablation_run
-from last_edge.tools.experiments.ablate.plan import Cell, load_plan, plan_files
+from last_edge.tools.experiments.ablate.run import Cell, load_plan, plan_files
 from last_edge.tools.experiments.compare import paired_difference
 
 PLAN: dict[str, Any] = {

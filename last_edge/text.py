@@ -1,7 +1,4 @@
-"""Sub-words by number and back to a sentence; greedy and beam search for the best one, batched over sentences.
-
-A finished sentence is worth its log-probability over ((5 + length) / 6) ** length_penalty (Wu et al. 2016, eq. 14).
-"""
+"""Sub-words and the search for a sentence; numpy alone, so that a device does with it what training measured."""
 
 from __future__ import annotations
 
