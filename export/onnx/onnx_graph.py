@@ -1,4 +1,4 @@
-"""From a model to one ONNX file: declared names, axes and operators, any batch, same bytes for same weights; older operator sets."""
+"""From a model to one ONNX file of declared names, axes and operators; the same weights give the same bytes."""
 
 from __future__ import annotations
 

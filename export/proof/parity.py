@@ -1,4 +1,4 @@
-"""How far two forms of one model are apart: torch, FP32 file, INT8 file, in every backend. Only what asks torch loads it."""
+"""How far two forms of one model are apart: torch, FP32 and INT8 file, each backend. Only what asks torch loads it."""
 
 from __future__ import annotations
 

@@ -160,8 +160,8 @@ class Draws:
 class DeviceClips:
     """Clips of a store in a device's memory, augmented there a batch at a time: `last_edge.data.augment` in torch.
 
-    A GPU that trains on few clips for many epochs else waits for its processor. Draws depend on (seed, epoch, batch) alone: a resumed run
-    repeats them.
+    A GPU that trains on few clips for many epochs else waits for its processor. Draws depend on (seed, epoch, batch)
+    alone: a resumed run repeats them.
     """
 
     def __init__(

@@ -35,7 +35,8 @@ _one = threading.RLock()
 def limited_memory(more: int = MORE_BYTES) -> Iterator[None]:
     """Let this process map no more than so many further bytes; on Linux alone, elsewhere nothing is held.
 
-    A node of 200 bytes in a foreign graph can name a tensor of terabytes. Whoever asks for more gets an error of its allocation, in every thread.
+    A node of 200 bytes in a foreign graph can name a tensor of terabytes. Whoever asks for more gets an error of its
+    allocation, in every thread.
     """
     if resource is None or not STATM.exists():
         yield
