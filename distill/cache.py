@@ -144,7 +144,6 @@ class TeacherCache:
         return array
 
     def __call__(self, points: Tensor, clips: Tensor, view: int) -> Answers:
-        """See `Source`."""
         ids = clips.numpy()
         rows = np.searchsorted(self.clips, ids)
         if not np.array_equal(self.clips.take(rows, mode="clip"), ids):

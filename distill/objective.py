@@ -245,11 +245,9 @@ class Distillation:
         self._clips, self._view = clips, view
 
     def at(self, share: float) -> None:
-        """See `last_edge.tasks.objective.TimedObjective`."""
         self.plain.at(share)
 
     def __call__(self, model: LandmarkModel, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """See `last_edge.tasks.objective.Objective`."""
         answers = self.source(points, self._clips, self._view)
         streams = self.plain.streams(model, points)
         maps, logits = (

@@ -88,14 +88,12 @@ class OnnxDecoder:
         self._past = dict.fromkeys(PAST, nothing)
 
     def step(self, tokens: NDArray[np.int64], position: int) -> NDArray[np.float32]:
-        """See `StepDecoder`."""
         feeds = {TOKEN: tokens, POSITION: np.array([position], np.int64), **self._past, **self._memory}
         logits, *kept = self._session.run([OUTPUT_NAME, *KEPT], feeds)
         self._past = dict(zip(PAST, kept, strict=True))
         return np.asarray(logits, np.float32)
 
     def keep(self, rows: NDArray[np.int64]) -> None:
-        """See `StepDecoder`."""
         self._past = {name: value[rows] for name, value in self._past.items()}
 
 

@@ -41,7 +41,6 @@ class Command(TyperCommand):
     """A command that takes underscores in the names of options as well as hyphens."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As usual."""
         hyphens = [re.sub(r"^--[a-z_]+", lambda name: name[0].replace("_", "-"), word) for word in args]
         return super().parse_args(ctx, hyphens)
 

@@ -91,7 +91,6 @@ class StreamSource:
         return {model_file("fp32"): with_opset(graph, opset), **rules}
 
     def golden_inputs(self, store: ClipStore | None, clips: Clips) -> Inputs:
-        """See `Source`."""
         size = None
         if store is not None and len(clips):
             frames = np.concatenate(recordings(store, clips[:FEW], self.spec, self.rate))
@@ -99,11 +98,9 @@ class StreamSource:
         return golden_inputs(dataclasses.replace(self.spec, frames=GOLDEN_STEPS), None, size=size)
 
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
-        """See `Source`."""
         return np.concatenate(self._run(inputs[LANDMARKS])[0])
 
     def states(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
-        """See `Source`."""
         return self._run(inputs[LANDMARKS])[1]
 
     def answers(self, store: ClipStore, clips: Clips) -> dict[str, Answers]:
@@ -195,8 +192,6 @@ class Source(Protocol):
 
 
 class RecogniserSource:
-    """See `Source`."""
-
     names: tuple[str, ...] = (model_file("fp32"),)
     stream: StreamInfo | None = None
 
@@ -208,26 +203,21 @@ class RecogniserSource:
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
 
     def files(self, *, dynamic_time: bool = False, opset: int = OPSET) -> dict[str, bytes]:
-        """See `Source`."""
         edge = self.model.deployed()
         graph = to_onnx(edge, labels=self.labels, name=self.card.name, dynamic_time=dynamic_time)
         return {model_file("fp32"): with_opset(graph, opset)}
 
     def golden_inputs(self, store: ClipStore | None, clips: Clips) -> Inputs:
-        """See `Source`."""
         size = None if store is None else size_of(plain_batch(store, clips, self.spec)[LANDMARKS], self.spec.layout)
         return golden_inputs(self.spec, self.model.features, size=size)
 
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
-        """See `Source`."""
         return torch_logits(self.model, inputs)
 
     def states(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
-        """See `Source`."""
         return {}
 
     def answers(self, store: ClipStore, clips: Clips) -> dict[str, Answers]:
-        """See `Source`."""
         return {"torch": torch_logits(self.model, plain_batch(store, clips, self.spec, self.model.features))}
 
     def thresholds(self, files: dict[str, bytes], store: ClipStore, *, threads: int) -> dict[str, float]:
@@ -241,13 +231,10 @@ class RecogniserSource:
         return {**accept_threshold(logits / rejection["temperature"], store.index.label[clips]), **rejection}
 
     def judging(self, store: ClipStore) -> Clips:
-        """See `validation_clips`."""
         return validation_clips(self.checkpoint, store)
 
 
 class TranslatorSource:
-    """See `Source`."""
-
     names: tuple[str, ...] = (encoder_file("fp32"), decoder_file("fp32"), TOKENIZER, SEARCH)
     stream: StreamInfo | None = None
 
@@ -269,7 +256,6 @@ class TranslatorSource:
         }
 
     def golden_inputs(self, store: ClipStore | None, clips: Clips) -> Inputs:
-        """See `Source`."""
         return golden_inputs(dataclasses.replace(self.spec, frames=min(GOLDEN_FRAMES, self.spec.frames)), None)
 
     @torch.inference_mode()
@@ -279,15 +265,12 @@ class TranslatorSource:
         return np.asarray(self.model(points, torch.full((len(points), 1), SOS))[:, 0].numpy())
 
     def states(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
-        """See `Source`."""
         return {}
 
     def answers(self, store: ClipStore, clips: Clips) -> dict[str, Answers]:
-        """See `Source`."""
         return {}
 
     def thresholds(self, files: dict[str, bytes], store: ClipStore, *, threads: int) -> dict[str, float]:
-        """See `Source`."""
         return {}
 
     def judging(self, store: ClipStore) -> Clips:

@@ -46,7 +46,6 @@ class QdqModule(nn.Module):
         return {"QuantizeLinear": self._quantise, "DequantizeLinear": self._dequantise}
 
     def forward(self, points: Tensor) -> Tensor:
-        """See the class."""
         known: dict[str, Any] = dict(self._constants)
         known[self.proto.graph.input[0].name] = points
         for name in self._weights:
@@ -145,14 +144,12 @@ class Rounded(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, zero: Tensor, low: int, high: int) -> Tensor:
-        """See the class."""
         rounded = (x / scale).round_().add_(zero)
         ctx.save_for_backward((rounded >= low) & (rounded <= high), scale)
         return rounded.clamp_(low, high)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """See the class."""
         inside, scale = ctx.saved_tensors
         return (gradients[0] * inside).div_(scale), None, None, None, None
 

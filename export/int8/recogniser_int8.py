@@ -40,7 +40,6 @@ class RecogniserRounding:
         self.names: tuple[str, ...] = (model_file(self.precision),)
 
     def foreseen(self) -> dict[str, Any]:
-        """See `Rounding`."""
         if self.plan.chooses:
             parts = self.parts()
             return {"clips_for_calibration": len(parts.calibration), "clips_that_judge": len(parts.judging)}
@@ -52,7 +51,6 @@ class RecogniserRounding:
         return parts_of(self.store, count=self.plan.count, seed=self.plan.seed, run=self.plan.run)
 
     def make(self, clips: Clips, *, threads: int, report: Report) -> Made:
-        """See `Rounding`."""
         bundle, precision, plan = self.bundle, self.precision, self.plan
         graph, chosen, tables, options = self._rounded(threads=threads, report=report)
         files = {self.names[0]: graph}

@@ -56,11 +56,9 @@ class StreamRounding:
         self.bundle, self.store, self.plan = bundle, store, plan
 
     def foreseen(self) -> dict[str, Any]:
-        """See `Rounding`."""
         return {"clips_for_calibration": len(self._calibration()), "clips_that_judge": 0}
 
     def make(self, clips: Clips, *, threads: int, report: Report) -> Made:
-        """See `Rounding`."""
         bundle, plan, chosen = self.bundle, self.plan, self._calibration()
         graph = checked_graph(bundle, "fp32")
         proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))

@@ -60,7 +60,6 @@ class TranslatorRounding:
             self._kept[part].append(node)
 
     def foreseen(self) -> dict[str, Any]:
-        """See `Rounding`."""
         parts = self._parts()
         return {"clips_for_calibration": len(parts.calibration), "clips_that_judge": len(parts.judging)}
 

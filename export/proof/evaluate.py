@@ -55,8 +55,6 @@ class Deployed(Protocol):
 
 
 class DeployedRecogniser:
-    """See `Deployed`."""
-
     def __init__(
         self, bundle: Bundle, precision: str, *, settings: Settings | None = None, beam: int | None = None
     ) -> None:
@@ -73,7 +71,6 @@ class DeployedRecogniser:
         return logits
 
     def states(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
-        """See `Deployed`."""
         return {}
 
     def answers(self, store: ClipStore, clips: Clips) -> Answers:
@@ -90,8 +87,6 @@ class DeployedRecogniser:
 
 
 class DeployedTranslator:
-    """See `Deployed`."""
-
     def __init__(
         self, bundle: Bundle, precision: str, *, settings: Settings | None = None, beam: int | None = None
     ) -> None:
@@ -99,11 +94,9 @@ class DeployedTranslator:
         self.translator, self.beam = Translator.of(bundle, precision=precision, threads=threads), beam
 
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
-        """See `Deployed`."""
         return self.translator.first_logits(inputs[INPUT_NAME])
 
     def states(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
-        """See `Deployed`."""
         return {}
 
     def answers(self, store: ClipStore, clips: Clips) -> Answers:
@@ -135,7 +128,6 @@ class DeployedStream:
         return self._checked(np.concatenate(self.stepper.sequences(inputs[INPUT_NAME])[0]))
 
     def states(self, inputs: Inputs) -> dict[str, NDArray[np.float32]]:
-        """See `Deployed`."""
         return self.stepper.sequences(inputs[INPUT_NAME])[1]
 
     def answers(self, store: ClipStore, clips: Clips) -> Answers:

@@ -31,7 +31,6 @@ class LandmarkFront(nn.Module):
         self.register_buffer("parents", torch.tensor(spec.layout.parents), persistent=False)
 
     def forward(self, points: Tensor) -> Tensor:
-        """See the class."""
         read = points[:, 0] if self.spec.bodies > self.bodies else points
         return self._streams(self._normalise(read.movedim(-1, -3)))
 
@@ -124,7 +123,6 @@ class Resample(nn.Module):
         self.register_buffer("steps", torch.linspace(0.0, 1.0, spec.frames, dtype=torch.float64))
 
     def forward(self, points: Tensor) -> Tensor:
-        """See the class."""
         return _resampled(points, self.steps)
 
 

@@ -30,7 +30,6 @@ class Concat(nn.Module):
         self.width = 2 * width
 
     def forward(self, x: Tensor, keep: Tensor, other: Tensor, there: Tensor) -> Tensor:
-        """See the class."""
         return self.of_means(mean_of(x, keep), mean_of(other, there))
 
     def of_means(self, own: Tensor, others: Tensor) -> Tensor:
@@ -47,7 +46,6 @@ class Gated(Concat):
         self.gate = nn.Linear(2 * width, width)
 
     def of_means(self, own: Tensor, others: Tensor) -> Tensor:
-        """See the class."""
         gate = torch.sigmoid(self.gate(super().of_means(own, others)))
         return gate * others + (1 - gate) * own
 
@@ -61,7 +59,6 @@ class Cross(Concat):
         self.others = Reading(width, heads=heads, dropout=dropout)
 
     def forward(self, x: Tensor, keep: Tensor, other: Tensor, there: Tensor) -> Tensor:
-        """See the class."""
         return super().forward(self.own(x, other, there), keep, self.others(other, x, keep), there)
 
 
@@ -76,7 +73,6 @@ class Reading(SelfAttention):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, other: Tensor, keep: Tensor) -> Tensor:  # type: ignore[override]
-        """See the class."""
         read = self.dropout(self.read(x, other, keep))
         return self.norm(x + read * keep.amax(1)[:, None, None])  # type: ignore[no-any-return]
 
@@ -148,7 +144,6 @@ class Positions(nn.Module):
             self.table = nn.Parameter(torch.randn(length, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return x + self.table
 
 
@@ -166,7 +161,6 @@ class LandmarkBranch(nn.Module):
         )
 
     def forward(self, streams: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
         frames, seen = self.features(streams)
         x = self.dropout(self.norm(self.place(self.embed(frames))))
         for layer in self.layers:
@@ -184,7 +178,6 @@ class FeatureBranch(nn.Module):
         self.norm, self.dropout = nn.LayerNorm(o.width), nn.Dropout(o.dropout)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
         missing = torch.isnan(features)
         seen = 1 - missing.to(features.dtype).amax(-1)
         rows = self.embed(features.masked_fill(missing, 0.0))
@@ -209,7 +202,6 @@ class ClassHead(nn.Module):
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return self.fc(self.deep(x))  # type: ignore[no-any-return]
 
 
@@ -228,7 +220,6 @@ class HybridBody(Body):
         self.head = ClassHead(self.join.width, options.width, classes, dropout=options.dropout)
 
     def forward(self, streams: Tensor, features: Tensor | None = None) -> Tensor:
-        """See the class."""
         if features is None and self.training:
             hint = "last-edge train, which brings a store's features"
             raise UsageError("this way of training brings no features", expected=self.options.features, hint=hint)
@@ -239,7 +230,6 @@ class HybridBody(Body):
         return self.head(self.join(tokens, seen, rows, there))  # type: ignore[no-any-return]
 
     def deployed(self, spec: InputSpec) -> EdgeHybrid:
-        """See `Body`."""
         return EdgeHybrid(self)
 
 
@@ -257,7 +247,6 @@ class EdgeLandmarkBranch(nn.Module):
         self.layers = nn.ModuleList(layer.deployed() for layer in branch.layers)  # type: ignore[operator]
 
     def forward(self, streams: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
         frames, seen = self.features(streams)
         joined = torch.cat([frames, seen[..., None]], dim=-1).transpose(1, 2)[..., None]
         made = self.embed(joined)[..., 0].transpose(1, 2)[:, None]
@@ -276,7 +265,6 @@ class EdgeFeatureBranch(nn.Module):
         self.embed, self.place, self.norm = branch.embed, branch.place, branch.norm
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
         missing = torch.isnan(features[:, None])
         there = 1 - missing.to(features.dtype).amax(-1)
         rows = torch.where(missing, 0.0, features[:, None])
@@ -291,7 +279,6 @@ class EdgeReading(EdgeAttention):
         self.norm = reading.norm
 
     def forward(self, x: Tensor, other: Tensor, keep: Tensor) -> Tensor:
-        """See the class."""
         read = self.read(x, other, masking_of(keep))
         return self.norm(read * keep.amax(2)[:, :, None, None] + x)  # type: ignore[no-any-return]
 

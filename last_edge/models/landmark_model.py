@@ -78,7 +78,6 @@ class LandmarkModel(nn.Module):
         return self.front.spec
 
     def forward(self, points: Tensor, features: Tensor | None = None) -> Tensor:
-        """See the class."""
         return self.from_streams(self.front(points), features)
 
     def from_streams(self, streams: Tensor, features: Tensor | None = None) -> Tensor:

@@ -84,7 +84,6 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         y = self.tcn(self.act(self.gcn(x)))
         return self.drop_path(self.st_att(self.gate(y))) + self.residual(x)  # type: ignore[no-any-return]
 
@@ -157,15 +156,12 @@ class LastBody(Body):
         return features[1:]
 
     def forward(self, streams: Tensor) -> Tensor:
-        """See the class."""
         return self._maps_and_logits(self._bodies(streams))[1]
 
     def bodies_read(self, spec: InputSpec) -> int:
-        """See `Body`."""
         return 1 if self.options.bodies == "first" else spec.bodies
 
     def deployed(self, spec: InputSpec) -> Self:
-        """See `Body`."""
         self.fold_stages(spec.frames)
         self.head = self.head.deployed(bodies=self.bodies_read(spec))  # type: ignore[assignment]
         return self
@@ -178,11 +174,9 @@ class LastBody(Body):
             block.deployed(frames)
 
     def stage_widths(self) -> tuple[int, ...]:
-        """See `Body`."""
         return self.options.widths
 
     def features_and_logits(self, streams: Tensor) -> tuple[list[Tensor], Tensor]:
-        """See `Body`."""
         streams = self._bodies(streams)
         maps, logits = self._maps_and_logits(streams)
         return (maps if streams.dim() == 4 else [merge_maps(x, present_bodies(streams)) for x in maps]), logits

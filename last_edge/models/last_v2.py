@@ -66,7 +66,6 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         y = self.st_att(torch.relu(self.gcn_bn(self.gcn(x))))
         return torch.relu(self.temporal(y) + self.residual(x))
 
@@ -105,16 +104,13 @@ class LastV2Body(Body):
         initialise(self)
 
     def forward(self, streams: Tensor) -> Tensor:
-        """See the class."""
         bodies = self._bodies(streams)
         return self._merge(self.stages(self._rows(bodies)), bodies)
 
     def bodies_read(self, spec: InputSpec) -> int:
-        """See `Body`."""
         return 1 if self.options.bodies == "first" else spec.bodies
 
     def deployed(self, spec: InputSpec) -> EdgeBodyV2:
-        """See `Body`."""
         return EdgeBodyV2(
             norms=affine(*scales_and_shifts(self.norms)),
             blocks=nn.Sequential(*(block.deployed() for block in self.modules() if isinstance(block, Block))),
@@ -125,11 +121,9 @@ class LastV2Body(Body):
         )
 
     def stage_widths(self) -> tuple[int, ...]:
-        """See `Body`."""
         return self.options.widths
 
     def features_and_logits(self, streams: Tensor) -> tuple[list[Tensor], Tensor]:
-        """See `Body`."""
         bodies = self._bodies(streams)
         maps = [self._rows(bodies)]
         for stage in self.stages:
@@ -171,7 +165,6 @@ class EdgeBodyV2(nn.Module):
         self.streams, self.bodies, self.how = streams, bodies, how
 
     def forward(self, streams: Tensor) -> Tensor:
-        """See the class."""
         channels, frames, joints = streams.shape[-3:]
         rows = self.norms(streams.reshape(-1, channels, frames, joints))
         maps = self.blocks(rows.reshape(-1, channels // self.streams, frames, joints))

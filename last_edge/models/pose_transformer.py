@@ -53,7 +53,6 @@ class FingerFeatures(nn.Module):
         return len(SIDES) * ONE_HAND
 
     def forward(self, joints: Tensor) -> Tensor:
-        """See the class."""
         picked = joints.index_select(-1, self.order)
         hands = torch.unflatten(picked, -1, (len(SIDES), POINTS)).permute(0, 2, 3, 4, 1)
         seen = (hands != 0).any(-1).all(-1, keepdim=True)
@@ -147,7 +146,6 @@ class FrameFeatures(nn.Module):
         self.width = points + (0 if self.fingers is None else self.fingers.width)
 
     def forward(self, streams: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
         points = streams.transpose(1, 2).flatten(2)
         seen = (streams.abs().amax(dim=(1, 3)) > 0).to(streams.dtype)
         if self.fingers is None:
@@ -164,7 +162,6 @@ class TokenHead(nn.Module):
         self.fc = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return self.fc(self.dropout(x))  # type: ignore[no-any-return]
 
 
@@ -187,7 +184,6 @@ class PoseTransformerBody(Body):
         _initialise(self)
 
     def forward(self, streams: Tensor) -> Tensor:
-        """See the class."""
         frames, seen = self.features(streams if streams.dim() == 4 else streams[:, 0])
         first = self.cls.expand(len(frames), 1, -1)
         x = self.dropout(self.norm(torch.cat([first, self.embed(frames)], dim=1) + self.positions))
@@ -197,7 +193,6 @@ class PoseTransformerBody(Body):
         return self.head(x[:, 0])  # type: ignore[no-any-return]
 
     def deployed(self, spec: InputSpec) -> EdgePoseTransformer:
-        """See `Body`."""
         return EdgePoseTransformer(self)
 
     def encoder_layers(self) -> list[EncoderLayer]:
@@ -229,7 +224,6 @@ class EdgePoseTransformer(nn.Module):
         self.layers = nn.ModuleList(layer.deployed() for layer in body.encoder_layers())
 
     def forward(self, streams: Tensor) -> Tensor:
-        """See the class."""
         frames, seen = self.features(streams)
         padded = nn.functional.pad(torch.cat([frames, seen[..., None]], dim=-1), (0, 0, 1, 0))
         made = self.embed(padded.transpose(1, 2)[..., None])[..., 0].transpose(1, 2)[:, None]

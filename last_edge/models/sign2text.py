@@ -118,7 +118,6 @@ class Sign2Text(nn.Module):
         return self.front.spec
 
     def forward(self, points: Tensor, tokens: Tensor) -> Tensor:
-        """See the class."""
         return self.decode(tokens, self.encode(points))
 
     def features(self, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -198,7 +197,6 @@ class TiedScore(nn.Module):
         self.bias = nn.Parameter(torch.zeros(tokens))
 
     def forward(self, x: Tensor, table: Tensor) -> Tensor:
-        """See the class."""
         return nn.functional.linear(x, table, self.bias)
 
 
@@ -240,7 +238,6 @@ class FrameStem(nn.Module):
         self.embed = nn.Identity()
 
     def forward(self, frames: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
         x, keep = frames.transpose(1, 2), shown
         for number, half in enumerate(self.halve):
             pair = nn.functional.pad(keep, (0, 1))[:, None, None]  # in two dimensions, which exports with any length
@@ -275,7 +272,6 @@ class TrunkTokens(nn.Module):
         return super().train(False)
 
     def forward(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
         streams, keep = self.streams(points)
         return self.tokens(streams, clips=len(points)), keep
 
@@ -330,7 +326,6 @@ class EncoderGraph(nn.Module):
         self.model = model
 
     def forward(self, landmarks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See the class."""
         memory = self.model.encode(landmarks)
         return memory.keys, memory.values, memory.keep
 
@@ -346,7 +341,6 @@ class DecoderGraph(nn.Module):
         self, token: Tensor, position: Tensor, past_keys: Tensor, past_values: Tensor, memory_keys: Tensor,
         memory_values: Tensor, memory_keep: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        """See the class."""
         return self.model.step(
             token, position, (past_keys, past_values), Memory(memory_keys, memory_values, memory_keep)
         )

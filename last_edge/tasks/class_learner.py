@@ -55,13 +55,10 @@ class OneHot:
         return weight * points + (1 - weight) * points.flip(0), weight * targets + (1 - weight) * targets.flip(0)
 
     def hits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """See `Learner`."""
         return (logits.argmax(1) == labels).sum()
 
 
 class ClassLearner(OneHot):
-    """See `Learner`."""
-
     hits_as = "train_top1"
     trunk_only = False
 
@@ -83,15 +80,12 @@ class ClassLearner(OneHot):
         return {}
 
     def model(self) -> LandmarkModel:
-        """See `Learner`."""
         return create_model(self.recipe.model.name, spec=self.plan.spec, classes=self.width, **self.options)
 
     def begin(self, model: nn.Module) -> StartReport | None:
-        """See `Learner`."""
         return None if self.start is None else self.start.into(model)
 
     def objective(self) -> Objective:
-        """See `cross_entropy`."""
         return cross_entropy(self.recipe, self.plan, self.device)
 
     @cached_property
@@ -106,7 +100,6 @@ class ClassLearner(OneHot):
         return ClipDataset(plan.store, plan.train, spec=plan.spec, ranges=drawn, seed=seed, views=count)
 
     def batches(self, epoch: int, batches: list[list[int]], done: int) -> Iterator[Batch]:
-        """See `Learner`."""
         self.clips.epoch = epoch
         left = batches[done:]
         if isinstance(self.clips, DeviceClips):
@@ -237,6 +230,5 @@ class FeatureCrossEntropy(CrossEntropy):
         self._rows = torch.from_numpy(self.source.features.windows(clips.tolist(), self.source.wanted.frames))
 
     def __call__(self, model: LandmarkModel, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Objective`."""
         logits = model.from_streams(self.streams(model, points), self._rows.to(points.device))
         return self.loss(model, logits, targets), logits

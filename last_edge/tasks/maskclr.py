@@ -263,7 +263,6 @@ class PoseDecoder(nn.Module):
         self.linear = nn.Linear(width, spec.bodies * spec.layout.joints * spec.channels)
 
     def forward(self, features: Tensor) -> Tensor:
-        """See the class."""
         return self.linear(features.mean(dim=(2, 3))).unflatten(1, self.shape)  # type: ignore[no-any-return]
 
 
@@ -279,7 +278,6 @@ class PointDecoder(nn.Module):
         self.linear = nn.Linear(width, spec.bodies * spec.channels * self.each)
 
     def forward(self, features: Tensor) -> Tensor:
-        """See the class."""
         bodies, axes = self.spec.bodies, self.spec.channels
         made = self.linear(features.permute(0, 2, 3, 1)).unflatten(3, (bodies, axes, self.each))
         points: Tensor = made.permute(0, 3, 1, 5, 2, 4).flatten(2, 3)[:, :, : self.spec.frames]

@@ -94,11 +94,9 @@ class CrossEntropy:
         self._share = 0.0
 
     def at(self, share: float) -> None:
-        """See `TimedObjective`."""
         self._share = share
 
     def __call__(self, model: LandmarkModel, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Objective`."""
         logits = model.from_streams(self.streams(model, points))
         return self.loss(model, logits, targets), logits
 

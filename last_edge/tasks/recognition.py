@@ -39,8 +39,6 @@ ECE_TOLERANCE = 0.3
 
 
 class Recognition:
-    """See `Task`."""
-
     name = "recognition"
     kept: tuple[str, ...] = ("top1", "top3", "top5", "mean_class", "ece", "n")
     gives, others = "classifier", "translators"
@@ -53,19 +51,16 @@ class Recognition:
         return fit_second_input(recipe, store)
 
     def plan(self, store: ClipStore, recipe: Recipe) -> Plan:
-        """See `make_plan`."""
         return make_plan(store, recipe)
 
     def learner(
         self, plan: Plan, recipe: Recipe, *, start: Start | None = None, views: Views | None = None, device: str = "cpu"
     ) -> ClassLearner:
-        """See `Task`."""
         from last_edge.tasks.class_learner import ClassLearner
 
         return ClassLearner(plan, recipe, start=start, views=views, device=device)
 
     def build(self, name: str, *, spec: InputSpec, outputs: int, options: Mapping[str, Any]) -> nn.Module:
-        """See `Task`."""
         from last_edge.models import create_model
 
         return create_model(name, spec=spec, classes=outputs, **options)
@@ -88,30 +83,24 @@ class Recognition:
         return (Graph(model_file("fp32"), name, module, inputs, free, (OUTPUT_NAME,)),)
 
     def clips(self, store: ClipStore, split: str) -> Clips:
-        """See `labelled_clips`."""
         return labelled_clips(store, split)
 
     def usable(self, store: ClipStore, split: str) -> Clips:
-        """See `Task`."""
         clips = store.select(split=split)
         return clips[store.index.label[clips] >= 0]
 
     def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
-        """See `check_fits`."""
         check_fits(store, spec, labels)
 
     def labelled_as(self, store: ClipStore, labels: tuple[str, ...], split: str) -> ClipStore:
-        """See `last_edge.clips.windows.labelled_as`."""
         return labelled_as(store, labels, split)
 
     def figures(
         self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""
     ) -> dict[str, Any]:
-        """See `metrics_of`."""
         return metrics_of(np.asarray(answers), store, clips, merge_at=merge_at)
 
     def wanted(self, store: ClipStore, clips: Clips) -> Wanted:
-        """See `Task`."""
         return np.asarray(store.index.label[clips])
 
     def gates(
@@ -165,13 +154,11 @@ class Pretraining(Recognition):
     name = "pre-training"
 
     def plan(self, store: ClipStore, recipe: Recipe) -> Plan:
-        """See `pretrain_plan`."""
         return pretrain_plan(store, recipe)
 
     def learner(
         self, plan: Plan, recipe: Recipe, *, start: Start | None = None, views: Views | None = None, device: str = "cpu"
     ) -> TrunkLearner:
-        """See `Task`."""
         from last_edge.tasks.maskclr import TrunkLearner
 
         return TrunkLearner(plan, recipe, start=start, views=views, device=device)

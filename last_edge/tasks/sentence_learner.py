@@ -93,7 +93,6 @@ class SentenceLearner:
         return asked | found
 
     def model(self) -> Sign2Text:
-        """See `Learner`."""
         model = create_translator(self.recipe.model.name, spec=self.plan.spec, tokens=len(self.words), **self.options)
         self.longest = model.options.longest
         return model
@@ -115,7 +114,6 @@ class SentenceLearner:
         return report
 
     def objective(self) -> NextSubWord:
-        """See `NextSubWord`."""
         t = self.recipe.training
         return NextSubWord(smoothing=t.label_smoothing, noise=self.recipe.augment, clamp=t.input_clamp)
 
@@ -155,7 +153,6 @@ class SentenceLearner:
         return points, labels
 
     def hits(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """See `Learner`."""
         wanted = labels[:, 1:]
         right = ((logits.argmax(-1) == wanted) & (wanted != PAD)).sum() / (wanted != PAD).sum()
         return right * len(labels)

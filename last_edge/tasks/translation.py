@@ -43,8 +43,6 @@ ONLY_CLASSES = ("loss", "class_weights", "mixup", "compile", "label_share")
 
 
 class Translation:
-    """See `Task`."""
-
     name = "translation"
     kept: tuple[str, ...] = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "repetition", "n")
     gives, others = "translator", "classifiers"
@@ -54,7 +52,6 @@ class Translation:
     )  # fmt: skip
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
-        """See `Task`."""
         t, usual = recipe.training, type(recipe.training)()
         for name in ONLY_CLASSES:
             if getattr(t, name) != (expected := getattr(usual, name)):
@@ -66,19 +63,16 @@ class Translation:
         return recipe
 
     def plan(self, store: ClipStore, recipe: Recipe) -> Plan:
-        """See `translation_plan`."""
         return translation_plan(store, recipe)
 
     def learner(
         self, plan: Plan, recipe: Recipe, *, start: Start | None = None, views: Views | None = None, device: str = "cpu"
     ) -> SentenceLearner:
-        """See `Task`."""
         from last_edge.tasks.sentence_learner import SentenceLearner
 
         return SentenceLearner(plan, recipe, start=start)
 
     def build(self, name: str, *, spec: InputSpec, outputs: int, options: Mapping[str, Any]) -> nn.Module:
-        """See `Task`."""
         from last_edge.models.sign2text import create_translator
 
         return create_translator(name, spec=spec, tokens=outputs, **options)
@@ -111,11 +105,9 @@ class Translation:
         return encoder, Graph(decoder_file(), f"{name}_decoder", DecoderGraph(model), step, free, (OUTPUT_NAME, *KEPT))
 
     def clips(self, store: ClipStore, split: str) -> Clips:
-        """See `translated_clips`."""
         return translated_clips(store, split)
 
     def usable(self, store: ClipStore, split: str) -> Clips:
-        """See `Task`."""
         clips = store.select(split=split)
         return np.asarray(clips[store.index.text[clips] != ""], np.int64)
 
@@ -130,11 +122,9 @@ class Translation:
     def figures(
         self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""
     ) -> dict[str, Any]:
-        """See `translation_metrics`."""
         return translation_metrics(list(answers), list(self.wanted(store, clips)))
 
     def wanted(self, store: ClipStore, clips: Clips) -> Wanted:
-        """See `Task`."""
         return [normalised(str(text)) for text in store.index.text[clips]]
 
     def gates(

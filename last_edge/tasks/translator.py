@@ -114,7 +114,6 @@ class TorchDecoder:
         self._past = (model.no_past(len(repeated[0])), model.no_past(len(repeated[0])))
 
     def step(self, tokens: NDArray[np.int64], position: int) -> NDArray[np.float32]:
-        """See `StepDecoder`."""
         device = self._memory.keep.device
         place = torch.tensor([position], device=device)
         logits, *past = self._model.step(torch.from_numpy(tokens).to(device), place, self._past, self._memory)
@@ -122,7 +121,6 @@ class TorchDecoder:
         return np.asarray(logits.float().cpu().numpy())
 
     def keep(self, rows: NDArray[np.int64]) -> None:
-        """See `StepDecoder`."""
         chosen = torch.from_numpy(rows).to(self._memory.keep.device)
         self._past = (self._past[0][chosen], self._past[1][chosen])
 

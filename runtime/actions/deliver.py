@@ -71,7 +71,6 @@ class Mqtt(Destination):
         self._started = False
 
     def send(self, facts: dict[str, str | float]) -> None:
-        """See `Destination`."""
         if not self._started:
             self._client.connect(*self._place)
             self._client.loop_start()
@@ -85,7 +84,6 @@ class Mqtt(Destination):
             raise OSError("the broker did not confirm")
 
     def close(self) -> None:
-        """See `Destination`."""
         if self._started:
             self._client.disconnect()
             self._client.loop_stop()
@@ -101,7 +99,6 @@ class Osc(Destination):
         self._address = address.path if address.path not in ("", "/") else f"/{TOPIC}"
 
     def send(self, facts: dict[str, str | float]) -> None:
-        """See `Destination`."""
         self._client.send_message(self._address, [facts[name] for name in ("label", "score", "start_s", "end_s")])
 
 
@@ -115,7 +112,6 @@ class WebSocket(Destination):
         self._line: Any = None
 
     def send(self, facts: dict[str, str | float]) -> None:
-        """See `Destination`."""
         from websockets.exceptions import WebSocketException
 
         try:
@@ -127,7 +123,6 @@ class WebSocket(Destination):
             raise OSError(str(error) or "no answer of a WebSocket") from error
 
     def close(self) -> None:
-        """See `Destination`."""
         line, self._line = self._line, None
         if line is not None:
             line.close()
@@ -141,7 +136,6 @@ class WebHook(Destination):
         self._address = address.geturl()
 
     def send(self, facts: dict[str, str | float]) -> None:
-        """See `Destination`."""
         body = json.dumps(facts, ensure_ascii=False).encode()
         request = urllib.request.Request(self._address, body, {"Content-Type": "application/json"}, method="POST")
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
@@ -167,7 +161,6 @@ class Command(Destination):
             )
 
     def send(self, facts: dict[str, str | float]) -> None:
-        """See `Destination`."""
         if self.label not in (ANY, facts["label"]):
             return
         told = {f"LAST_EDGE_{name.upper()}": str(value) for name, value in facts.items()}

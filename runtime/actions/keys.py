@@ -33,7 +33,6 @@ class Keys(Destination):
                 self._key(name, where=path)
 
     def send(self, facts: dict[str, str | float]) -> None:
-        """See `Destination`."""
         for combination in self._presses.get(str(facts["label"]), self._presses.get(ANY, ())):
             held = []
             try:

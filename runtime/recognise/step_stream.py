@@ -61,7 +61,6 @@ class StepStream(Stream):
         self._file, self._stepper = (backend, rejection), backend
 
     def start_clip(self) -> None:
-        """See `Stream`."""
         super().start_clip()
         self._forget()
         self._seen_s = -np.inf

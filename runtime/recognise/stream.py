@@ -182,11 +182,9 @@ class WindowStream(Stream):
         self._next_s = -np.inf
 
     def use(self, backend: Backend, rejection: Rejection) -> None:
-        """See `Stream`."""
         self._file = backend, rejection
 
     def start_clip(self) -> None:
-        """See `Stream`."""
         super().start_clip()
         self._window.clear()
         self._segmenter.clear()

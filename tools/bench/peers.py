@@ -51,7 +51,6 @@ class Graph(nn.Module):
         self.conv = nn.Conv2d(channels, out * len(adjacency), 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         parts = self.conv(x).chunk(len(self.adjacency), dim=1)
         weights = self.adjacency * self.importance
         return torch.stack([part @ weights[place].T for place, part in enumerate(parts)]).sum(0)
@@ -72,7 +71,6 @@ class RefinedGraph(nn.Module):
         self.alpha = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         total = None
         for place, (query, key, widen, value) in enumerate(
             zip(self.query, self.key, self.widen, self.value, strict=True)
@@ -111,7 +109,6 @@ class MultiScale(nn.Module):
         ])  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return torch.cat([branch(x) for branch in self.branches], dim=1)
 
 
@@ -127,7 +124,6 @@ class Block(nn.Module):
         self.around: nn.Module = nn.Identity() if same else around
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return functional.relu(self.frames(self.graph(x)) + self.around(x))
 
 
@@ -153,7 +149,6 @@ class GraphNetwork(Body):
         self.head = nn.Linear(channels, classes)
 
     def forward(self, streams: Tensor) -> Tensor:
-        """See the class."""
         x = streams[:, : self.axes]
         n, c, t, v = x.shape
         x = self.norm(x.transpose(2, 3).reshape(n, c * v, t)).reshape(n, c, v, t).transpose(2, 3)
@@ -184,7 +179,6 @@ class Recurrent(Body):
         self.head = nn.Sequential(*parts, nn.Linear(width, classes))
 
     def forward(self, streams: Tensor) -> Tensor:
-        """See the class."""
         x = streams[:, : self.axes].transpose(1, 2).flatten(2)
         for layer in self.layers:
             x, _ = layer(x)
@@ -236,7 +230,6 @@ class DoubleFeatures(Body):
     other: Tensor
 
     def forward(self, streams: Tensor) -> Tensor:
-        """See the class."""
         x = streams[:, : self.axes]
         apart = (x[..., self.one] - x[..., self.other]).square().sum(1).clamp_min(1e-12).sqrt()
         flat = x.transpose(1, 2).flatten(2).transpose(1, 2)

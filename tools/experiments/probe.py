@@ -196,7 +196,6 @@ class Standardise(nn.Module):
         self.mean, self.std = mean, std
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return (x.double() - self.mean) / self.std
 
 

@@ -139,7 +139,6 @@ class VisionModel:
         self._model, self._folder = getattr(loaded, "vision_model", loaded).eval(), folder
 
     def __call__(self, images: list[Image]) -> NDArray[np.float32]:
-        """See the class."""
         batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
         return np.concatenate([self._features(batch) for batch in batches])
 

@@ -55,7 +55,6 @@ class SelfAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:
-        """See the class."""
         return self.read(x, x, keep)
 
     def read(self, x: Tensor, other: Tensor, keep: Tensor) -> Tensor:
@@ -78,7 +77,6 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:
-        """See the class."""
         x = self.attention_norm(x + self.dropout(self.attention(x, keep)))
         read = self.project(nn.functional.gelu(self.expand(x)))
         return self.norm(x + self.dropout(read))  # type: ignore[no-any-return]
@@ -115,7 +113,6 @@ class EdgeEncoderLayer(EdgeAttention):
         self.expand, self.project = layer.expand, layer.project
 
     def forward(self, x: Tensor, masking: Tensor) -> Tensor:
-        """See the class."""
         x = self.attention_norm(self.read(x, x, masking) + x)
         return self.norm(self.project(nn.functional.gelu(self.expand(x))) + x)  # type: ignore[no-any-return]
 
@@ -137,7 +134,6 @@ class Attention(nn.Module):
         return split_heads(self.key(x), self.heads), split_heads(self.value(x), self.heads)
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, keep: Tensor) -> Tensor:
-        """See the class."""
         query = split_heads(self.query(x), self.heads)
         with full_precision(query):
             scores = query.float() @ keys.float().transpose(-1, -2) * query.shape[-1] ** -0.5
@@ -156,7 +152,6 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         inner = self.dropout(nn.functional.gelu(self.expand(self.norm(x))))
         return x + self.dropout(self.project(inner))  # type: ignore[no-any-return]
 
@@ -171,7 +166,6 @@ class PreNormEncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:
-        """See the class."""
         inner = self.norm(x)
         x = x + self.dropout(self.attention(inner, *self.attention.pair(inner), keep[:, None]))
         return self.forward_part(x)  # type: ignore[no-any-return]

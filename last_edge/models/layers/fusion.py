@@ -24,7 +24,6 @@ class StreamFusionConcat(nn.Module):
         self.bn = nn.BatchNorm2d(channels)
 
     def forward(self, streams: Tensor) -> Tensor:
-        """See the class."""
         parts = streams.chunk(len(self.norms), dim=1)
         normed = torch.cat([norm(part) for norm, part in zip(self.norms, parts, strict=True)], dim=1)
         return torch.relu(self.bn(self.conv(normed)))
@@ -49,7 +48,6 @@ class StreamFusionSoftmax(nn.Module):
         self.stream_weights = nn.Parameter(torch.zeros(streams, channels))
 
     def forward(self, streams: Tensor) -> Tensor:
-        """See the class."""
         parts = zip(streams.chunk(len(self.norms), dim=1), self.norms, self.stem_norms, strict=True)
         stems = torch.stack([torch.relu(after(self.conv(before(part)))) for part, before, after in parts])
         weight = torch.softmax(self.stream_weights.float(), 0).to(stems.dtype)
@@ -79,7 +77,6 @@ class EdgeStem(nn.Module):
         self.conv, self.parts = conv, parts
 
     def forward(self, streams: Tensor) -> Tensor:
-        """See the class."""
         fused = torch.relu(self.conv(streams))
         if self.parts == 1:
             return fused

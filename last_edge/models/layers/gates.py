@@ -60,7 +60,6 @@ class MotionGate(nn.Module):
         self.alpha = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return blend(x, self.gate(motion_energy(x)), self.alpha)
 
     def gate(self, described: Tensor) -> Tensor:
@@ -82,7 +81,6 @@ class HybridGate(MotionGate):
         super().__init__(channels, read=(1 + BANDS) * channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         with full_precision(x):
             wide = x.to(self.reduce.weight.dtype)
             gate = self.gate(torch.cat([motion_energy(wide), band_power(wide)], dim=1))
@@ -148,7 +146,6 @@ class EdgeMotionGate(nn.Module):
         return (x[:, :, 1:] - x[:, :, :-1]).abs().mean(dim=(2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         gate = torch.sigmoid(self.restore(torch.relu(self.reduce(self.describe(x)))))
         return (self.rest + self.alpha * gate)[:, :, None, None]
 
@@ -221,7 +218,6 @@ class EdgeGates(nn.Module):
         self.channel, self.joint = channel, joint
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         factor = None if self.channel is None else self.channel(x)
         if self.joint is not None:
             factor = self.joint(x.mean(3)[:, :, None], x.mean(2, keepdim=True), factor)

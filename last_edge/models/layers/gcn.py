@@ -52,7 +52,6 @@ class SpatialGCN(nn.Module):
         return self.adjacency if self.edge is None else self.adjacency * self.edge
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         groups, graph = self.conv(x), self.graph()
         if self.attention is not None:
             weights = torch.softmax(self.attention(self._pooled(groups, graph)).float(), -1)
@@ -84,7 +83,6 @@ class FrameGraphConv(SpatialGCN):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         count, channels, frames, joints = x.shape
         columns = channels_last(x).permute(2, 0, 1, 3).reshape(joints, -1)
         spread = self.graph().transpose(1, 2).reshape(-1, joints).to(x.dtype) @ columns
@@ -110,7 +108,6 @@ class EdgeGraphConv(nn.Module):
         self.taps = taps
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return self.taps(torch.matmul(x, self.graph))  # type: ignore[no-any-return]
 
 
@@ -133,7 +130,6 @@ class EdgeAttentiveGraphConv(EdgeGraphConv):
         self.register_buffer("spread", one_each.repeat_interleave(joints, dim=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         means = torch.matmul(x.mean(dim=2), self.mean_graph)
         weights = torch.softmax(self.score(means.flatten(1)), dim=-1) @ self.spread
         return self.taps(torch.matmul(x, (self.graph * weights[:, None, :])[:, None]))  # type: ignore[no-any-return]
@@ -157,7 +153,6 @@ class AdaptiveGraphConv(nn.Module):
         self.conv = Pointwise((len(self.fixed) + 2) * channels_in, channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         shared = torch.cat([self.fixed, symmetric(self.A_learned)[None]])
         own = similarity(self.embed(channels_last(x).mean(1, keepdim=True).permute(0, 3, 1, 2)).squeeze(2))
         graphs = torch.cat([shared.to(x.dtype).expand(len(x), -1, -1, -1), own.to(x.dtype)[:, None]], dim=1)
@@ -223,7 +218,6 @@ class EdgeAdaptiveGraphConv(nn.Module):
         self.taps, self.own = taps, own
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         embedding = torch.matmul(self.embed, x.mean(dim=2))
         unit = embedding * (embedding.square().sum(dim=1, keepdim=True) + SMALLEST_SQUARE).rsqrt()
         graph = torch.softmax(torch.matmul(unit.transpose(1, 2), unit), dim=1)

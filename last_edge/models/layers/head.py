@@ -48,7 +48,6 @@ class GatedHead(nn.Module):
         return self.fc(self.dropout(normed))  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return self.classify(self.pool(x))
 
     def deployed(self, *, bodies: int) -> EdgeHead | EdgeBodiesHead:
@@ -110,7 +109,6 @@ class MeanHead(nn.Module):
         self.fc = nn.Linear(channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         return self.fc(self.dropout(channels_last(x).mean(dim=(1, 2))))  # type: ignore[no-any-return]
 
 
@@ -154,7 +152,6 @@ class InformationBottleneck(nn.Module):
         self._divergence: Tensor | None = None
 
     def forward(self, feature: Tensor) -> Tensor:
-        """See the class."""
         mu: Tensor = self.mu(feature)
         if not self.training:
             return mu

@@ -22,7 +22,6 @@ class Pointwise(nn.Conv2d):
         super().__init__(channels_in, channels_out, 1, (stride, 1), bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        """See the class."""
         rows = channels_last(input)[:, :: self.stride[0]]
         return nn.functional.linear(rows, self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
@@ -38,7 +37,6 @@ class FrameDepthwise(nn.Conv2d):
         super().__init__(channels, channels, (taps, 1), (stride, 1), (taps // 2, 0), groups=channels, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        """See the class."""
         if not self.training or self.stride[0] == 1:
             return super().forward(input)
         dense = nn.functional.conv2d(input, self.weight, None, 1, self.padding, 1, self.groups)
@@ -56,7 +54,6 @@ class JointReadout(nn.Conv2d):
         super().__init__(channels, channels * sums, (1, joints), groups=channels, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        """See the class."""
         if not self.training:
             return super().forward(input)
         by_channel = self.weight[:, 0, 0].reshape(self.groups, -1, self.kernel_size[1])

@@ -43,7 +43,6 @@ class EpSepTCN(nn.Module):
         self.skip: nn.Module = nn.Identity() if stride == 1 else strided_projection(channels, channels, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         y = self.act(self.expand_bn(self.expand(x)))
         y = self.act(self.depthwise_bn(self.depthwise(y)))
         return self.project_bn(self.project(y)) + self.skip(x)  # type: ignore[no-any-return]
@@ -69,7 +68,6 @@ class SeparableTCN(nn.Module):
         self.dropout: nn.Module = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         y = self.pointwise(self.depthwise(torch.relu(self.norm_in(x))))
         return self.dropout(self.norm_out(y))  # type: ignore[no-any-return]
 
@@ -98,7 +96,6 @@ class LinearAttention(nn.Module):
         self.pool: nn.Module = pool if stride > 1 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         qkv = self.qkv(x.permute(0, 3, 2, 1)).unflatten(-1, (3, self.heads, -1))
         query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)
         read = _attend(query, key, value).transpose(2, 3).flatten(3)
@@ -128,7 +125,6 @@ class EdgeLinearAttention(nn.Module):
         self.qkv, self.out, self.pool, self.heads = qkv, out, pool, heads
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
         channels, frames, joints = x.shape[1:]
         query, key, value = self.qkv(x).reshape(-1, 3 * self.heads, channels // self.heads, frames, joints).chunk(3, 1)
         query = (nn.functional.elu(query) + 1.0).permute(0, 1, 4, 3, 2)
