@@ -165,13 +165,10 @@ def cached_clips(plan: Plan, recipe: Recipe) -> ClipDataset:
 def header_of(teachers: Sequence[Checkpoint], plan: Plan, recipe: Recipe) -> CacheHeader:
     """What decides the answers that a recipe's student wants."""
     return CacheHeader(
-        store_sha256=plan.store.sha256,
-        teachers=tuple(teacher_sha256(checkpoint) for checkpoint in teachers),
-        points=plan.spec.shape,
-        augment=dataclasses.asdict(ranges(recipe.augment)),
-        seed=recipe.distill.cache_seed,
+        store_sha256=plan.store.sha256, teachers=tuple(teacher_sha256(checkpoint) for checkpoint in teachers),
+        points=plan.spec.shape, augment=dataclasses.asdict(ranges(recipe.augment)), seed=recipe.distill.cache_seed,
         maps=tuple(name_of(stage) for stage in stages_wanted(recipe.distill)),
-    )
+    )  # fmt: skip
 
 
 def teacher_sha256(checkpoint: Checkpoint) -> str:

@@ -165,15 +165,11 @@ def quantize(
     from last_edge.train.recipe import load_recipe
 
     plan = Plan.of(
-        load_recipe(recipe, overrides=_overrides({}, settings)).quantize,
-        target=target,
-        keep_float=keep_float,
-        latency_budget=latency_budget,
-        run=None if run is None else Path(run),
-        seed=seed,
+        load_recipe(recipe, overrides=_overrides({}, settings)).quantize, target=target, keep_float=keep_float,
+        latency_budget=latency_budget, run=None if run is None else Path(run), seed=seed,
         qat=QatOptions(epochs=epochs, seed=seed) if qat else None,
         teacher=None if teacher is None else find_bundle(teacher),
-    )
+    )  # fmt: skip
     path, opened = find_bundle(bundle), ClipStore.open(Path(store))
     return quantize_bundle(path, opened, plan, split=split, threads=threads, force=force)
 

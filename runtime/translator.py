@@ -143,14 +143,10 @@ class Translator:
         )
         search_file = bundle.path / SEARCH
         translator = cls(
-            name=manifest.name,
-            encoder=encoder,
-            decoder=decoder,
-            spec=manifest.input,
-            units=cast(Units, manifest.units),
-            vocabulary=Vocabulary(manifest.labels),
+            name=manifest.name, encoder=encoder, decoder=decoder, spec=manifest.input,
+            units=cast(Units, manifest.units), vocabulary=Vocabulary(manifest.labels),
             options=records.from_dict(SearchOptions, json.loads(bundle.read(SEARCH)), where=search_file),
-        )
+        )  # fmt: skip
         if GOLDEN in bundle.contents:
             translator._check_answer(bundle.golden.points[:1], where=bundle.path / encoder_file(precision))
         return translator

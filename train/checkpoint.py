@@ -217,13 +217,9 @@ def read_bundled(path: Path) -> Checkpoint:
     model = create_model(info.name, spec=manifest.input, classes=len(manifest.labels), **info.kwargs)
     fit_weights(model, tensors, where=bundle.path / BUNDLED)
     card = ModelCard(
-        name=info.name,
-        options=info.kwargs,
-        classes=len(manifest.labels),
-        input_sha256=manifest.input.sha256,
-        store_sha256=manifest.provenance.data_sha256,
-        units=manifest.units,
-    )
+        name=info.name, options=info.kwargs, classes=len(manifest.labels), input_sha256=manifest.input.sha256,
+        store_sha256=manifest.provenance.data_sha256, units=manifest.units,
+    )  # fmt: skip
     return Checkpoint(bundle.path, model.eval(), card, manifest.input, manifest.labels)
 
 
@@ -257,16 +253,10 @@ def read_start(path: Path) -> Start:
     folder = checkpoint_folder(path)
     card, spec = read_card(folder)
     return Start(
-        path=path,
-        folder=folder,
-        sha256=sha256_of(folder / WEIGHTS),
-        model=card.name,
-        options=dict(card.options),
-        outputs=card.classes,
-        spec=spec,
-        finished=pointer is None or pointer.finished,
+        path=path, folder=folder, sha256=sha256_of(folder / WEIGHTS), model=card.name, options=dict(card.options),
+        outputs=card.classes, spec=spec, finished=pointer is None or pointer.finished,
         tensors=read_tensors(folder / WEIGHTS),
-    )
+    )  # fmt: skip
 
 
 def read_trunk(path: Path, *, model: str, spec: InputSpec) -> Start:

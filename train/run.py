@@ -87,15 +87,9 @@ class Run:
         self.start = self.learner.begin(model)
         self.contents, self.changes = self._contents(), list[dict[str, Any]]()
         self.trainer = Trainer(
-            model,
-            objective,
-            truth=self.learner,
-            training=self.recipe.training,
-            seed=self.recipe.seed,
-            device=request.device,
-            per_epoch=self.steps.per_epoch,
-            processes=self.processes,
-        )
+            model, objective, truth=self.learner, training=self.recipe.training, seed=self.recipe.seed,
+            device=request.device, per_epoch=self.steps.per_epoch, processes=self.processes,
+        )  # fmt: skip
         resume_from = self.processes.from_first(
             lambda: run_folder.claim(
                 request.out, self.contents.identity, lasting=self.contents.lasting, recipe=self.contents.recipe,
@@ -187,24 +181,16 @@ class Run:
             identity, lasting = (hashlib.sha256(f"{each}\n{text}".encode()).hexdigest() for each in (identity, lasting))
         facts = {"device": self.request.device, "threads": torch.get_num_threads(), "seed": self.recipe.seed}
         card = ModelCard(
-            name=resolve_name(self.recipe.model.name),
-            options=learner.options,
-            classes=len(learner.labels),
-            input_sha256=self.plan.spec.sha256,
-            store_sha256=self.store.sha256,
-            units=self.store.units,
+            name=resolve_name(self.recipe.model.name), options=learner.options, classes=len(learner.labels),
+            input_sha256=self.plan.spec.sha256, store_sha256=self.store.sha256, units=self.store.units,
             trunk_only=learner.trunk_only,
-        )
+        )  # fmt: skip
         return run_folder.Contents(
-            card=card,
-            spec=self.plan.spec,
-            labels=learner.labels,
-            recipe=dump_recipe(self.recipe),
-            environment=describe_environment(**facts, processes=self.processes.count),
-            identity=identity,
+            card=card, spec=self.plan.spec, labels=learner.labels, recipe=dump_recipe(self.recipe),
+            environment=describe_environment(**facts, processes=self.processes.count), identity=identity,
             lasting=lasting,
             texts=({} if self.start is None else {"init.json": as_json(self.start.as_dict())}) | learner.texts,
-        )
+        )  # fmt: skip
 
     def rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of the running epoch that are still to come: points (N, ...) and what is to be learnt of them."""
@@ -268,13 +254,9 @@ class Run:
         t = self.recipe.training
         every = range(t.save_interval, t.epochs + 1, t.save_interval) if t.save_interval else range(0)
         run_folder.save(
-            self.request.out,
-            self._name(),
-            trainer=self.trainer,
-            contents=self.contents,
-            finished=self._done(),
+            self.request.out, self._name(), trainer=self.trainer, contents=self.contents, finished=self._done(),
             keep=[f"epoch-{epoch:04d}" for epoch in every],
-        )
+        )  # fmt: skip
 
     def _resume(self, resume: run_folder.Resume) -> None:
         """Go on from a checkpoint; what is set otherwise since is written down."""

@@ -73,15 +73,10 @@ class Plan:
             raise UsageError("--teacher teaches in training alone", hint="--qat")
         floats = tuple(name for name in keep_float if name != AUTO)
         return cls(
-            QuantizeOptions.from_recipe(limits, keep_float=floats, target=target),
-            count=limits.clips,
-            seed=seed,
-            run=run,
-            search_budget=latency_budget if AUTO in keep_float else None,
-            qat=qat,
-            teacher=teacher,
+            QuantizeOptions.from_recipe(limits, keep_float=floats, target=target), count=limits.clips, seed=seed,
+            run=run, search_budget=latency_budget if AUTO in keep_float else None, qat=qat, teacher=teacher,
             gates=limits,
-        )
+        )  # fmt: skip
 
     @property
     def chooses(self) -> bool:

@@ -110,14 +110,11 @@ def with_qdq(
     proto = ir.to_proto(model)
     del proto.graph.value_info[:]
     made = with_pairs(
-        proto,
-        TensorsData(ranges.calibration_method, known),
-        activations=QuantType.QInt8 if target.signed else QuantType.QUInt8,
-        excluded=excluded,
-        seven_bit_weights=target.seven_bit_weights,
-        ActivationSymmetric=target.symmetric,
+        proto, TensorsData(ranges.calibration_method, known),
+        activations=QuantType.QInt8 if target.signed else QuantType.QUInt8, excluded=excluded,
+        seven_bit_weights=target.seven_bit_weights, ActivationSymmetric=target.symmetric,
         QuantizeBias=target.quantize_bias,
-    )
+    )  # fmt: skip
     if target.kernel_form:
         hardswish = RewriteRule(lambda op, x: op.HardSwish(x, _outputs=["y"]), _hardswish_in_8_bits, _reads_8_bits)
         RewriteRuleSet([hardswish]).apply_to_model(made)

@@ -59,13 +59,9 @@ class RecogniserRounding:
         spent = milliseconds({"fp32": checked_graph(bundle, "fp32"), precision: graph}, bundle.golden.inputs,
                              threads=threads)  # fmt: skip
         candidate = Candidate(
-            reference=answers["fp32"],
-            answers=answers[precision],
-            size=len(graph),
-            weights=bundle.manifest.model.params,
-            reference_ms=spent["fp32"],
-            ms=spent[precision],
-        )
+            reference=answers["fp32"], answers=answers[precision], size=len(graph),
+            weights=bundle.manifest.model.params, reference_ms=spent["fp32"], ms=spent[precision],
+        )  # fmt: skip
         limits, wanted = plan.gates or QuantizeConfig(), RECOGNITION.wanted(self.store, clips)
         gates = RECOGNITION.gates(candidate, wanted, limits, judge_speed=self.target.runs_here)
         if plan.gates is not None:

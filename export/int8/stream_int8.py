@@ -70,13 +70,9 @@ class StreamRounding:
         answers = {name: deployed(one, name, threads=threads).answers(self.store, clips) for name, one in both.items()}
         spent = step_milliseconds({"fp32": graph, INT8: made}, bundle.golden.points[0], threads=threads)
         candidate = Candidate(
-            reference=np.asarray(answers["fp32"]),
-            answers=np.asarray(answers[INT8]),
-            size=len(made),
-            weights=bundle.manifest.model.params,
-            reference_ms=spent["fp32"],
-            ms=spent[INT8],
-        )
+            reference=np.asarray(answers["fp32"]), answers=np.asarray(answers[INT8]), size=len(made),
+            weights=bundle.manifest.model.params, reference_ms=spent["fp32"], ms=spent[INT8],
+        )  # fmt: skip
         gates = STREAMING.gates(candidate, STREAMING.wanted(self.store, clips), plan.gates or QuantizeConfig())
         if plan.gates is not None:
             require_gates(gates, where=bundle.path, hint="other limits with --set quantize.…")

@@ -83,13 +83,10 @@ class TranslatorRounding:
             pair = {"fp32": floats.translator, INT8: tried.translator}
             spent = sentence_milliseconds(pair, timed, threads=threads)
             candidate = Candidate(
-                reference=said,
-                answers=tried.answers(store, parts.judging),
-                size=sum(map(len, files.values())),
+                reference=said, answers=tried.answers(store, parts.judging), size=sum(map(len, files.values())),
                 weights=sum(weight_count(bundle.read(name.replace(INT8, "fp32"))) for name in names),
-                reference_ms=spent["fp32"],
-                ms=spent[INT8],
-            )
+                reference_ms=spent["fp32"], ms=spent[INT8],
+            )  # fmt: skip
             trials.append((files, tried, TRANSLATION.gates(candidate, wanted, limits)))
             if all(gate.holds for gate in trials[-1][2]):
                 break
@@ -143,14 +140,10 @@ def int8_graph(
     constants = set(model.graph.initializers)
     products = {node.name for node in proto.graph.node if node.op_type == PRODUCT and node.input[1] in constants}
     made = with_pairs(
-        proto,
-        ranges_over(proto, feeds, method=method, percentile=percentile, kinds=(PRODUCT,)),
-        activations=QuantType.QUInt8,
-        excluded={node.name for node in proto.graph.node} - (products - set(keep_float)),
-        kinds=(PRODUCT,),
-        ActivationSymmetric=False,
-        OpTypesToExcludeOutputQuantization=[PRODUCT],
-    )
+        proto, ranges_over(proto, feeds, method=method, percentile=percentile, kinds=(PRODUCT,)),
+        activations=QuantType.QUInt8, excluded={node.name for node in proto.graph.node} - (products - set(keep_float)),
+        kinds=(PRODUCT,), ActivationSymmetric=False, OpTypesToExcludeOutputQuantization=[PRODUCT],
+    )  # fmt: skip
 
     def is_table(context: Any, table: ir.Value, rows: ir.Value, **_: Any) -> bool:
         """Whether a node takes rows of a large float table, and may; scales of such rows are a table of one column."""

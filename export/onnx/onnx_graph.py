@@ -93,16 +93,10 @@ def traced(graph: Graph) -> ir.Model:
         axes = (*axes[: len(named_ones)], axes[len(named_ones) :])
     with torch.inference_mode(), quiet_export():
         program = torch.onnx.export(
-            graph.module,
-            tuple(graph.inputs.values()),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=list(graph.inputs),
-            output_names=list(graph.outputs),
-            dynamic_shapes=axes,
-            external_data=False,
+            graph.module, tuple(graph.inputs.values()), dynamo=True, opset_version=OPSET,
+            input_names=list(graph.inputs), output_names=list(graph.outputs), dynamic_shapes=axes, external_data=False,
             verbose=False,
-        )
+        )  # fmt: skip
     assert program is not None
     return program.model
 

@@ -227,15 +227,10 @@ def _cell(bundle: Bundle, backend: type[Backend], precision: str, reference: Ref
     rows = compare(reference.logits, logits)
     wrong = fault(precision, logits, reference)
     return replace(
-        cell,
-        holds=not wrong,
-        note=wrong,
-        n=len(logits),
-        max_abs=float(rows["max_abs"]),
-        mean_abs=float(rows["mean_abs"]),
-        agreement=float(rows["agreement"]),
+        cell, holds=not wrong, note=wrong, n=len(logits), max_abs=float(rows["max_abs"]),
+        mean_abs=float(rows["mean_abs"]), agreement=float(rows["agreement"]),
         top1=None if reference.labels is None else top_k(logits, reference.labels, 1),
-    )
+    )  # fmt: skip
 
 
 def _run(backend: type[Backend], graph: bytes, inputs: Inputs, threads: int) -> Logits:

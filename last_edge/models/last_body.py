@@ -270,15 +270,9 @@ def last_e_small(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel
 def last_e_base(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
     """720,028 parameters at 25 joints and 60 classes, 687,004 once trained."""
     variant = Options(
-        stem=48,
-        widths=(64, 96, 128),
-        blocks=(2, 2, 2),
-        max_hop=2,
-        dropout=0.3,
-        drop_path_rate=0.05,
-        subset_attention=True,
-        ib="norm",
-    )
+        stem=48, widths=(64, 96, 128), blocks=(2, 2, 2), max_hop=2, dropout=0.3, drop_path_rate=0.05,
+        subset_attention=True, ib="norm",
+    )  # fmt: skip
     return build(spec, classes, variant, options)
 
 
@@ -286,32 +280,18 @@ def last_e_base(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
 def last_e_large(spec: InputSpec, classes: int, **options: Any) -> LandmarkModel:
     """1,080,668 parameters at 25 joints and 60 classes, 1,039,452 once trained; its last stage reads the spectrum."""
     variant = Options(
-        stem=48,
-        widths=(80, 112, 160),
-        blocks=(2, 2, 2),
-        max_hop=2,
-        dropout=0.3,
-        drop_path_rate=0.1,
-        subset_attention=True,
-        hybrid_gate=(False, False, True),
-        ib="norm",
-    )
+        stem=48, widths=(80, 112, 160), blocks=(2, 2, 2), max_hop=2, dropout=0.3, drop_path_rate=0.1,
+        subset_attention=True, hybrid_gate=(False, False, True), ib="norm",
+    )  # fmt: skip
     return build(spec, classes, variant, options)
 
 
 def lite(*, stem: int, widths: tuple[int, ...], blocks: tuple[int, ...], max_hop: int, dropout: float) -> Options:
     """A variant with constant graph, no gates, no attention; ReLU because it quantises."""
     return Options(
-        stem=stem,
-        widths=widths,
-        blocks=blocks,
-        max_hop=max_hop,
-        dropout=dropout,
-        use_st_att=(False, False, False),
-        motion_gate=False,
-        learn_edges=False,
-        act="relu",
-    )
+        stem=stem, widths=widths, blocks=blocks, max_hop=max_hop, dropout=dropout, use_st_att=(False, False, False),
+        motion_gate=False, learn_edges=False, act="relu",
+    )  # fmt: skip
 
 
 @register_model

@@ -36,17 +36,11 @@ class EventLog:
             return
         bodies = [point_list(body) for body in item.points]
         self._write(
-            "frame",
-            frame=item.frame.index,
-            timestamp_s=item.frame.timestamp_s,
-            clip=item.frame.clip,
-            looked=item.looked,
-            landmarks=bodies[0] if len(bodies) == 1 else bodies,
+            "frame", frame=item.frame.index, timestamp_s=item.frame.timestamp_s, clip=item.frame.clip,
+            looked=item.looked, landmarks=bodies[0] if len(bodies) == 1 else bodies,
             prediction=None if item.prediction is None else records.to_dict(item.prediction),
-            timings_ms=item.milliseconds,
-            queues=item.queues,
-            dropped=dropped,
-        )
+            timings_ms=item.milliseconds, queues=item.queues, dropped=dropped,
+        )  # fmt: skip
 
     def event(self, event: Event, *, frame: Frame) -> None:
         """A recognised gesture."""

@@ -132,15 +132,10 @@ class Session:
         model, threshold = self._model, self._stream.decoder.threshold
         with self._watch.timings.measure("present", into=item.milliseconds):
             more = self.presenter.show(
-                item.frame,
-                item.points,
-                prediction=item.prediction,
-                event=item.events[-1][1] if item.events else None,
-                milliseconds=item.milliseconds,
-                seen=seen,
-                refused=self._stream.refused,
+                item.frame, item.points, prediction=item.prediction, event=item.events[-1][1] if item.events else None,
+                milliseconds=item.milliseconds, seen=seen, refused=self._stream.refused,
                 badge=f"{model.backend.name}  {model.precision}  from {threshold:.0%}",
-            )
+            )  # fmt: skip
         if not self._frames:
             self._watchdog.ready()
         self._watchdog.alive()
@@ -187,28 +182,13 @@ class Session:
         """What was done so far."""
         model, feed, watch = self._model, self._feed, self._watch
         return RunSummary(
-            bundle=str(bundle),
-            model=model.name,
-            precision=model.precision,
-            backend=model.backend.name,
-            source=feed.source.name,
-            pace=watch.pace,
-            detector=feed.detector.model if feed.detector else "",
-            layout=feed.layout.name,
-            units=feed.units,
-            frames=self._frames,
-            captured=watch.pipeline.captured,
-            dropped=watch.pipeline.dropped,
-            queues=watch.pipeline.longest,
-            announced_frames=feed.source.announced_frames,
-            frames_with_points=self._seen,
-            predictions=watch.predictions,
-            events=self._events,
-            clips=watch.clips.predicted,
-            clips_right=watch.clips.right if watch.clips.known else None,
-            seconds=round(self._seconds, 3),
-            timings_ms=watch.timings.summary(),
-            notices=list(feed.notices),
-            lost=feed.source.lost,
+            bundle=str(bundle), model=model.name, precision=model.precision, backend=model.backend.name,
+            source=feed.source.name, pace=watch.pace, detector=feed.detector.model if feed.detector else "",
+            layout=feed.layout.name, units=feed.units, frames=self._frames, captured=watch.pipeline.captured,
+            dropped=watch.pipeline.dropped, queues=watch.pipeline.longest,
+            announced_frames=feed.source.announced_frames, frames_with_points=self._seen, predictions=watch.predictions,
+            events=self._events, clips=watch.clips.predicted,
+            clips_right=watch.clips.right if watch.clips.known else None, seconds=round(self._seconds, 3),
+            timings_ms=watch.timings.summary(), notices=list(feed.notices), lost=feed.source.lost,
             stopped=self._stopped,
-        )
+        )  # fmt: skip

@@ -47,15 +47,9 @@ class Watch:
         self._other_hand = stream.adapter.other_hand
         self._shape = HandShape(feed.layout) if self._other_hand else None
         self.pipeline = Pipeline(
-            feed.source,
-            landmarks=self._find_points,
-            recognise=self._recognise,
-            timings=self.timings,
-            live=self.pace != "fast",
-            paced=self.pace == "real",
-            limit=limit,
-            max_age_s=max_age_s,
-        )
+            feed.source, landmarks=self._find_points, recognise=self._recognise, timings=self.timings,
+            live=self.pace != "fast", paced=self.pace == "real", limit=limit, max_age_s=max_age_s,
+        )  # fmt: skip
         self._held: Points = NOTHING
 
     def __iter__(self) -> Generator[Item]:

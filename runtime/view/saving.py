@@ -118,12 +118,9 @@ class ClipKeeper:
         path = free_name(self._folder, "clip", ".npz")
         with writing(path) as stream:
             np.savez(
-                stream,
-                frames=np.stack([points for _, points in self._frames]),
-                lengths=np.array([len(self._frames)]),
-                fps=np.array((len(self._frames) - 1) / seconds),
-                units=np.array(self._units),
-            )
+                stream, frames=np.stack([points for _, points in self._frames]), lengths=np.array([len(self._frames)]),
+                fps=np.array((len(self._frames) - 1) / seconds), units=np.array(self._units),
+            )  # fmt: skip
         return f"saved {path.name}, {seconds:.1f} s"
 
 

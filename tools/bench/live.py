@@ -121,22 +121,13 @@ def _refused(bundle: Path, source: str, error: LastEdgeError, same: dict[str, An
 def _record(summary: RunSummary, load: tuple[float, float], same: dict[str, Any]) -> LiveRecord:
     timings = summary.timings_ms
     return LiveRecord(
-        bundle=summary.model,
-        precision=summary.precision,
-        source=Path(summary.source).name,
-        detector=summary.detector,
-        seconds=summary.seconds,
-        captured=summary.captured,
-        frames=summary.frames,
-        with_points=summary.frames_with_points,
-        events=summary.events,
-        dropped=summary.dropped,
-        waiting=summary.queues,
+        bundle=summary.model, precision=summary.precision, source=Path(summary.source).name, detector=summary.detector,
+        seconds=summary.seconds, captured=summary.captured, frames=summary.frames,
+        with_points=summary.frames_with_points, events=summary.events, dropped=summary.dropped, waiting=summary.queues,
         timings_ms=timings,
         ours=round(100 * sum(timings[stage].busy for stage in OURS if stage in timings) * RATE / 1000, 2),
-        load=(round(load[0], 2), round(load[1], 2)),
-        **same,
-    )
+        load=(round(load[0], 2), round(load[1], 2)), **same,
+    )  # fmt: skip
 
 
 ABOUT = """\
@@ -260,17 +251,12 @@ def soak(
     settled = settle(watch.samples)
     calm, end = watch.counts[-len(settled)], watch.counts[-2 if len(watch.counts) > 1 else -1]
     return SoakRecord(
-        minutes=round(summary.seconds / 60, 2),
-        settled_after=round(settled[0][0] / 60, 2),
+        minutes=round(summary.seconds / 60, 2), settled_after=round(settled[0][0] / 60, 2),
         mb_per_hour=round(slope(settled), 3),
         mb_at=(round(watch.samples[0][1], 2), round(settled[0][1], 2), round(watch.samples[-1][1], 2)),
-        samples=len(settled),
-        load=(round(load, 2), round(os.getloadavg()[0], 2)),
-        run=records.to_dict(summary),
-        handles=(calm[0], end[0]),
-        threads=(calm[1], end[1]),
-        actions=actions,
-    )
+        samples=len(settled), load=(round(load, 2), round(os.getloadavg()[0], 2)), run=records.to_dict(summary),
+        handles=(calm[0], end[0]), threads=(calm[1], end[1]), actions=actions,
+    )  # fmt: skip
 
 
 def resident_mb() -> float:

@@ -337,15 +337,8 @@ def train_peer(
     timing = [json.loads(line) for line in (run / "timing.jsonl").read_text(encoding="utf-8").splitlines()]
     notify(f"{name}: {measured['top1']} %")
     return PeerRecord(
-        name=name,
-        title=PEERS[name][0],
-        params=sum(parameter.numel() for parameter in checkpoint.model.parameters()),
-        top1=measured["top1"],
-        top3=measured["top3"],
-        n=measured["n"],
-        epochs=recipe.training.epochs,
-        seed=recipe.seed,
-        clips_per_s=float(timing[-1]["clips_per_s"]) if timing else 0.0,
-        file=f"{name}.onnx",
+        name=name, title=PEERS[name][0], params=sum(parameter.numel() for parameter in checkpoint.model.parameters()),
+        top1=measured["top1"], top3=measured["top3"], n=measured["n"], epochs=recipe.training.epochs, seed=recipe.seed,
+        clips_per_s=float(timing[-1]["clips_per_s"]) if timing else 0.0, file=f"{name}.onnx",
         store_sha256=opened.sha256,
-    )
+    )  # fmt: skip

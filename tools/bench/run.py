@@ -107,31 +107,14 @@ def _record(graph: Loaded, latency: Latency, options: BenchOptions) -> BenchReco
         memory = peak_memory(subject.content, subject.one(0), backend=backend.name, threads=graph.settings.threads)
     accuracy: dict[str, Any] = {key: subject.metrics[key] for key in ("top1", "top3", "n") if key in subject.metrics}
     return BenchRecord(
-        artefact=subject.artefact,
-        artefact_sha256=subject.sha256,
-        name=subject.name,
-        kind=subject.kind,
-        file=subject.file,
-        device=processor(),
-        cores=os.cpu_count() or 1,
-        platform=platform.platform(),
-        backend=backend.name,
-        backend_version=backend.version(),
-        precision=subject.precision,
-        threads=graph.settings.threads,
-        settings=graph.settings.describe() if backend is OnnxRuntimeCpu else "",
-        input_shape=tuple(subject.one(0)[LANDMARKS].shape),
-        calls=latency.calls,
-        rounds=options.schedule.rounds,
-        p50_ms=latency.p50,
-        p95_ms=latency.p95,
-        p99_ms=latency.p99,
-        size_bytes=len(subject.content),
-        load_ms=graph.load_ms,
-        rss_mb=memory,
-        split=str(subject.metrics.get("split", "")),
-        **accuracy,
-    )
+        artefact=subject.artefact, artefact_sha256=subject.sha256, name=subject.name, kind=subject.kind,
+        file=subject.file, device=processor(), cores=os.cpu_count() or 1, platform=platform.platform(),
+        backend=backend.name, backend_version=backend.version(), precision=subject.precision,
+        threads=graph.settings.threads, settings=graph.settings.describe() if backend is OnnxRuntimeCpu else "",
+        input_shape=tuple(subject.one(0)[LANDMARKS].shape), calls=latency.calls, rounds=options.schedule.rounds,
+        p50_ms=latency.p50, p95_ms=latency.p95, p99_ms=latency.p99, size_bytes=len(subject.content),
+        load_ms=graph.load_ms, rss_mb=memory, split=str(subject.metrics.get("split", "")), **accuracy,
+    )  # fmt: skip
 
 
 CALLS = 3

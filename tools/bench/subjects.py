@@ -151,17 +151,10 @@ def _in_bundle(bundle: Bundle, backend: type[Backend], precision: str, *, asked:
     manifest = bundle.manifest
     metrics: dict[str, Any] = manifest.metrics.get(precision, {}) if backend.kind == "onnx" else {}
     return Subject(
-        artefact=str(bundle.path),
-        name=manifest.name,
-        kind="bundle",
-        file=artefact_name(backend, precision),
-        content=content,
-        precision=precision,
-        inputs=bundle.golden.inputs,
-        settings=settings_of(manifest, precision),
-        metrics=metrics,
-        bundle=bundle,
-    )
+        artefact=str(bundle.path), name=manifest.name, kind="bundle", file=artefact_name(backend, precision),
+        content=content, precision=precision, inputs=bundle.golden.inputs, settings=settings_of(manifest, precision),
+        metrics=metrics, bundle=bundle,
+    )  # fmt: skip
 
 
 def _bare(path: Path, kind: Kind) -> Subject:

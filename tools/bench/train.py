@@ -302,25 +302,13 @@ def _seconds_a_clip(lane: Lane, times: Times) -> NDArray[np.float64]:
 def _record(lane: Lane, plain: Lane, bench: TrainBench, figures: dict[str, Any]) -> TrainRecord:
     run, training = plain.started, lane.recipe.training
     return TrainRecord(
-        model=lane.model,
-        params=sum(parameter.numel() for parameter in run.trainer.model.parameters()),
+        model=lane.model, params=sum(parameter.numel() for parameter in run.trainer.model.parameters()),
         setting=lane.setting.name,
         device=torch.cuda.get_device_name(lane.device) if lane.device.startswith("cuda") else processor(),
-        cores=os.cpu_count() or 1,
-        platform=f"{platform.system()} {platform.machine()}",
-        python=platform.python_version(),
-        torch=str(torch.__version__),
-        commit=commit(),
-        threads=lane.threads,
-        batch_size=training.batch_size,
-        workers=training.workers,
-        recipe=bench.conditions.recipe or "",
-        input_shape=run.plan.spec.shape,
-        store=run.store.path.name,
-        store_sha256=run.store.sha256,
-        rounds=bench.schedule.rounds,
-        steps=bench.schedule.calls,
-        command=bench.command,
-        unavailable=lane.unavailable,
+        cores=os.cpu_count() or 1, platform=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(), torch=str(torch.__version__), commit=commit(), threads=lane.threads,
+        batch_size=training.batch_size, workers=training.workers, recipe=bench.conditions.recipe or "",
+        input_shape=run.plan.spec.shape, store=run.store.path.name, store_sha256=run.store.sha256,
+        rounds=bench.schedule.rounds, steps=bench.schedule.calls, command=bench.command, unavailable=lane.unavailable,
         **figures,
-    )
+    )  # fmt: skip

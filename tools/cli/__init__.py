@@ -112,14 +112,10 @@ OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 """What torch says where numpy and Python raise `MemoryError`."""
 
 app = typer.Typer(
-    name="last-edge",
-    help=ABOUT,
+    name="last-edge", help=ABOUT,
     epilog="Example: last-edge data synth --out STORE, then last-edge train --store STORE --out runs/first",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+    no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
 register(app, COMMANDS)
 
 

@@ -109,18 +109,10 @@ def record(
     from last_edge.runtime.view.window import has_screen
 
     chosen = RecordOptions(
-        labels=tuple(label),
-        subject=subject,
-        split=split,
-        seconds=seconds,
-        countdown_s=count_down,
-        count=count,
-        least_seen=LEAST_SEEN if least_seen is None else least_seen,
-        retake=retake,
-        bundle=bundle,
-        **seeing.chosen(),
+        labels=tuple(label), subject=subject, split=split, seconds=seconds, countdown_s=count_down, count=count,
+        least_seen=LEAST_SEEN if least_seen is None else least_seen, retake=retake, bundle=bundle, **seeing.chosen(),
         window=is_camera(source) and has_screen() if window is None else window,
-    )
+    )  # fmt: skip
     summary = record_source(store, source, options=chosen, on_notice=on_notice)
     facts = records.to_dict(summary)
     screen.emit(facts, table=lambda: clip_table(facts))

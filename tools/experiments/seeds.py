@@ -60,14 +60,10 @@ def measure(path: Path, store: ClipStore, *, split: str, merge_at: str) -> Measu
     return Measured(
         path=path,
         group=f"{checkpoint.card.name} {checkpoint.card.options} {checkpoint.spec.sha256} {same} {list(beyond)}",
-        recipe=recipe,
-        parameters=sum(p.numel() for p in checkpoint.model.parameters()),
-        top1=metrics_of(logits, store, clips)["top1"],
-        merged=coarse["top1"],
-        merged_classes=len(coarse["labels"]),
-        hits=_hits(logits, labels),
-        merged_hits=merged_hits,
-    )
+        recipe=recipe, parameters=sum(p.numel() for p in checkpoint.model.parameters()),
+        top1=metrics_of(logits, store, clips)["top1"], merged=coarse["top1"], merged_classes=len(coarse["labels"]),
+        hits=_hits(logits, labels), merged_hits=merged_hits,
+    )  # fmt: skip
 
 
 def _hits(logits: Logits, labels: NDArray[np.int64]) -> Hits:

@@ -104,12 +104,9 @@ def extract_all(
     if not whole:
         raise InputError("no video could be read", where=out / BROKEN, got=f"{len(broken)} broken")
     return Extracted(
-        len(left) - len(broken),
-        before,
-        broken,
-        incomplete,
+        len(left) - len(broken), before, broken, incomplete,
         write_store(whole, store or out / STORE, name, index, dataset=dataset),
-    )
+    )  # fmt: skip
 
 
 def write_store(jobs: list[Job], path: Path, name: str, index: Path | None, *, dataset: str) -> Prepared:

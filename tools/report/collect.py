@@ -157,14 +157,10 @@ def read_run(path: Path) -> RunResult:
     best = path / "checkpoints" / name
     recipe, weights = path / RECIPE_FILE, best / "model.safetensors"
     return RunResult(
-        path,
-        final=_object(path / "final.json"),
-        history=_history(path / "metrics.jsonl"),
-        recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
-        environment=_object(best / "env.json"),
-        size_bytes=weights.stat().st_size if weights.exists() else None,
-        best=name,
-    )
+        path, final=_object(path / "final.json"), history=_history(path / "metrics.jsonl"),
+        recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "", environment=_object(best / "env.json"),
+        size_bytes=weights.stat().st_size if weights.exists() else None, best=name,
+    )  # fmt: skip
 
 
 def read_bench(paths: Iterable[Path]) -> dict[str, list[BenchRecord]]:

@@ -281,12 +281,9 @@ def accuracy_against(rows: Sequence[Row], cost: str, *, choice: Mapping[str, Any
         for precision, colour in zip(sorted({row.precision for _, row, _ in shown}), COLOURS, strict=False):
             own = [(row, price) for _, row, price in shown if row.precision == precision]
             axes.scatter(
-                [price for _, price in own],
-                [float(row.top1 or 0.0) for row, _ in own],
-                s=42,
-                color=colour,
+                [price for _, price in own], [float(row.top1 or 0.0) for row, _ in own], s=42, color=colour,
                 label=precision,
-            )
+            )  # fmt: skip
             for row, price in own:
                 if (span := wilson(row)) is not None:
                     axes.vlines(price, *span, color=colour, linewidth=1.2, alpha=0.55)

@@ -63,14 +63,9 @@ def make_rows(found: Collection) -> list[Row]:
 def run_row(run: RunResult) -> Row:
     """The trained weights as the run tested them."""
     return Row(
-        str(run.path),
-        "run",
-        str(run.final.get("model", "")),
-        "torch fp32",
-        run.final.get("params"),
-        run.size_bytes,
+        str(run.path), "run", str(run.final.get("model", "")), "torch fp32", run.final.get("params"), run.size_bytes,
         **_accuracy(run.final.get("test", {}), split="test", source="final.json"),
-    )
+    )  # fmt: skip
 
 
 def bundle_rows(result: BundleResult, precision: str, bench: list[BenchRecord]) -> list[Row]:

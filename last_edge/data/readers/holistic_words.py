@@ -63,15 +63,10 @@ def _signer(
     for label, number, length, end in zip(labels.tolist(), numbers.tolist(), lengths.tolist(), ends, strict=True):
         rows = slice(end - length, end)
         yield SkeletonClip.from_points(
-            points[None, rows] * stretch,
-            layout=get_layout(layout),
-            fps=fps,
-            units="image01",
-            confidence=confidence[None, rows],
-            label=str(label),
-            subject=signer,
+            points[None, rows] * stretch, layout=get_layout(layout), fps=fps, units="image01",
+            confidence=confidence[None, rows], label=str(label), subject=signer,
             source_id=f"signer_{signer}/{label}/{number}",
-        )
+        )  # fmt: skip
 
 
 def _points(

@@ -119,19 +119,13 @@ def _clips(
     ends = np.cumsum(lengths)
     for number, (start, end) in enumerate(zip(ends - lengths, ends, strict=True)):
         yield SkeletonClip.from_points(
-            frames[start:end].swapaxes(0, 1),
-            layout=layout,
-            fps=_fps(about["fps"][number] or fps, where),
-            units=cast(Units, unit),
-            confidence=None if confidence is None else confidence[start:end].swapaxes(0, 1),
+            frames[start:end].swapaxes(0, 1), layout=layout, fps=_fps(about["fps"][number] or fps, where),
+            units=cast(Units, unit), confidence=None if confidence is None else confidence[start:end].swapaxes(0, 1),
             label=None if (label := about["labels"][number]) in ("", "-1") or shown is not None else label,
-            spans=() if shown is None else spans_of(shown[start:end]),
-            subject=about["subjects"][number],
-            source_id=about["source_ids"][number] or f"{stem}/{number:05d}",
-            split=about["split"][number],
-            camera=about["camera"][number],
-            setup=about["setup"][number],
-        )
+            spans=() if shown is None else spans_of(shown[start:end]), subject=about["subjects"][number],
+            source_id=about["source_ids"][number] or f"{stem}/{number:05d}", split=about["split"][number],
+            camera=about["camera"][number], setup=about["setup"][number],
+        )  # fmt: skip
 
 
 def _frames(frames: NDArray[Any], layout: Layout, where: str) -> NDArray[np.float32]:

@@ -150,17 +150,10 @@ def read_ntu(
             points = stack_bodies(people, count=count) if people else np.full((count, 1, JOINTS, 3), np.nan, np.float32)
             points = centre_bodies(points) if centre else points
             yield SkeletonClip.from_points(
-                rotate_bodies(points) if rotate else points,
-                layout=get_layout("ntu25"),
-                fps=FPS,
-                units="metres",
-                subject=f"P{name.subject:03d}",
-                source_id=name.clip_id,
-                camera=f"C{name.camera:03d}",
-                setup=f"S{name.setup:03d}",
-                label=labels[name.action - 1],
-                split=name.split(split_type),
-            )
+                rotate_bodies(points) if rotate else points, layout=get_layout("ntu25"), fps=FPS, units="metres",
+                subject=f"P{name.subject:03d}", source_id=name.clip_id, camera=f"C{name.camera:03d}",
+                setup=f"S{name.setup:03d}", label=labels[name.action - 1], split=name.split(split_type),
+            )  # fmt: skip
 
 
 def ntu_labels(source: Path, options: dict[str, Any]) -> tuple[str, ...]:

@@ -42,14 +42,10 @@ def read_pose_streams(source: Path, *, image_size: str = "640x480") -> Iterator[
             ends = np.cumsum(lengths)
             for number, (start, end) in enumerate(zip(ends - lengths, ends, strict=True)):
                 yield SkeletonClip.from_points(
-                    pose[None, start:end, :, :3] * stretch,
-                    layout=get_layout(LAYOUT),
-                    fps=float(fps[number]),
-                    units="image01",
-                    confidence=pose[None, start:end, :, 3].clip(SMALLEST_VISIBILITY, 1.0),
+                    pose[None, start:end, :, :3] * stretch, layout=get_layout(LAYOUT), fps=float(fps[number]),
+                    units="image01", confidence=pose[None, start:end, :, 3].clip(SMALLEST_VISIBILITY, 1.0),
                     spans=spans_of([str(label) for label in labels[start:end].tolist()]),
-                    subject=f"{stem}/{subjects[number]}",
-                    source_id=f"{stem}/{number:03d}",
-                )
+                    subject=f"{stem}/{subjects[number]}", source_id=f"{stem}/{number:03d}",
+                )  # fmt: skip
     if not found:
         raise InputError("no .npz file found", where=source)

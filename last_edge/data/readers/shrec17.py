@@ -61,15 +61,10 @@ def read_shrec17(source: Path, *, labels: int = 14) -> Iterator[SkeletonClip]:
         gesture, finger, subject, _ = row.key
         number = gesture - 1 if labels == 14 else 2 * (gesture - 1) + finger - 1
         yield SkeletonClip.from_points(
-            points[None],
-            layout=get_layout("shrec22"),
-            fps=FPS,
-            units="metres",
-            label=names[number],
-            subject=f"{subject:02d}",
-            source_id="gesture_{}/finger_{}/subject_{}/essai_{}".format(*row.key),
+            points[None], layout=get_layout("shrec22"), fps=FPS, units="metres", label=names[number],
+            subject=f"{subject:02d}", source_id="gesture_{}/finger_{}/subject_{}/essai_{}".format(*row.key),
             split=row.split,
-        )
+        )  # fmt: skip
 
 
 def _read_files(source: Path) -> tuple[dict[Key, NDArray[np.float32]], dict[str, str]]:
@@ -165,11 +160,7 @@ def read_dhg(source: Path, *, labels: int = 14) -> Iterator[SkeletonClip]:
                 raise InputError("the effective gesture leaves its clip", where=where, got=got)
             number = gesture - 1 if labels == 14 else 2 * (gesture - 1) + finger - 1
             yield SkeletonClip.from_points(
-                points[None, first : last + 1],
-                layout=get_layout("shrec22"),
-                fps=FPS,
-                units="metres",
-                label=names[number],
-                subject=f"{subject:02d}",
+                points[None, first : last + 1], layout=get_layout("shrec22"), fps=FPS, units="metres",
+                label=names[number], subject=f"{subject:02d}",
                 source_id=f"gesture_{gesture}/finger_{finger}/subject_{subject}/essai_{essai}",
-            )
+            )  # fmt: skip

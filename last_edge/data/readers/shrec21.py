@@ -54,15 +54,10 @@ def read_shrec21(source: Path) -> Iterator[SkeletonClip]:
             points = _points(content, locate(source, name))
             first = number - (number - 1) % BLOCK
             yield SkeletonClip.from_points(
-                points[None],
-                layout=get_layout("leap20"),
-                fps=FPS,
-                units="metres",
-                subject=f"{first:03d}-{first + BLOCK - 1:03d}",
-                source_id=f"{number:03d}",
-                split=split,
+                points[None], layout=get_layout("leap20"), fps=FPS, units="metres",
+                subject=f"{first:03d}-{first + BLOCK - 1:03d}", source_id=f"{number:03d}", split=split,
                 spans=_spans(annotated[split][number], len(points), f"{locate(source, name)}"),
-            )
+            )  # fmt: skip
 
 
 def _points(content: bytes, where: str) -> NDArray[np.float32]:

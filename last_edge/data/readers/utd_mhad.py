@@ -44,15 +44,10 @@ def read_utd_mhad(source: Path) -> Iterator[SkeletonClip]:
             raise InputError("action number outside the dataset", where=where, expected=f"1..{len(ACTIONS)}")
         with one_file():
             yield SkeletonClip.from_points(
-                _points(content, where)[None],
-                layout=get_layout("kinect20"),
-                fps=FPS,
-                units="metres",
-                label=ACTIONS[action - 1],
-                subject=f"{subject}",
-                source_id=f"a{action}_s{subject}_t{trial}",
+                _points(content, where)[None], layout=get_layout("kinect20"), fps=FPS, units="metres",
+                label=ACTIONS[action - 1], subject=f"{subject}", source_id=f"a{action}_s{subject}_t{trial}",
                 split="train" if subject % 2 else "test",
-            )
+            )  # fmt: skip
 
 
 def _points(content: bytes, where: str) -> NDArray[np.float32]:

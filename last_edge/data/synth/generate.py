@@ -49,13 +49,10 @@ class View:
 def view(signer: Signer, rng: np.random.Generator) -> View:
     """This clip's view: the signer's usual camera, a little moved."""
     return View(
-        yaw=signer.yaw + rng.normal(0.0, 0.08),
-        pitch=signer.pitch + rng.normal(0.0, 0.04),
-        roll=rng.normal(0.0, 0.05),
-        closeness=signer.closeness * rng.uniform(0.9, 1.1),
-        distance=signer.distance,
+        yaw=signer.yaw + rng.normal(0.0, 0.08), pitch=signer.pitch + rng.normal(0.0, 0.04), roll=rng.normal(0.0, 0.05),
+        closeness=signer.closeness * rng.uniform(0.9, 1.1), distance=signer.distance,
         centre=(signer.aspect / 2 + rng.normal(0.0, 0.06), 0.48 + rng.normal(0.0, 0.03)),
-    )
+    )  # fmt: skip
 
 
 def to_world(points: Array, layout: Layout, *, left_handed: bool) -> Array:
@@ -204,13 +201,7 @@ def _clips(glosses: tuple[Gloss, ...], options: SynthOptions) -> Iterator[Skelet
             image = project(metres, view(who, rng))
             points, confidence = track(image, noise=options.noise, drop_rate=options.drop_rate, rng=rng)
             yield SkeletonClip.from_points(
-                points[None],
-                confidence=confidence[None],
-                layout=layout,
-                fps=options.fps,
-                units="image01",
-                label=gloss.name,
-                subject=who.name,
-                source_id=f"synth-{options.seed}/{who.name}/{gloss.name}/{take:02d}",
-                split=split,
-            )
+                points[None], confidence=confidence[None], layout=layout, fps=options.fps, units="image01",
+                label=gloss.name, subject=who.name,
+                source_id=f"synth-{options.seed}/{who.name}/{gloss.name}/{take:02d}", split=split,
+            )  # fmt: skip

@@ -62,29 +62,18 @@ def signer(number: int, seed: int) -> Signer:
     rng = np.random.default_rng([seed, STREAM, number])
     size = rng.normal(1.0, 0.06)
     return Signer(
-        name=f"signer_{number:02d}",
-        left_handed=number % LEFT_HANDED_EVERY == LEFT_HANDED_AT,
-        shoulder_width=0.36 * size * rng.normal(1.0, 0.05),
-        upper_arm=0.285 * size * rng.normal(1.0, 0.04),
-        forearm=0.25 * size * rng.normal(1.0, 0.04),
-        hand=0.185 * size * rng.normal(1.0, 0.05),
-        torso=size * rng.normal(1.0, 0.05),
-        head=size * rng.normal(1.0, 0.04),
-        looseness=rng.uniform(0.0, 0.3),
-        amplitude=rng.uniform(0.08, 0.13),
-        speed=rng.uniform(0.75, 1.35),
-        cycles=rng.uniform(1.7, 3.2),
-        elbow_out=rng.uniform(0.2, 1.0),
-        rest=np.asarray(RESTS[int(rng.integers(2))] + rng.normal(0.0, 0.02, 3)),
-        yaw=rng.normal(0.0, 0.26),
-        pitch=rng.normal(0.05, 0.10),
-        closeness=rng.uniform(0.75, 1.15),
-        distance=rng.uniform(1.2, 2.4),
-        aspect=float(rng.choice([4 / 3, 16 / 9])),
+        name=f"signer_{number:02d}", left_handed=number % LEFT_HANDED_EVERY == LEFT_HANDED_AT,
+        shoulder_width=0.36 * size * rng.normal(1.0, 0.05), upper_arm=0.285 * size * rng.normal(1.0, 0.04),
+        forearm=0.25 * size * rng.normal(1.0, 0.04), hand=0.185 * size * rng.normal(1.0, 0.05),
+        torso=size * rng.normal(1.0, 0.05), head=size * rng.normal(1.0, 0.04), looseness=rng.uniform(0.0, 0.3),
+        amplitude=rng.uniform(0.08, 0.13), speed=rng.uniform(0.75, 1.35), cycles=rng.uniform(1.7, 3.2),
+        elbow_out=rng.uniform(0.2, 1.0), rest=np.asarray(RESTS[int(rng.integers(2))] + rng.normal(0.0, 0.02, 3)),
+        yaw=rng.normal(0.0, 0.26), pitch=rng.normal(0.05, 0.10), closeness=rng.uniform(0.75, 1.15),
+        distance=rng.uniform(1.2, 2.4), aspect=float(rng.choice([4 / 3, 16 / 9])),
         places={name: rng.normal(0.0, (0.02, 0.015, 0.02)) for name in LOCATIONS},
         turns={name: tilt(rng, 0.2) for name in ORIENTATIONS},
         fingers={name: rng.normal(0.0, 0.1, 13) for name in HANDSHAPES},
-    )
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
