@@ -11,35 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from last_edge.errors import UsageError
-from last_edge.tools.cli.options import (
-    SCREEN,
-    BundlePath,
-    Device,
-    DryRun,
-    Force,
-    Graph,
-    Hand,
-    Join,
-    Landmarks,
-    More,
-    On,
-    OutFile,
-    OutFiles,
-    Precisions,
-    RecipeName,
-    Repeats,
-    Screen,
-    Send,
-    Set,
-    SourceName,
-    Store,
-    check_limit,
-    check_out,
-    command_line,
-    in_zoo,
-    names_of,
-    torch_threads,
-)
+from last_edge.tools.cli import options as opt
 from last_edge.tools.output import make_table
 
 PAGES = (".json", ".md")
@@ -69,19 +41,21 @@ def bench(
     bundles: Annotated[
         list[Path],
         typer.Argument(
-            metavar="BUNDLE", callback=in_zoo, help="Bundle folders, .last files, names of the zoo or bare .onnx files."
+            metavar="BUNDLE",
+            callback=opt.in_zoo,
+            help="Bundle folders, .last files, names of the zoo or bare .onnx files.",
         ),
     ],
-    precision: Precisions = None,
+    precision: opt.Precisions = None,
     backend: Backends = None,
     threads: Threads = None,
     plain: Plain = None,
     usual: Annotated[bool, typer.Option("--usual", help="Leave what `bench tune` found for a bundle alone.")] = False,
-    repeats: Repeats = 10,
+    repeats: opt.Repeats = 10,
     calls: Annotated[int, typer.Option("--calls", min=1, help="Timed calls a file and round.")] = 50,
     max_ms: Annotated[float | None, typer.Option("--max-ms", help="Fail (exit 4) when a p50 is above this.")] = None,
     memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Weigh each file in its own process.")] = True,
-    out: OutFile = None,
+    out: opt.OutFile = None,
     peers: Annotated[
         bool, typer.Option("--peers", help="Also ST-GCN and others at the first bundle's joints and frames, untrained.")
     ] = False,
@@ -89,8 +63,8 @@ def bench(
         Path | None,
         typer.Option("--share", help="Write machine and figures to this .json, to send in; nothing is sent."),
     ] = None,
-    force: Force = False,
-    screen: Screen = SCREEN,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Measure exported files in backends with thread counts, interleaved in one process, batch 1, on golden clips.
 
@@ -110,7 +84,7 @@ def bench(
     from last_edge.tools.bench.record import bench_table, save_records, save_shared
     from last_edge.tools.bench.run import BenchOptions, bench_bundles
 
-    check_out(out, share, force=force)
+    opt.check_out(out, share, force=force)
     chosen = BenchOptions(
         tuple(precision or ()), threads=tuple(threads or ()), backends=tuple(backend or ("onnxruntime-cpu",)),
         plain=tuple(plain or ()), usual=usual, memory=memory, schedule=Schedule(rounds=repeats, calls=calls),
@@ -131,7 +105,7 @@ def bench(
     if slowed := next((row.slowed for row in rows if row.slowed), ""):
         screen.note(f"note: this processor was slowed while it was timed: {slowed}; these figures count for nothing")
     screen.emit([records.to_dict(row) for row in rows], table=lambda: bench_table(rows))
-    check_limit("slower than allowed", {row.file: row.p50_ms for row in rows}, max_ms, "ms", what="p50")
+    opt.check_limit("slower than allowed", {row.file: row.p50_ms for row in rows}, max_ms, "ms", what="p50")
 
 
 def train(
@@ -141,19 +115,19 @@ def train(
         Path | None, typer.Option("--store", help="A clip store; default: synthetic signs, made for it.")
     ] = None,
     settings: TrainSettings = "plain,fused,bf16,compile,bf16+fused,bf16+fused+compile",
-    recipe: RecipeName = None,
-    set_: Set = None,
-    more: More = None,
+    recipe: opt.RecipeName = None,
+    set_: opt.Set = None,
+    more: opt.More = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="training.batch_size")] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Processor threads.")] = 1,
-    repeats: Repeats = 5,
+    repeats: opt.Repeats = 5,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Timed steps a turn.")] = 2,
     warm_up: Annotated[int, typer.Option("--warm-up", min=0, help="Untimed steps after each lane's first.")] = 1,
-    device: Device = "auto",
-    out: OutFiles = None,
-    join: Join = None,
-    force: Force = False,
-    screen: Screen = SCREEN,
+    device: opt.Device = "auto",
+    out: opt.OutFiles = None,
+    join: opt.Join = None,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Measure clips per second of training, by model and setting, with the share of time spent waiting for data.
 
@@ -178,12 +152,12 @@ def train(
     from last_edge.tools.bench.train_record import COLUMNS, TrainRecord, to_markdown, where
     from last_edge.train.device import resolve_device
 
-    check_out(*(out or ()), force=force, kinds=PAGES)
+    opt.check_out(*(out or ()), force=force, kinds=PAGES)
     rows = [row for path in join or [] for row in load_records(path, TrainRecord)]
     if models is not None or not rows:
         sets = (*(set_ or ()), *(more or ()), *([f"training.batch_size={batch_size}"] if batch_size else []))
         schedule = Schedule(rounds=repeats, calls=steps, warm_up=warm_up)
-        parsed = tuple(parse_settings(names_of(settings)))
+        parsed = tuple(parse_settings(opt.names_of(settings)))
         with (
             TemporaryDirectory() as work,
             synthetic_store() if store is None else nullcontext(store) as clips,
@@ -192,21 +166,21 @@ def train(
             conditions = Conditions(
                 clips, Path(work), recipe=recipe, sets=sets, threads=threads, device=resolve_device(device)
             )
-            named = names_of(models) or family()
+            named = opt.names_of(models) or family()
             if peers:
                 from last_edge.tools.bench.peers import PEERS, register
 
                 register()
                 named = (*named, *PEERS)
-            asked = TrainBench(named, parsed, schedule, conditions, command_line("bench"))
+            asked = TrainBench(named, parsed, schedule, conditions, opt.command_line("bench"))
             rows += bench_training(asked, notify)
     write_pages(rows, out, page=to_markdown)
     screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
 
 
 def tune(
-    bundle: BundlePath,
-    precision: Precisions = None,
+    bundle: opt.BundlePath,
+    precision: opt.Precisions = None,
     threads: Annotated[
         list[int] | None,
         typer.Option("--threads", min=1, help="To try; repeatable. Default: 1, 2, 4 … and every core."),
@@ -214,8 +188,8 @@ def tune(
     spin: Annotated[
         bool, typer.Option("--spin", help="Also try threads that spin: for a device that does nothing else.")
     ] = False,
-    dry_run: DryRun = False,
-    screen: Screen = SCREEN,
+    dry_run: opt.DryRun = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Try threads, memory arena and bound buffers in ONNX Runtime, and keep the fastest set in the bundle's manifest.
 
@@ -242,20 +216,20 @@ def tune(
 def live(
     bundle: Annotated[
         Path | None,
-        typer.Argument(metavar="[BUNDLE]", callback=in_zoo, help="Bundle folder, .last file or name of the zoo."),
+        typer.Argument(metavar="[BUNDLE]", callback=opt.in_zoo, help="Bundle folder, .last file or name of the zoo."),
     ] = None,
     source: Sources = None,
-    precision: Graph = None,
-    landmarks: Landmarks = "auto",
-    hand: Hand = "first",
-    join: Join = None,
+    precision: opt.Graph = None,
+    landmarks: opt.Landmarks = "auto",
+    hand: opt.Hand = "first",
+    join: opt.Join = None,
     max_ours: Annotated[
         float | None,
         typer.Option("--max-ours", help="Fail (exit 4) when our share of a frame is above so many percent."),
     ] = None,
-    out: OutFiles = None,
-    force: Force = False,
-    screen: Screen = SCREEN,
+    out: opt.OutFiles = None,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Play recordings at their own rate and give p50, p95 and p99 of each stage, what waited and what was dropped.
 
@@ -270,32 +244,32 @@ def live(
 
     if (bundle is None) != (not source) or (bundle is None and not join):
         raise UsageError("what is played?", expected="BUNDLE with --source, or --join FILE.json")
-    check_out(*(out or ()), force=force, kinds=PAGES)
+    opt.check_out(*(out or ()), force=force, kinds=PAGES)
     rows = [row for path in join or [] for row in load_records(path, LiveRecord)]
     if bundle is not None:
         chosen = RunOptions(precision=precision, detector=None if landmarks == "auto" else landmarks, hand=hand)
         notify = (lambda text: None) if screen.json else screen.note
         rows += bench_live(
-            bundle, live_sources(source or []), options=chosen, command=command_line("bench"), notify=notify
+            bundle, live_sources(source or []), options=chosen, command=opt.command_line("bench"), notify=notify
         )
     write_pages(rows, out, page=to_markdown)
     screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
-    check_limit("recognition takes too much of a frame", {row.source: row.ours for row in rows}, max_ours, "%")
+    opt.check_limit("recognition takes too much of a frame", {row.source: row.ours for row in rows}, max_ours, "%")
 
 
 def peers(
-    store: Store,
+    store: opt.Store,
     out: Annotated[Path, typer.Option("--out", help="Folder of the runs, the ONNX files and peers.json.")],
     models: Annotated[
         str | None,
         typer.Option("--models", help="st_gcn, ctr_gcn, dd_net_small, dd_net, gru, lstm; comma between. Default: all."),
     ] = None,
-    recipe: RecipeName = "shrec17",
-    set_: Set = None,
+    recipe: opt.RecipeName = "shrec17",
+    set_: opt.Set = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Processor threads.")] = 1,
-    device: Device = "auto",
-    dry_run: DryRun = False,
-    screen: Screen = SCREEN,
+    device: opt.Device = "auto",
+    dry_run: opt.DryRun = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Train what others recognise skeletons with by one recipe, export each and measure the exported file.
 
@@ -312,11 +286,11 @@ def peers(
     from last_edge.train.device import resolve_device
     from last_edge.train.recipe import load_recipe
 
-    names, chosen = peer_names(names_of(models)), load_recipe(recipe, overrides=set_ or [])
+    names, chosen = peer_names(opt.names_of(models)), load_recipe(recipe, overrides=set_ or [])
     if dry_run:
         screen.emit({"peers": list(names), "epochs": chosen.training.epochs, "out": str(out)})
         return
-    torch_threads(threads)
+    opt.torch_threads(threads)
     rows = []
     for name in names:
         with screen.epochs(name) as report:
@@ -328,19 +302,19 @@ def peers(
 
 
 def soak(
-    bundle: BundlePath,
-    source: SourceName,
+    bundle: opt.BundlePath,
+    source: opt.SourceName,
     minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="How long to play the source.")] = 30.0,
-    precision: Graph = None,
-    landmarks: Landmarks = "auto",
-    send: Send = None,
-    on: On = None,
+    precision: opt.Graph = None,
+    landmarks: opt.Landmarks = "auto",
+    send: opt.Send = None,
+    on: opt.On = None,
     max_slope: Annotated[
         float | None, typer.Option("--max-slope", help="Fail (exit 4) when memory grows by more MB an hour.")
     ] = None,
-    out: OutFile = None,
-    force: Force = False,
-    screen: Screen = SCREEN,
+    out: opt.OutFile = None,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Play a source again and again in real time through all of `run` and tell how memory grows, in MB an hour, and
     how many files are open and threads alive; --send and --on attach actions as in `run`.
@@ -356,7 +330,7 @@ def soak(
     from last_edge.runtime.pipeline.options import RunOptions
     from last_edge.tools.bench import live
 
-    check_out(out, force=force)
+    opt.check_out(out, force=force)
     chosen = RunOptions(precision=precision, detector=None if landmarks == "auto" else landmarks)
     labels = Bundle.open(bundle).manifest.labels if on else ()
     destinations = [*map(destination_of, send or ()), *(command_of(text, labels) for text in on or ())]
@@ -378,13 +352,13 @@ def soak(
     }
     title = f"{record.run['model']}, {record.run['precision']}, {record.run['source']}"
     screen.emit(records.to_dict(record), table=lambda: make_table(title, columns))
-    check_limit("memory grows", {"": record.mb_per_hour}, max_slope, "MB an hour")
+    opt.check_limit("memory grows", {"": record.mb_per_hour}, max_slope, "MB an hour")
 
 
 def start(
-    bundle: BundlePath,
-    precision: Graph = None,
-    repeats: Repeats = 5,
+    bundle: opt.BundlePath,
+    precision: opt.Graph = None,
+    repeats: opt.Repeats = 5,
     max_import_ms: Annotated[
         float | None, typer.Option("--max-import-ms", help="Fail (exit 4) when importing takes longer, by the median.")
     ] = None,
@@ -392,9 +366,9 @@ def start(
         float | None,
         typer.Option("--max-label-ms", help="Fail (exit 4) when the first label comes later, by the median."),
     ] = None,
-    out: OutFile = None,
-    force: Force = False,
-    screen: Screen = SCREEN,
+    out: opt.OutFile = None,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Time fresh processes: the import of the runtime, and `last-edge run` up to its first prediction on made points.
 
@@ -404,7 +378,7 @@ def start(
     from last_edge.files import write_text
     from last_edge.tools.bench.start import bench_start
 
-    check_out(out, force=force)
+    opt.check_out(out, force=force)
     record = bench_start(bundle, precision=precision, rounds=repeats)
     if out is not None:
         write_text(out, records.to_json(record))
@@ -416,8 +390,8 @@ def start(
     load = " to ".join(map(str, record.load))
     title = f"{record.bundle}, {record.precision}: {record.rounds} processes, load {load}"
     screen.emit(records.to_dict(record), table=lambda: make_table(title, columns))
-    check_limit("importing the runtime takes too long", {"": record.import_ms}, max_import_ms, "ms")
-    check_limit("the first label takes too long", {"": record.label_ms}, max_label_ms, "ms")
+    opt.check_limit("importing the runtime takes too long", {"": record.import_ms}, max_import_ms, "ms")
+    opt.check_limit("the first label takes too long", {"": record.label_ms}, max_label_ms, "ms")
 
 
 def write_pages(rows: Sequence[Any], paths: Sequence[Path] | None, *, page: Callable[..., str]) -> None:

@@ -14,22 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from last_edge.errors import UsageError
-from last_edge.tools.cli.options import (
-    SCREEN,
-    DryRun,
-    Flip,
-    Force,
-    Hand,
-    Out,
-    PersonName,
-    Rotate,
-    Screen,
-    Seed,
-    StoreArgument,
-    in_zoo,
-    names_of,
-    turn_of,
-)
+from last_edge.tools.cli import options as opt
 from last_edge.tools.output import make_table
 from last_edge.tools.register import Command, Function, OptionGroup, described, expanded
 
@@ -135,23 +120,23 @@ def prepare(name: str, dataset: Dataset) -> Function:
 
     def command(
         source: Source,
-        out: Out,
+        out: opt.Out,
         leave_out: LeaveOut = None,
         subjects: Subjects = None,
         test_share: TestShare = 0.0,
         exchange: Exchanges = None,
         limit: Limit = None,
         strict: Strict = False,
-        dry_run: DryRun = False,
-        force: Force = False,
-        screen: Screen = SCREEN,
+        dry_run: opt.DryRun = False,
+        force: opt.Force = False,
+        screen: opt.Screen = opt.SCREEN,
         **given: Any,
     ) -> None:
         from last_edge.data import prepare as preparing
 
         options = {key: value for key, value in given.items() if value is not None}
         if "words" in options:
-            options["words"] = names_of(options["words"])
+            options["words"] = opt.names_of(options["words"])
         swaps = []
         for text in exchange or ():
             parts = text.split(":")
@@ -160,9 +145,9 @@ def prepare(name: str, dataset: Dataset) -> Function:
             swaps.append(preparing.Exchange(*parts))
         with screen.clips() as progress:
             prepared = preparing.prepare(
-                name, source, out=out, options=options, leave_out=names_of(leave_out), subjects=names_of(subjects),
-                test_share=test_share, exchange=swaps, limit=limit, strict=strict, dry_run=dry_run, force=force,
-                progress=progress,
+                name, source, out=out, options=options, leave_out=opt.names_of(leave_out),
+                subjects=opt.names_of(subjects), test_share=test_share, exchange=swaps, limit=limit, strict=strict,
+                dry_run=dry_run, force=force, progress=progress,
             )  # fmt: skip
         show_prepared(prepared, screen)
 
@@ -181,7 +166,7 @@ def prepare(name: str, dataset: Dataset) -> Function:
     return command
 
 
-def show_prepared(prepared: Prepared, screen: Screen) -> None:
+def show_prepared(prepared: Prepared, screen: opt.Screen) -> None:
     """Print what came of a preparation."""
     from last_edge import records
 
@@ -203,14 +188,14 @@ def show_prepared(prepared: Prepared, screen: Screen) -> None:
 
 
 def info(
-    store: StoreArgument,
+    store: opt.StoreArgument,
     verify: Annotated[bool, typer.Option("--verify", help="Hash every file first.")] = False,
     gates: Annotated[bool, typer.Option("--gates", help="Hold the quality gates; exit code 4 when one fails.")] = False,
     limit: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Change a gate's limit, such as fast=0; repeatable.")
     ] = None,
     duplicates: Annotated[bool, typer.Option(help="Look for near-duplicate clips across splits.")] = True,
-    screen: Screen = SCREEN,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Show counts, lengths, missing points, overlap of subjects and near-duplicates of a store; with --gates judge it.
 
@@ -334,9 +319,9 @@ class VideoOptions(OptionGroup):
         float | None,
         typer.Option(help="Of folders of images, 30 unless said; of videos in place of their time stamps."),
     ] = None
-    person: PersonName = "largest"
-    flip: Flip = False
-    rotate: Rotate = "0"
+    person: opt.PersonName = "largest"
+    flip: opt.Flip = False
+    rotate: opt.Rotate = "0"
     strict: Annotated[
         bool, typer.Option("--strict", help="Write no store when a video cannot be read, or not to its end.")
     ] = False
@@ -350,17 +335,18 @@ class VideoOptions(OptionGroup):
         from last_edge.data.readers.archive import leaving_out
         from last_edge.tools.extract.plan import Settings, choose_jobs, plan_jobs
 
-        settings = Settings(self.layout, vision, rows, self.fps, self.person, self.flip, turn_of(self.rotate))
+        settings = Settings(self.layout, vision, rows, self.fps, self.person, self.flip, opt.turn_of(self.rotate))
         with nullcontext() if self.strict else leaving_out():
             planned = plan_jobs(
                 videos, out.absolute(), settings, index=self.index, folders=self.folders, spans=self.spans,
                 tier=self.tier,
             )  # fmt: skip
         return choose_jobs(
-            planned, leave_out=names_of(self.leave_out), subjects=names_of(self.subjects), test_share=self.test_share,
+            planned, leave_out=opt.names_of(self.leave_out), subjects=opt.names_of(self.subjects),
+            test_share=self.test_share,
         )  # fmt: skip
 
-    def extract(self, jobs: list[Job], out: Path, screen: Screen, *, dry_run: bool, **how: Any) -> Extracted | None:
+    def extract(self, jobs: list[Job], out: Path, screen: opt.Screen, *, dry_run: bool, **how: Any) -> Extracted | None:
         """Do it, or on a dry run tell how much is left."""
         from last_edge.tools.extract.run import extract_all
         from last_edge.tools.extract.video import read_result
@@ -383,11 +369,11 @@ VIDEO_OPTIONS = VideoOptions()
 
 def prepare_videos(
     videos: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of videos, or of folders of images.")],
-    out: Out,
+    out: opt.Out,
     options: VideoOptions = VIDEO_OPTIONS,
-    dry_run: DryRun = False,
-    force: Force = False,
-    screen: Screen = SCREEN,
+    dry_run: opt.DryRun = False,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Videos, or folders of images, in folders that say what they show: landmarks by MediaPipe or LiteRT, even in time.
 
@@ -413,16 +399,16 @@ def prepare_videos(
 
 def extract(
     videos: Annotated[Path, typer.Argument(help="Folder of videos.")],
-    out: Out,
+    out: opt.Out,
     options: VideoOptions = VIDEO_OPTIONS,
     vision: Annotated[
         Path | None, typer.Option(help="Folder of a vision model of transformers, for features as well.")
     ] = None,
     rows: Annotated[int, typer.Option(min=1, help="Rows of features a clip, of frames evenly spread over it.")] = 16,
     name: Annotated[str, typer.Option(help="What the features are called.")] = "visual",
-    dry_run: DryRun = False,
-    force: Force = False,
-    screen: Screen = SCREEN,
+    dry_run: opt.DryRun = False,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Take landmarks, and with --vision features, out of videos; OUT/store is a store like any other.
 
@@ -455,14 +441,14 @@ def extract(
 
 
 def convert(
-    store: StoreArgument,
+    store: opt.StoreArgument,
     bundle: Annotated[
-        Path, typer.Option("--bundle", callback=in_zoo, help="The bundle whose joints, axes and units are wanted.")
+        Path, typer.Option("--bundle", callback=opt.in_zoo, help="The bundle whose joints, axes and units are wanted.")
     ],
-    out: Out,
-    hand: Hand = "first",
-    force: Force = False,
-    screen: Screen = SCREEN,
+    out: opt.Out,
+    hand: opt.Hand = "first",
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Write a store's clips with the joints, axes, size and units that a bundle takes, as `run` would feed them to it.
 
@@ -477,16 +463,16 @@ def convert(
 
 
 def background(
-    store: StoreArgument,
-    out: Out,
+    store: opt.StoreArgument,
+    out: opt.Out,
     count: Annotated[int, typer.Option(min=1, help="Clips of the background set.")] = 210,
     between: Annotated[
         int, typer.Option(min=0, help="Stretches more from between the store's own gestures, by person.")
     ] = 0,
-    seed: Seed = 0,
-    dry_run: DryRun = False,
-    force: Force = False,
-    screen: Screen = SCREEN,
+    seed: opt.Seed = 0,
+    dry_run: opt.DryRun = False,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Write a store's clips with clips of no gesture beside them, as one class more, `background`.
 

@@ -8,23 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from last_edge.errors import UsageError
+from last_edge.tools.cli import options as opt
 from last_edge.tools.cli import translate
-from last_edge.tools.cli.options import (
-    SCREEN,
-    Decode,
-    FalsePerHour,
-    MergeAt,
-    OwnThreads,
-    Precision,
-    Reject,
-    RestSeconds,
-    Screen,
-    Seed,
-    Split,
-    Store,
-    in_zoo,
-    torch_threads,
-)
 from last_edge.tools.output import make_table, rows_table
 
 if TYPE_CHECKING:
@@ -43,14 +28,14 @@ People = Annotated[
 
 def eval(
     artefact: Annotated[
-        Path, typer.Argument(metavar="ARTEFACT", callback=in_zoo, help="A run, a checkpoint or a bundle.")
+        Path, typer.Argument(metavar="ARTEFACT", callback=opt.in_zoo, help="A run, a checkpoint or a bundle.")
     ],
-    store: Store,
-    split: Split = "test",
-    precision: Annotated[Precision | None, typer.Option("--precision", help="Of a bundle; default fp32.")] = None,
+    store: opt.Store,
+    split: opt.Split = "test",
+    precision: Annotated[opt.Precision | None, typer.Option("--precision", help="Of a bundle; default fp32.")] = None,
     which: Annotated[Which | None, typer.Option("--which", help="Of a run; default best.")] = None,
-    merge_at: MergeAt = "",
-    threads: OwnThreads = None,
+    merge_at: opt.MergeAt = "",
+    threads: opt.OwnThreads = None,
     stream: Annotated[
         bool,
         typer.Option(
@@ -61,10 +46,10 @@ def eval(
         int, typer.Option("--gestures", min=1, help="With --stream: clips to play, drawn at random.")
     ] = GESTURES,
     unknown: Unknown = None,
-    decode: Decode = "sliding",
-    reject: Reject = True,
-    false_alarms_per_hour: FalsePerHour = None,
-    rest_seconds: RestSeconds = 1.5,
+    decode: opt.Decode = "sliding",
+    reject: opt.Reject = True,
+    false_alarms_per_hour: opt.FalsePerHour = None,
+    rest_seconds: opt.RestSeconds = 1.5,
     subject: People = None,
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Of a bundle: clips show the other hand than it was taught; mirror them.")
@@ -72,8 +57,8 @@ def eval(
     beam: Annotated[
         int | None, typer.Option("--beam", min=1, help="Of a translator: hypotheses kept; default: the recipe's.")
     ] = None,
-    seed: Seed = 0,
-    screen: Screen = SCREEN,
+    seed: opt.Seed = 0,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Measure a run or the exported file of a bundle on a split: top-1/3/5, per class, per subject, confusion, ECE.
 
@@ -157,7 +142,7 @@ def figures_table(figures: dict[str, Any]) -> Any:
     return rows_table(head, [row for _, row in worst])
 
 
-def tell_absent(figures: dict[str, Any], screen: Screen) -> None:
+def tell_absent(figures: dict[str, Any], screen: opt.Screen) -> None:
     """A line about classes that had no clip and were not measured."""
     if not screen.json and (names := figures["absent"]):
         typer.echo(f"not measured, no clip in the split: {', '.join(names)}")
@@ -171,7 +156,7 @@ def refuse(how: str, given: dict[str, object]) -> None:
 
 
 def evaluate(
-    artefact: Path, store: ClipStore, *, precision: Precision | None, which: Which | None, threads: int | None,
+    artefact: Path, store: ClipStore, *, precision: opt.Precision | None, which: Which | None, threads: int | None,
     mirror: bool, **how: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Figures of a run or bundle on a split; `UsageError` for what only a run or only a bundle has."""
@@ -190,12 +175,12 @@ def evaluate(
     if precision == "int8":
         hint = "last-edge export, last-edge quantize, then eval BUNDLE --precision int8"
         raise UsageError("a run has no INT8 file", where=artefact, hint=hint)
-    torch_threads(1 if threads is None else threads)
+    opt.torch_threads(1 if threads is None else threads)
     return evaluate_run(artefact, store, which=which or "best", **how)
 
 
 def evaluate_streams(
-    bundle: Path, store: ClipStore, *, split: str, precision: Precision | None, threads: int | None, gestures: int,
+    bundle: Path, store: ClipStore, *, split: str, precision: opt.Precision | None, threads: int | None, gestures: int,
     unknown: list[str], decode: Literal["sliding", "segments"], reject: bool, rest_seconds: float, subjects: list[str],
     seed: int, false_per_hour: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
@@ -241,7 +226,7 @@ def on_recordings(bundle: Path, store: ClipStore) -> bool:
 
 
 def evaluate_recordings(
-    run: Path, store: ClipStore, *, split: str, which: Which | None, precision: Precision | None,
+    run: Path, store: ClipStore, *, split: str, which: Which | None, precision: opt.Precision | None,
     refused: dict[str, object],
 ) -> dict[str, Any]:  # fmt: skip
     """The score of a run's or bundle's events on a split's annotated recordings; `UsageError` for another model's."""
@@ -274,7 +259,7 @@ def span_table(score: dict[str, Any]) -> Any:
 
 def fit_spans(
     run: Annotated[Path, typer.Argument(help="A run of a model for streams.")],
-    store: Store,
+    store: opt.Store,
     held_out: Annotated[
         list[Path] | None,
         typer.Option("--held-out", help="Runs of the same recipe whose validation recordings say it; repeatable."),
@@ -282,7 +267,7 @@ def fit_spans(
     false_costs: Annotated[
         float, typer.Option("--false-costs", min=0, help="Found gestures that one false event outweighs.")
     ] = 1.0,
-    screen: Screen = SCREEN,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Find by which rules a streaming model's answers become gestures with a beginning and an end: RUN/spans.json.
 

@@ -9,24 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from last_edge.errors import InputError, UsageError
-from last_edge.tools.cli.options import (
-    SCREEN,
-    DryRun,
-    Force,
-    MergeAt,
-    Out,
-    OutFile,
-    Screen,
-    Seeds,
-    Split,
-    Store,
-    Threads,
-    check_out,
-    command_line,
-    names_of,
-    seeds_of,
-    torch_threads,
-)
+from last_edge.tools.cli import options as opt
 from last_edge.tools.cli.training import Flags, choose
 from last_edge.tools.output import difference, make_table, markdown
 
@@ -47,12 +30,12 @@ PlanName = Annotated[
 
 
 def folds(
-    out: Out,
+    out: opt.Out,
     flags: Flags,
     subjects: Annotated[
         str | None, typer.Option("--subjects", help="Leave these out in turn, comma between; all others always train.")
     ] = None,
-    seeds: Seeds = None,
+    seeds: opt.Seeds = None,
     pairs: Annotated[
         int,
         typer.Option("--pairs", min=0, help="To choose settings: leave each out with each of the next N in a circle."),
@@ -61,8 +44,8 @@ def folds(
         Path | None,
         typer.Option("--teacher", help="OUT of earlier folds: each fold is distilled from that fold's runs there."),
     ] = None,
-    dry_run: DryRun = False,
-    screen: Screen = SCREEN,
+    dry_run: opt.DryRun = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Train once for each subject left out and test on that one: mean and spread over people.
 
@@ -83,8 +66,8 @@ def folds(
     from last_edge.train.environment import describe_environment
 
     request = choose(flags, out=out).request(force=False)
-    recipe, chosen = request.recipe, seeds_of(seeds) or (request.recipe.seed,)
-    wanted = Folds(recipe, request.store, out, names_of(subjects), chosen, pairs, request.device)
+    recipe, chosen = request.recipe, opt.seeds_of(seeds) or (request.recipe.seed,)
+    wanted = Folds(recipe, request.store, out, opt.names_of(subjects), chosen, pairs, request.device)
     learn = from_teachers(wanted, teacher) if teacher else plainly
     if dry_run:
         people = ", ".join(" and ".join(fold) for fold in wanted.folds)
@@ -109,7 +92,7 @@ def folds(
     spread = f"{figures['mean']:.2f} ± {figures['std']:.2f}, {figures['least']:.2f} to {figures['greatest']:.2f}"
     title, columns = f"{recipe.model.name}, top-1 % over people: {spread}", fold_columns(rows, pairs=bool(pairs))
     about_seeds = f"Seeds {', '.join(map(str, chosen))}, store sha256 {wanted.opened.sha256[:12]}."
-    page = f"{title}\n\n{markdown(columns)}\n{about_seeds} Made by `{command_line('folds')}`.\n"
+    page = f"{title}\n\n{markdown(columns)}\n{about_seeds} Made by `{opt.command_line('folds')}`.\n"
     write_text(out / "folds.json", as_json(result))
     write_text(out / "folds.md", page)
     screen.emit(result, table=lambda: make_table(title, columns))
@@ -147,19 +130,19 @@ def fold_columns(rows: list[dict[str, Any]], *, pairs: bool) -> dict[str, list[A
 
 def ablate(
     plan: PlanName,
-    out: Out,
+    out: opt.Out,
     flags: Flags,
     final: Annotated[
         str | None, typer.Option("--final", metavar="CELL", help="Test this cell and the baseline.")
     ] = None,
     cell: Annotated[list[str] | None, typer.Option("--cell", help="Do this cell and the baseline; repeatable.")] = None,
-    seeds: Seeds = None,
+    seeds: opt.Seeds = None,
     use: Annotated[
         list[str] | None,
         typer.Option("--use", metavar="NAME=RUN", help="A finished run for a preparation; repeatable."),
     ] = None,
-    dry_run: DryRun = False,
-    screen: Screen = SCREEN,
+    dry_run: opt.DryRun = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Train every cell of a plan with every seed and put them into one table, on the validation subjects.
 
@@ -170,7 +153,7 @@ def ablate(
 
     Example: last-edge ablate --plan ablation_kd --store runs/shrec14/store --out runs/shrec14/ablation
     """
-    ablation = planned(plan, out, flags, seeds=seeds_of(seeds), use=use or [])
+    ablation = planned(plan, out, flags, seeds=opt.seeds_of(seeds), use=use or [])
     if final is not None and len(ablation.seeds) < FEWEST_SEEDS:
         got, hint = ablation.seeds, "--seeds 0,1,2"
         raise UsageError("a final test needs more seeds", expected=f">= {FEWEST_SEEDS}", got=got, hint=hint)
@@ -237,16 +220,16 @@ def preview_ablation(ablation: Ablation) -> dict[str, Any]:
 
 def seeds(
     runs: Runs,
-    store: Store,
-    split: Split = "test",
-    merge_at: MergeAt = "",
+    store: opt.Store,
+    split: opt.Split = "test",
+    merge_at: opt.MergeAt = "",
     paired: Annotated[
         bool, typer.Option("--paired", help="Compare each row with the first, clip by clip and seed by seed.")
     ] = False,
-    threads: Threads = 1,
-    out: OutFile = None,
-    force: Force = False,
-    screen: Screen = SCREEN,
+    threads: opt.Threads = 1,
+    out: opt.OutFile = None,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Measure runs and put those that differ in nothing but the seed into one row: mean, spread, each seed's figure.
 
@@ -256,8 +239,8 @@ def seeds(
     from last_edge.files import write_text
     from last_edge.tools.experiments.seeds import seeds_table
 
-    check_out(out, force=force)
-    torch_threads(max(threads, 1))
+    opt.check_out(out, force=force)
+    opt.torch_threads(max(threads, 1))
     opened = ClipStore.open(store)
     rows = seeds_table(runs, opened, split=split, merge_at=merge_at, paired=paired)
     scores = {"top1": f"{len(opened.labels)} classes"}
@@ -273,7 +256,7 @@ def seeds(
     columns["runs"] = [row["runs"] for row in rows]
     if out is not None:
         facts = f"{len(opened.select(split=split))} {split} clips, store sha256 {opened.sha256[:12]}"
-        made = f"Top-1 in percent on {facts}. Made by `{command_line('seeds')}`."
+        made = f"Top-1 in percent on {facts}. Made by `{opt.command_line('seeds')}`."
         write_text(out, f"{markdown(columns)}\n{made}\n")
     screen.emit(rows, table=lambda: make_table(f"top-1 % on {split}", columns))
 
@@ -282,11 +265,11 @@ def probe(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run, of `pretrain` as a rule.")],
     flags: Flags,
     labels: Annotated[str, typer.Option("--labels", help="Shares of the labelled training clips.")] = "0.1,1.0",
-    seeds: Seeds = "0,1,2",
+    seeds: opt.Seeds = "0,1,2",
     split: Annotated[Literal["val", "test"], typer.Option("--split", help="What is measured on.")] = "val",
     out: Annotated[Path | None, typer.Option("--out", help="Where the trainings go; default: RUN_probe.")] = None,
-    dry_run: DryRun = False,
-    screen: Screen = SCREEN,
+    dry_run: opt.DryRun = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Measure a pre-trained trunk: a linear probe, and fine-tuning against the same training from scratch.
 
@@ -315,7 +298,7 @@ def probe(
     folder = out or run.with_name(f"{run.name}_probe")
     request = choose(flags, out=folder, recipe="probe").request(force=False)
     recipe = probe_recipe(run, ClipStore.open(request.store), request.recipe, split=split)
-    chosen = list(seeds_of(seeds))
+    chosen = list(opt.seeds_of(seeds))
     asked = ProbeRequest(run, request.store, folder, recipe, shares, chosen, split, request.device)
     if dry_run:
         lines = "".join(f"\n  {line}" for line in dump_recipe(recipe).splitlines())

@@ -8,27 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from last_edge.errors import UsageError
-from last_edge.tools.cli.options import (
-    SCREEN,
-    BundlePath,
-    DryRun,
-    Force,
-    MeasureOn,
-    More,
-    Out,
-    RecipeName,
-    Screen,
-    Seed,
-    Set,
-    Split,
-    Store,
-    Threads,
-    check_out,
-    in_zoo,
-    names_of,
-    open_store,
-    torch_threads,
-)
+from last_edge.tools.cli import options as opt
 from last_edge.tools.output import rows_table, stderr
 
 if TYPE_CHECKING:
@@ -52,9 +32,9 @@ Run = Annotated[
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run, or one of its checkpoints.")],
-    out: Out,
-    store: MeasureOn = None,
-    split: Split = "test",
+    out: opt.Out,
+    store: opt.MeasureOn = None,
+    split: opt.Split = "test",
     dynamic_time: Annotated[bool, typer.Option("--dynamic-time", help="The graph takes clips of any length.")] = False,
     weights: Annotated[
         bool, typer.Option("--weights", help="Also the float weights, for a training to start from.")
@@ -72,10 +52,10 @@ def export(
         bool, typer.Option("--plain", help="Only the graph as it was trained, to compare; --out F.onnx.")
     ] = False,
     target: Targets = None,
-    threads: Threads = 1,
-    dry_run: DryRun = False,
-    force: Force = False,
-    screen: Screen = SCREEN,
+    threads: opt.Threads = 1,
+    dry_run: opt.DryRun = False,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Write a run's best checkpoint as a bundle: one ONNX graph from raw landmarks to logits, with its manifest.
 
@@ -97,12 +77,12 @@ def export(
     if plain:
         screen.emit(export_plain(run, out, dry_run=dry_run, force=force))
         return
-    opened, targets = open_store(store), known_targets(target or [])
+    opened, targets = opt.open_store(store), known_targets(target or [])
     if dry_run:
         about = preview_export(run, out, store=opened, split=split, weights=weights, force=force)
         screen.emit({**about, **({"targets": targets} if targets else {})})
         return
-    torch_threads(threads)
+    opt.torch_threads(threads)
     manifest = export_run(
         run, out, store=opened, split=split, threads=threads, dynamic_time=dynamic_time, weights=weights,
         hands=hands or "", opset=opset, force=force,
@@ -132,7 +112,7 @@ def export_plain(run: Path, out: Path, *, dry_run: bool, force: bool) -> dict[st
     return {"file": str(out), "bytes": len(graph)}
 
 
-def show_bundle(manifest: Manifest, path: Path, screen: Screen, **more: Any) -> None:
+def show_bundle(manifest: Manifest, path: Path, screen: opt.Screen, **more: Any) -> None:
     """A bundle's figures, a row a precision; as JSON the whole manifest and what else is known."""
     from last_edge import records
 
@@ -143,7 +123,7 @@ def show_bundle(manifest: Manifest, path: Path, screen: Screen, **more: Any) -> 
 
 
 def engine(
-    bundle: BundlePath,
+    bundle: opt.BundlePath,
     flavour: Annotated[
         Literal["tensorrt", "tensorrt-rtx"],
         typer.Option("--flavour", help="For Jetson and data-centre cards, or RTX cards."),
@@ -153,9 +133,9 @@ def engine(
         typer.Option("--precision", help="Of the graph. Default: int8-tensorrt where the bundle has it, else fp32."),
     ] = None,
     max_batch: Annotated[int, typer.Option("--max-batch", min=1, help="Most clips in one call.")] = 16,
-    dry_run: DryRun = False,
-    force: Force = False,
-    screen: Screen = SCREEN,
+    dry_run: opt.DryRun = False,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Check that TensorRT takes a bundle's graph, build the engine and put it into the bundle.
 
@@ -184,11 +164,11 @@ KeepFloat = Annotated[
 
 
 def quantize(
-    bundle: BundlePath,
-    store: Store,
-    more: More = None,
-    recipe: RecipeName = None,
-    set_: Set = None,
+    bundle: opt.BundlePath,
+    store: opt.Store,
+    more: opt.More = None,
+    recipe: opt.RecipeName = None,
+    set_: opt.Set = None,
     target: Annotated[str, typer.Option("--target", help="cpu-vnni, arm64, tensorrt or web.")] = "cpu-vnni",
     method: Annotated[
         str | None, typer.Option("--method", help="minmax, percentile or entropy; default: the recipe's.")
@@ -204,22 +184,22 @@ def quantize(
     qat: Annotated[bool, typer.Option("--qat", help="Train the rounded weights on the train split.")] = False,
     teacher: Annotated[
         Path | None,
-        typer.Option("--teacher", callback=in_zoo, help="With --qat: a bundle that teaches; default: itself."),
+        typer.Option("--teacher", callback=opt.in_zoo, help="With --qat: a bundle that teaches; default: itself."),
     ] = None,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Of --qat.")] = 3,
     run: Annotated[
         Path | None, typer.Option("--run", help="The bundle's run: its held-out people judge choices.")
     ] = None,
-    seed: Seed = 0,
-    split: Split = "test",
+    seed: opt.Seed = 0,
+    split: opt.Split = "test",
     compare: Annotated[
         bool, typer.Option("--compare", help="Only a table of variants; writes nothing but --out.")
     ] = False,
     out: Annotated[Path | None, typer.Option("--out", help="With --compare: a Markdown file for the table.")] = None,
-    threads: Threads = 1,
-    dry_run: DryRun = False,
-    force: Force = False,
-    screen: Screen = SCREEN,
+    threads: opt.Threads = 1,
+    dry_run: opt.DryRun = False,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Add a static INT8 graph to a bundle, ranges from its store's training split, and measure both graphs.
 
@@ -264,13 +244,13 @@ def quantize(
 
 def compare_variants(
     bundle: Path, store: ClipStore, plan: Plan, *, out: Path | None, threads: int, force: bool, dry_run: bool,
-    screen: Screen,
+    screen: opt.Screen,
 ) -> None:  # fmt: skip
     """The table of variants, on the screen and, with --out, in a file with the command that made it."""
     from last_edge.export.int8.recogniser_int8 import METHODS, compare_bundle, markdown
     from last_edge.files import write_text
 
-    check_out(out, force=force)
+    opt.check_out(out, force=force)
     if dry_run:
         screen.emit({"variants": f"{len(METHODS)} or {len(METHODS) + 1}", "would_write": str(out or "nothing")})
         return
@@ -285,8 +265,8 @@ def compare_variants(
 
 
 def thresholds(
-    bundle: BundlePath,
-    store: MeasureOn = None,
+    bundle: opt.BundlePath,
+    store: opt.MeasureOn = None,
     run: Run = None,
     held_out: Annotated[
         str,
@@ -299,10 +279,10 @@ def thresholds(
     more: Annotated[
         Path | None, typer.Option("--more", help="A store of further clips in which no gesture is made.")
     ] = None,
-    threads: Threads = 1,
-    seed: Seed = 0,
-    dry_run: DryRun = False,
-    screen: Screen = SCREEN,
+    threads: opt.Threads = 1,
+    seed: opt.Seed = 0,
+    dry_run: opt.DryRun = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Fit when a bundle is to say nothing: temperature, energy, and the curve of gestures found against false events.
 
@@ -317,13 +297,13 @@ def thresholds(
     if store is None and run is None and not held_out:
         show(Bundle.open(bundle).manifest, screen)
         return
-    opened = open_store(store)
+    opened = opt.open_store(store)
     if opened is None:
         raise UsageError("people's clips are needed to fit thresholds", expected="--store STORE --run RUN")
-    people = names_of(held_out)
+    people = opt.names_of(held_out)
     from last_edge.tools.operating import Measure, fit_thresholds, judging_clips
 
-    measure = Measure(gestures=gestures, background=background, more=open_store(more), seed=seed)
+    measure = Measure(gestures=gestures, background=background, more=opt.open_store(more), seed=seed)
     if dry_run:
         clips = judging_clips(Bundle.open(bundle), opened, run, people)
         screen.emit({"would_write": str(bundle), "clips_of_held_out_people": len(clips)})
@@ -334,7 +314,9 @@ def thresholds(
     show(fitted, screen)
 
 
-def samples(bundle: BundlePath, store: Store, dry_run: DryRun = False, screen: Screen = SCREEN) -> None:
+def samples(
+    bundle: opt.BundlePath, store: opt.Store, dry_run: opt.DryRun = False, screen: opt.Screen = opt.SCREEN
+) -> None:
     """Put typical motions of its classes into a bundle, to play with `run --source samples`, and a picture of them.
 
     A typical motion is the mean of the clips of all training people of a store, so it is nobody's recording; a class
@@ -345,7 +327,7 @@ def samples(bundle: BundlePath, store: Store, dry_run: DryRun = False, screen: S
     from last_edge.bundle import Bundle
     from last_edge.bundle.manifest import PICTURE, SAMPLES
 
-    opened = open_store(store)
+    opened = opt.open_store(store)
     assert opened is not None
     if dry_run:
         Bundle.open(bundle)
@@ -357,7 +339,7 @@ def samples(bundle: BundlePath, store: Store, dry_run: DryRun = False, screen: S
     screen.emit({"bundle": str(bundle), "files": [name for name in (SAMPLES, PICTURE) if name in manifest.files]})
 
 
-def show(manifest: Manifest, screen: Screen) -> None:
+def show(manifest: Manifest, screen: opt.Screen) -> None:
     """Thresholds and curves; as JSON both whole."""
     if not manifest.operating and not screen.json:
         typer.echo("no curve; last-edge thresholds BUNDLE --store STORE --run RUN makes one")

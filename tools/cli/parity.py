@@ -10,19 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from last_edge.errors import UsageError
-from last_edge.tools.cli.options import (
-    SCREEN,
-    Force,
-    MeasureOn,
-    OutFile,
-    Screen,
-    Split,
-    Threads,
-    check_out,
-    in_zoo,
-    open_store,
-    torch_threads,
-)
+from last_edge.tools.cli import options as opt
 from last_edge.tools.output import markdown, rows_table
 
 Names = Annotated[
@@ -39,12 +27,12 @@ def parity(
         Path | None,
         typer.Argument(
             metavar="BUNDLE",
-            callback=in_zoo,
+            callback=opt.in_zoo,
             help="A bundle folder, .last file or name of the zoo.",
             show_default=False,
         ),
     ] = None,
-    store: MeasureOn = None,
+    store: opt.MeasureOn = None,
     run: Annotated[Path | None, typer.Option("--run", help="Its run, to compare torch on the store too.")] = None,
     backends: Names = None,
     layers: Layers = None,
@@ -52,11 +40,11 @@ def parity(
         float | None,
         typer.Option("--most", min=0.0, help="With --layers: relative difference to allow. Else 0.001, INT8 0.25."),
     ] = None,
-    split: Split = "test",
-    threads: Threads = 1,
-    out: OutFile = None,
-    force: Force = False,
-    screen: Screen = SCREEN,
+    split: opt.Split = "test",
+    threads: opt.Threads = 1,
+    out: opt.OutFile = None,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Compare torch, FP32 and INT8: largest difference of logits and share of equal answers. Fails with exit code 4.
 
@@ -68,7 +56,7 @@ def parity(
     from last_edge import records
     from last_edge.bundle import Bundle
 
-    check_out(out, force=force, kinds=(".md", ".json"))
+    opt.check_out(out, force=force, kinds=(".md", ".json"))
     if layers is not None:
         from last_edge.export.proof.layers import compare_layers, read_sides, require_equal
 
@@ -82,9 +70,9 @@ def parity(
         return
     if bundle is None:
         raise UsageError("name a bundle", hint="last-edge parity BUNDLE")
-    title, clips = f"parity of {bundle.name}", open_store(store)
+    title, clips = f"parity of {bundle.name}", opt.open_store(store)
     if run is not None:
-        torch_threads(threads)
+        opt.torch_threads(threads)
     if backends:
         from last_edge.export.proof.parity import check_cells, parity_matrix
 
@@ -104,7 +92,7 @@ def parity(
     check_rows(pairs, Bundle.open(bundle).manifest.calibration, where=bundle)
 
 
-def show(rows: Sequence[dict[str, Any]], *, title: str, out: Path | None, screen: Screen) -> None:
+def show(rows: Sequence[dict[str, Any]], *, title: str, out: Path | None, screen: opt.Screen) -> None:
     """The rows as a table or JSON, and to a file."""
     import json
 
@@ -120,13 +108,15 @@ def show(rows: Sequence[dict[str, Any]], *, title: str, out: Path | None, screen
 def verify(
     artefact: Annotated[
         Path,
-        typer.Argument(metavar="PATH", callback=in_zoo, help="A bundle, a name of the zoo, REPORT.json or a store."),
+        typer.Argument(
+            metavar="PATH", callback=opt.in_zoo, help="A bundle, a name of the zoo, REPORT.json or a store."
+        ),
     ],
     store: Annotated[
         list[Path] | None, typer.Option("--store", help="A clip store to measure on; of a report repeatable.")
     ] = None,
-    threads: Threads = 1,
-    screen: Screen = SCREEN,
+    threads: opt.Threads = 1,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Rebuild every figure of a bundle or a report from its files and data. Exit code 0, or 4 when one differs.
 
@@ -144,7 +134,7 @@ def verify(
         if artefact.suffix == ".json" and artefact.is_file():
             from last_edge.tools.report.verify import verify_report
 
-            torch_threads(threads)
+            opt.torch_threads(threads)
             checks = verify_report(artefact, stores)
         elif (artefact / HEADER).is_file():
             from last_edge.tools.report.verify import verify_data
@@ -153,6 +143,6 @@ def verify(
         else:
             if len(stores) > 1:
                 raise UsageError("a bundle is verified on one store", got=", ".join(map(str, stores)))
-            checks = verify_bundle(artefact, open_store(stores[0] if stores else None), threads=threads)
+            checks = verify_bundle(artefact, opt.open_store(stores[0] if stores else None), threads=threads)
     screen.rows([dataclasses.asdict(check) for check in checks], title=f"{artefact.name}: {len(checks)} checks")
     require(checks, where=artefact)

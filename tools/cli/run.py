@@ -10,23 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from last_edge.errors import MissingError, UsageError
-from last_edge.tools.cli.options import (
-    SCREEN,
-    SEEING,
-    BundlePath,
-    Decode,
-    DryRun,
-    FalsePerHour,
-    Force,
-    Graph,
-    On,
-    Reject,
-    RestSeconds,
-    Screen,
-    Seeing,
-    Send,
-    SourceName,
-)
+from last_edge.tools.cli import options as opt
 from last_edge.tools.output import make_table
 
 if TYPE_CHECKING:
@@ -82,11 +66,11 @@ BackendName = Annotated[str, typer.Option("--backend", help="What runs the model
 
 
 def run(
-    bundle: BundlePath,
-    source: SourceName = "cam:0",
+    bundle: opt.BundlePath,
+    source: opt.SourceName = "cam:0",
     events: Events = None,
-    send: Send = None,
-    on: On = None,
+    send: opt.Send = None,
+    on: opt.On = None,
     keys: KeyMap = None,
     window: Window = None,
     save: Save = None,
@@ -96,23 +80,23 @@ def run(
     max_age: MaxAge = None,
     pace: PaceName = "fast",
     loop: Loop = False,
-    precision: Graph = None,
-    seeing: Seeing = SEEING,
+    precision: opt.Graph = None,
+    seeing: opt.Seeing = opt.SEEING,
     window_seconds: WindowSeconds = 2.5,
     stride_seconds: StrideSeconds = 0.2,
-    decode: Decode = "sliding",
+    decode: opt.Decode = "sliding",
     smoothing: Smoothing = 0.5,
     patience: Patience = 2,
     debounce: Debounce = 1.0,
     motion_speed: MotionSpeed = 0.6,
-    rest_seconds: RestSeconds = 1.5,
-    reject: Reject = True,
-    false_alarms_per_hour: FalsePerHour = None,
+    rest_seconds: opt.RestSeconds = 1.5,
+    reject: opt.Reject = True,
+    false_alarms_per_hour: opt.FalsePerHour = None,
     threshold: Threshold = None,
     threads: ModelThreads = None,
     backend: BackendName = "onnxruntime-cpu",
-    force: Force = False,
-    screen: Screen = SCREEN,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Recognise gestures in a video, a camera, an address, a replay or a clip store.
 
@@ -202,13 +186,13 @@ ServiceName = Annotated[str, typer.Option("--name", help="Of the service.")]
 
 
 def service_install(
-    bundle: BundlePath,
-    source: SourceName = "cam:0",
+    bundle: opt.BundlePath,
+    source: opt.SourceName = "cam:0",
     more: RunOptionsAfter = None,
     name: ServiceName = "last-edge",
-    dry_run: DryRun = False,
-    force: Force = False,
-    screen: Screen = SCREEN,
+    dry_run: opt.DryRun = False,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Write a systemd unit of this user that runs a bundle, and tell what starts it; no root is needed.
 
@@ -233,7 +217,7 @@ def service_install(
     screen.emit({"unit": str(unit.path), "next": next_commands(unit)})
 
 
-def service_remove(name: ServiceName = "last-edge", screen: Screen = SCREEN) -> None:
+def service_remove(name: ServiceName = "last-edge", screen: opt.Screen = opt.SCREEN) -> None:
     """Delete the unit that `service install` has written.
 
     Example: last-edge service remove --name last-edge
