@@ -203,7 +203,13 @@ def fill(
         teachers = Teachers(teachers.models, wanted=[stage_named(name) for name in kept.maps])
         shapes = shapes_of(teachers, clips, device=device)
         views = missing_views(folder, clips.views)
-        _check_room(folder, len(views) * sum(bytes_of(shape) for shape in shapes.values()))
+        needed = len(views) * sum(bytes_of(shape) for shape in shapes.values())
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            raise MissingError(
+                "no room for the teacher cache", where=folder, expected=f"{needed} bytes", got=f"{free} bytes free",
+                hint="fewer distill.cache_views, or --cache on another disk",
+            )  # fmt: skip
         for view in views:
             on_view(view, clips.views)
             _fill_view(
@@ -282,12 +288,3 @@ def _alone(lock: Path) -> Iterator[None]:
     with lock.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
-
-
-def _check_room(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise MissingError(
-            "no room for the teacher cache", where=folder, expected=f"{needed} bytes", got=f"{free} bytes free",
-            hint="fewer distill.cache_views, or --cache on another disk",
-        )  # fmt: skip

@@ -100,7 +100,13 @@ def _decode(hint: Any, value: Any, where: str) -> Any:
     if origin is dict:
         _expect(isinstance(value, dict), value, where, "an object")
         return {key: _decode(arguments[1], part, f"{where} › {key}") for key, part in value.items()}
-    return _decode_scalar(hint, value, where)
+    if hint is float:
+        _expect(isinstance(value, int | float) and not isinstance(value, bool), value, where, "a number")
+        _expect(math.isfinite(value), value, where, "a finite number")
+        return float(value)
+    if hint is int:
+        return _expect(isinstance(value, int) and not isinstance(value, bool), value, where, "an integer")
+    return _expect(isinstance(value, hint), value, where, hint.__name__)
 
 
 def _decode_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
@@ -121,16 +127,6 @@ def _decode_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[A
         return tuple(_decode(arguments[0], part, f"{where}[{index}]") for index, part in enumerate(value))
     _expect(len(value) == len(arguments), value, where, f"{len(arguments)} items")
     return tuple(_decode(hint, part, where) for hint, part in zip(arguments, value, strict=True))
-
-
-def _decode_scalar(hint: Any, value: Any, where: str) -> Any:
-    if hint is float:
-        _expect(isinstance(value, int | float) and not isinstance(value, bool), value, where, "a number")
-        _expect(math.isfinite(value), value, where, "a finite number")
-        return float(value)
-    if hint is int:
-        return _expect(isinstance(value, int) and not isinstance(value, bool), value, where, "an integer")
-    return _expect(isinstance(value, hint), value, where, hint.__name__)
 
 
 def _expect(holds: bool, value: Any, where: str, expected: str) -> Any:

@@ -106,19 +106,14 @@ def claim(
                 "this run is finished", where=out, hint=f"{MORE}; last-edge eval, another --out, or --force"
             )
         return Resume(last)
-    found = _differences((last / RECIPE).read_text(), recipe)
+    old, new = dict(_flat(yaml.safe_load((last / RECIPE).read_text()))), dict(_flat(yaml.safe_load(recipe) or {}))
+    differ = [key for key in new if new[key] != old.get(key) and not key.startswith("quantize.")]
+    found = {key: [old.get(key), new[key]] for key in differ}
     if may_change and lasting and before.get("lasting") == lasting:
         return Resume(last, found, finished)
     hint = "the same flags to resume, another --out, or --force to start over"
     got = differences_told(found) or "another store, other starting weights or other teachers"
     raise UsageError("this run was started with other settings", where=out, got=got, hint=hint)
-
-
-def _differences(then: str, now: str) -> dict[str, list[Any]]:
-    """What two recipes in YAML say differently, [then, now] by key."""
-    old, new = dict(_flat(yaml.safe_load(then))), dict(_flat(yaml.safe_load(now) or {}))
-    differ = [key for key in new if new[key] != old.get(key) and not key.startswith("quantize.")]
-    return {key: [old.get(key), new[key]] for key in differ}
 
 
 def differences_told(changed: dict[str, list[Any]]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 
 from last_edge import records
@@ -19,6 +20,8 @@ from last_edge.export.onnx.onnx_graph import OPSET, check_opset
 from last_edge.export.proof.evaluate import deployed, summarise
 from last_edge.export.proof.same import check_parity, parity_rows, tolerance
 from last_edge.files import check_free, sha256_of
+from last_edge.inputs.features import LANDMARKS
+from last_edge.models.front import fit_window
 from last_edge.skeleton.clip import Units
 from last_edge.tasks.registry import task_of
 from last_edge.train.checkpoint import WEIGHTS as TRAINED
@@ -64,10 +67,25 @@ def export_run(
         task.check_store(store, source.spec, source.labels)
         clips = task.clips(store, split)
     files = source.files(dynamic_time=dynamic_time, opset=opset)
-    described = _describe(source, out.name.removesuffix(SUFFIX), store)
+    card, about = source.card, {} if store is None else store.about
+    described = Manifest(
+        name=out.name.removesuffix(SUFFIX),
+        model=ModelInfo(card.name, card.options, source.parameters, OPSET),
+        files={},
+        input=source.spec,
+        units=card.units,
+        axes=str(about.get("axes") or USUAL_AXES.get(card.units, "unknown")),  # type: ignore[call-overload]
+        labels=source.labels,
+        provenance=provenance_of(source),
+        licence=str(about.get("licence") or "that of the training data"),
+        stream=source.stream,
+    )
     manifest = dataclasses.replace(described, hands=hands, model=dataclasses.replace(described.model, opset=opset))
     draft = Bundle(out, with_hashes(manifest, files), files)
     inputs = source.golden_inputs(store, clips)
+    if dynamic_time:  # such a graph cuts off what shows nothing: a window that its clip fills is taken as it is
+        windows = fit_window(torch.from_numpy(inputs[LANDMARKS]), source.spec.frames)
+        inputs = {**inputs, LANDMARKS: windows.numpy()}
     logits = {"torch": source.logits(inputs), "fp32": deployed(draft, "fp32").logits(inputs)}
     golden = Golden(inputs, logits, source.states(inputs))
     check_parity(golden.logits["torch"], golden.logits["fp32"], precision="fp32", where=out)
@@ -110,22 +128,6 @@ def preview_export(
     task.check_store(store, source.spec, source.labels)
     threshold = len(source.judging(store))
     return {**said, "clips_measured": len(task.clips(store, split)), "clips_for_threshold": threshold}
-
-
-def _describe(source: Source, name: str, store: ClipStore | None) -> Manifest:
-    card, about = source.card, {} if store is None else store.about
-    return Manifest(
-        name=name,
-        model=ModelInfo(card.name, card.options, source.parameters, OPSET),
-        files={},
-        input=source.spec,
-        units=card.units,
-        axes=str(about.get("axes") or USUAL_AXES.get(card.units, "unknown")),  # type: ignore[call-overload]
-        labels=source.labels,
-        provenance=provenance_of(source),
-        licence=str(about.get("licence") or "that of the training data"),
-        stream=source.stream,
-    )
 
 
 def provenance_of(source: Source) -> Provenance:

@@ -51,10 +51,7 @@ class Judge:
 
     def __call__(self, graph: bytes) -> Verdict:
         """The verdict on a graph."""
-        return self.of_logits(logits_of(graph, self.inputs, threads=self.threads))
-
-    def of_logits(self, logits: NDArray[np.float32]) -> Verdict:
-        """The verdict on logits (n, K) of the judging clips."""
+        logits = logits_of(graph, self.inputs, threads=self.threads)
         same = logits.argmax(1) == self.reference.argmax(1)
         error = float(np.sqrt(np.square(_centred(logits - self.reference)).mean())) / max(self.spread, 1e-12)
         before, after = (100.0 * float((x.argmax(1) == self.labels).mean()) for x in (self.reference, logits))

@@ -183,17 +183,12 @@ def attributes_of(node: onnx.NodeProto) -> Attributes:
     return {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, a: Attributes) -> Tensor:
-    """A convolution with ONNX's attributes, whose pads may differ before and after."""
+def _conv(given: Inputs, a: Attributes) -> Tensor:
+    x, weight, *bias = given  # pads may differ before and after
     pads = a.get("pads", [0, 0, 0, 0])
     padded = nn.functional.pad(x, (pads[1], pads[3], pads[0], pads[2])) if any(pads) else x
     strides, dilations = tuple(a.get("strides", (1, 1))), tuple(a.get("dilations", (1, 1)))
-    return nn.functional.conv2d(padded, weight, bias, strides, 0, dilations, a.get("group", 1))
-
-
-def _conv(given: Inputs, a: Attributes) -> Tensor:
-    x, weight, *bias = given
-    return convolve(x, weight, bias[0] if bias else None, a)
+    return nn.functional.conv2d(padded, weight, bias[0] if bias else None, strides, 0, dilations, a.get("group", 1))
 
 
 def _gemm(given: Inputs, a: Attributes) -> Tensor:

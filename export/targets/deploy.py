@@ -111,14 +111,9 @@ def add_litert(path: Path, run: Path, *, force: bool = False) -> str:
     if checkpoint.model.features is not None:
         raise UsageError("no LiteRT file of a model with a second input", where=run, hint="without --target litert")
     content = to_litert(checkpoint.model.deployed(), checkpoint.spec)
-    check_litert(bundle, content)
-    rewrite_bundle(bundle, bundle.manifest, files={NAME: content})
-    return NAME
-
-
-def check_litert(bundle: Bundle, content: bytes) -> None:
-    """`GateError` when a file does not give the golden logits of torch, `MissingError` without LiteRT."""
     wrong = fault(LiteRT(content)(bundle.golden.points), bundle.golden.logits["torch"], most=MOST_FP32)
     if wrong:
         raise GateError("the LiteRT file differs from its model", where=bundle.path / NAME,
                         expected=f"<= {MOST_FP32}", got=wrong)  # fmt: skip
+    rewrite_bundle(bundle, bundle.manifest, files={NAME: content})
+    return NAME

@@ -53,7 +53,10 @@ def augment(points: Points, *, frames: int, layout: Layout, ranges: Augment, ran
 
 def draw(points: Points, *, frames: int, layout: Layout, ranges: Augment, random: Random) -> Draw:
     """Random changes for a clip (M, T', V, C)."""
-    positions = _positions(points, frames, ranges, random)
+    first, last = seen_span(points)
+    share = random.uniform(ranges.crop, 1.0)
+    start = random.uniform(0.0, 1.0 - share)
+    positions = first + (start + share * warped(frames, random.uniform(-ranges.warp, ranges.warp))) * (last - first)
     mirrored = random.random() < ranges.mirror
     matrix = _matrix(points.shape[-1], ranges, random)
     joints = points.shape[2]
@@ -82,14 +85,6 @@ def stretch_bones(points: Points, lengths: Points, layout: Layout) -> Points:
     """
     bones = np.nan_to_num(points - points[..., list(layout.parents), :], nan=0.0)
     return np.asarray(points + ancestors(layout) @ (bones * (lengths - 1)[:, None]), np.float32)
-
-
-def _positions(points: Points, frames: int, ranges: Augment, random: Random) -> NDArray[np.float64]:
-    """(frames,) fractional frames of a random part of the seen span, unevenly fast."""
-    first, last = seen_span(points)
-    share = random.uniform(ranges.crop, 1.0)
-    start = random.uniform(0.0, 1.0 - share)
-    return first + (start + share * warped(frames, random.uniform(-ranges.warp, ranges.warp))) * (last - first)
 
 
 def warped(frames: int, bend: float) -> NDArray[np.float64]:

@@ -181,7 +181,12 @@ class PoseTransformerBody(Body):
         self.norm, self.dropout = nn.LayerNorm(options.width), nn.Dropout(options.dropout)
         self.layers = nn.ModuleList(_layer(options) for _ in range(options.layers))
         self.head = TokenHead(options.width, classes, dropout=options.dropout)
-        _initialise(self)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, 0.0, INITIAL_SPREAD)
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.cls, 0.0, INITIAL_SPREAD)
+        nn.init.normal_(self.positions, 0.0, INITIAL_SPREAD)
 
     def forward(self, streams: Tensor) -> Tensor:
         frames, seen = self.features(streams if streams.dim() == 4 else streams[:, 0])
@@ -247,16 +252,6 @@ def embedding_with_flag(embed: nn.Linear) -> nn.Conv2d:
 
 def _layer(o: Options) -> EncoderLayer:
     return EncoderLayer(o.width, heads=o.heads, hidden=o.hidden, dropout=o.dropout)
-
-
-def _initialise(body: PoseTransformerBody) -> None:
-    """Linear weights, class token and positions N(0, 0.02), biases 0."""
-    for module in body.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, 0.0, INITIAL_SPREAD)
-            nn.init.zeros_(module.bias)
-    nn.init.normal_(body.cls, 0.0, INITIAL_SPREAD)
-    nn.init.normal_(body.positions, 0.0, INITIAL_SPREAD)
 
 
 def _build(spec: InputSpec, classes: int, variant: Options, options: dict[str, Any]) -> LandmarkModel:

@@ -94,7 +94,13 @@ class Sign2Text(nn.Module):
         self.decoder_norm = nn.LayerNorm(o.width)
         self.score = TiedScore(tokens) if o.tied else nn.Linear(o.width, tokens)
         self.dropout = nn.Dropout(o.dropout)
-        _initialise(self)
+        # As Glorot & Bengio 2010; embeddings N(0, 1/D), so that scaled they are N(0, 1).
+        trunk = set() if self.trunk is None else set(self.trunk.modules())
+        for module in self.modules():
+            if isinstance(module, nn.Linear) and module not in trunk:
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        nn.init.normal_(self.embed.weight, 0.0, self.options.width**-0.5)
         frames = spec.frames
         if self.trunk is not None:
             frames = math.ceil(frames / o.trunk_frames) * o.trunk_frames // self.trunk.rate
@@ -205,16 +211,6 @@ def sinusoids(length: int, width: int) -> Tensor:
     rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
     angles = torch.arange(length)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)
-
-
-def _initialise(model: Sign2Text) -> None:
-    """Linear weights as Glorot & Bengio 2010, biases 0; embeddings N(0, 1/D), so that scaled they are N(0, 1)."""
-    trunk = set() if model.trunk is None else set(model.trunk.modules())
-    for module in model.modules():
-        if isinstance(module, nn.Linear) and module not in trunk:
-            nn.init.xavier_uniform_(module.weight)
-            nn.init.zeros_(module.bias)
-    nn.init.normal_(model.embed.weight, 0.0, model.options.width**-0.5)
 
 
 class FrameStem(nn.Module):

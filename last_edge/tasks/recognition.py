@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME, model_file
 from last_edge.clips.store import ClipStore
@@ -110,7 +109,12 @@ class Recognition:
         labels = np.asarray(wanted)
         answers, reference = (np.asarray(logits).argmax(1) for logits in (candidate.answers, candidate.reference))
         right, before, one = answers == labels, reference == labels, 100.0 / len(labels)
-        worst, allowed = _worst_class(before, right, labels, limits.max_class_drop)
+        drops = []
+        for label in np.unique(labels):
+            inside = labels == label
+            drop = 100.0 * float(before[inside].mean() - right[inside].mean())
+            drops.append((drop, max(limits.max_class_drop, 100.0 / int(inside.sum()))))
+        worst, allowed = max(drops, key=lambda pair: pair[0] - pair[1])
         equal = 100.0 * float((answers == reference).mean())
         return [
             at_most("drop of top-1 in points", 100.0 * float(before.mean() - right.mean()), max(limits.max_drop, one)),
@@ -134,18 +138,6 @@ class Recognition:
 def one_clip(clips: int) -> float:
     """Percentage points that one of so many clips weighs, and 0 where every clip must come out the same."""
     return 100.0 / clips if clips >= ENOUGH_CLIPS else 0.0
-
-
-def _worst_class(
-    before: NDArray[np.bool_], after: NDArray[np.bool_], labels: NDArray[np.int64], limit: float
-) -> tuple[float, float]:
-    """The class whose drop exceeds what it may by most: its drop in points, and what it may."""
-    drops = []
-    for label in np.unique(labels):
-        inside = labels == label
-        drop = 100.0 * float(before[inside].mean() - after[inside].mean())
-        drops.append((drop, max(limit, 100.0 / int(inside.sum()))))
-    return max(drops, key=lambda pair: pair[0] - pair[1])
 
 
 class Pretraining(Recognition):

@@ -9,9 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from last_edge import records
 from last_edge.files import writing
 from last_edge.runtime.pipeline.pipeline import Item
@@ -34,7 +31,10 @@ class EventLog:
         """
         if self._stream is None:
             return
-        bodies = [point_list(body) for body in item.points]
+        bodies = [
+            [None if any(map(math.isnan, point)) else point for point in body.astype(float).tolist()]
+            for body in item.points
+        ]
         self._write(
             "frame", frame=item.frame.index, timestamp_s=item.frame.timestamp_s, clip=item.frame.clip,
             looked=item.looked, landmarks=bodies[0] if len(bodies) == 1 else bodies,
@@ -77,11 +77,6 @@ def event_log(path: Path | None) -> Iterator[EventLog]:
     else:
         with writing(path) as stream:
             yield EventLog(stream)
-
-
-def point_list(body: NDArray[np.float32]) -> list[list[float] | None]:
-    """(V, C) points as rounded lists, None where missing."""
-    return [None if any(map(math.isnan, point)) else point for point in body.astype(float).tolist()]
 
 
 def rounded(value: Any) -> Any:

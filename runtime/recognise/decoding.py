@@ -115,7 +115,9 @@ class Decoder:
         self.mean = probabilities if self.mean is None else weight * probabilities + (1 - weight) * self.mean
         best = int(self.mean.argmax())
         probability = float(self.mean[best])
-        self._release()
+        lowest = self._options.release * self.threshold
+        if self.mean is not None and self._held >= 0 and self.mean[self._held] < lowest:
+            self._held = -1
         self.refused = self._why_not(best, probability, known)
         known = known and best not in self.background
         if not self._confirmed(best, probability if known else 0.0) or not self._may_fire(best, end_s):
@@ -138,11 +140,6 @@ class Decoder:
             return UNLIKE
         short = probability < self.threshold
         return f"{self._labels[best]} {probability:.0%}, below {self.threshold:.0%}" if short else ""
-
-    def _release(self) -> None:
-        lowest = self._options.release * self.threshold
-        if self.mean is not None and self._held >= 0 and self.mean[self._held] < lowest:
-            self._held = -1
 
     def _confirmed(self, best: int, probability: float) -> bool:
         """Whether the best class was sure enough `confirm` times in a row."""

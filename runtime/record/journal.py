@@ -86,17 +86,13 @@ def rescue(store: Path, *, on_notice: Callable[[str], None] = lambda text: None)
     if not len(Journal(store)):
         return ClipStore.open(store) if (store / HEADER).is_file() else None
     with locked(store):
-        return _rescue(store, on_notice=on_notice)
-
-
-def _rescue(store: Path, *, on_notice: Callable[[str], None]) -> ClipStore | None:
-    journal = Journal(store)
-    opened = ClipStore.open(store) if (store / HEADER).is_file() else None
-    if not len(journal):
+        journal = Journal(store)
+        opened = ClipStore.open(store) if (store / HEADER).is_file() else None
+        if not len(journal):
+            return opened
+        known = set() if opened is None else set(opened.index.source_id.tolist())
+        if clips := [clip for clip in journal.clips() if clip.source_id not in known]:
+            opened = append_clips(store, clips, about=about(clips[0].units))
+            on_notice(f"{len(clips)} takes of a session that was cut off are in the store now")
+        journal.clear()
         return opened
-    known = set() if opened is None else set(opened.index.source_id.tolist())
-    if clips := [clip for clip in journal.clips() if clip.source_id not in known]:
-        opened = append_clips(store, clips, about=about(clips[0].units))
-        on_notice(f"{len(clips)} takes of a session that was cut off are in the store now")
-    journal.clear()
-    return opened

@@ -24,7 +24,6 @@ from last_edge.runtime.record.takes import Take, TakeCutter, why_not
 from last_edge.runtime.record.target import Target, Wanted, check_same
 from last_edge.runtime.sources import Frame
 from last_edge.runtime.view.drawing import ACCENT, SkeletonView, bar, darken, text
-from last_edge.runtime.view.drawing import Image as Canvas
 from last_edge.runtime.view.presenter import PAUSE_MS
 from last_edge.runtime.view.window import Action, Controls, Display, has_screen
 from last_edge.skeleton import Layout, get_layout
@@ -51,24 +50,20 @@ def record(
     process records into this store.
     """
     with locked(store):
-        return _record(store, source, options=options, on_notice=on_notice)
-
-
-def _record(store: Path, source: str, *, options: RecordOptions, on_notice: OnNotice) -> RecordSummary:
-    older = rescue(store, on_notice=on_notice)
-    if older is None:
-        check_free(store, force=False, marker=HEADER, option="STORE")
-    wanted = None if options.bundle is None else Wanted.of(options.bundle)
-    layout = get_layout("mediapipe_hand21") if wanted is None else wanted.spec.layout
-    with open_feed(
-        source, layout=layout, detector=options.detector, hand=options.hand, landmarks_by=options.landmarks_by,
-        every=options.every, images=options.images, person=options.person,
-        bodies=1 if wanted is None else wanted.spec.bodies,
-    ) as feed:  # fmt: skip
-        session = RecordSession(store, older, feed, wanted=wanted, options=options, on_notice=on_notice)
-        with closing(session.view):
-            session.play()
-        return session.finish()
+        older = rescue(store, on_notice=on_notice)
+        if older is None:
+            check_free(store, force=False, marker=HEADER, option="STORE")
+        wanted = None if options.bundle is None else Wanted.of(options.bundle)
+        layout = get_layout("mediapipe_hand21") if wanted is None else wanted.spec.layout
+        with open_feed(
+            source, layout=layout, detector=options.detector, hand=options.hand, landmarks_by=options.landmarks_by,
+            every=options.every, images=options.images, person=options.person,
+            bodies=1 if wanted is None else wanted.spec.bodies,
+        ) as feed:  # fmt: skip
+            session = RecordSession(store, older, feed, wanted=wanted, options=options, on_notice=on_notice)
+            with closing(session.view):
+                session.play()
+            return session.finish()
 
 
 class RecordSession:
@@ -294,7 +289,18 @@ class RecordView:
         canvas = self._skeleton.on(frame.image, points)
         if self.controls.mirrored:
             canvas = np.ascontiguousarray(canvas[:, ::-1])
-        _draw(canvas, headline, ready_in_s, done, note=note, message=self.controls.message)
+        darken(canvas, (0.0, 0.0), (1.0, 0.12))
+        text(canvas, headline, (0.015, 0.08), size=1.2, colour=ACCENT)
+        if ready_in_s > 0:
+            text(canvas, str(math.ceil(ready_in_s)), (0.54, 0.6), size=6.0, colour=ACCENT, align_right=True)
+        else:
+            text(canvas, "recording", (0.97, 0.08), size=1.3, align_right=True)
+        if note:
+            darken(canvas, (0.0, 0.78), (1.0, 0.88))
+            text(canvas, note, (0.015, 0.85), size=1.1, colour=ACCENT)
+        darken(canvas, (0.0, 0.9), (1.0, 1.0))
+        bar(canvas, 0.91, done, ACCENT)
+        text(canvas, self.controls.message or KEYS, (0.015, 0.97), size=0.6)
         self.controls.press(self._display.show(canvas))
         paused = self.controls.paused
         while self.controls.paused and not self.controls.stopped:
@@ -305,18 +311,3 @@ class RecordView:
         """Close the window."""
         if self._display is not None:
             self._display.close()
-
-
-def _draw(canvas: Canvas, headline: str, ready_in_s: float, done: float, *, note: str, message: str) -> None:
-    darken(canvas, (0.0, 0.0), (1.0, 0.12))
-    text(canvas, headline, (0.015, 0.08), size=1.2, colour=ACCENT)
-    if ready_in_s > 0:
-        text(canvas, str(math.ceil(ready_in_s)), (0.54, 0.6), size=6.0, colour=ACCENT, align_right=True)
-    else:
-        text(canvas, "recording", (0.97, 0.08), size=1.3, align_right=True)
-    if note:
-        darken(canvas, (0.0, 0.78), (1.0, 0.88))
-        text(canvas, note, (0.015, 0.85), size=1.1, colour=ACCENT)
-    darken(canvas, (0.0, 0.9), (1.0, 1.0))
-    bar(canvas, 0.91, done, ACCENT)
-    text(canvas, message or KEYS, (0.015, 0.97), size=0.6)

@@ -164,7 +164,12 @@ class PipelineSource(LiveSource):
 
     def __init__(self, name: str, pipeline: str, images: ImageOptions) -> None:
         self._pipeline = pipeline
-        require_gstreamer(name)
+        import cv2
+
+        if not has_gstreamer():
+            hint = "apt-get install python3-opencv, or a build with GStreamer; a USB camera is cam:0"
+            raise MissingError("this OpenCV was built without GStreamer", where=name, got=f"OpenCV {cv2.__version__}",
+                               hint=hint)  # fmt: skip
         capture = self._open()
         if capture is None:
             raise MissingError("this GStreamer pipeline gives no frames", where=name, got=pipeline,
@@ -217,16 +222,6 @@ def has_gstreamer() -> bool:
     import cv2
 
     return re.search(r"GStreamer:\s+YES", cv2.getBuildInformation()) is not None
-
-
-def require_gstreamer(name: str) -> None:
-    """`MissingError` where this OpenCV was built without GStreamer, as those of the Python index are."""
-    import cv2
-
-    if not has_gstreamer():
-        hint = "apt-get install python3-opencv, or a build with GStreamer; a USB camera is cam:0"
-        raise MissingError("this OpenCV was built without GStreamer", where=name, got=f"OpenCV {cv2.__version__}",
-                           hint=hint)  # fmt: skip
 
 
 def camera_text(text: str) -> str | None:

@@ -143,7 +143,8 @@ class SkeletonView:
         if self._view is None:
             if np.isnan(upright).all():
                 return upright
-            self._view = _fit_view(upright)
+            seen = upright[~np.isnan(upright).any(axis=-1)]
+            self._view = (seen.min(0) + seen.max(0)) / 2, max(float(np.ptp(seen, axis=0).max()) * 4, 1e-3)
         centre, length = self._view
         return (upright - centre) / length * height + np.array(BLANK[1::-1]) / 2
 
@@ -158,12 +159,6 @@ class SkeletonView:
                 cv2.line(canvas, _pair(whole[one]), _pair(whole[other]), BONE, size, cv2.LINE_AA)
         for joint in np.flatnonzero(seen):
             cv2.circle(canvas, _pair(whole[joint]), size + 1, JOINT, -1, cv2.LINE_AA)
-
-
-def _fit_view(upright: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Centre and height of a view that holds the seen points of (V, 2) four times over."""
-    seen = upright[~np.isnan(upright).any(axis=-1)]
-    return (seen.min(0) + seen.max(0)) / 2, max(float(np.ptp(seen, axis=0).max()) * 4, 1e-3)
 
 
 def _pair(pixel: NDArray[np.int_]) -> tuple[int, int]:

@@ -100,7 +100,8 @@ class Overlay:
         darken(canvas, (0.0, 0.72), (PANEL_SHARE, 1.0))
         _draw_prediction(canvas, prediction)
         self._draw_event(canvas, time_s)
-        _draw_timings(canvas, milliseconds)
+        words = "   ".join(f"{stage} {value:.1f} ms" for stage, value in milliseconds.items())
+        text(canvas, words, (0.015, 0.97), size=0.55)
         if hud is not None:
             draw_hud(canvas, hud)
             _draw_waiting(canvas, hud, prediction)
@@ -140,8 +141,3 @@ def _draw_prediction(canvas: Image, prediction: Prediction | None) -> None:
         size, colour = (0.9, ACCENT) if row == 0 else (0.7, INK)
         bar(canvas, down, guess.probability, colour)
         text(canvas, f"{guess.label}  {guess.probability:.0%}", (0.015, down), size=size, colour=colour)
-
-
-def _draw_timings(canvas: Image, milliseconds: Mapping[str, float]) -> None:
-    words = "   ".join(f"{stage} {value:.1f} ms" for stage, value in milliseconds.items())
-    text(canvas, words, (0.015, 0.97), size=0.55)

@@ -87,18 +87,17 @@ class Presenter:
                                       event=event, milliseconds=milliseconds, hud=hud)  # fmt: skip
 
         if self._writer is not None or self._snapshot is not None:
-            self._save(draw(None), prediction)
+            drawn = draw(None)
+            if self._writer is not None:
+                self._writer.write(drawn)
+            if self._snapshot is not None:
+                self._snapshot.offer(drawn, prediction.best.probability if prediction else 0.0)
         if self._display is None:
             return True
         self._transcript.extend([event.label] if event else [])
-        hint = self._hint(frame.timestamp_s, seen)
+        self._seen_s = frame.timestamp_s if seen or self._seen_s is None else self._seen_s
+        hint = self._hint_text if frame.timestamp_s - self._seen_s >= UNSEEN_S else ""
         return self._window(lambda: draw(self._hud(badge, hint, refused)), self._display)
-
-    def _save(self, drawn: Image, prediction: Prediction | None) -> None:
-        if self._writer is not None:
-            self._writer.write(drawn)
-        if self._snapshot is not None:
-            self._snapshot.offer(drawn, prediction.best.probability if prediction else 0.0)
 
     def _window(self, draw: Callable[[], Image], display: Display) -> bool:
         """Show the frame; while paused, again and again until a key goes on or ends."""
@@ -121,11 +120,6 @@ class Presenter:
         """Frames shown a second, over the last thirty."""
         span = self._shown[-1] - self._shown[0] if self._shown else 0.0
         return (len(self._shown) - 1) / span if span > 0 else None
-
-    def _hint(self, time_s: float, seen: bool) -> str:
-        """What to say when nobody was seen for a second."""
-        self._seen_s = time_s if seen or self._seen_s is None else self._seen_s
-        return self._hint_text if time_s - self._seen_s >= UNSEEN_S else ""
 
     def _save_picture(self) -> str:
         import cv2

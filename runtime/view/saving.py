@@ -64,7 +64,16 @@ class VideoWriter:
     def write(self, image: NDArray[np.uint8]) -> None:
         """Append one (H, W, 3) frame."""
         if self._writer is None:
-            self._writer = self._open(image.shape[1], image.shape[0])
+            import cv2
+
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            codec = CODECS[self._path.suffix.lower()]
+            kind = cv2.VideoWriter.fourcc(*codec)
+            writer = cv2.VideoWriter(str(self._partial), kind, self._fps, (image.shape[1], image.shape[0]))
+            if not writer.isOpened():
+                self._partial.unlink(missing_ok=True)
+                raise MissingError(f"this OpenCV cannot encode {codec}", where=self._path, hint="--save FILE.avi")
+            self._writer = writer
         if self._written % CHECK_EVERY == 0 and shutil.disk_usage(self._path.parent).free < LEAST_FREE:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         self._writer.write(image)
@@ -83,18 +92,6 @@ class VideoWriter:
         if self._writer is not None:
             self._writer.release()
         self._partial.unlink(missing_ok=True)
-
-    def _open(self, width: int, height: int) -> Any:
-        import cv2
-
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        codec = CODECS[self._path.suffix.lower()]
-        kind = cv2.VideoWriter.fourcc(*codec)
-        writer = cv2.VideoWriter(str(self._partial), kind, self._fps, (width, height))
-        if not writer.isOpened():
-            self._partial.unlink(missing_ok=True)
-            raise MissingError(f"this OpenCV cannot encode {codec}", where=self._path, hint="--save FILE.avi")
-        return writer
 
 
 class ClipKeeper:

@@ -31,22 +31,18 @@ class Display:
     def __init__(self) -> None:
         self._open = False
 
-    def _begin(self) -> None:
-        """Open the window; what Qt has to say of its fonts is not for whoever signs before it."""
-        import cv2
-
-        os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false;qt.qpa.*=false")
-        if folder := next(filter(os.path.isdir, FONTS), None):
-            os.environ.setdefault("QT_QPA_FONTDIR", folder)
-        cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-        self._open = True
-
     def show(self, image: NDArray[np.uint8], *, wait_ms: int = 1) -> int:
         """Show one (H, W, 3) frame and wait a moment; the key pressed meanwhile, -1 when none was."""
         import cv2
 
         if not self._open:
-            self._begin()
+            import cv2
+
+            os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false;qt.qpa.*=false")
+            if folder := next(filter(os.path.isdir, FONTS), None):
+                os.environ.setdefault("QT_QPA_FONTDIR", folder)
+            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+            self._open = True
             cv2.resizeWindow(TITLE, image.shape[1], image.shape[0])
         cv2.imshow(TITLE, image)
         key = int(cv2.waitKey(wait_ms))

@@ -160,7 +160,11 @@ class EdgeHybridGate(EdgeMotionGate):
 
     def __init__(self, gate: HybridGate, *, frames: int) -> None:
         super().__init__(gate)
-        bands = band_rows(frames)
+        # Rows of the orthonormal transform, real and imaginary, whose squares add up to a band's mean power.
+        spectrum = torch.fft.rfft(torch.eye(frames, dtype=torch.float64), dim=0, norm="ortho")
+        bands = [
+            torch.cat([band.real, band.imag]) / max(len(band), 1) ** 0.5 for band in spectrum.tensor_split(BANDS, dim=0)
+        ]
         self.rows = [len(rows) for rows in bands]
         self.register_buffer("transform", torch.cat(bands))
 
@@ -169,14 +173,6 @@ class EdgeHybridGate(EdgeMotionGate):
         power = torch.matmul(self.transform, x).square().mean(3)
         bands = [band.sum(2) for band in torch.split(power, self.rows, dim=2)]
         return torch.cat([super().describe(x), *bands], dim=1)
-
-
-def band_rows(frames: int) -> list[Tensor]:
-    """Rows (F_b, T) of the orthonormal transform, real and imaginary, scaled so that squares add up to mean power."""
-    spectrum = torch.fft.rfft(torch.eye(frames, dtype=torch.float64), dim=0, norm="ortho")
-    return [
-        torch.cat([band.real, band.imag]) / max(len(band), 1) ** 0.5 for band in spectrum.tensor_split(BANDS, dim=0)
-    ]
 
 
 class EdgeJointGate(nn.Module):

@@ -121,6 +121,15 @@ def test_a_graph_of_any_length_resamples_as_the_runtime_does(bodies: int) -> Non
 
 
 @pytest.mark.slow
+def test_a_bundle_for_clips_of_any_length_is_as_its_model(run: Path, store: ClipStore, tmp_path: Path) -> None:
+    out = tmp_path / "any_length"
+    assert main(["export", str(run), "--dynamic-time", "--store", str(store.path), "--out", str(out), "--quiet"]) == 0
+    assert metadata_of(Bundle.open(out).graph("fp32"))["time"] == "dynamic"
+    assert main(["parity", str(out), "--run", str(run), "--store", str(store.path), "--quiet"]) == 0
+    assert main(["verify", str(out), "--store", str(store.path), "--quiet"]) == 0
+
+
+@pytest.mark.slow
 def test_the_plain_graph_is_the_unfolded_model(run: Path, exported: Path, store: ClipStore, tmp_path: Path) -> None:
     assert main(["export", str(run), "--plain", "--out", str(tmp_path / "plain.onnx"), "--quiet"]) == 0
     plain = (tmp_path / "plain.onnx").read_bytes()
