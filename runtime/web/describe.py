@@ -19,6 +19,7 @@ from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD, choose_point
 from last_edge.runtime.recognise.model import ACCEPT, span_rules
 from last_edge.runtime.recognise.stream import TOP, RecogniseOptions
 from last_edge.runtime.web.clips import Clip, pack
+from last_edge.runtime.web.features import features_of
 from last_edge.skeleton import Layout, get_layout
 from last_edge.skeleton.clip import Units
 from last_edge.skeleton.convert import find_recipe
@@ -75,6 +76,7 @@ def describe(
                 "file": f"bundle/{model_file(name)}",
                 "bytes": len(bundle.graph(name)),
                 "tolerance": manifest.tolerances.get(name),
+                "features": _features(bundle.graph(name)),
             }
             for name in precisions
         ],
@@ -89,6 +91,12 @@ def describe(
         "golden": kept.golden,
     }
     return Page(site, kept.content)
+
+
+def _features(graph: bytes) -> dict[str, Any] | None:
+    """How the page gets what the last layer reads; None where it does not."""
+    found = features_of(graph)
+    return None if found is None else {"name": found.name, "behind": list(found.behind)}
 
 
 def camera_detector(spec: InputSpec, wanted: Detector | None) -> Detector | None:

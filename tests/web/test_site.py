@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from last_edge.bundle import Bundle
 from last_edge.clips.writer import writing_store
 from last_edge.data.synth import SynthOptions, gloss_names
-from last_edge.errors import UsageError
+from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
+from last_edge.inputs.features import FeatureInput
 from last_edge.runtime.recognise.decoding import DecodingOptions
 from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.web.clips import store_clips
@@ -71,6 +73,14 @@ def test_points_of_a_hand_become_those_of_the_bundle(make_bundle: MakeBundle) ->
 def test_points_of_the_same_joints_are_left_alone(make_bundle: MakeBundle) -> None:
     same = site_of(make_bundle())[1]["camera"]["source"]
     assert (same["recipes"], same["turn"], same["limb_metres"]) == (None, False, None)
+
+
+def test_a_model_that_reads_more_than_landmarks_is_refused(make_bundle: MakeBundle) -> None:
+    opened = Bundle.open(make_bundle())
+    more = Bundle(opened.path, replace(opened.manifest, features=FeatureInput("video", 4, 8)), opened.contents)
+    with pytest.raises(InputError, match="a browser has no such features") as caught:
+        make_site(more)
+    assert "'video'" in str(caught.value.got)
 
 
 def test_a_bundle_that_no_detector_feeds_has_clips_and_no_camera(make_bundle: MakeBundle) -> None:

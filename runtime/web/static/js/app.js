@@ -6,9 +6,12 @@ import { Drawing } from "./drawing.js";
 import { enable, fillForms, settings, showPlaying, showThreshold, whileDisabled } from "./forms.js";
 import { checkModel, openModel } from "./model.js";
 import { makeRecogniser } from "./step_recogniser.js";
+import { Teaching } from "./teaching.js";
 import { View, byId } from "./view.js";
 import { Watch } from "./watch.js";
 
+// A head of one's own needs the camera's points, and features of whole windows.
+const canTeach = ({ camera, stream, graphs }) => Boolean(camera && !stream && graphs.every(({ features }) => features));
 const STRANGE = "This browser computes something else than the model was shipped with.";
 
 export class App {
@@ -17,6 +20,8 @@ export class App {
     this.view = new View(site);
     this.drawing = new Drawing(byId("picture"));
     this.sources = { camera: () => this.watch(), play: () => this.playClip() };
+    this.teaching = canTeach(site) ? new Teaching(this) : null;
+    byId("teach").hidden = !this.teaching;
   }
 
   async start() {
@@ -61,7 +66,7 @@ export class App {
       const model = await openModel(graph, this.site);
       const before = this.model;
       this.model = model;
-      if (this.recogniser) this.recogniser.model = model;
+      if (this.recogniser) this.recogniser.model = this.teaching?.model(model) ?? model;
       await before?.close();
       return this.view.check(await checkModel(model, this.golden), precision);
     });
@@ -107,7 +112,9 @@ export class App {
 
   newRecogniser(source, hand) {
     const adapter = new Adapter(source, this.site.input, this.site.units, hand, this.site.hands);
-    this.recogniser = makeRecogniser(this.site, this.model, adapter, settings());
+    const { teaching, site, model } = this;
+    const given = teaching ? [teaching.site(site), teaching.model(model)] : [site, model];
+    this.recogniser = makeRecogniser(...given, adapter, settings());
     return this.recogniser;
   }
 
@@ -130,7 +137,10 @@ export class App {
       drawing: this.drawing,
       adapter: recogniser.adapter,
       settings,
-      onPoints: (points, time, seen) => this.recognise(recogniser, points, time, seen),
+      onPoints: (points, time, seen) => {
+        this.teaching?.offer(points, time, seen);
+        return this.recognise(recogniser, points, time, seen);
+      },
       onEnd: (text) => this.end(text, { bad: true }),
     });
     this.stop = () => watch.stop();

@@ -7,8 +7,7 @@ const SOURCES = ["camera", "play"];
 export function fillForms({ graphs, threshold, camera }, clips) {
   byId("precision").append(...graphs.map(({ precision, bytes }) => option(precision, `${precision}, ${kilobytes(bytes)}`)));
   byId("clip").append(...clips.map(({ name }, index) => option(index, name)));
-  byId("threshold").value = threshold;
-  showThreshold();
+  setThreshold(threshold);
   byId("hand-setting").hidden = camera?.detector !== "hand";
   byId("delegate-setting").hidden = byId("mirror-setting").hidden = !camera;
   byId("camera-note").hidden = Boolean(camera);
@@ -31,6 +30,11 @@ export function settings() {
     clip: Number(byId("clip").value),
     precision: byId("precision").value,
   };
+}
+
+export function setThreshold(value) {
+  byId("threshold").value = value;
+  showThreshold();
 }
 
 export function showThreshold() {

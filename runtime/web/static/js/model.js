@@ -15,7 +15,7 @@ export class Model {
   static async open(graph, site) {
     const answer = await fetch(graph.file);
     if (!answer.ok) throw new Error(`${graph.file}: ${answer.status}`);
-    const session = await ort.InferenceSession.create(await answer.arrayBuffer(), { executionProviders: ["wasm"] });
+    const session = await ort.InferenceSession.create(await content(answer, graph), { executionProviders: ["wasm"] });
     return new this(session, graph, site);
   }
 
@@ -26,13 +26,20 @@ export class Model {
     return run;
   }
 
-  async run(points) {
+  // What the last layer reads of one window (F); only where the graph's `features` says how.
+  features(points) {
+    const run = this.last.then(() => this.run(points, this.graph.features.name));
+    this.last = run.catch(() => {});
+    return run;
+  }
+
+  async run(points, output = "logits") {
     const { bodies, frames, joints, axes, data } = points;
     const shape = this.input.bodies === 1 ? [1, frames, joints, axes] : [1, bodies, frames, joints, axes];
     const began = performance.now();
-    const { logits } = await this.session.run({ landmarks: new ort.Tensor("float32", data, shape) });
+    const found = await this.session.run({ landmarks: new ort.Tensor("float32", data, shape) }, [output]);
     this.milliseconds = performance.now() - began;
-    return logits.data;
+    return found[output].data;
   }
 
   // Logits of a golden clip as its rows have them.
@@ -108,6 +115,16 @@ export class StepModel extends Model {
   rows(points) {
     return this.sequence(points);
   }
+}
+
+// A graph's file, and behind it what makes it give out its features.
+async function content(answer, { features }) {
+  const file = new Uint8Array(await answer.arrayBuffer());
+  if (!features) return file;
+  const whole = new Uint8Array(file.length + features.behind.length);
+  whole.set(file);
+  whole.set(features.behind, file.length);
+  return whole;
 }
 
 // The model of a graph of site.json, as the bundle is made.

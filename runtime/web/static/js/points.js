@@ -26,13 +26,15 @@ export class Points {
 
   // One frame, as points of a clip of one frame.
   frame(number) {
-    const one = new Points(this.bodies, 1, this.joints, this.axes);
-    const size = this.joints * this.axes;
-    for (let body = 0; body < this.bodies; body++) {
-      const start = this.at(body, number, 0);
-      one.data.set(this.data.subarray(start, start + size), body * size);
-    }
-    return one;
+    return this.part(number, number + 1);
+  }
+
+  // The frames from a first one to before a last one.
+  part(first, last) {
+    const some = new Points(this.bodies, last - first, this.joints, this.axes);
+    for (let body = 0; body < this.bodies; body++)
+      some.data.set(this.data.subarray(this.at(body, first, 0), this.at(body, last, 0)), some.at(body, 0, 0));
+    return some;
   }
 }
 

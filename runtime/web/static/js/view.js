@@ -44,8 +44,7 @@ export class View {
 
   // A recognised gesture: large, and a line of the transcript.
   event({ label, probability, end }) {
-    byId("label").textContent = label;
-    byId("score").textContent = percent(probability);
+    this.label(label, percent(probability));
     const line = document.createElement("li");
     line.textContent = `${end.toFixed(1)} s  ${label}  ${percent(probability)}`;
     const list = byId("transcript");
@@ -53,10 +52,16 @@ export class View {
     while (list.children.length > LONGEST_TRANSCRIPT) list.lastElementChild.remove();
   }
 
+  // The large label, and on a narrow screen, where it would be below the fold, over the picture too.
+  label(text, share) {
+    byId("label").textContent = text;
+    byId("score").textContent = share;
+    byId("over").textContent = share && text;
+  }
+
   // The large label of a new recording, before anything is recognised in it.
   forget() {
-    byId("label").textContent = "–";
-    byId("score").textContent = "";
+    this.label("–", "");
     this.prediction(null);
     this.figures.clear();
   }
