@@ -9,7 +9,7 @@ least probability and least energy. Kept are the pairs that no other beats on bo
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -60,31 +60,41 @@ class Take:
 
 @dataclass(frozen=True)
 class Step:
-    """What one window or motion said: probabilities (K,), energy, from when to when. None of all for a reset."""
+    """What one window or motion said: logits (K,), from when to when. None for a reset."""
 
-    probabilities: Probabilities | None
-    energy: float = 0.0
+    logits: NDArray[np.float32] | None
     start_s: float = 0.0
     end_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Played:
+    """Everything that a graph said of a stream, and what was done in it."""
+
+    steps: tuple[Step, ...]
+    spans: tuple[Span, ...]
+    seconds: float
 
 
 class _Tape(Decoder):
     """A decoder that decides nothing and keeps what it is told; the rejection that it is used with, too."""
 
-    def __init__(self, labels: tuple[str, ...], temperature: float) -> None:
+    temperature = 1.0
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
         self.steps: list[Step] = []
-        self.temperature, self._energy = temperature, 0.0
+        self._logits = np.zeros(len(labels), np.float32)
         super().__init__(labels, DecodingOptions())
 
     def reset(self) -> None:
         super().reset()
-        if self.steps and self.steps[-1].probabilities is not None:
+        if self.steps and self.steps[-1].logits is not None:
             self.steps.append(Step(None))
 
     def probabilities(self, logits: NDArray[np.float32]) -> Probabilities:
         """As `Rejection.probabilities`."""
-        self._energy = float(energy(logits, self.temperature))
-        return Rejection(self.temperature).probabilities(logits)
+        self._logits = logits.copy()
+        return Rejection().probabilities(logits)
 
     def knows(self, logits: NDArray[np.float32]) -> bool:
         """As `Rejection.knows`, of one that refuses nothing."""
@@ -92,52 +102,75 @@ class _Tape(Decoder):
 
     def push(self, probabilities: Probabilities, *, start_s: float, end_s: float, known: bool = True) -> Event | None:
         self.mean = probabilities
-        self.steps.append(Step(probabilities, self._energy, start_s, end_s))
+        self.steps.append(Step(self._logits, start_s, end_s))
         return None
 
     decide = push
 
 
-def played(model: Recogniser, take: Take, decode: Decode) -> list[Step]:
+def played(model: Recogniser, take: Take, decode: Decode) -> Played:
     """Everything that the graph says of a stream."""
     stream = model.stream(options=RecogniseOptions(decode=decode))
-    tape = _Tape(model.labels, model.rejection.temperature)
+    tape = _Tape(model.labels)
     stream.decoder = tape
     stream.use(model.backend, tape)  # type: ignore[arg-type]
     for frame, moment in enumerate(take.times.tolist()):
         stream.push(take.points[:, frame], moment)
-    return tape.steps
+    return Played(tuple(tape.steps), take.spans, float(take.times[-1]))
 
 
-def events_of(steps: Sequence[Step], decoder: Decoder, decode: Decode, *, least: float) -> list[Event]:
+@dataclass(frozen=True)
+class Answer:
+    """A step as a decoder reads it: probabilities (K,) and energy; None for a reset."""
+
+    probabilities: Probabilities | None
+    energy: float
+    start_s: float
+    end_s: float
+
+
+def answers_of(record: Played, temperature: float) -> list[Answer]:
+    """What a decoder is told at a temperature."""
+    rejection, found = Rejection(temperature), []
+    for step in record.steps:
+        said = None if step.logits is None else rejection.probabilities(step.logits)
+        score = 0.0 if step.logits is None else float(energy(step.logits, temperature))
+        found.append(Answer(said, score, step.start_s, step.end_s))
+    return found
+
+
+def events_of(answers: Sequence[Answer], decoder: Decoder, decode: Decode, *, least: float) -> list[Event]:
     """The events that a decoder makes of a record, motions of less energy being unknown."""
     found = []
-    for step in steps:
-        if step.probabilities is None:
+    for answer in answers:
+        if answer.probabilities is None:
             decoder.reset()
             continue
         say = decoder.decide if decode == "segments" else decoder.push
-        event = say(step.probabilities, start_s=step.start_s, end_s=step.end_s, known=step.energy >= least)
+        known = answer.energy >= least
+        event = say(answer.probabilities, start_s=answer.start_s, end_s=answer.end_s, known=known)
         found += [] if event is None else [event]
     return found
 
 
-def curve(model: Recogniser, takes: Sequence[Take], decode: Decode) -> tuple[Row, ...]:
+def curve(records: Sequence[Played], decode: Decode, *, labels: tuple[str, ...], temperature: float) -> tuple[Row, ...]:
     """The best points from fewest false events to most gestures found, one of them stated; () without a gesture."""
-    records = [(played(model, take, decode), take) for take in takes]
+    said = [(answers_of(record, temperature), record) for record in records]
     of_gestures = [
-        step.energy for steps, take in records if take.spans for step in steps if step.probabilities is not None
-    ]
-    if not of_gestures or not any(span.label for take in takes for span in take.spans):
+        answer.energy
+        for answers, record in said if record.spans for answer in answers if answer.probabilities is not None
+    ]  # fmt: skip
+    if not of_gestures or not any(span.label for record in records for span in record.spans):
         return ()
     energies = [min(of_gestures) - 1.0, *np.percentile(of_gestures, KNOWN_REFUSED[1:]).tolist()]
     rows = []
     for least in energies:
         for threshold in THRESHOLDS:
             score = StreamScore()
-            for steps, take in records:
-                decoder = Decoder(model.labels, DecodingOptions(threshold=threshold))
-                score.add(events_of(steps, decoder, decode, least=least), take.spans, seconds=float(take.times[-1]))
+            for answers, record in said:
+                decoder = Decoder(labels, DecodingOptions(threshold=threshold))
+                events = events_of(answers, decoder, decode, least=least)
+                score.add(events, record.spans, seconds=record.seconds)
             false = score.wrong + score.repeated + score.in_unknown + score.in_idle
             rows.append({
                 "threshold": threshold, "energy": round(least, 4),
@@ -145,6 +178,18 @@ def curve(model: Recogniser, takes: Sequence[Take], decode: Decode) -> tuple[Row
                 "false_per_hour": round(3600 * false / score.seconds, 1),
             })  # fmt: skip
     return stated(best_of(rows))
+
+
+def curves_of(
+    records: Mapping[Decode, Sequence[Played]], *, labels: tuple[str, ...], temperature: float
+) -> tuple[dict[str, tuple[Row, ...]], dict[str, float]]:
+    """`operating` of a manifest, and of how many hours and gestures it speaks, for its `thresholds`."""
+    curves = {how: curve(found, how, labels=labels, temperature=temperature) for how, found in records.items()}
+    one = next(iter(records.values()), ())
+    gestures = sum(bool(span.label) for record in one for span in record.spans)
+    hours = sum(record.seconds for record in one) / 3600
+    kept: dict[str, tuple[Row, ...]] = {how: rows for how, rows in curves.items() if rows}
+    return kept, {"stream_hours": round(hours, 3), "stream_gestures": float(gestures)} if kept else {}
 
 
 def best_of(rows: Sequence[Row]) -> list[Row]:
@@ -232,14 +277,12 @@ def fit_thresholds(
     judged = Bundle(path, dataclasses.replace(bundle.manifest, thresholds=fitted), contents)
     model = Recogniser(judged, precision=None if own else "fp32", threads=threads)
     takes = takes_of(judged.manifest, store, judging, measure)
-    curves: dict[str, tuple[Row, ...]] = {}
+    records: dict[Decode, list[Played]] = {}
     for decode in measure.decodes:
         report(f"{decode}: {len(takes)} streams")
-        curves[decode] = curve(model, takes, decode)
-    hours = sum(float(take.times[-1]) for take in takes) / 3600
-    gestures = sum(bool(span.label) for take in takes for span in take.spans)
-    thresholds = {**fitted, "stream_hours": round(hours, 3), "stream_gestures": float(gestures)}
-    manifest = dataclasses.replace(bundle.manifest, thresholds=thresholds, operating=curves)
+        records[decode] = [played(model, take, decode) for take in takes]
+    curves, counted = curves_of(records, labels=model.labels, temperature=model.rejection.temperature)
+    manifest = dataclasses.replace(bundle.manifest, thresholds={**fitted, **counted}, operating=curves)
     return rewrite_bundle(bundle, manifest)
 
 

@@ -166,9 +166,12 @@ def _operating(manifest: Manifest) -> str:
         for decode, curve in sorted(manifest.operating.items())
         for row in curve
     ]
+    whose = "takes that were left out, each judged by models taught the others" if manifest.held_out else (
+        "people held out of training"
+    )  # fmt: skip
     return (
-        f"{_table('On a stream', rows)}\n\nOn {hours * 60:.0f} minutes of {gestures:.0f} gestures by people held out "
-        "of training, idle stretches, made motions and the background set. What is bold is used unasked; "
+        f"{_table('On a stream', rows)}\n\nOn {hours * 60:.0f} minutes of {gestures:.0f} gestures by {whose}, idle "
+        "stretches, made motions and the background set. What is bold is used unasked; "
         "`--false-alarms-per-hour N` chooses the line that finds most at no more than N."
     )
 
@@ -190,7 +193,7 @@ def _provenance(manifest: Manifest) -> str:
         "Trained at commit": origin.trained_commit,
         "Data": origin.data_sha256,
         "Weights": origin.checkpoint_sha256,
-        **({"Float weights": f"`{WEIGHTS}`, to train on from"} if WEIGHTS in manifest.files else {}),
+        "Float weights": f"`{WEIGHTS}`, to train on from" if WEIGHTS in manifest.files else "none to train on from",
         "Seeds": ", ".join(f"{name} {seed}" for name, seed in sorted(origin.seeds.items())),
         "Versions": versions,
         "Check": "`last-edge verify BUNDLE --store STORE` measures every figure above again",

@@ -26,8 +26,9 @@ from last_edge.tools.cli import main
 from last_edge.tools.operating import (
     Measure,
     Take,
+    answers_of,
     best_of,
-    curve,
+    curves_of,
     events_of,
     fit_thresholds,
     judging_clips,
@@ -68,20 +69,24 @@ def test_a_record_gives_the_events_of_the_runtime(make_bundle: MakeBundle, takes
     expected = [
         event for frame, at in enumerate(takes[0].times.tolist()) for event in live.push(takes[0].points[:, frame], at)
     ]
-    steps = played(model, takes[0], decode)
+    answers = answers_of(played(model, takes[0], decode), model.rejection.temperature)
     decoder = Decoder(model.labels, DecodingOptions(threshold=0.7))
     assert expected
-    assert events_of(steps, decoder, decode, least=-np.inf) == expected
-    assert events_of(steps, decoder, decode, least=np.inf) == []
+    assert events_of(answers, decoder, decode, least=-np.inf) == expected
+    assert events_of(answers, decoder, decode, least=np.inf) == []
 
 
 def test_the_curve_rises_and_states_one_point(make_bundle: MakeBundle, takes: list[Take]) -> None:
     model = Recogniser.open(make_bundle())
-    rows = curve(model, takes, "segments")
+    records = [played(model, take, "segments") for take in takes]
+    how = {"labels": model.labels, "temperature": model.rejection.temperature}
+    curves, counted = curves_of({"segments": records}, **how)
+    rows = curves["segments"]
+    assert counted["stream_gestures"] == 8
     assert sum(row.get("stated", 0) for row in rows) == 1
     for one, other in zip(rows, rows[1:], strict=False):
         assert one["false_per_hour"] < other["false_per_hour"] and one["detection"] < other["detection"]
-    assert curve(model, takes[1:], "segments") == ()
+    assert curves_of({"segments": records[1:]}, **how) == ({}, {})
 
 
 def test_what_another_beats_on_both_counts_is_left_out_and_the_stated_point_finds_enough() -> None:

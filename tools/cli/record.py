@@ -196,7 +196,8 @@ def teach(
 
     taught = Teacher(folder, gestures or (), options=options, tell=screen.note).teach()
     facts = records.to_dict(taught)
-    shown = {"result": taught.sentence, "bundle": taught.bundle, "int8": taught.int8, "report": taught.report}
+    shown = {"result": taught.sentence, "on streams": taught.on_streams or "not measured"}
+    shown |= {"bundle": taught.bundle, "int8": taught.int8, "report": taught.report}
     shown |= {f"next {number}": line for number, line in enumerate(taught.advice, start=1)}
     screen.emit(facts if screen.json else shown | {"run it": taught.run})
     if start:

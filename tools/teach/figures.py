@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from last_edge.clips.store import ClipStore
 from last_edge.export.bundles.thresholds import fit_energy, fit_temperature
 from last_edge.names import is_background
-from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD, energy, softmax
+from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD, OperatingPoint, Row, choose_point, energy, softmax
+from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.tasks.metrics import confusion, percent, wilson
+from last_edge.tools.operating import curves_of
 from last_edge.tools.teach.folds import HeldOut
 
 OFTEN = 0.15
@@ -30,7 +32,8 @@ class Figures:
     by: what was left out, `people` or `takes`. top1, low, high: percent of the gestures' takes recognised, with the 95%
     interval. by_label, by_person: percent. taken_for: (gesture, what it was taken for, how often, of how many), the
     most frequent first. background: clips without a gesture; called: percent of them that would have been an event.
-    thresholds: of the bundle, fitted on these answers. advice: what to do next.
+    thresholds: of the bundle, fitted on these answers. operating: its curves on streams of these takes, see
+    `last_edge.tools.operating`. advice: what to do next.
     """
 
     by: str
@@ -47,6 +50,7 @@ class Figures:
     background: int
     called: float
     thresholds: dict[str, float]
+    operating: dict[str, tuple[Row, ...]] = field(default_factory=dict)
     advice: tuple[str, ...] = field(default=())
 
     def sentence(self) -> str:
@@ -58,6 +62,22 @@ class Figures:
         if self.background:
             said += f"; {self.called:.1f}% of {self.background} other motions would be taken for a gesture"
         return said
+
+    @property
+    def working(self) -> OperatingPoint | None:
+        """What `run` works at unasked; None where there are too few takes for a stream."""
+        return choose_point(self.operating, RecogniseOptions().decode)
+
+    def stream_sentence(self) -> str:
+        """What to expect of a stream, as one says it; "" where it was not measured."""
+        point = self.working
+        if point is None:
+            return ""
+        minutes = 60 * self.thresholds["stream_hours"]
+        return (
+            f"on {minutes:.0f} minutes of streams of them and of other motions {point.detection:.0f}% of the gestures "
+            f"were found at {point.false_per_hour:.0f} false events an hour; run --false-alarms-per-hour N chooses"
+        )
 
     def in_manifest(self) -> dict[str, Any]:
         """The figures that a bundle carries."""
@@ -74,6 +94,7 @@ def figures_of(held: HeldOut, store: ClipStore, *, given: Sequence[str]) -> Figu
     who = store.index.subject[held.clips[own]].astype(str)
     people = sorted(set(who.tolist()))
     thresholds = fit_thresholds(held.logits, truth, quiet)
+    operating, counted = curves_of(held.streams, labels=store.labels, temperature=thresholds["temperature"])
     low, high = wilson(int(right.sum()), len(right))
     taken = taken_for(held.logits[own], labels, store.labels)
     counts = {store.labels[label]: int((labels == label).sum()) for label in np.unique(labels)}
@@ -91,7 +112,8 @@ def figures_of(held: HeldOut, store: ClipStore, *, given: Sequence[str]) -> Figu
         taken_for=taken,
         background=int(other.sum()),
         called=percent(calls(held.logits[other], quiet, thresholds)),
-        thresholds=thresholds,
+        thresholds={**thresholds, **counted},
+        operating=operating,
     )
     advice = advise(figures, counts, own_background=any(is_background(name) for name in given))
     return Figures(**{**figures.__dict__, "advice": advice})

@@ -1,24 +1,35 @@
-"""Held-out answers of small sets: everybody, or every block of takes, is left out once and judged by the others."""
+"""Held-out answers of small sets: everybody, or every block of takes, is left out once and judged by the others.
+
+A fold's model answers to each take that it was not taught, and to streams of them, with idle stretches, motions that no
+class makes and background between: from these come thresholds, and how many false events an hour are to be expected.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.bundle.manifest import MANIFEST
+from last_edge.clips.compose import ComposeOptions, compose
 from last_edge.clips.store import HEADER, ClipStore
-from last_edge.clips.writer import with_splits
 from last_edge.errors import InterruptedRun
+from last_edge.names import is_background
+from last_edge.runtime.recognise.stream import Decode
+from last_edge.runtime.recogniser import Recogniser
 from last_edge.tasks.config import Recipe
 from last_edge.tools.experiments.repeat import once
+from last_edge.tools.operating import Played, Take, played, silent_takes
+from last_edge.tools.teach.basis import write_taught
 
 MOST_FOLDS = 5
-STORE, RUN = "store", "run"
+STORE, RUN, BUNDLE = "store", "run", "bundle"
 Groups = NDArray[np.object_]
 Folds = list[NDArray[np.int64]]
 """The clips that each fold leaves out."""
@@ -26,26 +37,36 @@ Folds = list[NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class FoldJob:
-    """One fold: clips that are left out of the training, and where its store and run lie."""
+    """One fold: clips left out of the training, where its store, run and bundle lie, and the hands it knows."""
 
     recipe: Recipe
     store: Path
     folder: Path
     tests: tuple[int, ...]
+    hands: str
 
 
 @dataclass(frozen=True)
 class HeldOut:
     """What models said of clips that they were not taught.
 
-    by: what was left out, `people` or `takes`. fold: (n,) the fold of each clip. clips: (n,) their numbers in the
-    store. logits: (n, K).
+    by: what was left out, `people` or `takes`. clips: (n,) their numbers in the store. logits: (n, K). streams: by way
+    of decoding what was said of streams of them.
     """
 
     by: str
     folds: int
     clips: NDArray[np.int64]
     logits: NDArray[np.float32]
+    streams: Mapping[Decode, Sequence[Played]]
+
+
+@dataclass(frozen=True)
+class FoldAnswer:
+    """Of one fold, see `HeldOut`."""
+
+    logits: NDArray[np.float32]
+    streams: dict[Decode, list[Played]]
 
 
 def take_of(source_id: str) -> str:
@@ -96,24 +117,31 @@ def _recordings(store: ClipStore, clips: NDArray[np.int64]) -> list[list[int]]:
 
 
 def leave_each_out(
-    store: ClipStore, recipe: Recipe, out: Path, *, background: NDArray[np.bool_], workers: int,
+    store: ClipStore, recipe: Recipe, out: Path, *, background: NDArray[np.bool_], hands: str, workers: int,
     progress: Callable[[int, int], None],
 ) -> HeldOut:  # fmt: skip
     """Train every fold that is not trained yet, `workers` at a time, and ask each about the clips that it left out.
 
-    out: holds the folds of this store and recipe alone. Raises `InterruptedRun` when stopped: the same call goes on.
+    out: holds the folds of this store and recipe alone. hands: that the bundle will know. Raises
+    `InterruptedRun` when stopped: the same call goes on.
     """
     by, folds = plan_folds(store, background)
-    jobs = [FoldJob(recipe, store.path, out / f"{number}", tuple(tests.tolist())) for number, tests in enumerate(folds)]
+    jobs = [
+        FoldJob(recipe, store.path, out / f"{number}", tuple(tests.tolist()), hands)
+        for number, tests in enumerate(folds)
+    ]
     logits = np.zeros((len(store), len(store.labels)), np.float32)
-    for done, (job, answers) in enumerate(_all(jobs, min(workers, len(jobs))), start=1):
-        logits[list(job.tests)] = answers
+    streams: dict[Decode, list[Played]] = {decode: [] for decode in get_args(Decode)}
+    for done, (job, answer) in enumerate(_all(jobs, min(workers, len(jobs))), start=1):
+        logits[list(job.tests)] = answer.logits
+        for decode, records in answer.streams.items():
+            streams[decode] += records
         progress(done, len(jobs))
     clips = np.sort(np.concatenate(folds))
-    return HeldOut(by, len(folds), clips, logits[clips])
+    return HeldOut(by, len(folds), clips, logits[clips], streams)
 
 
-def _all(jobs: Sequence[FoldJob], workers: int) -> Iterator[tuple[FoldJob, NDArray[np.float32]]]:
+def _all(jobs: Sequence[FoldJob], workers: int) -> Iterator[tuple[FoldJob, FoldAnswer]]:
     if workers < 2:
         yield from ((job, train_fold(job)) for job in jobs)
         return
@@ -127,10 +155,11 @@ def _all(jobs: Sequence[FoldJob], workers: int) -> Iterator[tuple[FoldJob, NDArr
             raise InterruptedRun("stopped; what is trained is kept", hint="the same command to go on") from error
 
 
-def train_fold(job: FoldJob) -> NDArray[np.float32]:
-    """(n, K) logits of the clips that a fold leaves out, by a model that was taught the others."""
+def train_fold(job: FoldJob) -> FoldAnswer:
+    """What a model that was taught the others says of the clips that a fold leaves out."""
     import torch
 
+    from last_edge.export.bundles.bundle_writer import export_run
     from last_edge.tasks.class_learner import predict
     from last_edge.train.checkpoint import load_checkpoint
     from last_edge.train.request import Request
@@ -139,10 +168,28 @@ def train_fold(job: FoldJob) -> NDArray[np.float32]:
     torch.set_num_threads(1)
     folder = job.folder / STORE
     if not (folder / HEADER).exists():
-        whole = ClipStore.open(job.store)
-        split = np.full(len(whole), "train", np.object_)
-        split[list(job.tests)] = "test"
-        with_splits(whole, folder, split=split)
+        write_taught(ClipStore.open(job.store), folder, tests=job.tests)
     once(job.folder / RUN, run_training, Request(job.recipe, folder, job.folder / RUN, test=False))
-    checkpoint = load_checkpoint(job.folder / RUN)
-    return predict(checkpoint.model, ClipStore.open(folder), np.array(job.tests, np.int64), spec=checkpoint.spec)
+    store, tests = ClipStore.open(folder), np.array(job.tests, np.int64)
+    checkpoint, bundle = load_checkpoint(job.folder / RUN), job.folder / BUNDLE
+    logits = predict(checkpoint.model, store, tests, spec=checkpoint.spec)
+    if not (bundle / MANIFEST).exists():
+        export_run(job.folder / RUN, bundle, hands=job.hands)
+    with Recogniser.open(bundle, threads=1) as model:
+        takes = streams_of(store, tests, bodies=model.spec.bodies)
+        played_as = {decode: [played(model, take, decode) for take in takes] for decode in get_args(Decode)}
+    return FoldAnswer(logits, played_as)
+
+
+def streams_of(store: ClipStore, clips: NDArray[np.int64], *, bodies: int) -> list[Take]:
+    """Streams of some clips: of each person who makes gestures one in which what is labelled as nothing is played as an
+    unknown motion; other people's clips of nothing each on its own.
+    """
+    index = store.index
+    quiet = tuple(label for label in store.labels if is_background(label))
+    silent = np.isin(index.label[clips], [store.labels.index(label) for label in quiet])
+    people = set(index.subject[clips[~silent]].astype(str).tolist())
+    own = np.array([str(index.subject[clip]) in people for clip in clips.tolist()], np.bool_)
+    composed = compose(store, clips[own], options=ComposeOptions(unknown=quiet)) if own.any() else []
+    takes = [Take(stream.points[:bodies], stream.times, stream.spans) for stream in composed]
+    return [*takes, *silent_takes([store.clip(clip) for clip in clips[~own].tolist()], bodies=bodies)]

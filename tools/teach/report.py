@@ -12,7 +12,8 @@ from last_edge.tools.teach.figures import Figures
 @dataclass(frozen=True)
 class Taught:
     """What came of a teaching. bundle: the folder. held_out: see `Figures.in_manifest`. sentence: the same in words.
-    base: what it started from, "" for nothing. int8: whether the bundle has an INT8 file, or why not.
+    on_streams: what to expect of a stream, "" where it was not measured. base: what it started from, "" for nothing.
+    int8: whether the bundle has an INT8 file, or why not.
     """
 
     bundle: str
@@ -21,6 +22,7 @@ class Taught:
     base: str
     held_out: dict[str, Any]
     sentence: str
+    on_streams: str
     taken_for: list[list[Any]]
     advice: list[str]
     warnings: list[str]
@@ -45,8 +47,13 @@ def report_of(taught: Taught, figures: Figures) -> str:
     parts = [
         f"# {', '.join(taught.labels)}",
         f"{figures.sentence()}. Training accuracy is not told: it says nothing of the next take.",
+        _sentence(figures.stream_sentence()),
         markdown(rows),
         "## Next\n\n" + "".join(f"- {line}\n" for line in [*taught.advice, *taught.warnings]),
         f"Started from {taught.base or 'nothing'}; INT8: {taught.int8}.\n\n```sh\n{taught.run}\n```\n",
     ]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _sentence(text: str) -> str:
+    return text and f"{text[0].upper()}{text[1:]}."

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from last_edge.tools.teach.report import Taught
     from last_edge.tools.teach.takes import Taken
 
-RECORDED, TAKES, LESSON, FOLDS, RUN, BUNDLE, REPORT = (
-    "recorded", "takes", "lesson", "folds", "run", "bundle", "report.md"
+RECORDED, TAKES, LESSON, TAUGHT, FOLDS, RUN, BUNDLE, REPORT = (
+    "recorded", "takes", "lesson", "taught", "folds", "run", "bundle", "report.md"
 )  # fmt: skip
 Tell = Callable[[str], None]
 
@@ -129,6 +129,14 @@ class Teacher:
             self._tell("the takes show a left hand and are mirrored: the base knows right hands")
         return ClipStore.open(place)
 
+    def taught(self) -> ClipStore:
+        """The lesson as it is learnt, with what lies between the gestures."""
+        from last_edge.tools.teach.basis import write_taught
+
+        lesson, place = self.lesson(), self.folder / TAUGHT
+        self.state.once("taught", _key(lesson.sha256), place / HEADER, lambda: len(write_taught(lesson, place)))
+        return ClipStore.open(place)
+
     def base(self) -> Path | None:
         """What the teaching starts from; None for nothing."""
         from last_edge.tools.teach.basis import base_for
@@ -152,7 +160,7 @@ class Teacher:
                     shutil.rmtree(other, ignore_errors=True)
             self._tell(f"measuring: takes are left out in turn, {self.workers} trainings at a time")
             held = leave_each_out(
-                store, recipe, place, background=shows_nothing(store), workers=self.workers,
+                store, recipe, place, background=shows_nothing(store), hands=self._hands(), workers=self.workers,
                 progress=lambda done, of: self._tell(f"measuring: {done} of {of}"),
             )  # fmt: skip
             return asdict(figures_of(held, store, given=given))
@@ -160,6 +168,8 @@ class Teacher:
         made, new = self.state.once("measure", key, place, make)
         figures = records.from_dict(Figures, made, where=self.state.path)
         self._once("" if new else "measured before: ", figures.sentence())
+        if said := figures.stream_sentence():
+            self._once("", said)
         return figures
 
     def train(self, report: Callable[[Mapping[str, float], int], None] = lambda row, epochs: None) -> Path:
@@ -167,7 +177,7 @@ class Teacher:
         from last_edge.train.request import Request
         from last_edge.train.run import run_training
 
-        store, recipe, place = self.lesson(), self._recipe(), self.folder / RUN
+        store, recipe, place = self.taught(), self._recipe(), self.folder / RUN
         key = _key(store.sha256, recipe)
         begun = self.state.result("begun", key) is not None
 
@@ -187,16 +197,15 @@ class Teacher:
         from last_edge.tools.experiments.finetune import finish_bundle
 
         figures, run, place, base = self.measure(), self.train(), self.folder / BUNDLE, self.base()
-        store, recipe = self.lesson(), self._recipe()
+        store, recipe = self.taught(), self._recipe()
         key = _key(store.sha256, recipe, records.digest(figures))
 
         def make() -> dict[str, Any]:
             self._tell("bundle: export, INT8")
-            scratch_hand = base is None and store.layout.one_hand
             return finish_bundle(
                 run, store.path, base=base, limits=recipe.quantize, out=place, name=self.folder.resolve().name,
-                hands="both" if scratch_hand else "" if base is None else Bundle.open(base).manifest.hands,
-                thresholds=figures.thresholds, held_out=figures.in_manifest(),
+                hands=self._hands(), thresholds=figures.thresholds, operating=figures.operating,
+                held_out=figures.in_manifest(),
             )  # fmt: skip
 
         made, new = self.state.once("bundle", key, place / MANIFEST, make)
@@ -204,6 +213,13 @@ class Teacher:
         said = "INT8 and FP32" if "int8" in manifest.precisions else f"FP32 alone, {made.get('int8', '')}"
         self._tell(f"bundle: {place}, {said}{'' if new else ' (as before)'}")
         return manifest
+
+    def _hands(self) -> str:
+        """The hands that the bundle will know: those of its base, both where one hand was taught from nothing."""
+        base = self.base()
+        if base is not None:
+            return Bundle.open(base).manifest.hands
+        return "both" if ClipStore.open(self.folder / TAKES).layout.one_hand else ""
 
     def _once(self, how: str, text: str) -> None:
         """Tell a result once in this teacher's life."""
@@ -232,6 +248,7 @@ class Teacher:
                 base=base.name if base else "",
                 held_out=figures.in_manifest(),
                 sentence=figures.sentence(),
+                on_streams=figures.stream_sentence(),
                 taken_for=[list(row) for row in figures.taken_for],
                 advice=list(figures.advice),
                 warnings=taken.warnings,

@@ -19,11 +19,12 @@ from last_edge.bundle.zoo import find_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.errors import InputError, UsageError
+from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tasks.metrics import wilson
 from last_edge.tools.cli import main
-from last_edge.tools.teach.basis import base_for, shows_nothing
+from last_edge.tools.teach.basis import base_for, shows_nothing, write_lesson, write_taught
 from last_edge.tools.teach.figures import calls, figures_of, fit_thresholds
 from last_edge.tools.teach.folds import HeldOut, plan_folds
 from last_edge.tools.teach.options import TeachOptions
@@ -105,6 +106,41 @@ def test_a_second_call_does_nothing_again_and_new_takes_are_learnt(
     assert more.takes().clips == 15
 
 
+def test_a_taught_bundle_states_what_to_expect_of_a_stream_and_takes_another_point(
+    taught: tuple[Path, dict[str, object]],
+) -> None:
+    folder, facts = taught
+    manifest = Bundle.open(folder / "bundle").manifest
+    assert set(manifest.operating) <= {"sliding", "segments"} and "sliding" in manifest.operating
+    assert manifest.thresholds["stream_gestures"] == 12
+    rows = manifest.operating["sliding"]
+    (stated,) = [row for row in rows if row.get("stated")]
+    said = (
+        f"{stated['detection']:.0f}% of the gestures were found at {stated['false_per_hour']:.0f} false events an hour"
+    )
+    assert said in str(facts["on_streams"])
+    assert "takes that were left out, each judged" in (folder / "bundle" / "card.md").read_text()
+    model = Recogniser.open(folder)
+    strict = model.stream(options=RecogniseOptions(false_per_hour=rows[0]["false_per_hour"]))
+    assert strict.decoder.threshold == rows[0]["threshold"]
+    assert model.stream().decoder.threshold == stated["threshold"]
+
+
+def test_what_lies_between_takes_is_background_and_comes_of_taught_takes_alone(tmp_path: Path) -> None:
+    clips = [take(gesture, number) for gesture in GESTURES for number in range(4)]
+    lesson = write_lesson(clips, tmp_path / "lesson", labels=GESTURES, licence="free")
+    tests = [0, 4, 8]
+    store = write_taught(lesson, tmp_path / "taught", tests=tests)
+    between = np.arange(len(lesson), len(store))
+    assert len(between) == 12 and store.index.split[tests].tolist() == ["test"] * 3
+    assert {store.labels[label] for label in store.index.label[between].tolist()} == {"nothing"}
+    assert set(store.index.split[between]) == {"train"} and set(store.index.subject[between]) == {"anna"}
+    others = write_taught(lesson, tmp_path / "others", tests=[1, 5, 9])
+    assert not np.array_equal(store.points(int(between[0])), others.points(int(between[0])))
+    few = store_of(tmp_path / "bare", clips)
+    assert len(write_taught(few, tmp_path / "same")) == 12, "without background there is no class for it"
+
+
 def test_no_crops_of_one_take_judge_each_other(tmp_path: Path) -> None:
     clips = [
         take(gesture, 10 * number + piece, source_id=f"{gesture}{number}.mp4#{piece}")
@@ -137,7 +173,7 @@ def test_advice_names_what_is_taken_for_what(tmp_path: Path) -> None:
     answers = store.index.label.copy()
     answers[:4] = 1  # four of twelve waves are taken for push
     logits = np.float32(8) * np.eye(3, dtype=np.float32)[answers]
-    figures = figures_of(HeldOut("takes", 3, np.arange(36), logits), store, given=GESTURES)
+    figures = figures_of(HeldOut("takes", 3, np.arange(36), logits, {}), store, given=GESTURES)
     assert (figures.right, figures.n) == (32, 36) and (figures.low, figures.high) == wilson(32, 36)
     assert figures.taken_for == (("wave", "push", 4, 12),)
     assert figures.advice[0] == "record 10 more of wave: it is taken for push in 4 of 12"
