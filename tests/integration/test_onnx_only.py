@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from last_edge import Recogniser
+from last_edge.bundle import Bundle
+from last_edge.inputs.transforms import fit_window
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -39,9 +41,14 @@ def check(command: Sequence[object], points: np.ndarray, *, precision: str) -> N
     assert answer.returncode == 0, answer.stderr
     model = Recogniser.open(BUNDLE, precision=precision)  # type: ignore[arg-type]
     expected = model.predict(points, fps=30).top
-    said = [line.split(" ", 1) for line in answer.stdout.splitlines()]
+    lines = answer.stdout.splitlines()
+    said = [line.split(" ", 1) for line in lines[:3]]
     assert [label for _, label in said] == [guess.label for guess in expected]
     assert [float(text) for text, _ in said] == pytest.approx([guess.probability for guess in expected], abs=2e-3)
+    logits = model.backend(fit_window(points[None], model.spec.frames))[0]
+    assert model.accept is not None
+    unsure = expected[0].probability < model.accept or not model.rejection.knows(logits)
+    assert lines[3:] == (["not sure enough to report"] if unsure else [])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
@@ -92,7 +99,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_cpp(program: Path, clip: Clip) -> None:
     path, points = clip
-    check([program, BUNDLE / "model.fp32.onnx", path], points, precision="fp32")
+    thresholds = Bundle.open(BUNDLE).manifest.thresholds
+    words = [thresholds[name] for name in ("temperature", "energy", "accept")]
+    check([program, BUNDLE / "model.fp32.onnx", path, *words], points, precision="fp32")
 
 
 def test_the_graph_alone_names_its_classes() -> None:
