@@ -60,14 +60,9 @@ def in_silence(view: int, views: int) -> None:
 
 
 def answers_on_disk(
-    teachers: Sequence[Checkpoint],
-    plan: Plan,
-    recipe: Recipe,
-    *,
-    folder: Path,
-    device: str,
+    teachers: Sequence[Checkpoint], plan: Plan, recipe: Recipe, *, folder: Path, device: str,
     on_view: OnView = in_silence,
-) -> TeacherCache:
+) -> TeacherCache:  # fmt: skip
     """The teachers' answers to every training clip in every view, computed where they are not in `folder` yet.
 
     They are computed in float32 whatever the student's precision. Clips held out for validation are asked about too, so
@@ -178,15 +173,9 @@ def teacher_sha256(checkpoint: Checkpoint) -> str:
 
 
 def fill(
-    folder: Path,
-    header: CacheHeader,
-    clips: ClipDataset,
-    *,
-    teachers: Teachers,
-    device: str,
-    workers: int = 0,
+    folder: Path, header: CacheHeader, clips: ClipDataset, *, teachers: Teachers, device: str, workers: int = 0,
     on_view: OnView = in_silence,
-) -> None:
+) -> None:  # fmt: skip
     """Complete the cache in `folder`: what is whole stays, what was begun goes on where it stopped.
 
     clips: those to ask about, in order, with the views that are to be there. Of several processes that want the same
@@ -240,15 +229,9 @@ def _arrays(answers: Answers) -> dict[str, Tensor]:
 
 
 def _fill_view(
-    target: Path,
-    shapes: dict[str, Shape],
-    clips: ClipDataset,
-    view: int,
-    *,
-    teachers: Teachers,
-    device: str,
+    target: Path, shapes: dict[str, Shape], clips: ClipDataset, view: int, *, teachers: Teachers, device: str,
     workers: int,
-) -> None:
+) -> None:  # fmt: skip
     clips.epoch = view
     partial = target.with_name(f".{target.name}.partial")
     partial.mkdir(exist_ok=True)

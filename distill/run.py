@@ -41,14 +41,9 @@ from last_edge.train.run import run_training
 
 
 def run_distillation(
-    request: Request,
-    teachers: Sequence[Path],
-    *,
-    cache: Path | None = None,
-    beside: Path | None = None,
-    answers: Path | None = None,
-    report: Report = silent,
-) -> dict[str, Any]:
+    request: Request, teachers: Sequence[Path], *, cache: Path | None = None, beside: Path | None = None,
+    answers: Path | None = None, report: Report = silent,
+) -> dict[str, Any]:  # fmt: skip
     """Train the recipe's model with the help of `teachers` (runs or checkpoints). Returns final.json's content.
 
     cache, beside: where a recipe with `distill.cache: on` keeps the teachers' answers; see `ask_once`.
@@ -81,13 +76,9 @@ def run_distillation(
 
 
 def ask_once(
-    request: Request,
-    teachers: Sequence[Checkpoint],
-    cache: Path | None,
-    *,
-    beside: Path | None = None,
+    request: Request, teachers: Sequence[Checkpoint], cache: Path | None, *, beside: Path | None = None,
     on_view: OnView = in_silence,
-) -> Source | None:
+) -> Source | None:  # fmt: skip
     """The cache of a request, completed where answers are missing; None for a recipe without one.
 
     cache: its folder, by default that of `default_cache`, beside the run or what `beside` names. on_view: see

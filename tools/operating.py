@@ -242,15 +242,9 @@ class Measure:
 
 
 def fit_thresholds(
-    path: Path,
-    store: ClipStore,
-    *,
-    run: Path | None = None,
-    people: Sequence[str] = (),
-    measure: Measure | None = None,
-    threads: int = 1,
-    report: Callable[[str], None] = lambda text: None,
-) -> Manifest:
+    path: Path, store: ClipStore, *, run: Path | None = None, people: Sequence[str] = (),
+    measure: Measure | None = None, threads: int = 1, report: Callable[[str], None] = lambda text: None,
+) -> Manifest:  # fmt: skip
     """Fit temperature, energy, least probability and the curves of a bundle anew, and keep them in it.
 
     run: whose held-out people judge. Where its weights are not the bundle's, as where the bundle learnt from everybody,

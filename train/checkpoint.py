@@ -82,15 +82,9 @@ class Checkpoint:
 
 
 def write_checkpoint(
-    folder: Path,
-    *,
-    weights: dict[str, Tensor],
-    card: ModelCard,
-    spec: InputSpec,
-    labels: tuple[str, ...],
-    texts: dict[str, str],
-    trainer: dict[str, Any],
-) -> None:
+    folder: Path, *, weights: dict[str, Tensor], card: ModelCard, spec: InputSpec, labels: tuple[str, ...],
+    texts: dict[str, str], trainer: dict[str, Any],
+) -> None:  # fmt: skip
     """Write one checkpoint folder; a kill or a full disk at any moment leaves no half-written one under this name."""
     with writing_folder(folder, marker=WEIGHTS, force=True) as partial:
         tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}

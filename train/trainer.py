@@ -91,17 +91,9 @@ class Trainer:
     """
 
     def __init__(
-        self,
-        model: LandmarkModel,
-        objective: Objective,
-        *,
-        truth: Truth,
-        training: TrainingConfig,
-        seed: int,
-        device: str,
-        per_epoch: int,
-        processes: Processes | None = None,
-    ) -> None:
+        self, model: LandmarkModel, objective: Objective, *, truth: Truth, training: TrainingConfig, seed: int,
+        device: str, per_epoch: int, processes: Processes | None = None,
+    ) -> None:  # fmt: skip
         self.model, self.processes = model.to(device), processes or Processes()
         self.processes.unite(self.model, device)
         if training.compile:

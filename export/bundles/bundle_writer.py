@@ -35,18 +35,9 @@ USUAL_AXES: dict[Units, str] = {
 
 
 def export_run(
-    run: Path,
-    out: Path,
-    *,
-    store: ClipStore | None = None,
-    split: str = "test",
-    dynamic_time: bool = False,
-    weights: bool = False,
-    hands: str = "",
-    opset: int = OPSET,
-    threads: int = 1,
-    force: bool = False,
-) -> Manifest:
+    run: Path, out: Path, *, store: ClipStore | None = None, split: str = "test", dynamic_time: bool = False,
+    weights: bool = False, hands: str = "", opset: int = OPSET, threads: int = 1, force: bool = False,
+) -> Manifest:  # fmt: skip
     """Write the bundle of a run's best checkpoint (or of a checkpoint folder) to `out`, FP32 alone.
 
     store: measures the files on its `split`, gives axes and licence and, when the run held people of it out, what a

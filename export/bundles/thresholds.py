@@ -111,15 +111,9 @@ def fit_energy(known: NDArray[np.float64], unknown: NDArray[np.float64]) -> dict
 
 
 def rejection_thresholds(
-    graph: bytes,
-    logits: NDArray[np.float32],
-    *,
-    store: ClipStore,
-    clips: NDArray[np.int64],
-    spec: InputSpec,
-    seed: int = 0,
-    threads: int = 1,
-) -> dict[str, float]:
+    graph: bytes, logits: NDArray[np.float32], *, store: ClipStore, clips: NDArray[np.int64], spec: InputSpec,
+    seed: int = 0, threads: int = 1,
+) -> dict[str, float]:  # fmt: skip
     """`thresholds` of a manifest: temperature, energy, and percent of right answers kept and of unknown ones refused.
 
     logits: (n, K), the graph's own of `clips` (n,), which are labelled clips of held-out people.

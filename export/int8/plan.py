@@ -54,17 +54,10 @@ class Plan:
 
     @classmethod
     def of(
-        cls,
-        limits: QuantizeConfig,
-        *,
-        target: str = "cpu-vnni",
-        keep_float: Sequence[str] = (),
-        latency_budget: float = 1.1,
-        run: Path | None = None,
-        seed: int = 0,
-        qat: QatOptions | None = None,
+        cls, limits: QuantizeConfig, *, target: str = "cpu-vnni", keep_float: Sequence[str] = (),
+        latency_budget: float = 1.1, run: Path | None = None, seed: int = 0, qat: QatOptions | None = None,
         teacher: Path | None = None,
-    ) -> Self:
+    ) -> Self:  # fmt: skip
         """A plan that holds the file to a recipe's limits. keep_float: nodes, `auto` among them for the search.
 
         `UsageError` for a teacher without training.

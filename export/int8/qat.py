@@ -38,16 +38,9 @@ class QatOptions:
 
 
 def train_rounded(
-    graph: bytes,
-    teacher: bytes,
-    judge: Judge,
-    *,
-    store: ClipStore,
-    clips: NDArray[np.int64],
-    spec: InputSpec,
-    options: QatOptions | None = None,
-    report: Callable[[dict[str, Figure]], None] = lambda row: None,
-) -> tuple[bytes, list[dict[str, Figure]]]:
+    graph: bytes, teacher: bytes, judge: Judge, *, store: ClipStore, clips: NDArray[np.int64], spec: InputSpec,
+    options: QatOptions | None = None, report: Callable[[dict[str, Figure]], None] = lambda row: None,
+) -> tuple[bytes, list[dict[str, Figure]]]:  # fmt: skip
     """The 8-bit graph of the epoch whose answers the judge finds nearest to float, the one given (epoch 0) among them.
 
     teacher: a float graph for the same points, the model's own or a better one's. Returns it with a row an epoch.

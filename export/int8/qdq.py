@@ -123,15 +123,9 @@ def with_qdq(
 
 
 def with_pairs(
-    proto: onnx.ModelProto,
-    ranges: TensorsData,
-    *,
-    activations: QuantType,
-    excluded: Collection[str],
-    kinds: Collection[str] = QUANTISED,
-    seven_bit_weights: bool = False,
-    **options: Any,
-) -> ir.Model:
+    proto: onnx.ModelProto, ranges: TensorsData, *, activations: QuantType, excluded: Collection[str],
+    kinds: Collection[str] = QUANTISED, seven_bit_weights: bool = False, **options: Any,
+) -> ir.Model:  # fmt: skip
     """The graph with Q/DQ pairs around nodes of some kinds, all but the excluded; options: of ONNX Runtime's quantiser.
 
     Weights are signed and symmetric, a scale an output channel.

@@ -41,15 +41,9 @@ class Quantised:
 
 
 def quantize_bundle(
-    path: Path,
-    store: ClipStore,
-    plan: Plan | None = None,
-    *,
-    split: str = "test",
-    threads: int = 1,
-    force: bool = False,
-    report: Report = lambda name, rows: None,
-) -> Quantised:
+    path: Path, store: ClipStore, plan: Plan | None = None, *, split: str = "test", threads: int = 1,
+    force: bool = False, report: Report = lambda name, rows: None,
+) -> Quantised:  # fmt: skip
     """Add 8-bit files to a bundle in place, and measure them beside FP32 on `split` of the store.
 
     A recogniser or stream gets a graph; a translator an encoder and, if it passes too, a decoder. Nothing of that split

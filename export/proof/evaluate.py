@@ -156,16 +156,9 @@ def deployed(bundle: Bundle, precision: str, *, threads: int = 1, beam: int | No
 
 
 def evaluate_bundle(
-    bundle: Bundle | Path,
-    store: ClipStore,
-    *,
-    split: str = "test",
-    precision: str | None = None,
-    threads: int | None = None,
-    merge_at: str = "",
-    beam: int | None = None,
-    mirror: bool = False,
-) -> dict[str, Any]:
+    bundle: Bundle | Path, store: ClipStore, *, split: str = "test", precision: str | None = None,
+    threads: int | None = None, merge_at: str = "", beam: int | None = None, mirror: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """Figures of one precision's files on a split; shares in percent. `InputError` when store and bundle differ.
 
     Labels are matched by name; those of the bundle without a clip are told as `absent`.

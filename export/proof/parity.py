@@ -147,14 +147,9 @@ class Reference:
 
 
 def parity_matrix(
-    path: Path,
-    backends: Sequence[str],
-    *,
-    store: ClipStore | None = None,
-    run: Path | None = None,
-    split: str = "test",
-    threads: int = 1,
-) -> list[ParityCell]:
+    path: Path, backends: Sequence[str], *, store: ClipStore | None = None, run: Path | None = None,
+    split: str = "test", threads: int = 1,
+) -> list[ParityCell]:  # fmt: skip
     """One cell a backend, precision and set of inputs: the golden ones and, with a store, a split of it.
 
     backends: names, or `all`, which lists the absent ones too, one cell each. run: the bundle's run; torch is then the

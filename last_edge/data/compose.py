@@ -172,15 +172,9 @@ class SentenceOptions:
 
 
 def compose_sentences(
-    path: Path,
-    *,
-    out: Path,
-    options: SentenceOptions,
-    lexicon: Path | None = None,
-    dry_run: bool = False,
-    force: bool = False,
-    progress: Callable[[int], None] = lambda clips: None,
-) -> Prepared:
+    path: Path, *, out: Path, options: SentenceOptions, lexicon: Path | None = None, dry_run: bool = False,
+    force: bool = False, progress: Callable[[int], None] = lambda clips: None,
+) -> Prepared:  # fmt: skip
     """Write a store of sentences signed with the clips of a store; every sentence by one person of its split.
 
     A person is in one split, and so is every text. The same options give the same sentences. Raises `UsageError` and

@@ -37,15 +37,9 @@ class ClipDataset(Dataset[tuple[Tensor, int, int]]):
     """
 
     def __init__(
-        self,
-        store: ClipStore,
-        clips: NDArray[np.int64],
-        *,
-        spec: InputSpec,
-        ranges: Augment | None = None,
-        seed: int = 0,
-        views: int = 0,
-    ) -> None:
+        self, store: ClipStore, clips: NDArray[np.int64], *, spec: InputSpec, ranges: Augment | None = None,
+        seed: int = 0, views: int = 0,
+    ) -> None:  # fmt: skip
         self.store, self.clips, self.spec, self.ranges = store, clips, spec, ranges
         self.seed, self.views, self.epoch = seed, views, 0
         whole = 4 * views * len(clips) * int(np.prod(spec.shape))
@@ -101,15 +95,9 @@ class SentenceDataset(Dataset[tuple[Tensor, int]]):
     """Items are (points (T, V, C), clip id), T of each clip's own and `spec.frames` at most, NaN where missing."""
 
     def __init__(
-        self,
-        store: ClipStore,
-        clips: NDArray[np.int64],
-        *,
-        spec: InputSpec,
-        ranges: Augment | None = None,
-        tempo: Tempo | None = None,
-        seed: int = 0,
-    ) -> None:
+        self, store: ClipStore, clips: NDArray[np.int64], *, spec: InputSpec, ranges: Augment | None = None,
+        tempo: Tempo | None = None, seed: int = 0,
+    ) -> None:  # fmt: skip
         self.store, self.clips, self.spec, self.seed = store, clips, spec, seed
         self.ranges, self.tempo = ranges, tempo or Tempo()
         self.epoch = 0

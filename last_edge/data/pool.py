@@ -185,14 +185,9 @@ class PoolOptions:
 
 
 def augment_pool(
-    path: Path,
-    *,
-    out: Path,
-    options: PoolOptions,
-    dry_run: bool = False,
-    force: bool = False,
+    path: Path, *, out: Path, options: PoolOptions, dry_run: bool = False, force: bool = False,
     progress: Callable[[int], None] = lambda clips: None,
-) -> Prepared:
+) -> Prepared:  # fmt: skip
     """Write a store's clips and variants of its training clips as a new store.
 
     A clip and its variants are one family and in one split: only training clips have variants, whoever drew the splits.

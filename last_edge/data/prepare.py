@@ -275,21 +275,10 @@ class Exchange:
 
 
 def prepare(
-    name: str,
-    source: Path,
-    *,
-    out: Path,
-    options: dict[str, Any] | None = None,
-    leave_out: Iterable[str] = (),
-    subjects: Iterable[str] = (),
-    test_share: float = 0.0,
-    exchange: Iterable[Exchange] = (),
-    limit: int | None = None,
-    strict: bool = False,
-    dry_run: bool = False,
-    force: bool = False,
-    progress: Progress = lambda clips: None,
-) -> Prepared:
+    name: str, source: Path, *, out: Path, options: dict[str, Any] | None = None, leave_out: Iterable[str] = (),
+    subjects: Iterable[str] = (), test_share: float = 0.0, exchange: Iterable[Exchange] = (), limit: int | None = None,
+    strict: bool = False, dry_run: bool = False, force: bool = False, progress: Progress = lambda clips: None,
+) -> Prepared:  # fmt: skip
     """Read a dataset and write it as a store.
 
     options: what the reader takes (`READERS[name].options`). leave_out: subjects that become the test split, all others
@@ -339,13 +328,9 @@ def prepare(
 
 
 def choose_clips(
-    clips: Iterable[AnyClip],
-    *,
-    leave_out: frozenset[str] = frozenset(),
-    subjects: frozenset[str] = frozenset(),
-    test_share: float = 0.0,
-    exchange: tuple[Exchange, ...] = (),
-) -> Iterator[AnyClip]:
+    clips: Iterable[AnyClip], *, leave_out: frozenset[str] = frozenset(), subjects: frozenset[str] = frozenset(),
+    test_share: float = 0.0, exchange: tuple[Exchange, ...] = (),
+) -> Iterator[AnyClip]:  # fmt: skip
     """The clips of some people, labels exchanged, split anew; see `prepare`.
 
     `UsageError` where somebody is not there, or for two ways to split.
@@ -382,16 +367,9 @@ def choose_clips(
 
 
 def store_clips(
-    clips: Iterator[SkeletonClip],
-    *,
-    name: str,
-    out: Path,
-    labels: tuple[str, ...] | None,
-    about: dict[str, Any],
-    dry_run: bool = False,
-    force: bool = False,
-    progress: Progress = lambda clips: None,
-) -> Prepared:
+    clips: Iterator[SkeletonClip], *, name: str, out: Path, labels: tuple[str, ...] | None, about: dict[str, Any],
+    dry_run: bool = False, force: bool = False, progress: Progress = lambda clips: None,
+) -> Prepared:  # fmt: skip
     """Write any stream of clips as a store, or only count them; a clip without any point is left out and named.
 
     A warning tells where most clips look upside down or in another unit than is said (`last_edge.data.axes`).

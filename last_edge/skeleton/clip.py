@@ -85,15 +85,9 @@ class SkeletonClip:
 
     @classmethod
     def from_points(
-        cls,
-        points: NDArray[np.floating],
-        *,
-        layout: Layout,
-        fps: float,
-        units: Units,
-        confidence: NDArray[np.floating] | None = None,
-        **about: str | tuple[Annotation, ...] | None,
-    ) -> SkeletonClip:
+        cls, points: NDArray[np.floating], *, layout: Layout, fps: float, units: Units,
+        confidence: NDArray[np.floating] | None = None, **about: str | tuple[Annotation, ...] | None,
+    ) -> SkeletonClip:  # fmt: skip
         """Build a clip from (M, T, V, C) points, NaN where missing; confidence defaults to 1 for present points.
 
         A point with one NaN axis or confidence 0 counts as missing on all axes.

@@ -45,13 +45,9 @@ class Stepper(Backend):
     mend = OnnxRuntimeCpu.mend
 
     def __init__(
-        self,
-        model: Path | bytes,
-        *,
-        threads: int = 1,
-        options: OrtOptions | None = None,
+        self, model: Path | bytes, *, threads: int = 1, options: OrtOptions | None = None,
         backend: str = OnnxRuntimeCpu.name,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if backend not in RUN_STREAMS:
             raise UsageError(f"{backend} runs no streams", expected=", ".join(RUN_STREAMS), got=backend)
         kind = RUN_STREAMS[backend]

@@ -116,18 +116,10 @@ def source_of(text: str, bundle: Path) -> str:
 
 
 def open_feed(
-    text: str,
-    *,
-    layout: Layout,
-    detector: Detector | None = None,
-    hand: str = "first",
-    loop: bool = False,
-    landmarks_by: By = "auto",
-    every: int = 1,
-    images: ImageOptions | None = None,
-    person: str = "largest",
+    text: str, *, layout: Layout, detector: Detector | None = None, hand: str = "first", loop: bool = False,
+    landmarks_by: By = "auto", every: int = 1, images: ImageOptions | None = None, person: str = "largest",
     bodies: int = 1,
-) -> Feed:
+) -> Feed:  # fmt: skip
     """The source a user named, with a detector where it gives images.
 
     layout: what a bundle takes, which decides about the detector (None takes the one that feeds it) and about what a

@@ -215,17 +215,9 @@ class Pipeline:
     """
 
     def __init__(
-        self,
-        source: Source,
-        *,
-        landmarks: Work,
-        recognise: Work,
-        timings: Timings,
-        live: bool,
-        paced: bool = False,
-        limit: int | None = None,
-        max_age_s: float | None = None,
-    ) -> None:
+        self, source: Source, *, landmarks: Work, recognise: Work, timings: Timings, live: bool, paced: bool = False,
+        limit: int | None = None, max_age_s: float | None = None,
+    ) -> None:  # fmt: skip
         self._oldest_s = max_age_s if live else None
         size = LIVE_QUEUE if live else FILE_QUEUE
         self._source, self._timings, self._paced, self._limit = source, timings, paced, limit

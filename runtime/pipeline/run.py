@@ -29,13 +29,9 @@ THRESHOLD_STEP = 0.05
 
 
 def run(
-    bundle: Path,
-    source: str,
-    *,
-    options: RunOptions | None = None,
-    on_event: OnEvent | None = None,
+    bundle: Path, source: str, *, options: RunOptions | None = None, on_event: OnEvent | None = None,
     on_notice: OnNotice | None = None,
-) -> RunSummary:
+) -> RunSummary:  # fmt: skip
     """Recognise gestures in a source and return what was done.
 
     Ctrl-C, q or Escape in the window, and `limit` end a run early and still leave whole files. `on_event` is called
@@ -75,15 +71,9 @@ class Session:
     """One model watching one feed: counts, draws, writes, and does what the window's keys ask for."""
 
     def __init__(
-        self,
-        model: Recogniser,
-        feed: Feed,
-        *,
-        log: EventLog,
-        options: RunOptions,
-        on_event: OnEvent | None,
+        self, model: Recogniser, feed: Feed, *, log: EventLog, options: RunOptions, on_event: OnEvent | None,
         on_notice: OnNotice | None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._model, self._feed, self._log = model, feed, log
         self._on_event, self._on_notice = on_event or (lambda event: None), on_notice or (lambda text: None)
         self._stream = model.stream(layout=feed.layout, units=feed.units, hand=options.hand, options=options.recognise)

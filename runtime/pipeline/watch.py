@@ -29,14 +29,9 @@ class Watch:
     """
 
     def __init__(
-        self,
-        feed: Feed,
-        stream: Stream,
-        *,
-        pace: Pace = "fast",
-        limit: int | None = None,
+        self, feed: Feed, stream: Stream, *, pace: Pace = "fast", limit: int | None = None,
         max_age_s: float | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if pace not in get_args(Pace) or (limit is not None and limit < 1):
             got = f"pace {pace!r}, limit {limit}"
             raise UsageError("a source is not played like this", expected="pace fast or real, limit above 0", got=got)

@@ -32,17 +32,9 @@ class StepStream(Stream):
     """
 
     def __init__(
-        self,
-        stepper: Stepper,
-        *,
-        rate: float,
-        rules: SpanRules | None = None,
-        adapter: Adapter,
-        labels: tuple[str, ...],
-        options: RecogniseOptions,
-        rejection: Rejection,
-        person: str = "largest",
-    ) -> None:
+        self, stepper: Stepper, *, rate: float, rules: SpanRules | None = None, adapter: Adapter,
+        labels: tuple[str, ...], options: RecogniseOptions, rejection: Rejection, person: str = "largest",
+    ) -> None:  # fmt: skip
         if options.decode == "segments":
             raise UsageError("this bundle answers at every frame: there is nothing to cut", got="decode segments")
         super().__init__(adapter=adapter, labels=labels, options=options, person=person)

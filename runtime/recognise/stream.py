@@ -166,15 +166,9 @@ class WindowStream(Stream):
     """
 
     def __init__(
-        self,
-        backend: Backend,
-        *,
-        adapter: Adapter,
-        labels: tuple[str, ...],
-        options: RecogniseOptions,
-        rejection: Rejection | None = None,
-        person: str = "largest",
-    ) -> None:
+        self, backend: Backend, *, adapter: Adapter, labels: tuple[str, ...], options: RecogniseOptions,
+        rejection: Rejection | None = None, person: str = "largest",
+    ) -> None:  # fmt: skip
         super().__init__(adapter=adapter, labels=labels, options=options, person=person)
         self.use(backend, rejection or Rejection())
         self._window = SlidingWindow(seconds=options.window_s, gap_s=options.gap_s)

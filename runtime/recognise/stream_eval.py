@@ -106,14 +106,9 @@ class Silenced:
 
 
 def evaluate_streams(
-    model: Recogniser,
-    streams: Sequence[ComposedStream],
-    *,
-    layout: Layout,
-    units: Units,
-    options: RecogniseOptions,
+    model: Recogniser, streams: Sequence[ComposedStream], *, layout: Layout, units: Units, options: RecogniseOptions,
     unknown: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Detection rate, false events a minute and delay, over all and by person; beside them the contest's `SpanScore`,
     in which an event spans from the start of its window to the moment of the decision.
 

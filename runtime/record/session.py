@@ -70,15 +70,9 @@ class RecordSession:
     """One pass over a source. Each take is on disk before the next begins; `finish` puts them into the store."""
 
     def __init__(
-        self,
-        store: Path,
-        older: ClipStore | None,
-        feed: Feed,
-        *,
-        wanted: Wanted | None,
-        options: RecordOptions,
+        self, store: Path, older: ClipStore | None, feed: Feed, *, wanted: Wanted | None, options: RecordOptions,
         on_notice: OnNotice,
-    ) -> None:
+    ) -> None:  # fmt: skip
         source = feed.source
         self._target = Target(feed.layout, feed.units, wanted=wanted, hand=options.hand)
         if older is not None:

@@ -59,14 +59,9 @@ def bar(canvas: Image, down: float, share: float, colour: Colour) -> None:
 
 
 def text(
-    canvas: Image,
-    words: str,
-    place: tuple[float, float],
-    *,
-    size: float,
-    colour: Colour = INK,
+    canvas: Image, words: str, place: tuple[float, float], *, size: float, colour: Colour = INK,
     align_right: bool = False,
-) -> None:
+) -> None:  # fmt: skip
     """Write at a place given in shares of width and height; `size` 1 is right for a height of 720 pixels.
 
     Words in other letters than ASCII's are drawn with a font of this machine that has them; where there is none each

@@ -79,16 +79,9 @@ class Overlay:
         self._event: Event | None = None
 
     def draw(
-        self,
-        image: Image | None,
-        points: Points,
-        *,
-        time_s: float,
-        prediction: Prediction | None,
-        event: Event | None,
-        milliseconds: Mapping[str, float],
-        hud: Hud | None = None,
-    ) -> Image:
+        self, image: Image | None, points: Points, *, time_s: float, prediction: Prediction | None, event: Event | None,
+        milliseconds: Mapping[str, float], hud: Hud | None = None,
+    ) -> Image:  # fmt: skip
         """A new (H, W, 3) image: `image`, or a dark canvas, with (M, V, C) points and the texts on it.
 
         hud: what a window shows besides; where it says so, picture and skeleton are mirrored, texts and points never.

@@ -36,19 +36,10 @@ class Presenter:
     """
 
     def __init__(
-        self,
-        layout: Layout,
-        units: Units,
-        *,
-        save: Path | None = None,
-        snapshot: Path | None = None,
-        window: bool = False,
-        fps: float = 30.0,
-        keep: Path = Path(),
-        mirrored: bool = False,
-        gestures: tuple[str, ...] = (),
-        actions: Mapping[str, Action] | None = None,
-    ) -> None:
+        self, layout: Layout, units: Units, *, save: Path | None = None, snapshot: Path | None = None,
+        window: bool = False, fps: float = 30.0, keep: Path = Path(), mirrored: bool = False,
+        gestures: tuple[str, ...] = (), actions: Mapping[str, Action] | None = None,
+    ) -> None:  # fmt: skip
         if window and not has_screen():
             raise MissingError("there is no screen to open a window on", hint="--no-window, with --save or --events")
         self._overlay, self._keep, self._gestures = Overlay(layout, units), keep, gestures
@@ -63,17 +54,9 @@ class Presenter:
         self._drawn: Image | None = None
 
     def show(
-        self,
-        frame: Frame,
-        points: Points,
-        *,
-        prediction: Prediction | None,
-        event: Event | None,
-        milliseconds: Mapping[str, float],
-        seen: bool = True,
-        badge: str = "",
-        refused: str = "",
-    ) -> bool:
+        self, frame: Frame, points: Points, *, prediction: Prediction | None, event: Event | None,
+        milliseconds: Mapping[str, float], seen: bool = True, badge: str = "", refused: str = "",
+    ) -> bool:  # fmt: skip
         """Present one frame with its (M, V, C) points; False when the user closes the window.
 
         seen: whether they show anything of use. badge: backend and precision, for the window. refused: why there is

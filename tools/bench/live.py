@@ -78,13 +78,9 @@ def live_sources(given: Sequence[str]) -> list[str]:
 
 
 def bench_live(
-    bundle: Path,
-    sources: Sequence[str],
-    *,
-    options: RunOptions,
-    command: str = "",
+    bundle: Path, sources: Sequence[str], *, options: RunOptions, command: str = "",
     notify: Callable[[str], None] = lambda text: None,
-) -> list[LiveRecord]:
+) -> list[LiveRecord]:  # fmt: skip
     """Play each source once at its own rate; a row says why where one of several does not fit.
 
     Raises as `run` does when none fits.

@@ -50,19 +50,10 @@ class Extracted:
 
 
 def extract_all(
-    jobs: list[Job],
-    out: Path,
-    *,
-    name: str,
-    index: Path | None = None,
-    processes: int = 1,
-    dask: str = "",
-    force: bool = False,
-    strict: bool = False,
-    store: Path | None = None,
-    dataset: str = "extracted",
+    jobs: list[Job], out: Path, *, name: str, index: Path | None = None, processes: int = 1, dask: str = "",
+    force: bool = False, strict: bool = False, store: Path | None = None, dataset: str = "extracted",
     progress: Callable[[int, int], None] = lambda done, jobs: None,
-) -> Extracted:
+) -> Extracted:  # fmt: skip
     """Do the jobs that are not done, then write the store, with features `name` where there is a vision model.
 
     What is done lies in OUT/clips, one file a video; OUT/broken.json names the videos without a result, which are tried

@@ -21,13 +21,9 @@ SHAPES = {"pose": (33, 4), "left_hand": (21, 3), "right_hand": (21, 3), "face8":
 
 
 def read_holistic_words(
-    source: Path,
-    *,
-    layout: str = LAYOUTS[0],
-    image_size: str = "640x480",
-    fps: float = 30.0,
+    source: Path, *, layout: str = LAYOUTS[0], image_size: str = "640x480", fps: float = 30.0,
     words: tuple[str, ...] = (),
-) -> Iterator[SkeletonClip]:
+) -> Iterator[SkeletonClip]:  # fmt: skip
     """Clips of every recorder; there is no official split. words: only these labels; empty takes all.
 
     image_size: width x height of the recordings, needed because the file's x and z count image widths and its y image

@@ -149,14 +149,9 @@ def _split(rows: Points, kind: str, side: str) -> tuple[Points, Layout]:
 
 
 def read_landmark_csv(
-    source: Path,
-    *,
-    label_file: Path | None = None,
-    image_size: str = "640x480",
-    mirrored: str = "no",
-    frames: int = 1,
+    source: Path, *, label_file: Path | None = None, image_size: str = "640x480", mirrored: str = "no", frames: int = 1,
     fps: float = 30.0,
-) -> Iterator[SkeletonClip]:
+) -> Iterator[SkeletonClip]:  # fmt: skip
     """Clips of tables with one hand a row, as gesture-control projects write them.
 
     A row is a label and 42 (x, y) or 63 (x, y, z) numbers of a hand, with a heading (`label,x0,y0,…` in any order of

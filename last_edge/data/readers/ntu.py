@@ -109,15 +109,9 @@ def read_missing_list(path: Path) -> frozenset[str]:
 
 
 def read_ntu(
-    source: Path,
-    *,
-    split_type: str = "xsub",
-    missing_list: str | Path = OFFICIAL,
-    rotate: bool = False,
-    centre: bool = True,
-    classes: int | None = None,
-    person: str | None = None,
-) -> Iterator[SkeletonClip]:
+    source: Path, *, split_type: str = "xsub", missing_list: str | Path = OFFICIAL, rotate: bool = False,
+    centre: bool = True, classes: int | None = None, person: str | None = None,
+) -> Iterator[SkeletonClip]:  # fmt: skip
     """Clips (2, T, 25, 3) of a folder or archive of `.skeleton` files, (1, T, 25, 3) of one person alone.
 
     Bodies are denoised by length and spread and ranked by motion; both are centred on body 0's first valid frame, or

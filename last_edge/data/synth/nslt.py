@@ -38,14 +38,9 @@ class NsltSynthOptions:
 
 
 def synth_nslt(
-    index: Path,
-    *,
-    out: Path,
-    options: NsltSynthOptions,
-    dry_run: bool = False,
-    force: bool = False,
+    index: Path, *, out: Path, options: NsltSynthOptions, dry_run: bool = False, force: bool = False,
     progress: Callable[[int], None] = lambda clips: None,
-) -> Prepared:
+) -> Prepared:  # fmt: skip
     """Write a store with one made clip for each row of `nslt_*.json`, and its features `visual`.
 
     What is official: which classes there are, how many clips each has, and which split each clip is in. Everything seen
