@@ -25,10 +25,12 @@ from last_edge.distill.cache import (
     LOGITS,
     PROBE,
     PROBED_CLIPS,
+    Answers,
     CacheHeader,
     RowFiles,
     Shape,
     TeacherCache,
+    Teachers,
     bytes_of,
     check_current,
     load_array,
@@ -37,10 +39,9 @@ from last_edge.distill.cache import (
     view_folder,
 )
 from last_edge.distill.objective import ensemble_logits, stages_wanted
-from last_edge.distill.teachers import Answers, Teachers
 from last_edge.errors import MissingError, UsageError
 from last_edge.files import fsync_path, partials_of, sha256_of, writing, writing_folder
-from last_edge.inputs.transforms import Points
+from last_edge.inputs.spec import Points
 from last_edge.tasks.class_learner import ranges
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import Plan

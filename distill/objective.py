@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from last_edge.distill.teachers import Source, StageOf
+from last_edge.distill.cache import Source, StageOf
 from last_edge.errors import UsageError
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.layers.attention import full_precision

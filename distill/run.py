@@ -25,9 +25,8 @@ from last_edge.distill.answers import (
     shapes_of,
     views_of,
 )
-from last_edge.distill.cache import HEADER, CacheHeader, bytes_of, check_current
+from last_edge.distill.cache import HEADER, CacheHeader, Source, Teachers, bytes_of, check_current
 from last_edge.distill.objective import Distillation, LossMap, entries_in_use, stages_wanted
-from last_edge.distill.teachers import Source, Teachers
 from last_edge.errors import InputError, UsageError
 from last_edge.files import sha256_of
 from last_edge.models import create_model

@@ -72,8 +72,8 @@ def train(
     Raises `UsageError` for what does not fit together, `InputError` for a store that is not whole, `InterruptedRun`
     after a signal, with a checkpoint saved.
     """
-    from last_edge.train.device import resolve_device
     from last_edge.train.environment import detect, load_profile
+    from last_edge.train.processes import resolve_device
     from last_edge.train.request import Request
     from last_edge.train.run import run_training
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from last_edge.errors import UsageError
-from last_edge.inputs.transforms import seen_span
+from last_edge.inputs.spec import seen_span
 from last_edge.runtime.pipeline.feed import Feed, open_feed
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.segmenter import MotionSegmenter, SegmentOptions

@@ -37,7 +37,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, sentence_points
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
-from last_edge.inputs.transforms import seen_span
+from last_edge.inputs.spec import seen_span
 from last_edge.names import nearest
 from last_edge.runtime.backends.onnxruntime import LimitedSession, OrtOptions, create_session
 from last_edge.runtime.recognise.model import check_logits

@@ -27,9 +27,8 @@ from last_edge.tasks.start import trunk_of
 from last_edge.tasks.task import Row, Task
 from last_edge.train import run_folder
 from last_edge.train.checkpoint import WEIGHTS, ModelCard, as_json, load_weights, read_trainer, recipe_start
-from last_edge.train.device import peak_memory
 from last_edge.train.environment import describe_environment
-from last_edge.train.processes import Processes
+from last_edge.train.processes import Processes, peak_memory
 from last_edge.train.recipe import dump_recipe, identity_of, lasting_of
 from last_edge.train.request import MakeObjective, Report, Request, Steps, silent
 from last_edge.train.run_folder import TensorBoardLog

@@ -16,9 +16,8 @@ from last_edge.models.landmark_model import LandmarkModel
 from last_edge.tasks.config import TrainingConfig
 from last_edge.tasks.objective import Objective, TimedObjective, helpers_of, parts_of
 from last_edge.tasks.task import Row, Truth
-from last_edge.train.device import compile_body, resolve_amp, uncompiled
 from last_edge.train.optimizer import WeightAverage, build_optimizer, learning_rate, load_optimizer
-from last_edge.train.processes import Processes
+from last_edge.train.processes import Processes, compile_body, resolve_amp, uncompiled
 
 FIRST_LOSS_SCALE = 4096.0
 SEED_STRIDE = 1_000_003

@@ -14,9 +14,9 @@ from last_edge.clips.windows import labelled_as
 from last_edge.errors import InputError, UsageError
 from last_edge.export.proof.evaluate import check_store
 from last_edge.inputs import InputSpec
-from last_edge.inputs.transforms import Points, fit_window
+from last_edge.inputs.spec import Points, fit_window
 from last_edge.names import is_background
-from last_edge.skeleton.geometry import limb_length
+from last_edge.skeleton.layout import limb_length
 
 FEWEST_PEOPLE = 2
 

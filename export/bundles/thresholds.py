@@ -20,7 +20,7 @@ from last_edge.errors import InputError
 from last_edge.export.onnx.session import logits_of
 from last_edge.inputs import InputSpec
 from last_edge.inputs.features import LANDMARKS
-from last_edge.inputs.transforms import Points, fit_window
+from last_edge.inputs.spec import Points, fit_window
 from last_edge.runtime.recognise.decoding import energy, softmax
 from last_edge.tasks import metrics
 from last_edge.train.checkpoint import Checkpoint

@@ -22,10 +22,9 @@ from last_edge.export.bundles.thresholds import held_out_subjects
 from last_edge.export.int8.qat import QatOptions
 from last_edge.export.int8.quantize import QuantizeOptions
 from last_edge.tasks.config import QuantizeConfig, Recipe
-from last_edge.tasks.gates import Gate
 from last_edge.tasks.plan import CALIBRATION_SPLIT, part_by_people
 from last_edge.tasks.registry import RECOGNITION
-from last_edge.tasks.task import Answers, Clips, Task
+from last_edge.tasks.task import Answers, Clips, Gate, Task
 from last_edge.train.checkpoint import checkpoint_folder
 
 AUTO = "auto"

@@ -18,10 +18,9 @@ from last_edge.export.int8.stream_int8 import StreamRounding
 from last_edge.export.int8.translation_int8 import TranslatorRounding
 from last_edge.export.proof.evaluate import check_store, deployed, summarise
 from last_edge.export.proof.same import LIMIT, parity_rows, tolerance
-from last_edge.tasks.gates import Gate
 from last_edge.tasks.plan import clip_ids
 from last_edge.tasks.registry import task_of_bundle
-from last_edge.tasks.task import check_options
+from last_edge.tasks.task import Gate, check_options
 
 ROUNDINGS: dict[str, type[Rounding]] = {
     "recognition": RecogniserRounding,

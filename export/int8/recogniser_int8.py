@@ -21,9 +21,8 @@ from last_edge.export.int8.quantize import Prepared, QuantizeOptions, prepare, q
 from last_edge.export.proof.evaluate import check_store, checked_graph, deployed
 from last_edge.inputs.features import Inputs
 from last_edge.tasks.config import QuantizeConfig
-from last_edge.tasks.gates import Candidate, require_gates
 from last_edge.tasks.registry import RECOGNITION, task_of_bundle
-from last_edge.tasks.task import Clips, check_options
+from last_edge.tasks.task import Candidate, Clips, check_options, require_gates
 
 WEIGHED = ("Conv", "MatMul", "Add")
 

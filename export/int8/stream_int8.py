@@ -32,10 +32,9 @@ from last_edge.names import did_you_mean
 from last_edge.runtime.backends.stepper import Stepper, stepping
 from last_edge.runtime.recognise.model import open_stepper
 from last_edge.tasks.config import QuantizeConfig
-from last_edge.tasks.gates import Candidate, require_gates
 from last_edge.tasks.plan import CALIBRATION_SPLIT
 from last_edge.tasks.registry import STREAMING
-from last_edge.tasks.task import Clips
+from last_edge.tasks.task import Candidate, Clips, require_gates
 from last_edge.timing import clock_for, summarise, time_in_turns
 
 INT8 = "int8"

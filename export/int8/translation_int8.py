@@ -30,9 +30,8 @@ from last_edge.names import did_you_mean
 from last_edge.runtime.recognise.model import Settings
 from last_edge.runtime.translator import OnnxDecoder, RecordingSession, Translator
 from last_edge.tasks.config import QuantizeConfig
-from last_edge.tasks.gates import Candidate, require_gates
 from last_edge.tasks.registry import TRANSLATION
-from last_edge.tasks.task import Clips
+from last_edge.tasks.task import Candidate, Clips, require_gates
 from last_edge.text import search
 
 INT8 = "int8"

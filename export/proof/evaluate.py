@@ -27,7 +27,7 @@ from last_edge.runtime.recognise.model import (
     settings_of,
 )
 from last_edge.runtime.translator import Translator
-from last_edge.skeleton.geometry import mirror as mirror_points
+from last_edge.skeleton.layout import mirror as mirror_points
 from last_edge.tasks.registry import task_of_bundle
 from last_edge.tasks.task import Answers, Clips, check_options
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
 from last_edge.errors import UsageError
-from last_edge.inputs.transforms import sample_at
+from last_edge.inputs.spec import sample_at
 
 Points = NDArray[np.float32]
 

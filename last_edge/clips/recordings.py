@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import padded
-from last_edge.inputs.spec import InputSpec
-from last_edge.inputs.transforms import sample_at
+from last_edge.inputs.spec import InputSpec, sample_at
 
 BATCH = 16
 NEAR = 1e-6

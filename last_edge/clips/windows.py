@@ -11,8 +11,7 @@ from last_edge.clips.features import features_for
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
 from last_edge.inputs.features import LANDMARKS, FeatureInput
-from last_edge.inputs.spec import InputSpec
-from last_edge.inputs.transforms import Points, fit_window, seen_span
+from last_edge.inputs.spec import InputSpec, Points, fit_window, seen_span
 from last_edge.names import nearest
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.inputs.transforms import Points, sample_at, seen_span
-from last_edge.skeleton.geometry import PLANES, mirror, rotation
+from last_edge.inputs.spec import Points, sample_at, seen_span
 from last_edge.skeleton.graph import ancestors
-from last_edge.skeleton.layout import Layout
+from last_edge.skeleton.layout import PLANES, Layout, mirror, rotation
 
 Random = np.random.Generator
 VERTICAL = 1

@@ -19,12 +19,12 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.data.synth.background import FPS, KINDS, LAYOUT, Recording, record
 from last_edge.errors import UsageError
-from last_edge.inputs.transforms import Points
+from last_edge.inputs.spec import Points
 from last_edge.names import is_background
 from last_edge.skeleton import Layout, SkeletonClip, get_layout
 from last_edge.skeleton.clip import Units
 from last_edge.skeleton.convert import conversions, convert_clip
-from last_edge.skeleton.geometry import limb_length
+from last_edge.skeleton.layout import limb_length
 
 LABEL = "background"
 USUAL = 210

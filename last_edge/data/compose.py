@@ -22,7 +22,7 @@ from last_edge.clips.compose import Points, eased, replayed
 from last_edge.clips.store import ClipStore
 from last_edge.data.prepare import Prepared, store_clips
 from last_edge.errors import InputError, UsageError
-from last_edge.inputs.transforms import seen_span
+from last_edge.inputs.spec import seen_span
 from last_edge.skeleton.clip import SkeletonClip
 
 Role = Literal["who", "thing", "verb", "quality", "time", "negation"]

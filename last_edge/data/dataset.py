@@ -18,8 +18,7 @@ from torch.utils.data import Dataset
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import padded, sentence_points
 from last_edge.data.augment import VERTICAL, Augment, Draw, augment
-from last_edge.inputs.spec import InputSpec
-from last_edge.inputs.transforms import Points, fit_window, sample_at, seen_span
+from last_edge.inputs.spec import InputSpec, Points, fit_window, sample_at, seen_span
 from last_edge.models.front import between_frames
 from last_edge.skeleton.graph import ancestors
 from last_edge.skeleton.layout import Layout

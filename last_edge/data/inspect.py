@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips import ClipStore
-from last_edge.inputs.transforms import fit_window
+from last_edge.inputs.spec import fit_window
 
 FRAMES = 12
 NEAR = 0.03

@@ -21,10 +21,10 @@ from last_edge.clips.store import ClipStore
 from last_edge.data.augment import Random, hide_joints, stretch_bones, warped
 from last_edge.data.prepare import Prepared, store_clips
 from last_edge.errors import InputError, UsageError
-from last_edge.inputs.transforms import Points, sample_at
+from last_edge.inputs.spec import Points, sample_at
 from last_edge.names import did_you_mean
 from last_edge.skeleton import Layout, SkeletonClip
-from last_edge.skeleton.geometry import limb_length, mirror, rotation
+from last_edge.skeleton.layout import limb_length, mirror, rotation
 
 Change = Callable[[Points, Layout, Random], Points]
 HANDS = ("left_hand", "right_hand")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
 from last_edge.data.augment import Augment, apply, draw
-from last_edge.skeleton.geometry import limb_length
+from last_edge.skeleton.layout import limb_length
 
 Points = NDArray[np.float32]
 Random = np.random.Generator

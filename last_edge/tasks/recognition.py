@@ -13,10 +13,9 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_fits, labelled_as, labelled_clips
 from last_edge.inputs.spec import InputSpec
 from last_edge.tasks.config import QuantizeConfig, Recipe
-from last_edge.tasks.gates import Candidate, Gate, at_least, at_most
 from last_edge.tasks.metrics import metrics_of
 from last_edge.tasks.plan import Plan, make_plan, pretrain_plan
-from last_edge.tasks.task import Answers, Clips, Graph, Views, Wanted
+from last_edge.tasks.task import Answers, Candidate, Clips, Gate, Graph, Views, Wanted, at_least, at_most
 
 if TYPE_CHECKING:
     from torch import nn

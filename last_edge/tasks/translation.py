@@ -23,10 +23,9 @@ from last_edge.clips.windows import check_points, translated_clips
 from last_edge.errors import UsageError
 from last_edge.inputs.spec import InputSpec
 from last_edge.tasks.config import QuantizeConfig, Recipe
-from last_edge.tasks.gates import Candidate, Gate, at_least, at_most
 from last_edge.tasks.metrics import translation_metrics
 from last_edge.tasks.plan import Plan, translation_plan
-from last_edge.tasks.task import Answers, Clips, Graph, Views, Wanted
+from last_edge.tasks.task import Answers, Candidate, Clips, Gate, Graph, Views, Wanted, at_least, at_most
 from last_edge.text import SOS, normalised
 
 if TYPE_CHECKING:

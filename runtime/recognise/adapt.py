@@ -24,7 +24,7 @@ from last_edge.runtime.recognise.window import Points, shows_any
 from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 from last_edge.skeleton.convert import Side, convert, find_recipe
-from last_edge.skeleton.geometry import limb_length, mirror
+from last_edge.skeleton.layout import limb_length, mirror
 
 # Medians of SHREC'17 (wrist to middle knuckle) and UTD-MHAD (shoulders to hips); NTU's is assumed.
 LIMB_METRES = {"shrec22": 0.10, "kinect20": 0.40, "ntu25": 0.50}

@@ -16,7 +16,7 @@ import numpy as np
 from last_edge.errors import UsageError
 from last_edge.runtime.recognise.window import Points, Times
 from last_edge.skeleton import Layout
-from last_edge.skeleton.geometry import limb_length
+from last_edge.skeleton.layout import limb_length
 
 
 @dataclass(frozen=True)

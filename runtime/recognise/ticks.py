@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from last_edge.inputs.transforms import sample_at
+from last_edge.inputs.spec import sample_at
 from last_edge.runtime.recognise.window import Points
 
 NEAR_S = 1e-6

@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.inputs.transforms import sample_at, seen_span
+from last_edge.inputs.spec import sample_at, seen_span
 
 Points = NDArray[np.float32]
 Times = NDArray[np.float64]

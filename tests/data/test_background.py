@@ -13,7 +13,7 @@ from last_edge.data.background import LABEL, add_background, background_clips, b
 from last_edge.data.synth.background import KINDS, record
 from last_edge.errors import UsageError
 from last_edge.skeleton import SkeletonClip, get_layout
-from last_edge.skeleton.geometry import limb_length
+from last_edge.skeleton.layout import limb_length
 from last_edge.tools.cli import main
 
 COUNT = 2 * len(KINDS)

@@ -24,7 +24,7 @@ from last_edge.data.pool import (
     variants_of,
 )
 from last_edge.errors import InputError, UsageError
-from last_edge.inputs.transforms import Points
+from last_edge.inputs.spec import Points
 from last_edge.skeleton import Layout, SkeletonClip, get_layout
 from last_edge.tasks.plan import make_plan
 from last_edge.tools.cli import main

@@ -11,9 +11,9 @@ import torch
 
 from last_edge.clips.store import ClipStore
 from last_edge.distill.answers import answers_on_disk, merge_answers
+from last_edge.distill.cache import Teachers
 from last_edge.distill.objective import ensemble_logits
 from last_edge.distill.run import describe_distillation, run_distillation
-from last_edge.distill.teachers import Teachers
 from last_edge.errors import InputError, UsageError
 from last_edge.tasks.plan import make_plan
 from last_edge.train.checkpoint import load_checkpoint

@@ -15,10 +15,9 @@ from torch import Tensor
 from last_edge.clips.store import ClipStore
 from last_edge.distill import answers
 from last_edge.distill.answers import answers_on_disk, cached_clips
-from last_edge.distill.cache import RowFiles, TeacherCache
+from last_edge.distill.cache import RowFiles, StageOf, TeacherCache, Teachers
 from last_edge.distill.objective import stages_wanted
 from last_edge.distill.run import live, run_distillation
-from last_edge.distill.teachers import StageOf, Teachers
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.tasks.plan import make_plan
 from last_edge.train.checkpoint import load_checkpoint

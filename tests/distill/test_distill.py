@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from last_edge.distill.cache import Answers, StageOf, Teachers, points_for
 from last_edge.distill.objective import Distillation, LossMap
 from last_edge.distill.run import run_distillation
-from last_edge.distill.teachers import Answers, StageOf, Teachers, points_for
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from last_edge.distill.cache import StageOf
 from last_edge.distill.objective import STAGE_LOSSES, LossMap, stages_wanted
-from last_edge.distill.teachers import StageOf
 from last_edge.errors import UsageError
 from last_edge.tasks import config
 from last_edge.tasks.config import DistillConfig, StageLoss

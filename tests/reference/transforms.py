@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from last_edge.inputs import InputSpec, fit_window
-from last_edge.inputs.transforms import Points
+from last_edge.inputs.spec import Points
 from last_edge.models.front import SMALLEST_SCALE
-from last_edge.skeleton.geometry import limb_lengths
+from last_edge.skeleton.layout import limb_lengths
 
 
 def model_input(points: Points, spec: InputSpec) -> Points:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from last_edge.skeleton import get_layout, layout_names
-from last_edge.skeleton.geometry import PLANES, limb_length, limb_lengths, mirror, rotation
+from last_edge.skeleton.layout import PLANES, limb_length, limb_lengths, mirror, rotation
 
 
 @pytest.mark.parametrize("name", layout_names())

@@ -18,7 +18,7 @@ from last_edge.skeleton import Layout
 from last_edge.tasks.config import TrainingConfig
 from last_edge.tasks.task import Views
 from last_edge.timing import peak_process_mb
-from last_edge.train import device as compiling
+from last_edge.train import processes as compiling
 from last_edge.train.checkpoint import load_checkpoint, read_trainer
 from last_edge.train.optimizer import build_optimizer, load_optimizer, resolve_fused
 from last_edge.train.processes import Processes

@@ -150,7 +150,7 @@ def train(
         synthetic_store,
     )
     from last_edge.tools.bench.train_record import COLUMNS, TrainRecord, to_markdown, where
-    from last_edge.train.device import resolve_device
+    from last_edge.train.processes import resolve_device
 
     opt.check_out(*(out or ()), force=force, kinds=PAGES)
     rows = [row for path in join or [] for row in load_records(path, TrainRecord)]
@@ -283,7 +283,7 @@ def peers(
     from last_edge import records
     from last_edge.files import write_text
     from last_edge.tools.bench.peers import peer_names, train_peer
-    from last_edge.train.device import resolve_device
+    from last_edge.train.processes import resolve_device
     from last_edge.train.recipe import load_recipe
 
     names, chosen = peer_names(opt.names_of(models)), load_recipe(recipe, overrides=set_ or [])

@@ -157,7 +157,7 @@ class Choice:
 
     def request(self, *, force: bool, may_change: bool = False) -> Request:
         """The run's request, on the device and with the processor threads that were asked for."""
-        from last_edge.train.device import resolve_device
+        from last_edge.train.processes import resolve_device
         from last_edge.train.request import Request
 
         torch_threads(self.threads)

@@ -19,8 +19,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from last_edge.tools.report.collect import Collection, RunResult
-from last_edge.tools.report.measured import changes
+from last_edge.tools.report.collect import BundleResult, Collection, RunResult
 from last_edge.tools.report.rows import COSTS, Row, wilson
 
 if TYPE_CHECKING:
@@ -194,6 +193,13 @@ def change(rows: Sequence[tuple[str, float, float]], *, name: str) -> str:
         axes.set_xticks([tick for tick in axes.get_xticks() if lowest <= tick <= 100])
         axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
         return finish(figure)
+
+
+def changes(result: BundleResult, kind: str) -> Iterator[tuple[str, float, float]]:
+    """Name, FP32 and INT8 figure of each class (`per_class`) or person (`per_subject`), the largest change first."""
+    one, other = (result.measured.get(precision, {}).get(kind, {}) for precision in ("fp32", "int8"))
+    both = [(str(name), float(one[name]), float(other[name])) for name in one if name in other]
+    yield from sorted(both, key=lambda row: (-abs(row[2] - row[1]), row[0]))
 
 
 def reliability(bins: Sequence[Mapping[str, float]], *, name: str) -> str:

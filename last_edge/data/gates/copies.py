@@ -11,7 +11,7 @@ from last_edge.clips import ClipStore
 from last_edge.data.gates.general import WORST, Gate, Limits, not_applicable, protocol_of
 from last_edge.data.inspect import COMPARED, NearPair
 from last_edge.data.pool import VARIANT
-from last_edge.inputs.transforms import fit_window
+from last_edge.inputs.spec import fit_window
 
 FRAMES = 12
 BLOCK = 256

@@ -17,8 +17,7 @@ from last_edge.data.axes import LARGEST, Lie, Orientation, beyond_units, lie_of,
 from last_edge.data.inspect import NEAR, NearPair
 from last_edge.errors import GateError, UsageError
 from last_edge.names import did_you_mean
-from last_edge.skeleton.geometry import limb_length, limb_lengths
-from last_edge.skeleton.layout import Layout
+from last_edge.skeleton.layout import Layout, limb_length, limb_lengths
 
 Points = NDArray[np.float32]
 Column = NDArray[np.float64]

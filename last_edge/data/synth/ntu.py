@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from last_edge.data.readers.ntu import (
     CLASSES,
     MUTUAL_ACTIONS,
+    SHORTEST,
     SPLIT_TYPES,
     TRAIN_SUBJECTS,
     NtuName,
     missing_ids,
     parse_id,
 )
-from last_edge.data.readers.ntu_skeleton import SHORTEST
-from last_edge.skeleton.geometry import PLANES, rotation
+from last_edge.skeleton.layout import PLANES, rotation
 
 CAMERAS = (1, 2, 3)
 REPEATS = (1, 2)

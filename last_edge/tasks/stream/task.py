@@ -15,11 +15,10 @@ from last_edge.errors import InputError, UsageError
 from last_edge.inputs.spec import InputSpec
 from last_edge.names import is_background, nearest
 from last_edge.tasks.config import QuantizeConfig, Recipe, TrainingConfig
-from last_edge.tasks.gates import Candidate, Gate, at_least
 from last_edge.tasks.plan import Plan, stream_plan
 from last_edge.tasks.recognition import BATCH_AXIS
 from last_edge.tasks.stream.frames import frame_figures, stream_labels
-from last_edge.tasks.task import Answers, Clips, Graph, Views, Wanted
+from last_edge.tasks.task import Answers, Candidate, Clips, Gate, Graph, Views, Wanted, at_least
 
 if TYPE_CHECKING:
     from torch import nn

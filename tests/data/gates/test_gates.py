@@ -17,9 +17,9 @@ from last_edge.data.inspect import near_duplicates
 from last_edge.data.readers.ntu import missing_ids, read_ntu
 from last_edge.data.synth.ntu import PUBLISHED, NtuSynthOptions, part, skeleton_file
 from last_edge.errors import GateError, UsageError
-from last_edge.inputs.transforms import fit_window
+from last_edge.inputs.spec import fit_window
 from last_edge.skeleton import SkeletonClip, get_layout
-from last_edge.skeleton.geometry import rotation
+from last_edge.skeleton.layout import rotation
 
 LABELS = tuple(f"A{action:03d}" for action in range(1, 61))
 ABOUT = {"dataset": "ntu", "options": {"split_type": "xsub"}}

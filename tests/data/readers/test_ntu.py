@@ -10,11 +10,14 @@ import pytest
 
 from last_edge.data.augment import VERTICAL, Augment, augment
 from last_edge.data.prepare import prepare
-from last_edge.data.readers.ntu import TRAIN_SUBJECTS, missing_ids, parse_name, read_ntu
-from last_edge.data.readers.ntu_skeleton import (
+from last_edge.data.readers.ntu import (
+    TRAIN_SUBJECTS,
     centre_bodies,
+    missing_ids,
     motion_energy,
+    parse_name,
     parse_skeleton,
+    read_ntu,
     rotate_bodies,
     select_bodies,
 )

@@ -7,8 +7,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from last_edge.data.readers.ntu import MUTUAL_ACTIONS, TRAIN_SUBJECTS, missing_ids, parse_id
-from last_edge.data.readers.ntu_skeleton import parse_skeleton, select_bodies
+from last_edge.data.readers.ntu import (
+    MUTUAL_ACTIONS,
+    TRAIN_SUBJECTS,
+    missing_ids,
+    parse_id,
+    parse_skeleton,
+    select_bodies,
+)
 from last_edge.data.synth.ntu import (
     HALVES,
     PUBLISHED,

@@ -16,8 +16,8 @@ from last_edge.export.int8.plan import Plan
 from last_edge.export.int8.qdq import TARGETS
 from last_edge.export.int8.quantize_bundle import quantize_bundle
 from last_edge.tasks.config import QuantizeConfig
-from last_edge.tasks.gates import Candidate, require_gates
 from last_edge.tasks.registry import RECOGNITION
+from last_edge.tasks.task import Candidate, require_gates
 from last_edge.tools.cli import main
 
 LOOSE = QuantizeConfig(max_drop=100, min_agreement=0, max_class_drop=100, max_bytes_per_param=8, min_speedup=0)

@@ -23,7 +23,7 @@ from last_edge.export.proof.golden_points import golden_points
 from last_edge.export.proof.parity import torch_logits
 from last_edge.inputs import InputSpec
 from last_edge.inputs.features import pick
-from last_edge.inputs.transforms import fit_window
+from last_edge.inputs.spec import fit_window
 from last_edge.models import create_model
 from last_edge.skeleton import get_layout
 from last_edge.tools.cli import main

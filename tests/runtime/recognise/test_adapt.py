@@ -9,7 +9,7 @@ from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
 from last_edge.runtime.recognise.adapt import LIMB_METRES, Adapter
 from last_edge.skeleton import get_layout
-from last_edge.skeleton.geometry import limb_length
+from last_edge.skeleton.layout import limb_length
 from tests.reference.transforms import model_input
 
 HAND = get_layout("mediapipe_hand21")

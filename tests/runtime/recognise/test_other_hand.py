@@ -27,7 +27,7 @@ from last_edge.runtime.record.options import RecordOptions
 from last_edge.runtime.record.session import record
 from last_edge.runtime.record.target import Target, Wanted, convert_store
 from last_edge.skeleton import SkeletonClip, get_layout
-from last_edge.skeleton.geometry import mirror
+from last_edge.skeleton.layout import mirror
 
 log = logging.getLogger(__name__)
 MakeBundle = Callable[..., Path]

@@ -17,8 +17,8 @@ from last_edge.errors import UsageError
 from last_edge.models import resolve_name
 from last_edge.tools.cli import main
 from last_edge.tools.cli.training import Flags, choose, store_path
-from last_edge.train.device import resolve_amp
 from last_edge.train.environment import detect, load_profile, profile_names
+from last_edge.train.processes import resolve_amp
 from last_edge.train.recipe import recipe_files
 
 PAGE = (Path(__file__).parents[3] / "docs" / "command_map.md").read_text()
