@@ -31,24 +31,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.2.0"
 __all__ = [
-    "ClipStore",
-    "Event",
-    "Guess",
-    "ImageOptions",
-    "Item",
-    "Prediction",
-    "RecogniseOptions",
-    "Recogniser",
-    "Stream",
-    "TeachOptions",
-    "Teacher",
-    "Translation",
-    "Translator",
-    "export",
-    "load",
-    "quantize",
-    "train",
-]
+    "ClipStore", "Event", "Guess", "ImageOptions", "Item", "Prediction", "RecogniseOptions", "Recogniser", "Stream",
+    "TeachOptions", "Teacher", "Translation", "Translator", "export", "load", "quantize", "train",
+]  # fmt: skip
 
 _HOME = {
     "ClipStore": "last_edge.clips.store",

@@ -25,19 +25,11 @@ HWCAP = {"asimd": 1, "atomics": 8, "fphp": 9, "asimdhp": 10, "asimddp": 20, "sve
 HWCAP2 = {"sve2": 1, "svei8mm": 9, "i8mm": 13, "bf16": 14}
 # Instruction set as Linux names it -> what it is good for here.
 INSTRUCTIONS = {
-    "avx2": "fast float32",
-    "avx512f": "wider float32",
-    "avx512_vnni": "fast INT8",
-    "avx_vnni": "fast INT8",
-    "avx512_bf16": "fast bfloat16 training",
-    "amx_int8": "INT8 tiles",
-    "asimd": "NEON, fast float32",
-    "asimdhp": "float16 arithmetic",
-    "asimddp": "dot products, fast INT8",
-    "i8mm": "matrix products, faster INT8",
-    "sve": "scalable vectors",
-    "bf16": "bfloat16 arithmetic",
-}
+    "avx2": "fast float32", "avx512f": "wider float32", "avx512_vnni": "fast INT8", "avx_vnni": "fast INT8",
+    "avx512_bf16": "fast bfloat16 training", "amx_int8": "INT8 tiles", "asimd": "NEON, fast float32",
+    "asimdhp": "float16 arithmetic", "asimddp": "dot products, fast INT8", "i8mm": "matrix products, faster INT8",
+    "sve": "scalable vectors", "bf16": "bfloat16 arithmetic",
+}  # fmt: skip
 # (implementer, part) of a core -> its name.
 CORES = {
     (0x41, 0xD03): "Cortex-A53", (0x41, 0xD04): "Cortex-A35", (0x41, 0xD05): "Cortex-A55", (0x41, 0xD07): "Cortex-A57",

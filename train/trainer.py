@@ -241,13 +241,10 @@ class Trainer:
         """All that a resume needs, tensors and plain values; only between windows, and in every process at once."""
         self.progress.totals = self.sums.total(self.processes)
         return {
-            "model": self.model.state_dict(),
-            "helpers": self.helpers.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "average": None if self.average is None else vars(self.average),
-            "progress": vars(self.progress),
-        }
+            "model": self.model.state_dict(), "helpers": self.helpers.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
+            "average": None if self.average is None else vars(self.average), "progress": vars(self.progress),
+        }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a saved `state`."""

@@ -106,13 +106,9 @@ def preview_export(
     source = read_source(run)
     provenance_of(source)
     said: dict[str, Any] = {
-        "would_write": str(out),
-        "files": [*source.names, *([WEIGHTS] if weights else []), MANIFEST, GOLDEN, CARD],
-        "model": source.card.name,
-        "checkpoint": str(source.path),
-        "clips_measured": 0,
-        "clips_for_threshold": 0,
-    }
+        "would_write": str(out), "files": [*source.names, *([WEIGHTS] if weights else []), MANIFEST, GOLDEN, CARD],
+        "model": source.card.name, "checkpoint": str(source.path), "clips_measured": 0, "clips_for_threshold": 0,
+    }  # fmt: skip
     if store is None:
         return said
     task = task_of(source.card.name)

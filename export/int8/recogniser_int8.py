@@ -118,11 +118,8 @@ class Sensitivity:
     def row(self) -> dict[str, Figure]:
         """For a table."""
         return {
-            "node": self.name,
-            "kind": self.kind,
-            "error": round(self.error, 3),
-            "agreement": round(self.agreement, 2),
-        }
+            "node": self.name, "kind": self.kind, "error": round(self.error, 3), "agreement": round(self.agreement, 2),
+        }  # fmt: skip
 
 
 def judge_of(bundle: Bundle, store: ClipStore, parts: Parts, *, threads: int = 1) -> Judge:

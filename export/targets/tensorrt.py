@@ -224,13 +224,10 @@ def build_engine(plan: Plan) -> Manifest:
     content = _build(plan)
     bundle, manifest = plan.bundle, plan.bundle.manifest
     built: dict[str, Figure] = {
-        "flavour": plan.backend.flavour,
-        "version": plan.backend.version(),
-        "precision": plan.precision,
-        "gpu": gpu_name() if plan.backend is TensorRT else ANY_RTX,
-        "source": plan.source,
+        "flavour": plan.backend.flavour, "version": plan.backend.version(), "precision": plan.precision,
+        "gpu": gpu_name() if plan.backend is TensorRT else ANY_RTX, "source": plan.source,
         "source_sha256": hashlib.sha256(plan.graph).hexdigest(),
-    }
+    }  # fmt: skip
     manifest = dataclasses.replace(manifest, engines={**manifest.engines, plan.target: built})
     return rewrite_bundle(bundle, manifest, files={plan.target: content})
 

@@ -8,12 +8,9 @@ from pathlib import Path
 VARIABLE = "LAST_EDGE_DATA"
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = {
-    "shrec17": "shrec17/SHREC2017_skeletons.tar.xz",
-    "shrec21": "shrec21/SHREC2021_skeletons.tar.xz",
-    "utd_mhad": "utd_mhad/Skeleton.zip",
-    "holistic_words": "holistic_words",
-    "clips": "clips",
-}
+    "shrec17": "shrec17/SHREC2017_skeletons.tar.xz", "shrec21": "shrec21/SHREC2021_skeletons.tar.xz",
+    "utd_mhad": "utd_mhad/Skeleton.zip", "holistic_words": "holistic_words", "clips": "clips",
+}  # fmt: skip
 
 
 def data_roots() -> tuple[Path, ...]:

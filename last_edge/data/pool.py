@@ -121,19 +121,10 @@ def _proportions(packed: Points, layout: Layout, random: Random) -> Points:
 
 
 KINDS: dict[str, Change] = {
-    "shear": _shear,
-    "turn": _turn,
-    "mirror": _mirror,
-    "noise": _noise,
-    "shift": _shift,
-    "scale": _scale,
-    "speed": _speed,
-    "occlude": _occlude,
-    "drop_hand": _drop_hand,
-    "warp": _warp,
-    "proportions": _proportions,
+    "shear": _shear, "turn": _turn, "mirror": _mirror, "noise": _noise, "shift": _shift, "scale": _scale,
+    "speed": _speed, "occlude": _occlude, "drop_hand": _drop_hand, "warp": _warp, "proportions": _proportions,
     "view": _view,
-}
+}  # fmt: skip
 
 
 def unit_of(packed: Points, layout: Layout) -> float:

@@ -22,12 +22,9 @@ TRANSLATORS: dict[str, Callable[..., Any]] = {}
 STREAMERS: dict[str, Callable[..., Any]] = {}
 """Builders of models that answer at every frame, see `last_edge.models.last_lite_stream`."""
 ALIASES = {
-    "base": "last_v2_base",
-    "nano_e_v3": "last_e_nano",
-    "small_e_v3": "last_e_small",
-    "base_e_v3": "last_e_base",
+    "base": "last_v2_base", "nano_e_v3": "last_e_nano", "small_e_v3": "last_e_small", "base_e_v3": "last_e_base",
     "large_e_v3": "last_e_large",
-}
+}  # fmt: skip
 
 
 def register_model(builder: Builder) -> Builder:

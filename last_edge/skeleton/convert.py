@@ -26,15 +26,11 @@ FACED = "mediapipe_holistic83"
 
 OPENPOSE_BODY = {"left_foot_index": "left_big_toe", "right_foot_index": "right_big_toe"}
 KINECT_OF_POSE: dict[str, tuple[str, ...]] = {
-    "head": ("left_ear", "right_ear"),
-    "shoulder_centre": ("left_shoulder", "right_shoulder"),
-    "spine": ("left_shoulder", "right_shoulder", "left_hip", "right_hip"),
-    "hip_centre": ("left_hip", "right_hip"),
-    "left_hand": ("left_index", "left_pinky"),
-    "right_hand": ("right_index", "right_pinky"),
-    "left_foot": ("left_foot_index",),
-    "right_foot": ("right_foot_index",),
-}
+    "head": ("left_ear", "right_ear"), "shoulder_centre": ("left_shoulder", "right_shoulder"),
+    "spine": ("left_shoulder", "right_shoulder", "left_hip", "right_hip"), "hip_centre": ("left_hip", "right_hip"),
+    "left_hand": ("left_index", "left_pinky"), "right_hand": ("right_index", "right_pinky"),
+    "left_foot": ("left_foot_index",), "right_foot": ("right_foot_index",),
+}  # fmt: skip
 """Joints of a Kinect that MediaPipe Pose has no point of: the mean of those around them."""
 NTU_OF_POSE = {
     **KINECT_OF_POSE,

@@ -178,13 +178,8 @@ class Final(Exception):
 
 
 KINDS: dict[str, Callable[[SplitResult], Destination]] = {
-    "mqtt": Mqtt,
-    "osc": Osc,
-    "ws": WebSocket,
-    "wss": WebSocket,
-    "http": WebHook,
-    "https": WebHook,
-}
+    "mqtt": Mqtt, "osc": Osc, "ws": WebSocket, "wss": WebSocket, "http": WebHook, "https": WebHook,
+}  # fmt: skip
 
 
 def destination_of(text: str) -> Destination:

@@ -9,14 +9,8 @@ from last_edge.runtime.backends.openvino_cpu import OpenVinoCpu
 from last_edge.runtime.backends.tensorrt_engine import TensorRT, TensorRTForRTX
 
 ALL: tuple[type[Backend], ...] = (
-    OnnxRuntimeCpu,
-    OnnxRuntimeCuda,
-    OnnxRuntimeTensorRT,
-    OpenVinoCpu,
-    LiteRT,
-    TensorRT,
-    TensorRTForRTX,
-)
+    OnnxRuntimeCpu, OnnxRuntimeCuda, OnnxRuntimeTensorRT, OpenVinoCpu, LiteRT, TensorRT, TensorRTForRTX,
+)  # fmt: skip
 BACKENDS: dict[str, type[Backend]] = {backend.name: backend for backend in ALL}
 
 __all__ = ["BACKENDS", "Backend", "OnnxRuntimeCpu"]

@@ -14,15 +14,9 @@ from last_edge.skeleton import Layout
 from last_edge.skeleton.clip import Units
 
 KEYS = {
-    "q": "end",
-    "space": "pause",
-    "m": "mirror",
-    "s": "save a picture",
-    "p": "fp32 or int8",
-    "+ -": "threshold",
-    "c": "save the last seconds as a clip",
-    "h": "this help",
-}
+    "q": "end", "space": "pause", "m": "mirror", "s": "save a picture", "p": "fp32 or int8", "+ -": "threshold",
+    "c": "save the last seconds as a clip", "h": "this help",
+}  # fmt: skip
 WORDS_SHOWN = 6
 EVENT_SHOWN_S = 1.5
 LARGE, GESTURES_SHOWN = 2.2, 8

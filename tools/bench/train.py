@@ -34,12 +34,9 @@ from last_edge.train.run import Run
 PLAIN = "plain"
 PLAIN_SETS = ("training.amp=off", "training.fused=off", "training.compile=false")
 SWITCHES = {
-    PLAIN: (),
-    "bf16": ("training.amp=bf16",),
-    "fp16": ("training.amp=fp16",),
-    "fused": ("training.fused=on",),
+    PLAIN: (), "bf16": ("training.amp=bf16",), "fp16": ("training.amp=fp16",), "fused": ("training.fused=on",),
     "compile": ("training.compile=true",),
-}
+}  # fmt: skip
 NUMBERS = {"batch": "training.batch_size", "threads": None}
 
 

@@ -22,32 +22,15 @@ from last_edge.tools.cli.options import SCREEN, Screen
 OLDEST_PYTHON, FIRST_UNTRIED_PYTHON = (3, 11), (3, 15)
 # Package -> the extra that brings it; "" for what every command needs.
 PACKAGES = {
-    "numpy": "",
-    "rich": "",
-    "typer": "",
-    "onnxruntime": "runtime",
-    "mediapipe": "runtime",
-    "ai-edge-litert": "runtime-lite",
-    "opencv-python": "runtime",
-    "pose-format": "runtime",
-    "omegaconf": "train",
-    "pyarrow": "train",
-    "torch": "train",
-    "safetensors": "train",
-    "scipy": "train",
-    "onnx": "export",
-    "onnxscript": "export",
-    "onnxslim": "export",
-    "matplotlib": "report",
-    "jinja2": "report",
-}
+    "numpy": "", "rich": "", "typer": "", "onnxruntime": "runtime", "mediapipe": "runtime",
+    "ai-edge-litert": "runtime-lite", "opencv-python": "runtime", "pose-format": "runtime", "omegaconf": "train",
+    "pyarrow": "train", "torch": "train", "safetensors": "train", "scipy": "train", "onnx": "export",
+    "onnxscript": "export", "onnxslim": "export", "matplotlib": "report", "jinja2": "report",
+}  # fmt: skip
 # What is imported under another name than it is installed.
 IMPORTED_AS = {
-    "cv2": "opencv-python",
-    "pose_format": "pose-format",
-    "ai_edge_litert": "ai-edge-litert",
-    "yaml": "omegaconf",
-}
+    "cv2": "opencv-python", "pose_format": "pose-format", "ai_edge_litert": "ai-edge-litert", "yaml": "omegaconf",
+}  # fmt: skip
 FETCH = "last-edge models fetch"
 
 

@@ -78,17 +78,10 @@ def folds(
         rows = train_folds(wanted, report=report, train=learn)
     figures = summary(rows)
     result = {
-        "schema_version": 1,
-        "kind": "folds",
-        "model": recipe.model.name,
-        "pairs": pairs,
-        "seeds": list(chosen),
-        "dataset": wanted.opened.about.get("dataset", request.store.name),
-        "store_sha256": wanted.opened.sha256,
-        "environment": describe_environment(),
-        "rows": rows,
-        "summary": figures,
-    }
+        "schema_version": 1, "kind": "folds", "model": recipe.model.name, "pairs": pairs, "seeds": list(chosen),
+        "dataset": wanted.opened.about.get("dataset", request.store.name), "store_sha256": wanted.opened.sha256,
+        "environment": describe_environment(), "rows": rows, "summary": figures,
+    }  # fmt: skip
     spread = f"{figures['mean']:.2f} ± {figures['std']:.2f}, {figures['least']:.2f} to {figures['greatest']:.2f}"
     title, columns = f"{recipe.model.name}, top-1 % over people: {spread}", fold_columns(rows, pairs=bool(pairs))
     about_seeds = f"Seeds {', '.join(map(str, chosen))}, store sha256 {wanted.opened.sha256[:12]}."

@@ -169,13 +169,10 @@ class Seeing(OptionGroup):
         from last_edge.runtime.sources import ImageOptions
 
         return {
-            "detector": None if self.landmarks == "auto" else self.landmarks,
-            "landmarks_by": self.landmarks_by,
-            "every": self.landmarks_every,
-            "hand": self.hand,
-            "person": self.person,
+            "detector": None if self.landmarks == "auto" else self.landmarks, "landmarks_by": self.landmarks_by,
+            "every": self.landmarks_every, "hand": self.hand, "person": self.person,
             "images": ImageOptions(self.flip, turn_of(self.rotate), self.fps),
-        }
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)

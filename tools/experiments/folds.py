@@ -122,12 +122,9 @@ def _row(name: str, finals: dict[tuple[str, ...], list[dict[str, Any]]]) -> Scor
     tests = [final["test"] for final in finals[(name,)]]
     each = [test["top1"] for test in tests]
     return {
-        "subject": name,
-        "clips": tests[0]["n"],
-        "top1": round(float(np.mean(each)), 2),
-        "top3": round(float(np.mean([test["top3"] for test in tests])), 2),
-        "each": each,
-    }
+        "subject": name, "clips": tests[0]["n"], "top1": round(float(np.mean(each)), 2),
+        "top3": round(float(np.mean([test["top3"] for test in tests])), 2), "each": each,
+    }  # fmt: skip
 
 
 def _pair_row(folds: Folds, name: str, finals: dict[tuple[str, ...], list[dict[str, Any]]]) -> Score:

@@ -110,17 +110,11 @@ def run_probe(request: ProbeRequest, *, report: MakeReport) -> dict[str, Any]:
             "finetune_minus_scratch": records.to_dict(paired_difference(hits["finetune"], hits["scratch"])),
         })  # fmt: skip
     return {
-        "schema_version": 1,
-        "trunk": str(request.trunk),
-        "trunk_sha256": trunk.sha256,
-        "model": request.recipe.model.name,
-        "store_sha256": store.sha256,
-        "split": request.split,
-        "val_subjects": request.recipe.validation.subjects,
-        "clips": len(clips),
-        "seeds": list(request.seeds),
+        "schema_version": 1, "trunk": str(request.trunk), "trunk_sha256": trunk.sha256,
+        "model": request.recipe.model.name, "store_sha256": store.sha256, "split": request.split,
+        "val_subjects": request.recipe.validation.subjects, "clips": len(clips), "seeds": list(request.seeds),
         "cells": cells,
-    }
+    }  # fmt: skip
 
 
 def _answers(

@@ -139,12 +139,9 @@ def _events(result: BundleResult, store: ClipStore, *, gestures: int) -> dict[st
     options = RecogniseOptions()
     score = evaluate_streams(model, played, layout=own.layout, units=own.units, options=options)
     return {
-        "artefact": str(result.path),
-        "precision": model.precision,
-        "store_sha256": store.sha256,
-        "figures": {name: score[name] for name in EVENTS},
-        "timeline": timeline(model, played[0], own, options),
-    }
+        "artefact": str(result.path), "precision": model.precision, "store_sha256": store.sha256,
+        "figures": {name: score[name] for name in EVENTS}, "timeline": timeline(model, played[0], own, options),
+    }  # fmt: skip
 
 
 def timeline(model: Recogniser, played: Stream, store: ClipStore, options: RecogniseOptions) -> dict[str, Any]:

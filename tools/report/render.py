@@ -223,32 +223,22 @@ def _line(texts: Sequence[str]) -> str:
 
 def _run(run: RunResult) -> Report:
     return {
-        "path": str(run.path),
-        "finished": bool(run.final),
-        "epochs": len(run.history),
-        "final": run.final,
-        "history": list(run.history),
-        "recipe": run.recipe,
-        "environment": run.environment,
-    }
+        "path": str(run.path), "finished": bool(run.final), "epochs": len(run.history), "final": run.final,
+        "history": list(run.history), "recipe": run.recipe, "environment": run.environment,
+    }  # fmt: skip
 
 
 def _bundle(result: BundleResult, found: Collection) -> Report:
     manifest = result.bundle.manifest
     return {
-        "path": str(result.path),
-        "name": manifest.name,
-        "labels": list(manifest.labels),
+        "path": str(result.path), "name": manifest.name, "labels": list(manifest.labels),
         "translates": result.translates,
-        "input": f"{manifest.input.layout.name} {manifest.input.shape}, {manifest.units}",
-        "licence": manifest.licence,
-        "provenance": records.to_dict(manifest.provenance),
-        "parity": _parity(manifest.parity),
+        "input": f"{manifest.input.layout.name} {manifest.input.shape}, {manifest.units}", "licence": manifest.licence,
+        "provenance": records.to_dict(manifest.provenance), "parity": _parity(manifest.parity),
         "calibration": {**manifest.calibration, "clips": len(manifest.calibration_ids)},
         "manifest_metrics": {name: dict(figures) for name, figures in manifest.metrics.items()},
-        "measured": result.measured,
-        "gain": int8_gain(result, found),
-    }
+        "measured": result.measured, "gain": int8_gain(result, found),
+    }  # fmt: skip
 
 
 def _parity(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

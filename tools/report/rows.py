@@ -147,12 +147,8 @@ def choose(rows: Sequence[Row], budget: Budget) -> list[dict[str, Any]]:
         allowed = [(number, row) for number, row in own if budget.allows(row)]
         best = max(allowed, key=lambda pair: _rank(pair[1]), default=None)
         decisions.append({
-            "task": task,
-            "budget_ms": budget.milliseconds,
-            "budget_kb": budget.kilobytes,
-            "candidates": len(own),
-            "within": len(allowed),
-            "recommended": None if best is None else best[0],
+            "task": task, "budget_ms": budget.milliseconds, "budget_kb": budget.kilobytes, "candidates": len(own),
+            "within": len(allowed), "recommended": None if best is None else best[0],
             "split": "" if best is None else best[1].split,
             "front": {name: front(own, cost) for name, cost in COSTS.items()},
         })  # fmt: skip

@@ -162,11 +162,6 @@ def _partly(who: Signer, frames: int, rng: np.random.Generator) -> tuple[HandMot
 
 Kind = Callable[[Signer, int, np.random.Generator], tuple[HandMotion, HandMotion]]
 KINDS: dict[str, Kind] = {
-    "idle": _idle,
-    "held": _held,
-    "on_the_way": _on_the_way,
-    "motion": _motion,
-    "busy": _busy,
-    "sign": _sign,
+    "idle": _idle, "held": _held, "on_the_way": _on_the_way, "motion": _motion, "busy": _busy, "sign": _sign,
     "partly": _partly,
-}
+}  # fmt: skip

@@ -22,21 +22,15 @@ LITTLE, INDEX, THUMB = 17, 5, 2
 # The right half of head and legs: index -> (own side, up, towards the viewer) in metres of an average adult.
 NOSE = (0.0, 0.185, 0.12)
 HEAD_RIGHT = {
-    4: (0.017, 0.225, 0.095),
-    5: (0.032, 0.227, 0.088),
-    6: (0.047, 0.225, 0.078),
-    8: (0.075, 0.205, 0.0),
+    4: (0.017, 0.225, 0.095), 5: (0.032, 0.227, 0.088), 6: (0.047, 0.225, 0.078), 8: (0.075, 0.205, 0.0),
     10: (0.026, 0.145, 0.095),
-}
+}  # fmt: skip
 HEAD_LEFT_OF = {4: 1, 5: 2, 6: 3, 8: 7, 10: 9}
 NECK = np.array([0.0, 0.09, 0.0])
 LEG_RIGHT = {
-    24: (0.12, -0.50, 0.0),
-    26: (0.11, -0.92, 0.05),
-    28: (0.11, -1.32, 0.0),
-    30: (0.11, -1.38, -0.04),
+    24: (0.12, -0.50, 0.0), 26: (0.11, -0.92, 0.05), 28: (0.11, -1.32, 0.0), 30: (0.11, -1.38, -0.04),
     32: (0.13, -1.38, 0.13),
-}
+}  # fmt: skip
 OTHER_SIDE = np.array([-1.0, 1.0, 1.0])
 MOST_REACH = 0.985
 
@@ -74,11 +68,8 @@ def _write_arm(points: Array, side: str, hand: HandMotion, signer: Signer) -> No
     fingers = wrist[:, None] + signer.hand * hand_points(hand.angles) @ hand.frame.transpose(0, 2, 1)
     elbow = _elbow(shoulder, wrist, signer)
     arm = [
-        np.broadcast_to(shoulder, wrist.shape),
-        elbow,
-        wrist,
-        *(fingers[:, joint] for joint in (LITTLE, INDEX, THUMB)),
-    ]
+        np.broadcast_to(shoulder, wrist.shape), elbow, wrist, *(fingers[:, joint] for joint in (LITTLE, INDEX, THUMB)),
+    ]  # fmt: skip
     own = OTHER_SIDE if side == "left" else np.ones(3)
     points[:, ARM[side]] = np.stack(arm, axis=1) * own
     points[:, LEFT_HAND if side == "left" else RIGHT_HAND] = fingers * own

@@ -22,15 +22,10 @@ Array = NDArray[np.float64]
 CIRCLES = 0.6
 # Where the palm is, in metres of an average adult from between the shoulders: own side, up, towards the viewer.
 LOCATIONS: dict[str, tuple[float, float, float]] = {
-    "forehead": (0.06, 0.265, 0.16),
-    "cheek": (0.13, 0.17, 0.13),
-    "chin": (0.02, 0.06, 0.17),
-    "shoulder": (-0.13, -0.03, 0.16),
-    "chest": (0.05, -0.13, 0.17),
-    "space": (0.20, -0.12, 0.30),
-    "side": (0.33, 0.08, 0.20),
-    "waist": (0.14, -0.34, 0.24),
-}
+    "forehead": (0.06, 0.265, 0.16), "cheek": (0.13, 0.17, 0.13), "chin": (0.02, 0.06, 0.17),
+    "shoulder": (-0.13, -0.03, 0.16), "chest": (0.05, -0.13, 0.17), "space": (0.20, -0.12, 0.30),
+    "side": (0.33, 0.08, 0.20), "waist": (0.14, -0.34, 0.24),
+}  # fmt: skip
 # Directions of the fingers and of the palm, in the same axes.
 ORIENTATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "palm_out": ((-0.1, 1.0, 0.1), (0.0, 0.0, 1.0)),
@@ -130,12 +125,9 @@ MOVEMENTS: dict[str, Callable[[Array, Array], Stroke]] = {
 
 # What each component may be.
 VALUES: dict[str, tuple[str, ...]] = {
-    "handshape": tuple(HANDSHAPES),
-    "location": tuple(LOCATIONS),
-    "movement": tuple(MOVEMENTS),
-    "orientation": tuple(ORIENTATIONS),
-    "hands": HANDS,
-}
+    "handshape": tuple(HANDSHAPES), "location": tuple(LOCATIONS), "movement": tuple(MOVEMENTS),
+    "orientation": tuple(ORIENTATIONS), "hands": HANDS,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,8 @@ PALM_CENTRE = 0.45
 _STRAIGHT, _CURLED, _HOOKED, _BENT, _ROUND = (0.05, 0.08), (1.40, 1.75), (0.35, 1.25), (1.35, 0.10), (0.85, 0.95)
 # Thumb: (angle from the fingers towards its side, lift out of the palm, bend of its two joints).
 _TUCKED, _OUT, _ACROSS, _MEETS = (
-    (0.25, 0.15, 0.05, 0.05),
-    (1.15, 0.10, 0.0, 0.0),
-    (0.6, 0.7, 0.9, 0.8),
-    (0.45, 0.95, 0.3, 0.35),
-)
+    (0.25, 0.15, 0.05, 0.05), (1.15, 0.10, 0.0, 0.0), (0.6, 0.7, 0.9, 0.8), (0.45, 0.95, 0.3, 0.35),
+)  # fmt: skip
 
 
 def _shape(fingers: tuple[tuple[float, float], ...], spread: float, thumb: tuple[float, float, float, float]) -> Array:

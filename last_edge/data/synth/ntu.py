@@ -62,12 +62,9 @@ FORWARD = {15: -0.12, 19: -0.12, 22: -0.03, 24: -0.03}
 REST = np.array([(x, y, FORWARD.get(joint, 0.0)) for joint, (x, y) in enumerate(HALF_BODY)])
 """(25, 3) of the standing body."""
 CHAINS = (
-    (8, (9, 10, 11, 23, 24)),
-    (4, (5, 6, 7, 21, 22)),
-    (16, (17, 18, 19)),
-    (12, (13, 14, 15)),
+    (8, (9, 10, 11, 23, 24)), (4, (5, 6, 7, 21, 22)), (16, (17, 18, 19)), (12, (13, 14, 15)),
     (0, (1, 20, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 21, 22, 23, 24)),
-)
+)  # fmt: skip
 """(pivot, joints that turn about it): right arm, left arm, right leg, left leg, trunk."""
 CAMERA_YAW = {1: 0.0, 2: -45.0, 3: 45.0}
 DISTANCE = 3.0

@@ -52,20 +52,14 @@ def make_table(known: Answers, *, names: list[str]) -> Table:
     data = str(about.get("dataset", ablation.store.name))
     options = {key: value for key, value in about.get("options", {}).items() if key == "split_type"}
     return {
-        "schema_version": 1,
-        "kind": "ablation",
-        "about": ablation.plan.about,
+        "schema_version": 1, "kind": "ablation", "about": ablation.plan.about,
         "dataset": {"name": data, "classes": len(ablation.opened.labels), **options},
-        "store_sha256": ablation.opened.sha256,
-        "split": known.split,
-        "val_subjects": ablation.val_subjects,
-        "clips": len(clips_of(ablation, known.split)),
-        "seeds": list(ablation.seeds),
+        "store_sha256": ablation.opened.sha256, "split": known.split, "val_subjects": ablation.val_subjects,
+        "clips": len(clips_of(ablation, known.split)), "seeds": list(ablation.seeds),
         "baseline": ablation.plan.baseline,
         "preparations": {name: _prepared(ablation, name) for name in ablation.needed},
-        "rows": [_row(known, name, base) for name in names],
-        "environment": describe_environment(),
-    }
+        "rows": [_row(known, name, base) for name in names], "environment": describe_environment(),
+    }  # fmt: skip
 
 
 def write_table(table: Table, base: Path) -> None:
