@@ -5,8 +5,7 @@
 
 Every member is a `last-edge train` of its own, so each can be resumed and used as any run: a small network leaves most
 of a large GPU idle, and several fill it. When the minutes are over they are stopped with a checkpoint saved. OUT gets
-`ensemble.json`, `logits.npz`, and, packed for the way home, `answers.tar.xz` and the weights of the first members as
-float16.
+`ensemble.json`, `logits.npz` and `answers`.
 """
 
 from __future__ import annotations
@@ -18,14 +17,12 @@ import os
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips
@@ -33,12 +30,11 @@ from last_edge.distill.answers import answers_on_disk, merge_answers
 from last_edge.tasks.class_learner import predict
 from last_edge.tasks.metrics import metrics_of
 from last_edge.tasks.plan import make_plan
-from last_edge.train.checkpoint import POINTER, WEIGHTS, checkpoint_folder, load_checkpoint
+from last_edge.train.checkpoint import POINTER, load_checkpoint
 from last_edge.train.recipe import load_recipe
 
 log = logging.getLogger(__name__)
 GRACE_S = 20.0
-PART_BYTES = 15 * 2**20
 
 
 def main() -> None:
@@ -51,8 +47,6 @@ def main() -> None:
     ready = [run for run in runs if (run / POINTER).exists()]
     finished = sum((run / "final.json").exists() for run in ready)
     log.info("%d of %d members have a checkpoint, %d are finished", len(ready), len(runs), finished)
-    for run in ready[: options.weights]:
-        pack_weights(run, options.out)
     if ready:
         measure(options, ready)
     if ready and options.answers:
@@ -121,24 +115,6 @@ def answer(options: argparse.Namespace, runs: list[Path]) -> None:
     with torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda"):
         answers_on_disk(teachers, plan, recipe, folder=single, device=options.device)
     merge_answers(single, options.out / "answers", tau=recipe.distill.tau)
-    with tarfile.open(options.out / "answers.tar.xz", "w:xz", preset=1) as archive:
-        archive.add(options.out / "answers", "answers")
-
-
-def pack_weights(run: Path, out: Path) -> None:
-    """A member's weights as float16 in parts small enough to send, beside what rebuilds the model."""
-    folder = checkpoint_folder(run)
-    tensors = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in load_file(folder / WEIGHTS).items()
-    }
-    parts: list[dict[str, torch.Tensor]] = [{}]
-    for name, value in tensors.items():
-        if sum(part.nbytes for part in parts[-1].values()) + value.nbytes > PART_BYTES:
-            parts.append({})
-        parts[-1][name] = value
-    for number, part in enumerate(parts):
-        save_file(part, out / f"{run.name}.part{number}.safetensors")
 
 
 def _options() -> argparse.Namespace:
@@ -154,7 +130,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--answers", help="distillation recipe whose views the members answer")
     parser.add_argument("--views", type=int, default=64)
     parser.add_argument("--workers", type=int, default=max((os.cpu_count() or 1) - 2, 0))
-    parser.add_argument("--weights", type=int, default=2, help="members whose weights are packed")
     return parser.parse_args()
 
 
