@@ -96,11 +96,6 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def gflops(model: LandmarkModel) -> float:
-    """Billions of floating-point operations of one clip, counted by torch."""
-    return float(_operations(model, model.example())["gflops"])
-
-
 def _operations(model: nn.Module, example: tuple[Tensor, ...]) -> dict[str, Any]:
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model.eval()(*example)
