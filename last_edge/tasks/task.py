@@ -1,9 +1,9 @@
 """The one place where kinds of learning differ: what a task is asked for, by training, by export and by a proof.
 
 Recognition gives a clip's class, translation its sentence, pre-training a trunk that has seen clips without labels. A
-task is chosen once, by the kind of a recipe's model (`last_edge.tasks.task_of`) or by a bundle's manifest
+task is chosen once, by the kind of a recipe's model (`registry.task_of`) or by a bundle's manifest
 (`task_of_bundle`); from there on nobody asks which it is. A further one, as of streams, is a file beside
-`recognition.py` with a class that keeps this protocol, and a line in `last_edge.tasks`.
+`recognition.py` with a class that keeps this protocol, and a line in `registry.py`.
 
 What an 8-bit file must hold to be shipped are `Gate`s: a recipe's limits, to which a task holds what it answers.
 
