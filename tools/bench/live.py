@@ -19,9 +19,8 @@ import numpy as np
 from last_edge import records
 from last_edge.errors import InputError, LastEdgeError, MissingError, UsageError
 from last_edge.machine import processor
-from last_edge.runtime.pipeline.options import RunOptions, RunSummary
 from last_edge.runtime.pipeline.pipeline import STAGES, StageTiming
-from last_edge.runtime.pipeline.run import run
+from last_edge.runtime.pipeline.run import RunOptions, RunSummary, run
 from last_edge.runtime.recognise.results import Event
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.sources import open_source

@@ -238,7 +238,7 @@ def live(
     Example: last-edge bench live zoo/last_lite_nano_shrec14 --source clips --out live.json --out live.md
     """
     from last_edge import records
-    from last_edge.runtime.pipeline.options import RunOptions
+    from last_edge.runtime.pipeline.run import RunOptions
     from last_edge.tools.bench.live import COLUMNS, LiveRecord, bench_live, live_sources, to_markdown, where
     from last_edge.tools.bench.record import load_records
 
@@ -327,7 +327,7 @@ def soak(
     from last_edge.bundle import Bundle
     from last_edge.files import write_text
     from last_edge.runtime.actions.deliver import Delivery, command_of, destination_of
-    from last_edge.runtime.pipeline.options import RunOptions
+    from last_edge.runtime.pipeline.run import RunOptions
     from last_edge.tools.bench import live
 
     opt.check_out(out, force=force)

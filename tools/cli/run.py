@@ -14,7 +14,7 @@ from last_edge.tools.cli import options as opt
 from last_edge.tools.output import make_table
 
 if TYPE_CHECKING:
-    from last_edge.runtime.pipeline.options import RunSummary
+    from last_edge.runtime.pipeline.run import RunSummary
     from last_edge.runtime.recognise.results import Event
 
 STDOUT = Path("-")
@@ -107,7 +107,7 @@ def run(
     from last_edge import records
     from last_edge.bundle import Bundle
     from last_edge.runtime.actions.deliver import Delivery, command_of, destination_of, facts_of
-    from last_edge.runtime.pipeline.options import RunOptions
+    from last_edge.runtime.pipeline.run import RunOptions
     from last_edge.runtime.pipeline.run import run as run_source
     from last_edge.runtime.recognise.decoding import DecodingOptions
     from last_edge.runtime.recognise.segmenter import SegmentOptions

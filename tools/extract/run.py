@@ -22,8 +22,7 @@ from last_edge.errors import InputError, MissingError
 from last_edge.files import write_text
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout
-from last_edge.tools.extract.plan import Job
-from last_edge.tools.extract.spans import as_frames
+from last_edge.tools.extract.plan import Job, as_frames
 from last_edge.tools.extract.video import Outcome, extract, read_result
 from last_edge.train.checkpoint import as_json
 

@@ -15,9 +15,8 @@ import pytest
 
 from last_edge.errors import EXIT_INPUT, EXIT_MISSING, MissingError
 from last_edge.runtime.pipeline import feed
-from last_edge.runtime.pipeline.options import RunOptions
 from last_edge.runtime.pipeline.pipeline import LIVE_QUEUE, STAGES
-from last_edge.runtime.pipeline.run import run
+from last_edge.runtime.pipeline.run import RunOptions, run
 from last_edge.runtime.sources import ImageOptions, live, video
 from last_edge.runtime.sources.points import SyntheticSource
 from last_edge.runtime.view.presenter import Presenter

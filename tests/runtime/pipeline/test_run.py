@@ -18,9 +18,8 @@ from last_edge.data.find import find_data
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.runtime.actions.event_log import EventLog
 from last_edge.runtime.cache import cache_folder
-from last_edge.runtime.pipeline.options import RunOptions
 from last_edge.runtime.pipeline.pipeline import FILE_QUEUE, Timings
-from last_edge.runtime.pipeline.run import run
+from last_edge.runtime.pipeline.run import RunOptions, run
 from last_edge.runtime.pipeline.watch import ClipCollector
 from last_edge.runtime.recognise.results import Event
 from last_edge.skeleton import SkeletonClip, get_layout

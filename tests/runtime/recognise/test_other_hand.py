@@ -19,8 +19,7 @@ from last_edge.data.prepare import prepare
 from last_edge.errors import InputError
 from last_edge.names import mirrored_order
 from last_edge.runtime.landmarks.mediapipe import HandLandmarks
-from last_edge.runtime.pipeline.options import RunOptions
-from last_edge.runtime.pipeline.run import run
+from last_edge.runtime.pipeline.run import RunOptions, run
 from last_edge.runtime.recognise.adapt import HandShape, HandVote
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.record.options import RecordOptions

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from last_edge.errors import UsageError
-from last_edge.runtime.pipeline.options import RunOptions
 from last_edge.runtime.pipeline.pipeline import MOST_KEPT, Ring
-from last_edge.runtime.pipeline.run import run
+from last_edge.runtime.pipeline.run import RunOptions, run
 from last_edge.runtime.sources.base import LoopedSource
 from last_edge.runtime.sources.points import SyntheticSource
 from last_edge.skeleton import get_layout

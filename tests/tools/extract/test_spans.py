@@ -8,8 +8,7 @@ import pytest
 
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import Annotation
-from last_edge.tools.extract.plan import Settings, plan_jobs
-from last_edge.tools.extract.spans import as_frames, read_spans
+from last_edge.tools.extract.plan import Settings, as_frames, plan_jobs, read_spans
 
 ELAN = """<?xml version="1.0" encoding="UTF-8"?>
 <ANNOTATION_DOCUMENT>
