@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from last_edge.errors import UsageError
 from last_edge.tools.cli import options as opt
@@ -16,31 +16,29 @@ from last_edge.tools.output import make_table
 
 PAGES = (".json", ".md")
 Backends = Annotated[
-    list[str] | None, typer.Option("--backend", help="Repeatable; all for every one here. Default: onnxruntime-cpu.")
+    list[str] | None, Option("--backend", help="Repeatable; all: every one here. Default: onnxruntime-cpu.")
 ]
 Threads = Annotated[
-    list[int] | None, typer.Option("--threads", min=1, help="Of the model; repeatable. Default: the bundle's, else 1.")
+    list[int] | None, Option("--threads", min=1, help="Of the model; repeatable. Default: the bundle's.")
 ]
-Plain = Annotated[
-    list[Path] | None, typer.Option("--plain", help="An ONNX file, exported naively, to compare with; repeatable.")
-]
-Models = Annotated[str | None, typer.Option("--models", help="Names, comma between; default: all of LAST-E and -Lite.")]
+Plain = Annotated[list[Path] | None, Option("--plain", help="An ONNX file, exported naively, to compare; repeatable.")]
+Models = Annotated[str | None, Option("--models", help="Names, comma between; default: all of LAST-E and -Lite.")]
 TrainSettings = Annotated[
     str,
-    typer.Option(
+    Option(
         "--settings", help="Comma between, parts joined by +: plain, bf16, fp16, fused, compile, batch=N, threads=N."
     ),
 ]
 Sources = Annotated[
     list[str] | None,
-    typer.Option("--source", help="Any source of `run` that has an end, or a folder of recordings; repeatable."),
+    Option("--source", help="Any source of `run` that has an end, or a folder of recordings; repeatable."),
 ]
 
 
 def bench(
     bundles: Annotated[
         list[Path],
-        typer.Argument(
+        Argument(
             metavar="BUNDLE",
             callback=opt.in_zoo,
             help="Bundle folders, .last files, names of the zoo or bare .onnx files.",
@@ -50,18 +48,17 @@ def bench(
     backend: Backends = None,
     threads: Threads = None,
     plain: Plain = None,
-    usual: Annotated[bool, typer.Option("--usual", help="Leave what `bench tune` found for a bundle alone.")] = False,
+    usual: Annotated[bool, Option("--usual", help="Leave what `bench tune` found for a bundle alone.")] = False,
     repeats: opt.Repeats = 10,
-    calls: Annotated[int, typer.Option("--calls", min=1, help="Timed calls a file and round.")] = 50,
-    max_ms: Annotated[float | None, typer.Option("--max-ms", help="Fail (exit 4) when a p50 is above this.")] = None,
-    memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Weigh each file in its own process.")] = True,
+    calls: Annotated[int, Option(min=1, help="Timed calls a file and round.")] = 50,
+    max_ms: Annotated[float | None, Option(help="Fail (exit 4) when a p50 is above this.")] = None,
+    memory: Annotated[bool, Option("--memory/--no-memory", help="Weigh each file in its own process.")] = True,
     out: opt.OutFile = None,
     peers: Annotated[
-        bool, typer.Option("--peers", help="Also ST-GCN and others at the first bundle's joints and frames, untrained.")
+        bool, Option("--peers", help="Also ST-GCN and others at the first bundle's joints and frames, untrained.")
     ] = False,
     share: Annotated[
-        Path | None,
-        typer.Option("--share", help="Write machine and figures to this .json, to send in; nothing is sent."),
+        Path | None, Option(help="Machine and figures into this .json, to send in; nothing is sent.")
     ] = None,
     force: opt.Force = False,
     screen: opt.Screen = opt.SCREEN,
@@ -110,19 +107,17 @@ def bench(
 
 def train(
     models: Models = None,
-    peers: Annotated[bool, typer.Option("--peers", help="Also ST-GCN, CTR-GCN and others beside the models.")] = False,
-    store: Annotated[
-        Path | None, typer.Option("--store", help="A clip store; default: synthetic signs, made for it.")
-    ] = None,
+    peers: Annotated[bool, Option("--peers", help="Also ST-GCN, CTR-GCN and others beside the models.")] = False,
+    store: Annotated[Path | None, Option(help="A clip store; default: synthetic signs, made for it.")] = None,
     settings: TrainSettings = "plain,fused,bf16,compile,bf16+fused,bf16+fused+compile",
     recipe: opt.RecipeName = None,
     set_: opt.Set = None,
     more: opt.More = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="training.batch_size")] = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Processor threads.")] = 1,
+    batch_size: Annotated[int | None, Option(min=1, help="training.batch_size")] = None,
+    threads: Annotated[int, Option(min=1, help="Processor threads.")] = 1,
     repeats: opt.Repeats = 5,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Timed steps a turn.")] = 2,
-    warm_up: Annotated[int, typer.Option("--warm-up", min=0, help="Untimed steps after each lane's first.")] = 1,
+    steps: Annotated[int, Option(min=1, help="Timed steps a turn.")] = 2,
+    warm_up: Annotated[int, Option(min=0, help="Untimed steps after each lane's first.")] = 1,
     device: opt.Device = "auto",
     out: opt.OutFiles = None,
     join: opt.Join = None,
@@ -182,11 +177,10 @@ def tune(
     bundle: opt.BundlePath,
     precision: opt.Precisions = None,
     threads: Annotated[
-        list[int] | None,
-        typer.Option("--threads", min=1, help="To try; repeatable. Default: 1, 2, 4 … and every core."),
+        list[int] | None, Option(min=1, help="To try; repeatable. Default: 1, 2, 4 … every core.")
     ] = None,
     spin: Annotated[
-        bool, typer.Option("--spin", help="Also try threads that spin: for a device that does nothing else.")
+        bool, Option("--spin", help="Also try threads that spin: on a device that does only this.")
     ] = False,
     dry_run: opt.DryRun = False,
     screen: opt.Screen = opt.SCREEN,
@@ -216,7 +210,7 @@ def tune(
 def live(
     bundle: Annotated[
         Path | None,
-        typer.Argument(metavar="[BUNDLE]", callback=opt.in_zoo, help="Bundle folder, .last file or name of the zoo."),
+        Argument(metavar="[BUNDLE]", callback=opt.in_zoo, help="Bundle folder, .last file or name of the zoo."),
     ] = None,
     source: Sources = None,
     precision: opt.Graph = None,
@@ -224,8 +218,7 @@ def live(
     hand: opt.Hand = "first",
     join: opt.Join = None,
     max_ours: Annotated[
-        float | None,
-        typer.Option("--max-ours", help="Fail (exit 4) when our share of a frame is above so many percent."),
+        float | None, Option(help="Fail (exit 4) when our percentage of a frame is above this.")
     ] = None,
     out: opt.OutFiles = None,
     force: opt.Force = False,
@@ -259,14 +252,13 @@ def live(
 
 def peers(
     store: opt.Store,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the runs, the ONNX files and peers.json.")],
+    out: Annotated[Path, Option(help="Folder of the runs, the ONNX files and peers.json.")],
     models: Annotated[
-        str | None,
-        typer.Option("--models", help="st_gcn, ctr_gcn, dd_net_small, dd_net, gru, lstm; comma between. Default: all."),
+        str | None, Option(help="st_gcn, ctr_gcn, dd_net_small, dd_net, gru, lstm; comma between. Default: all.")
     ] = None,
     recipe: opt.RecipeName = "shrec17",
     set_: opt.Set = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Processor threads.")] = 1,
+    threads: Annotated[int, Option(min=1, help="Processor threads.")] = 1,
     device: opt.Device = "auto",
     dry_run: opt.DryRun = False,
     screen: opt.Screen = opt.SCREEN,
@@ -304,14 +296,12 @@ def peers(
 def soak(
     bundle: opt.BundlePath,
     source: opt.SourceName,
-    minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="How long to play the source.")] = 30.0,
+    minutes: Annotated[float, Option(min=0.01, help="How long to play the source.")] = 30.0,
     precision: opt.Graph = None,
     landmarks: opt.Landmarks = "auto",
     send: opt.Send = None,
     on: opt.On = None,
-    max_slope: Annotated[
-        float | None, typer.Option("--max-slope", help="Fail (exit 4) when memory grows by more MB an hour.")
-    ] = None,
+    max_slope: Annotated[float | None, Option(help="Fail (exit 4) when memory grows by more MB an hour.")] = None,
     out: opt.OutFile = None,
     force: opt.Force = False,
     screen: opt.Screen = opt.SCREEN,
@@ -359,12 +349,9 @@ def start(
     bundle: opt.BundlePath,
     precision: opt.Graph = None,
     repeats: opt.Repeats = 5,
-    max_import_ms: Annotated[
-        float | None, typer.Option("--max-import-ms", help="Fail (exit 4) when importing takes longer, by the median.")
-    ] = None,
+    max_import_ms: Annotated[float | None, Option(help="Fail (exit 4) when importing takes longer, as median.")] = None,
     max_label_ms: Annotated[
-        float | None,
-        typer.Option("--max-label-ms", help="Fail (exit 4) when the first label comes later, by the median."),
+        float | None, Option(help="Fail (exit 4) when the first label comes later, median.")
     ] = None,
     out: opt.OutFile = None,
     force: opt.Force = False,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 from typer.core import TyperGroup
 
 from last_edge.errors import UsageError
@@ -62,18 +63,18 @@ FORMAT_OPTIONS: dict[str, tuple[Any, str]] = {
     ),
 }
 
-Source = Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder, archive or file of the dataset.")]
-LeaveOut = Annotated[str | None, typer.Option(help="Subjects that test, comma between; all others train.")]
-Subjects = Annotated[str | None, typer.Option(help="Only these people's clips, comma between.")]
+Source = Annotated[Path, Argument(metavar="SOURCE", help="Folder, archive or file of the dataset.")]
+LeaveOut = Annotated[str | None, Option(help="Subjects that test, comma between; all others train.")]
+Subjects = Annotated[str | None, Option(help="Only these people's clips, comma between.")]
 TestShare = Annotated[
-    float, typer.Option(min=0.0, max=0.5, help="Share of each label's clips that tests, where nobody can be left out.")
+    float, Option(min=0.0, max=0.5, help="Share of each label's clips that tests, where nobody can be left out.")
 ]
 Exchanges = Annotated[
     list[str] | None,
-    typer.Option(metavar="SUBJECT:LABEL:LABEL", help="Labels that somebody has the wrong way round; repeatable."),
+    Option(metavar="SUBJECT:LABEL:LABEL", help="Labels that somebody has the wrong way round; repeatable."),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first clips.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first damaged file instead of leaving it out.")]
+Limit = Annotated[int | None, Option(min=1, help="Only the first clips.")]
+Strict = Annotated[bool, Option("--strict", help="Stop at the first damaged file instead of leaving it out.")]
 
 
 class Formats(TyperGroup):
@@ -156,7 +157,7 @@ def prepare(name: str, dataset: Dataset) -> Function:
         kind, meaning = FORMAT_OPTIONS[option]
         default = reads[option].default if option in reads else None
         told = "" if kind is bool or default is None else f" Default: {default}."
-        annotation = Annotated[kind | None, typer.Option(help=meaning + told)]  # type: ignore[valid-type]
+        annotation = Annotated[kind | None, Option(help=meaning + told)]  # type: ignore[valid-type]
         own.append(Parameter(option, Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
     usual = signature(command, eval_str=True).parameters.values()
     common = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in usual if each.name != "given"]
@@ -189,12 +190,12 @@ def show_prepared(prepared: Prepared, screen: opt.Screen) -> None:
 
 def info(
     store: opt.StoreArgument,
-    verify: Annotated[bool, typer.Option("--verify", help="Hash every file first.")] = False,
-    gates: Annotated[bool, typer.Option("--gates", help="Hold the quality gates; exit code 4 when one fails.")] = False,
+    verify: Annotated[bool, Option("--verify", help="Hash every file first.")] = False,
+    gates: Annotated[bool, Option("--gates", help="Hold the quality gates; exit code 4 when one fails.")] = False,
     limit: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Change a gate's limit, such as fast=0; repeatable.")
+        list[str] | None, Option(metavar="NAME=VALUE", help="Change a gate's limit, such as fast=0; repeatable.")
     ] = None,
-    duplicates: Annotated[bool, typer.Option(help="Look for near-duplicate clips across splits.")] = True,
+    duplicates: Annotated[bool, Option(help="Look for near-duplicate clips across splits.")] = True,
     screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Show counts, lengths, missing points, overlap of subjects and near-duplicates of a store; with --gates judge it.
@@ -289,7 +290,7 @@ class VideoOptions(OptionGroup):
 
     folders: Annotated[
         str,
-        typer.Option(
+        Option(
             metavar="split/label/person",
             help="What the levels of folders mean, from VIDEOS down; - means nothing. Default: label. "
             "Parts of a file's name have underscores between: label_person_- for 001_004_003.mp4.",
@@ -297,38 +298,33 @@ class VideoOptions(OptionGroup):
     ] = ""
     index: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="Instead: a table of file,label,subject,split,start,end (seconds), nslt_*.json, or a folder of ELAN "
             ".eaf whose annotations are cut out."
         ),
     ] = None
     spans: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="What whole videos show and when: a table of file,label,start,end (seconds), or a folder of ELAN .eaf."
         ),
     ] = None
-    tier: Annotated[str, typer.Option(help="With --spans or --index: the tier of the .eaf files.")] = ""
+    tier: Annotated[str, Option(help="With --spans or --index: the tier of the .eaf files.")] = ""
     leave_out: LeaveOut = None
     subjects: Subjects = None
     test_share: TestShare = 0.0
-    layout: Annotated[str, typer.Option(help="mediapipe_holistic75 or 83, mediapipe_pose33, mediapipe_hand21.")] = (
+    layout: Annotated[str, Option(help="mediapipe_holistic75 or 83, mediapipe_pose33, mediapipe_hand21.")] = (
         "mediapipe_holistic75"
     )
     fps: Annotated[
-        float | None,
-        typer.Option(help="Of folders of images, 30 unless said; of videos in place of their time stamps."),
+        float | None, Option(help="Of folders of images, 30 unless said; of videos in place of their time stamps.")
     ] = None
     person: opt.PersonName = "largest"
     flip: opt.Flip = False
     rotate: opt.Rotate = "0"
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Write no store when a video cannot be read, or not to its end.")
-    ] = False
-    jobs: Annotated[int, typer.Option(min=0, help="Processes on this machine; 0 for one a processor.")] = 0
-    dask: Annotated[str, typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://HOST:8786, in their place.")] = (
-        ""
-    )
+    strict: Annotated[bool, Option("--strict", help="Write no store when a video cannot be read to its end.")] = False
+    jobs: Annotated[int, Option(min=0, help="Processes on this machine; 0 for one a processor.")] = 0
+    dask: Annotated[str, Option(metavar="ADDRESS", help="A Dask scheduler, tcp://HOST:8786, in their place.")] = ""
 
     def plan(self, videos: Path, out: Path, *, vision: str = "", rows: int = 16) -> list[Job]:
         """What there is to do."""
@@ -368,7 +364,7 @@ VIDEO_OPTIONS = VideoOptions()
 
 
 def prepare_videos(
-    videos: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of videos, or of folders of images.")],
+    videos: Annotated[Path, Argument(metavar="SOURCE", help="Folder of videos, or of folders of images.")],
     out: opt.Out,
     options: VideoOptions = VIDEO_OPTIONS,
     dry_run: opt.DryRun = False,
@@ -398,14 +394,12 @@ def prepare_videos(
 
 
 def extract(
-    videos: Annotated[Path, typer.Argument(help="Folder of videos.")],
+    videos: Annotated[Path, Argument(help="Folder of videos.")],
     out: opt.Out,
     options: VideoOptions = VIDEO_OPTIONS,
-    vision: Annotated[
-        Path | None, typer.Option(help="Folder of a vision model of transformers, for features as well.")
-    ] = None,
-    rows: Annotated[int, typer.Option(min=1, help="Rows of features a clip, of frames evenly spread over it.")] = 16,
-    name: Annotated[str, typer.Option(help="What the features are called.")] = "visual",
+    vision: Annotated[Path | None, Option(help="Folder of a vision model of transformers, for features too.")] = None,
+    rows: Annotated[int, Option(min=1, help="Rows of features a clip, of frames evenly spread over it.")] = 16,
+    name: Annotated[str, Option(help="What the features are called.")] = "visual",
     dry_run: opt.DryRun = False,
     force: opt.Force = False,
     screen: opt.Screen = opt.SCREEN,
@@ -442,9 +436,7 @@ def extract(
 
 def convert(
     store: opt.StoreArgument,
-    bundle: Annotated[
-        Path, typer.Option("--bundle", callback=opt.in_zoo, help="The bundle whose joints, axes and units are wanted.")
-    ],
+    bundle: Annotated[Path, Option(callback=opt.in_zoo, help="The bundle whose joints, axes and units are wanted.")],
     out: opt.Out,
     hand: opt.Hand = "first",
     force: opt.Force = False,
@@ -465,10 +457,8 @@ def convert(
 def background(
     store: opt.StoreArgument,
     out: opt.Out,
-    count: Annotated[int, typer.Option(min=1, help="Clips of the background set.")] = 210,
-    between: Annotated[
-        int, typer.Option(min=0, help="Stretches more from between the store's own gestures, by person.")
-    ] = 0,
+    count: Annotated[int, Option(min=1, help="Clips of the background set.")] = 210,
+    between: Annotated[int, Option(min=0, help="Stretches more from between the store's own gestures, by person.")] = 0,
     seed: opt.Seed = 0,
     dry_run: opt.DryRun = False,
     force: opt.Force = False,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer import Argument, Option
 
 from last_edge.errors import UsageError
 from last_edge.tools.cli import options as opt
@@ -18,33 +19,23 @@ if TYPE_CHECKING:
 GESTURES = 200
 TAKEN_FOR, CLASSES_SHOWN = 3, 20
 Which = Literal["best", "last", "final"]
-Unknown = Annotated[
-    list[str] | None, typer.Option("--unknown", help="With --stream: a class played as an unknown motion; repeatable.")
-]
-People = Annotated[
-    list[str] | None, typer.Option("--subject", help="With --stream: only these people of the split; repeatable.")
-]
+Unknown = Annotated[list[str] | None, Option("--unknown", help="With --stream: a class played as unknown; repeatable.")]
+People = Annotated[list[str] | None, Option("--subject", help="With --stream: only these of the split; repeatable.")]
 
 
 def eval(
-    artefact: Annotated[
-        Path, typer.Argument(metavar="ARTEFACT", callback=opt.in_zoo, help="A run, a checkpoint or a bundle.")
-    ],
+    artefact: Annotated[Path, Argument(metavar="ARTEFACT", callback=opt.in_zoo, help="A run, checkpoint or bundle.")],
     store: opt.Store,
     split: opt.Split = "test",
-    precision: Annotated[opt.Precision | None, typer.Option("--precision", help="Of a bundle; default fp32.")] = None,
-    which: Annotated[Which | None, typer.Option("--which", help="Of a run; default best.")] = None,
+    precision: Annotated[opt.Precision | None, Option(help="Of a bundle; default fp32.")] = None,
+    which: Annotated[Which | None, Option(help="Of a run; default best.")] = None,
     merge_at: opt.MergeAt = "",
     threads: opt.OwnThreads = None,
     stream: Annotated[
         bool,
-        typer.Option(
-            "--stream", help="Score events on long recordings composed of each person's clips, with idle between."
-        ),
+        Option("--stream", help="Score events on long recordings composed of each person's clips, with idle between."),
     ] = False,
-    gestures: Annotated[
-        int, typer.Option("--gestures", min=1, help="With --stream: clips to play, drawn at random.")
-    ] = GESTURES,
+    gestures: Annotated[int, Option(min=1, help="With --stream: clips to play, drawn at random.")] = GESTURES,
     unknown: Unknown = None,
     decode: opt.Decode = "sliding",
     reject: opt.Reject = True,
@@ -52,11 +43,9 @@ def eval(
     rest_seconds: opt.RestSeconds = 1.5,
     subject: People = None,
     mirror: Annotated[
-        bool, typer.Option("--mirror", help="Of a bundle: clips show the other hand than it was taught; mirror them.")
+        bool, Option("--mirror", help="Of a bundle: clips show the other hand than it was taught; mirror them.")
     ] = False,
-    beam: Annotated[
-        int | None, typer.Option("--beam", min=1, help="Of a translator: hypotheses kept; default: the recipe's.")
-    ] = None,
+    beam: Annotated[int | None, Option(min=1, help="Of a translator: hypotheses kept; default: the recipe's.")] = None,
     seed: opt.Seed = 0,
     screen: opt.Screen = opt.SCREEN,
 ) -> None:
@@ -258,15 +247,12 @@ def span_table(score: dict[str, Any]) -> Any:
 
 
 def fit_spans(
-    run: Annotated[Path, typer.Argument(help="A run of a model for streams.")],
+    run: Annotated[Path, Argument(help="A run of a model for streams.")],
     store: opt.Store,
     held_out: Annotated[
-        list[Path] | None,
-        typer.Option("--held-out", help="Runs of the same recipe whose validation recordings say it; repeatable."),
+        list[Path] | None, Option(help="Runs of the same recipe whose validation recordings say it; repeatable.")
     ] = None,
-    false_costs: Annotated[
-        float, typer.Option("--false-costs", min=0, help="Found gestures that one false event outweighs.")
-    ] = 1.0,
+    false_costs: Annotated[float, Option(min=0, help="Found gestures that one false event outweighs.")] = 1.0,
     screen: opt.Screen = opt.SCREEN,
 ) -> None:
     """Find by which rules a streaming model's answers become gestures with a beginning and an end: RUN/spans.json.

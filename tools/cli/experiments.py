@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
+from typer import Argument, Option
 
 from last_edge.errors import InputError, UsageError
 from last_edge.tools.cli import options as opt
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from last_edge.tools.experiments.folds import Folds, Train
 
 FEWEST_SEEDS = 3
-Runs = Annotated[list[Path], typer.Argument(help="Runs of `train` or `distill`.")]
+Runs = Annotated[list[Path], Argument(help="Runs of `train` or `distill`.")]
 PlanName = Annotated[
     str,
-    typer.Option(
+    Option(
         "--plan",
         help="A YAML file, or of the shipped plans ablation_demo, ablation_kd, ablation_shrec28, class_weights, "
         "dropout_sweep.",
@@ -32,17 +32,11 @@ PlanName = Annotated[
 def folds(
     out: opt.Out,
     flags: Flags,
-    subjects: Annotated[
-        str | None, typer.Option("--subjects", help="Leave these out in turn, comma between; all others always train.")
-    ] = None,
+    subjects: Annotated[str | None, Option(help="Leave these out in turn, comma between; others always train.")] = None,
     seeds: opt.Seeds = None,
-    pairs: Annotated[
-        int,
-        typer.Option("--pairs", min=0, help="To choose settings: leave each out with each of the next N in a circle."),
-    ] = 0,
+    pairs: Annotated[int, Option(min=0, help="To choose settings: leave out each with each of the next N.")] = 0,
     teacher: Annotated[
-        Path | None,
-        typer.Option("--teacher", help="OUT of earlier folds: each fold is distilled from that fold's runs there."),
+        Path | None, Option(help="OUT of earlier folds: each fold is distilled from that fold's runs there.")
     ] = None,
     dry_run: opt.DryRun = False,
     screen: opt.Screen = opt.SCREEN,
@@ -125,14 +119,11 @@ def ablate(
     plan: PlanName,
     out: opt.Out,
     flags: Flags,
-    final: Annotated[
-        str | None, typer.Option("--final", metavar="CELL", help="Test this cell and the baseline.")
-    ] = None,
-    cell: Annotated[list[str] | None, typer.Option("--cell", help="Do this cell and the baseline; repeatable.")] = None,
+    final: Annotated[str | None, Option(metavar="CELL", help="Test this cell and the baseline.")] = None,
+    cell: Annotated[list[str] | None, Option(help="Do this cell and the baseline; repeatable.")] = None,
     seeds: opt.Seeds = None,
     use: Annotated[
-        list[str] | None,
-        typer.Option("--use", metavar="NAME=RUN", help="A finished run for a preparation; repeatable."),
+        list[str] | None, Option(metavar="NAME=RUN", help="A finished run, as preparation; repeatable.")
     ] = None,
     dry_run: opt.DryRun = False,
     screen: opt.Screen = opt.SCREEN,
@@ -216,9 +207,7 @@ def seeds(
     store: opt.Store,
     split: opt.Split = "test",
     merge_at: opt.MergeAt = "",
-    paired: Annotated[
-        bool, typer.Option("--paired", help="Compare each row with the first, clip by clip and seed by seed.")
-    ] = False,
+    paired: Annotated[bool, Option("--paired", help="Compare each row with the first, by clip and by seed.")] = False,
     threads: opt.Threads = 1,
     out: opt.OutFile = None,
     force: opt.Force = False,
@@ -255,12 +244,12 @@ def seeds(
 
 
 def probe(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run, of `pretrain` as a rule.")],
+    run: Annotated[Path, Argument(metavar="RUN", help="A finished run, of `pretrain` as a rule.")],
     flags: Flags,
-    labels: Annotated[str, typer.Option("--labels", help="Shares of the labelled training clips.")] = "0.1,1.0",
+    labels: Annotated[str, Option(help="Shares of the labelled training clips.")] = "0.1,1.0",
     seeds: opt.Seeds = "0,1,2",
-    split: Annotated[Literal["val", "test"], typer.Option("--split", help="What is measured on.")] = "val",
-    out: Annotated[Path | None, typer.Option("--out", help="Where the trainings go; default: RUN_probe.")] = None,
+    split: Annotated[Literal["val", "test"], Option(help="What is measured on.")] = "val",
+    out: Annotated[Path | None, Option(help="Where the trainings go; default: RUN_probe.")] = None,
     dry_run: opt.DryRun = False,
     screen: opt.Screen = opt.SCREEN,
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer import Argument, Option
 
 from last_edge.errors import UsageError
 from last_edge.tools.cli import options as opt
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 Targets = Annotated[
     list[str] | None,
-    typer.Option("--target", help="Also what tensorrt, tensorrt-rtx or litert takes; repeatable. Checked here."),
+    Option("--target", help="Also what tensorrt, tensorrt-rtx or litert takes; repeatable. Checked here."),
 ]
 Run = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--run",
         help="The bundle's run, whose held-out people judge; or one of the same model and input that held people out, "
         "where the bundle learnt from everybody.",
@@ -31,26 +32,18 @@ Run = Annotated[
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run, or one of its checkpoints.")],
+    run: Annotated[Path, Argument(metavar="RUN", help="A run, or one of its checkpoints.")],
     out: opt.Out,
     store: opt.MeasureOn = None,
     split: opt.Split = "test",
-    dynamic_time: Annotated[bool, typer.Option("--dynamic-time", help="The graph takes clips of any length.")] = False,
-    weights: Annotated[
-        bool, typer.Option("--weights", help="Also the float weights, for a training to start from.")
-    ] = False,
+    dynamic_time: Annotated[bool, Option("--dynamic-time", help="The graph takes clips of any length.")] = False,
+    weights: Annotated[bool, Option("--weights", help="Also the float weights, for a training to start from.")] = False,
     hands: Annotated[
         Literal["left", "right", "both"] | None,
-        typer.Option(
-            "--hands", help="That it was taught; the other is mirrored. Default: right, of bundles of one hand."
-        ),
+        Option(help="That it was taught; the other is mirrored. Default: right, of bundles of one hand."),
     ] = None,
-    opset: Annotated[
-        int, typer.Option("--opset", help="Operator set of the graph, 17 to 20, for older runtimes.")
-    ] = 20,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="Only the graph as it was trained, to compare; --out F.onnx.")
-    ] = False,
+    opset: Annotated[int, Option(help="Operator set of the graph, 17 to 20, for older runtimes.")] = 20,
+    plain: Annotated[bool, Option("--plain", help="Only the graph as trained, to compare; --out F.onnx.")] = False,
     target: Targets = None,
     threads: opt.Threads = 1,
     dry_run: opt.DryRun = False,
@@ -125,14 +118,12 @@ def show_bundle(manifest: Manifest, path: Path, screen: opt.Screen, **more: Any)
 def engine(
     bundle: opt.BundlePath,
     flavour: Annotated[
-        Literal["tensorrt", "tensorrt-rtx"],
-        typer.Option("--flavour", help="For Jetson and data-centre cards, or RTX cards."),
+        Literal["tensorrt", "tensorrt-rtx"], Option(help="For Jetson and data-centre cards, or RTX cards.")
     ] = "tensorrt",
     precision: Annotated[
-        str | None,
-        typer.Option("--precision", help="Of the graph. Default: int8-tensorrt where the bundle has it, else fp32."),
+        str | None, Option(help="Of the graph. Default: int8-tensorrt where the bundle has it, else fp32.")
     ] = None,
-    max_batch: Annotated[int, typer.Option("--max-batch", min=1, help="Most clips in one call.")] = 16,
+    max_batch: Annotated[int, Option(min=1, help="Most clips in one call.")] = 16,
     dry_run: opt.DryRun = False,
     force: opt.Force = False,
     screen: opt.Screen = opt.SCREEN,
@@ -159,7 +150,7 @@ def engine(
 
 KeepFloat = Annotated[
     list[str] | None,
-    typer.Option("--keep-float", help="Node of the FP32 graph, repeatable; auto: the most sensitive that fit."),
+    Option("--keep-float", help="Node of the FP32 graph, repeatable; auto: the most sensitive that fit."),
 ]
 
 
@@ -169,33 +160,22 @@ def quantize(
     more: opt.More = None,
     recipe: opt.RecipeName = None,
     set_: opt.Set = None,
-    target: Annotated[str, typer.Option("--target", help="cpu-vnni, arm64, tensorrt or web.")] = "cpu-vnni",
-    method: Annotated[
-        str | None, typer.Option("--method", help="minmax, percentile or entropy; default: the recipe's.")
-    ] = None,
-    percentile: Annotated[
-        float | None, typer.Option("--percentile", help="With that method: percent of values inside.")
-    ] = None,
-    clips: Annotated[int | None, typer.Option("--clips", min=1, help="Most calibration clips, drawn by class.")] = None,
+    target: Annotated[str, Option(help="cpu-vnni, arm64, tensorrt or web.")] = "cpu-vnni",
+    method: Annotated[str | None, Option(help="minmax, percentile or entropy; default: the recipe's.")] = None,
+    percentile: Annotated[float | None, Option(help="With that method: percent of values inside.")] = None,
+    clips: Annotated[int | None, Option(min=1, help="Most calibration clips, drawn by class.")] = None,
     keep_float: KeepFloat = None,
-    latency_budget: Annotated[
-        float, typer.Option("--latency-budget", min=1.0, help="With auto: times the all-INT8 latency.")
-    ] = 1.1,
-    qat: Annotated[bool, typer.Option("--qat", help="Train the rounded weights on the train split.")] = False,
+    latency_budget: Annotated[float, Option(min=1.0, help="With auto: times the all-INT8 latency.")] = 1.1,
+    qat: Annotated[bool, Option("--qat", help="Train the rounded weights on the train split.")] = False,
     teacher: Annotated[
-        Path | None,
-        typer.Option("--teacher", callback=opt.in_zoo, help="With --qat: a bundle that teaches; default: itself."),
+        Path | None, Option(callback=opt.in_zoo, help="With --qat: a bundle that teaches; default: itself.")
     ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Of --qat.")] = 3,
-    run: Annotated[
-        Path | None, typer.Option("--run", help="The bundle's run: its held-out people judge choices.")
-    ] = None,
+    epochs: Annotated[int, Option(min=1, help="Of --qat.")] = 3,
+    run: Annotated[Path | None, Option(help="The bundle's run: its held-out people judge choices.")] = None,
     seed: opt.Seed = 0,
     split: opt.Split = "test",
-    compare: Annotated[
-        bool, typer.Option("--compare", help="Only a table of variants; writes nothing but --out.")
-    ] = False,
-    out: Annotated[Path | None, typer.Option("--out", help="With --compare: a Markdown file for the table.")] = None,
+    compare: Annotated[bool, Option("--compare", help="Only a table of variants; writes nothing but --out.")] = False,
+    out: Annotated[Path | None, Option(help="With --compare: a Markdown file for the table.")] = None,
     threads: opt.Threads = 1,
     dry_run: opt.DryRun = False,
     force: opt.Force = False,
@@ -268,17 +248,10 @@ def thresholds(
     bundle: opt.BundlePath,
     store: opt.MeasureOn = None,
     run: Run = None,
-    held_out: Annotated[
-        str,
-        typer.Option("--held-out", help="Instead of --run: training people whom the weights never saw, comma between."),
-    ] = "",
-    gestures: Annotated[int, typer.Option("--gestures", min=1, help="Most clips of held-out people.")] = 200,
-    background: Annotated[
-        int, typer.Option("--background", min=0, help="Clips of the background set, where the layout has one.")
-    ] = 210,
-    more: Annotated[
-        Path | None, typer.Option("--more", help="A store of further clips in which no gesture is made.")
-    ] = None,
+    held_out: Annotated[str, Option(help="Instead of --run: people whom the weights never saw, comma between.")] = "",
+    gestures: Annotated[int, Option(min=1, help="Most clips of held-out people.")] = 200,
+    background: Annotated[int, Option(min=0, help="Clips of the background set, where the layout has one.")] = 210,
+    more: Annotated[Path | None, Option(help="A store of further clips in which no gesture is made.")] = None,
     threads: opt.Threads = 1,
     seed: opt.Seed = 0,
     dry_run: opt.DryRun = False,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer import Argument, Option
 
 from last_edge.tools.cli.options import SCREEN, Force, More, Screen, Set
 from last_edge.tools.output import make_table
@@ -18,8 +19,8 @@ FEWEST_OF_A_HAND = 16
 
 
 def models(
-    classes: Annotated[int, typer.Option("--classes", min=2, help="Class count of the last layer.")] = 60,
-    layout: Annotated[str, typer.Option("--layout", help="A shipped layout or a layout file.")] = "ntu25",
+    classes: Annotated[int, Option(min=2, help="Class count of the last layer.")] = 60,
+    layout: Annotated[str, Option(help="A shipped layout or a layout file.")] = "ntu25",
     screen: Screen = SCREEN,
 ) -> None:
     """List every model with its parameters and FLOPs at a class count and layout.
@@ -52,11 +53,9 @@ def models(
 def fetch(
     name: Annotated[
         Literal["hand", "hand_lite", "pose", "pose_lite", "pose_heavy", "holistic", "all"],
-        typer.Argument(metavar="NAME", help="hand, hand_lite, pose, pose_lite, pose_heavy, holistic or all."),
+        Argument(metavar="NAME", help="hand, hand_lite, pose, pose_lite, pose_heavy, holistic or all."),
     ],
-    official: Annotated[
-        bool, typer.Option("--official", help="Download Google's file instead of taking it from pip.")
-    ] = False,
+    official: Annotated[bool, Option("--official", help="Download Google's file instead of pip's parts.")] = False,
     force: Force = False,
     screen: Screen = SCREEN,
 ) -> None:
@@ -86,7 +85,7 @@ def recipes_ls(screen: Screen = SCREEN) -> None:
 
 
 def recipes_show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped recipe, or a YAML file.")],
+    name: Annotated[str, Argument(metavar="NAME", help="A shipped recipe, or a YAML file.")],
     more: More = None,
     set_: Set = None,
     screen: Screen = SCREEN,
@@ -138,17 +137,17 @@ def hands_of(manifest: Manifest) -> int:
 
 
 def zoo_get(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the zoo; `last-edge zoo ls` lists them.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Where the bundle goes; default: NAME here.")] = None,
+    name: Annotated[str, Argument(metavar="NAME", help="Of the zoo; `last-edge zoo ls` lists them.")],
+    out: Annotated[Path | None, Option(help="Where the bundle goes; default: NAME here.")] = None,
     source: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--from",
             metavar="SOURCE",
             help="Folder, zoo's wheel, .last archive, an address of one of them or above NAME, or hf:OWNER/REPOSITORY.",
         ),
     ] = None,
-    sha256: Annotated[str, typer.Option("--sha256", help="With --from: what the archive or wheel must hash to.")] = "",
+    sha256: Annotated[str, Option(help="With --from: what the archive or wheel must hash to.")] = "",
     force: Force = False,
     screen: Screen = SCREEN,
 ) -> None:

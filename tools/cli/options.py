@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
+from typer import Argument, Option
 
 from last_edge.errors import GateError, UsageError
 from last_edge.tools import output
@@ -47,66 +48,56 @@ Precision = Literal["fp32", "int8"]
 Detector = Literal["auto", "hand", "hand_lite", "pose", "pose_lite", "pose_heavy", "holistic"]
 
 BundlePath = Annotated[
-    Path, typer.Argument(metavar="BUNDLE", callback=bundle_in, help="A bundle folder, .last file or name of the zoo.")
+    Path, Argument(metavar="BUNDLE", callback=bundle_in, help="A bundle folder, .last file or name of the zoo.")
 ]
-Out = Annotated[Path, typer.Option("--out", help="Where the result goes.")]
-OutFile = Annotated[Path | None, typer.Option("--out", help="Also write the result to this file.")]
-OutFiles = Annotated[list[Path] | None, typer.Option("--out", help="Records (.json) or a page (.md); repeatable.")]
-Join = Annotated[
-    list[Path] | None, typer.Option("--join", help="Records (.json) of earlier calls to show first; repeatable.")
-]
-StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="A clip store.")]
-Store = Annotated[Path, typer.Option("--store", help="A clip store, made by `last-edge data`.")]
-MeasureOn = Annotated[Path | None, typer.Option("--store", help="A clip store to measure on.")]
-Split = Annotated[str, typer.Option("--split", help="Split to measure on: train, val or test.")]
-MergeAt = Annotated[
-    str, typer.Option("--merge-at", help="Also score classes whose names agree before the last such text, as ', '.")
-]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-Threads = Annotated[int, typer.Option("--threads", min=0, help="Processor threads; 0 leaves it to the library.")]
+Out = Annotated[Path, Option("--out", help="Where the result goes.")]
+OutFile = Annotated[Path | None, Option("--out", help="Also write the result to this file.")]
+OutFiles = Annotated[list[Path] | None, Option("--out", help="Records (.json) or a page (.md); repeatable.")]
+Join = Annotated[list[Path] | None, Option("--join", help="Records (.json) of earlier calls to show too; repeatable.")]
+StoreArgument = Annotated[Path, Argument(metavar="STORE", help="A clip store.")]
+Store = Annotated[Path, Option("--store", help="A clip store, made by `last-edge data`.")]
+MeasureOn = Annotated[Path | None, Option("--store", help="A clip store to measure on.")]
+Split = Annotated[str, Option("--split", help="Split to measure on: train, val or test.")]
+MergeAt = Annotated[str, Option("--merge-at", help="Also score classes alike before the last such text, as ', '.")]
+Device = Annotated[str, Option("--device", help="auto, cpu, cuda or mps.")]
+Threads = Annotated[int, Option("--threads", min=0, help="Processor threads; 0 leaves it to the library.")]
 OwnThreads = Annotated[
-    int | None,
-    typer.Option("--threads", min=0, help="Processor threads, 0: the library's. Default: the bundle's, else 1."),
+    int | None, Option("--threads", min=0, help="Processor threads, 0: the library's. Default: the bundle's, else 1.")
 ]
-Graph = Annotated[Precision | None, typer.Option("--precision", help="Default: int8 where the bundle has it.")]
-Precisions = Annotated[list[str] | None, typer.Option("--precision", help="fp32 or int8; repeatable. Default: all.")]
-Repeats = Annotated[int, typer.Option("--repeats", min=1, help="Rounds; what is compared takes turns in each.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that is drawn.")]
+Graph = Annotated[Precision | None, Option("--precision", help="Default: int8 where the bundle has it.")]
+Precisions = Annotated[list[str] | None, Option("--precision", help="fp32 or int8; repeatable. Default: all.")]
+Repeats = Annotated[int, Option("--repeats", min=1, help="Rounds; what is compared takes turns in each.")]
+Seed = Annotated[int, Option("--seed", min=0, help="Seed of everything that is drawn.")]
 Seeds = Annotated[
-    str | None, typer.Option("--seeds", metavar="0,1,2", help="One training for each. Default: the recipe's or plan's.")
+    str | None, Option("--seeds", metavar="0,1,2", help="One training each. Default: the recipe's, plan's.")
 ]
-RecipeName = Annotated[
-    str | None, typer.Option("--recipe", help="A shipped recipe (`last-edge recipes ls`) or a file.")
-]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value; repeatable.")]
-More = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Further values for --set.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+RecipeName = Annotated[str | None, Option("--recipe", help="A shipped recipe (`last-edge recipes ls`) or a file.")]
+Set = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change a recipe value; repeatable.")]
+More = Annotated[list[str] | None, Argument(metavar="KEY=VALUE", help="Further values for --set.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Say what would be done; write nothing.")]
+Force = Annotated[bool, Option("--force", help="Replace what is there.")]
 SourceName = Annotated[
     str,
-    typer.Option(
+    Option(
         "--source",
         help="FILE.mp4, FOLDER of images, cam:0, cam:0,1280x720,30, csi:0, rtsp://…, http://…, replay:FILE.pose, "
         "store:FOLDER, store:FOLDER#CLIP, samples (typical motions that the bundle has with it) or synthetic.",
     ),
 ]
-Flip = Annotated[bool, typer.Option("--flip", help="Left and right of the images exchanged: the camera mirrors.")]
-Rotate = Annotated[Literal["0", "90", "180", "270"], typer.Option("--rotate", help="Turn images clockwise, degrees.")]
-Fps = Annotated[
-    float | None, typer.Option("--fps", help="Frames a second of a folder of images or a video, or asked of a camera.")
-]
-Landmarks = Annotated[Detector, typer.Option("--landmarks", help="Detector; auto takes what the bundle needs.")]
+Flip = Annotated[bool, Option("--flip", help="Left and right of the images exchanged: the camera mirrors.")]
+Rotate = Annotated[Literal["0", "90", "180", "270"], Option("--rotate", help="Turn images clockwise, degrees.")]
+Fps = Annotated[float | None, Option("--fps", help="Frames a second of images or a video, or asked of a camera.")]
+Landmarks = Annotated[Detector, Option("--landmarks", help="Detector; auto takes what the bundle needs.")]
 LandmarksBy = Annotated[
     Literal["auto", "mediapipe", "litert"],
-    typer.Option("--landmarks-by", help="Library that finds landmarks; auto: MediaPipe where it is, else LiteRT."),
+    Option("--landmarks-by", help="Library that finds landmarks; auto: MediaPipe where it is, else LiteRT."),
 ]
 LandmarksEvery = Annotated[
-    int,
-    typer.Option("--landmarks-every", min=1, max=10, help="Find landmarks in one image of so many, on slow boards."),
+    int, Option("--landmarks-every", min=1, max=10, help="Find landmarks in one image of so many, on slow boards.")
 ]
 Hand = Annotated[
     Literal["first", "left", "right"],
-    typer.Option(
+    Option(
         "--hand",
         help="Hand to follow, or of a recording; left and right are the person's own. A hand that a bundle was "
         "not taught is mirrored.",
@@ -114,7 +105,7 @@ Hand = Annotated[
 ]
 PersonName = Annotated[
     Literal["largest", "left", "right", "centre"],
-    typer.Option(
+    Option(
         "--person",
         help="Who is followed of several people in view: by size, or by place in the picture. A bundle of two people "
         "takes both.",
@@ -122,32 +113,30 @@ PersonName = Annotated[
 ]
 Decode = Annotated[
     Literal["sliding", "segments"],
-    typer.Option(
-        "--decode", help="sliding: windows over the last seconds. segments: motions cut where the body rests."
-    ),
+    Option("--decode", help="sliding: windows over the last seconds. segments: motions cut where the body rests."),
 ]
 Reject = Annotated[
-    bool, typer.Option("--reject/--no-reject", help="Refuse what the bundle's energy threshold calls unknown.")
+    bool, Option("--reject/--no-reject", help="Refuse what is unknown by the bundle's energy threshold.")
 ]
 FalsePerHour = Annotated[
     float | None,
-    typer.Option(
+    Option(
         "--false-alarms-per-hour", min=0.0,
         help="Most false events an hour, by the bundle's curve. Default: the point that the bundle states.",
     ),
 ]  # fmt: skip
-RestSeconds = Annotated[float, typer.Option("--rest-seconds", min=0.0, help="Segments: stillness that ends a motion.")]
+RestSeconds = Annotated[float, Option("--rest-seconds", min=0.0, help="Segments: stillness that ends a motion.")]
 
 
 Send = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--send", metavar="URL", help="Send events to mqtt://HOST/TOPIC, osc://HOST:PORT, ws://, http://; repeatable."
     ),
 ]
 On = Annotated[
     list[str] | None,
-    typer.Option("--on", metavar="LABEL=COMMAND", help="Start a program for a label's events, * for all; repeatable."),
+    Option("--on", metavar="LABEL=COMMAND", help="Start a program for a label's events, * for all; repeatable."),
 ]
 
 
@@ -179,11 +168,9 @@ class Seeing(OptionGroup):
 class Screen(OptionGroup):
     """What a command shows: the result on stdout, progress and notes on stderr."""
 
-    json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout, nothing else.")] = False
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show where an error comes from.", callback=remember)] = (
-        False
-    )
+    json: Annotated[bool, Option("--json", help="One JSON value on stdout, nothing else.")] = False
+    quiet: Annotated[bool, Option("--quiet", help="No progress.")] = False
+    verbose: Annotated[bool, Option("--verbose", help="Show where an error comes from.", callback=remember)] = False
 
     def emit(self, result: Any, *, table: Callable[[], Any] | None = None) -> None:
         """Print the result: JSON for programs, a table (or `key: value` lines) for people."""

@@ -7,25 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from last_edge.errors import UsageError
 from last_edge.tools.cli import options as opt
 from last_edge.tools.output import markdown, rows_table
 
-Names = Annotated[
-    list[str] | None, typer.Option("--backends", help="all, or a backend; repeatable. `last-edge doctor` lists them.")
-]
+Names = Annotated[list[str] | None, Option("--backends", help="all, or a backend; repeatable. See `last-edge doctor`.")]
 Layers = Annotated[
     tuple[str, str] | None,
-    typer.Option("--layers", metavar="A B", help="Two of FILE.onnx, fp32, int8, a backend, or WHAT@BACKEND."),
+    Option("--layers", metavar="A B", help="Two of FILE.onnx, fp32, int8, a backend, or WHAT@BACKEND."),
 ]
 
 
 def parity(
     bundle: Annotated[
         Path | None,
-        typer.Argument(
+        Argument(
             metavar="BUNDLE",
             callback=opt.in_zoo,
             help="A bundle folder, .last file or name of the zoo.",
@@ -33,12 +31,11 @@ def parity(
         ),
     ] = None,
     store: opt.MeasureOn = None,
-    run: Annotated[Path | None, typer.Option("--run", help="Its run, to compare torch on the store too.")] = None,
+    run: Annotated[Path | None, Option(help="Its run, to compare torch on the store too.")] = None,
     backends: Names = None,
     layers: Layers = None,
     most: Annotated[
-        float | None,
-        typer.Option("--most", min=0.0, help="With --layers: relative difference to allow. Else 0.001, INT8 0.25."),
+        float | None, Option(min=0.0, help="With --layers: relative difference to allow. Else 0.001, INT8 0.25.")
     ] = None,
     split: opt.Split = "test",
     threads: opt.Threads = 1,
@@ -107,14 +104,9 @@ def show(rows: Sequence[dict[str, Any]], *, title: str, out: Path | None, screen
 
 def verify(
     artefact: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PATH", callback=opt.in_zoo, help="A bundle, a name of the zoo, REPORT.json or a store."
-        ),
+        Path, Argument(metavar="PATH", callback=opt.in_zoo, help="A bundle, a name of the zoo, REPORT.json or a store.")
     ],
-    store: Annotated[
-        list[Path] | None, typer.Option("--store", help="A clip store to measure on; of a report repeatable.")
-    ] = None,
+    store: Annotated[list[Path] | None, Option(help="A clip store to measure on; of a report repeatable.")] = None,
     threads: opt.Threads = 1,
     screen: opt.Screen = opt.SCREEN,
 ) -> None:

@@ -6,26 +6,26 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from last_edge.errors import UsageError
 from last_edge.tools.cli.options import SCREEN, Force, Screen, check_out, command_line, in_zoo
 
-Paths = Annotated[list[Path], typer.Argument(callback=in_zoo, help="Runs, bundles, or folders that hold them.")]
-Stores = Annotated[list[Path] | None, typer.Option("--store", help="Measure exported files on it; repeatable.")]
+Paths = Annotated[list[Path], Argument(callback=in_zoo, help="Runs, bundles, or folders that hold them.")]
+Stores = Annotated[list[Path] | None, Option("--store", help="Measure exported files on it; repeatable.")]
 Ablations = Annotated[
-    list[Path] | None,
-    typer.Option("--ablation", help="An ablation.json: hold the decision rules against it; repeatable."),
+    list[Path] | None, Option("--ablation", help="An ablation.json: hold the decision rules against it; repeatable.")
 ]
-StoreFolder = Annotated[Path, typer.Option("--store", help="Where both are measured.")]
+StoreFolder = Annotated[Path, Option("--store", help="Where both are measured.")]
 SHOWN = 6
-Bench = Annotated[bool, typer.Option("--bench/--no-bench", help="Time exported files that have no bench record.")]
+Bench = Annotated[bool, Option("--bench/--no-bench", help="Time exported files that have no bench record.")]
 
 
 def compare(
-    one: Annotated[str, typer.Argument(metavar="A", help="A run, a bundle or a name of the zoo; BUNDLE:int8.")],
-    other: Annotated[str, typer.Argument(metavar="B", help="What it is compared with.")],
+    one: Annotated[str, Argument(metavar="A", help="A run, a bundle or a name of the zoo; BUNDLE:int8.")],
+    other: Annotated[str, Argument(metavar="B", help="What it is compared with.")],
     store: StoreFolder,
-    split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
+    split: Annotated[str, Option(help="train, val or test.")] = "test",
     screen: Screen = SCREEN,
 ) -> None:
     """Say whether A is better than B on a store, clip by clip: difference, interval, p, and where they differ.
@@ -59,22 +59,15 @@ def differing(rows: dict[str, dict[str, float]]) -> str:
 
 def report(
     runs: Paths,
-    out: Annotated[Path, typer.Option("--out", help="The HTML page; .md and .json are put beside it.")],
+    out: Annotated[Path, Option(help="The HTML page; .md and .json are put beside it.")],
     store: Stores = None,
-    budget_ms: Annotated[
-        float | None, typer.Option("--budget-ms", min=0.0, help="Most milliseconds (p50) that the device affords.")
-    ] = None,
-    budget_kb: Annotated[
-        float | None, typer.Option("--budget-kb", min=0.0, help="Most kilobytes that the file may have.")
-    ] = None,
-    streams: Annotated[
-        int,
-        typer.Option("--streams", min=0, help="With --store: play so many test clips as long recordings; 0 for none."),
-    ] = 0,
+    budget_ms: Annotated[float | None, Option(min=0.0, help="Most milliseconds (p50) that the device affords.")] = None,
+    budget_kb: Annotated[float | None, Option(min=0.0, help="Most kilobytes that the file may have.")] = None,
+    streams: Annotated[int, Option(min=0, help="With --store: play so many test clips as streams; 0 for none.")] = 0,
     bench: Bench = True,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of the model while timing.")] = 1,
+    threads: Annotated[int, Option(min=1, help="Threads of the model while timing.")] = 1,
     ablation: Ablations = None,
-    title: Annotated[str, typer.Option("--title", help="Heading of the report.")] = "LAST-Edge report",
+    title: Annotated[str, Option(help="Heading of the report.")] = "LAST-Edge report",
     force: Force = False,
     screen: Screen = SCREEN,
 ) -> None:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer import Argument, Option
 
 from last_edge.errors import MissingError, UsageError
 from last_edge.tools.cli import options as opt
@@ -20,49 +21,46 @@ if TYPE_CHECKING:
 STDOUT = Path("-")
 Events = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--events",
         help="One JSON object a line for every frame and event into this file; `-`: events alone, to stdout.",
     ),
 ]
 KeyMap = Annotated[
-    Path | None, typer.Option("--keys", metavar="MAP.yaml", help="Press keys for events: lines as `wave: ctrl+right`.")
+    Path | None, Option("--keys", metavar="MAP.yaml", help="Keys for events: lines as `wave: ctrl+right`.")
 ]
 Window = Annotated[
     bool | None,
-    typer.Option("--window/--no-window", help="Show the frames; h lists the keys. Default: if there is a screen."),
+    Option("--window/--no-window", help="Show the frames; h lists the keys. Default: if there is a screen."),
 ]
-Save = Annotated[Path | None, typer.Option("--save", help="Save the annotated video: .mp4, .avi, .mkv, .mov or .webm.")]
-Picture = Annotated[Path | None, typer.Option("--snapshot", help="Save the surest frame: .jpg or .png.")]
+Save = Annotated[Path | None, Option("--save", help="Save the annotated video: .mp4, .avi, .mkv, .mov or .webm.")]
+Picture = Annotated[Path | None, Option("--snapshot", help="Save the surest frame: .jpg or .png.")]
 PaceName = Annotated[
     Literal["fast", "real"],
-    typer.Option("--pace", help="fast: every frame of a file, as fast as it goes. real: at its own rate, as if live."),
+    Option("--pace", help="fast: every frame of a file, as fast as it goes. real: at its own rate, as if live."),
 ]
-Loop = Annotated[bool, typer.Option("--loop", help="Play a file, replay or store again and again, until --limit or q.")]
-Keep = Annotated[Path, typer.Option("--keep", help="Folder of what the window's keys s (picture) and c (clip) save.")]
-Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many frames.")]
+Loop = Annotated[bool, Option("--loop", help="Play a file, replay or store again and again, until --limit or q.")]
+Keep = Annotated[Path, Option("--keep", help="Folder of what the window's keys s (picture) and c (clip) save.")]
+Limit = Annotated[int | None, Option("--limit", min=1, help="Stop after this many frames.")]
 MaxAge = Annotated[
     float | None,
-    typer.Option("--max-age", min=0.0, help="Live: drop frames older than this, in seconds, where a newer one waits."),
+    Option("--max-age", min=0.0, help="Live: drop frames older than this, in seconds, where a newer one waits."),
 ]
-WindowSeconds = Annotated[float, typer.Option("--window-seconds", min=0.3, help="Length of the sliding window.")]
-StrideSeconds = Annotated[float, typer.Option("--stride-seconds", min=0.0, help="Time between predictions.")]
-Smoothing = Annotated[
-    float, typer.Option("--smoothing", min=0.01, max=1.0, help="Sliding: weight of the newest prediction in the mean.")
-]
-Patience = Annotated[int, typer.Option("--patience", min=1, help="Sliding: predictions in a row that must agree.")]
-Debounce = Annotated[float, typer.Option("--debounce", min=0.0, help="Sliding: least seconds between equal events.")]
+WindowSeconds = Annotated[float, Option("--window-seconds", min=0.3, help="Length of the sliding window.")]
+StrideSeconds = Annotated[float, Option("--stride-seconds", min=0.0, help="Time between predictions.")]
+Smoothing = Annotated[float, Option("--smoothing", min=0.01, max=1.0, help="Sliding: the newest prediction's weight.")]
+Patience = Annotated[int, Option("--patience", min=1, help="Sliding: predictions in a row that must agree.")]
+Debounce = Annotated[float, Option("--debounce", min=0.0, help="Sliding: least seconds between equal events.")]
 MotionSpeed = Annotated[
-    float, typer.Option("--motion-speed", min=0.01, help="Segments: limb lengths a second from which the body moves.")
+    float, Option("--motion-speed", min=0.01, help="Segments: limb lengths a second from which the body moves.")
 ]
 Threshold = Annotated[
-    float | None,
-    typer.Option("--threshold", min=0.0, max=1.0, help="Least probability of an event. Default: the bundle's."),
+    float | None, Option("--threshold", min=0.0, max=1.0, help="Least probability of an event. Default: the bundle's.")
 ]
 ModelThreads = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Of the model. Default: the bundle's own (`bench tune`), else 1.")
+    int | None, Option("--threads", min=1, help="Of the model. Default: the bundle's own (`bench tune`), else 1.")
 ]
-BackendName = Annotated[str, typer.Option("--backend", help="What runs the model; `last-edge doctor` lists them.")]
+BackendName = Annotated[str, Option("--backend", help="What runs the model; `last-edge doctor` lists them.")]
 
 
 def run(
@@ -180,9 +178,9 @@ def stage_table(summary: RunSummary) -> Any:
 
 
 RunOptionsAfter = Annotated[
-    list[str] | None, typer.Argument(metavar="-- OPTIONS", help="Further options of `last-edge run`, after --.")
+    list[str] | None, Argument(metavar="-- OPTIONS", help="Further options of `last-edge run`, after --.")
 ]
-ServiceName = Annotated[str, typer.Option("--name", help="Of the service.")]
+ServiceName = Annotated[str, Option("--name", help="Of the service.")]
 
 
 def service_install(

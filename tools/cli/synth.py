@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from last_edge.errors import UsageError
 from last_edge.tools.cli.data import show_prepared
@@ -16,15 +17,15 @@ MARKER = "synth_ntu.json"
 
 def synth(
     out: Out,
-    glosses: Annotated[int, typer.Option(min=1, help="Classes.")] = 20,
-    signers: Annotated[int, typer.Option(min=1, help="People.")] = 16,
-    clips: Annotated[int, typer.Option(min=1, help="Clips a gloss and signer.")] = 4,
-    test_signers: Annotated[int, typer.Option(min=0, help="People of the test split.")] = 4,
+    glosses: Annotated[int, Option(min=1, help="Classes.")] = 20,
+    signers: Annotated[int, Option(min=1, help="People.")] = 16,
+    clips: Annotated[int, Option(min=1, help="Clips a gloss and signer.")] = 4,
+    test_signers: Annotated[int, Option(min=0, help="People of the test split.")] = 4,
     seed: Seed = 0,
-    fps: Annotated[float, typer.Option(help="Frames a second.")] = 30.0,
-    noise: Annotated[float, typer.Option(help="Tracking noise of a hand point, in image heights.")] = 0.004,
-    drop_rate: Annotated[float, typer.Option(help="Chance that a hand is lost in a frame.")] = 0.08,
-    unknown: Annotated[bool, typer.Option("--unknown", help="Signs that no known set has, to test rejection.")] = False,
+    fps: Annotated[float, Option(help="Frames a second.")] = 30.0,
+    noise: Annotated[float, Option(help="Tracking noise of a hand point, in image heights.")] = 0.004,
+    drop_rate: Annotated[float, Option(help="Chance that a hand is lost in a frame.")] = 0.08,
+    unknown: Annotated[bool, Option("--unknown", help="Signs that no known set has, to test rejection.")] = False,
     dry_run: DryRun = False,
     force: Force = False,
     screen: Screen = SCREEN,
@@ -50,11 +51,11 @@ def synth(
 
 def synth_ntu(
     out: Out,
-    classes: Annotated[int, typer.Option(help="60 or 120.")] = 60,
-    groups: Annotated[int, typer.Option(min=0, help="(setup, subject) groups of each 60 classes; 0: all.")] = 8,
-    actions: Annotated[int, typer.Option(min=0, max=60, help="Actions of each 60 classes; 0: all.")] = 10,
-    frames: Annotated[int, typer.Option(min=4, help="Mean length of a clip.")] = 24,
-    odd: Annotated[float, typer.Option(min=0, max=1, help="Share of clips with each tracking fault.")] = 0.1,
+    classes: Annotated[int, Option(help="60 or 120.")] = 60,
+    groups: Annotated[int, Option(min=0, help="(setup, subject) groups of each 60 classes; 0: all.")] = 8,
+    actions: Annotated[int, Option(min=0, max=60, help="Actions of each 60 classes; 0: all.")] = 10,
+    frames: Annotated[int, Option(min=4, help="Mean length of a clip.")] = 24,
+    odd: Annotated[float, Option(min=0, max=1, help="Share of clips with each tracking fault.")] = 0.1,
     seed: Seed = 0,
     dry_run: DryRun = False,
     force: Force = False,
@@ -105,17 +106,13 @@ def synth_ntu(
 
 
 def synth_nslt(
-    index: Annotated[Path, typer.Argument(help="An official subset, nslt_100.json to nslt_2000.json.")],
+    index: Annotated[Path, Argument(help="An official subset, nslt_100.json to nslt_2000.json.")],
     out: Out,
-    frames: Annotated[int, typer.Option(min=2, help="Frames of a clip.")] = 8,
-    width: Annotated[int, typer.Option(min=1, help="Numbers a row of features.")] = 64,
-    rows: Annotated[int, typer.Option(min=1, help="Rows of features a clip.")] = 4,
-    noise: Annotated[
-        float, typer.Option(min=0.0, help="Clips' distance from their class, in the classes' spread.")
-    ] = 1.5,
-    test_clips: Annotated[
-        int, typer.Option(min=0, help="Test clips of each class in place of the official ones; 0 for those.")
-    ] = 0,
+    frames: Annotated[int, Option(min=2, help="Frames of a clip.")] = 8,
+    width: Annotated[int, Option(min=1, help="Numbers a row of features.")] = 64,
+    rows: Annotated[int, Option(min=1, help="Rows of features a clip.")] = 4,
+    noise: Annotated[float, Option(min=0.0, help="Clips' distance from their class, in the classes' spread.")] = 1.5,
+    test_clips: Annotated[int, Option(min=0, help="Test clips of each class; 0 for the official ones.")] = 0,
     seed: Seed = 0,
     dry_run: DryRun = False,
     force: Force = False,
@@ -139,15 +136,15 @@ def synth_nslt(
 def augment_pool(
     store: StoreArgument,
     out: Out,
-    variants: Annotated[int, typer.Option(min=0, help="Most variants of a training clip; 0 for none.")] = 60,
-    per_class: Annotated[int, typer.Option(min=0, help="Training clips to fill a class up to.")] = 200,
-    classes: Annotated[int, typer.Option(min=0, help="Only the classes with most clips; 0 for all.")] = 0,
-    axes: Annotated[int, typer.Option(min=0, help="Axes of a point to keep, 2 for x and y; 0 for all.")] = 0,
+    variants: Annotated[int, Option(min=0, help="Most variants of a training clip; 0 for none.")] = 60,
+    per_class: Annotated[int, Option(min=0, help="Training clips to fill a class up to.")] = 200,
+    classes: Annotated[int, Option(min=0, help="Only the classes with most clips; 0 for all.")] = 0,
+    axes: Annotated[int, Option(min=0, help="Axes of a point to keep, 2 for x and y; 0 for all.")] = 0,
     split_by: Annotated[
-        str, typer.Option(help="keep the store's splits, or draw them by source (recording) or subject.")
+        str, Option(help="keep the store's splits, or draw by source (recording) or subject.")
     ] = "keep",
-    shares: Annotated[str, typer.Option(help="Of train, val and test, where splits are drawn.")] = "0.7,0.15,0.15",
-    without: Annotated[str | None, typer.Option(help="Kinds not to make, comma between, such as mirror.")] = None,
+    shares: Annotated[str, Option(help="Of train, val and test, where splits are drawn.")] = "0.7,0.15,0.15",
+    without: Annotated[str | None, Option(help="Kinds not to make, comma between, such as mirror.")] = None,
     seed: Seed = 0,
     dry_run: DryRun = False,
     force: Force = False,
@@ -176,19 +173,15 @@ def augment_pool(
 
 
 def compose(
-    store: Annotated[Path, typer.Argument(help="Clip store of isolated, labelled signs.")],
+    store: Annotated[Path, Argument(help="Clip store of isolated, labelled signs.")],
     out: Out,
-    sentences: Annotated[int, typer.Option(min=1, help="Sentences of the training split.")] = 3000,
-    others: Annotated[int, typer.Option(min=1, help="Sentences of validation and of test, each.")] = 400,
-    val_subjects: Annotated[
-        int, typer.Option(min=0, help="Training subjects that validate, where the store has no such split.")
-    ] = 3,
-    lexicon: Annotated[
-        Path | None, typer.Option(help="JSON with role and forms of each label; default: made-up meanings.")
-    ] = None,
-    fps: Annotated[float, typer.Option(min=0.0, help="Frames a second; 0 for the store's.")] = 0.0,
-    shortest: Annotated[float, typer.Option(help="Shortest transition in seconds.")] = 0.15,
-    longest: Annotated[float, typer.Option(help="Longest transition in seconds.")] = 0.4,
+    sentences: Annotated[int, Option(min=1, help="Sentences of the training split.")] = 3000,
+    others: Annotated[int, Option(min=1, help="Sentences of validation and of test, each.")] = 400,
+    val_subjects: Annotated[int, Option(min=0, help="Training subjects that validate, if no split does.")] = 3,
+    lexicon: Annotated[Path | None, Option(help="JSON with role and forms of each label; default: made up.")] = None,
+    fps: Annotated[float, Option(min=0.0, help="Frames a second; 0 for the store's.")] = 0.0,
+    shortest: Annotated[float, Option(help="Shortest transition in seconds.")] = 0.15,
+    longest: Annotated[float, Option(help="Longest transition in seconds.")] = 0.4,
     seed: Seed = 0,
     dry_run: DryRun = False,
     force: Force = False,

@@ -6,26 +6,26 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Option
 
 from last_edge.errors import UsageError
 from last_edge.tools.cli.options import SCREEN, DryRun, Force, Out, Screen, in_zoo
 from last_edge.tools.cli.training import Flags, announce, choose, preview, readable, summary
 from last_edge.tools.output import view_progress
 
-RunOut = Annotated[Path | None, typer.Option("--out", help="Where the run goes; default: runs/STORE/MODEL.")]
+RunOut = Annotated[Path | None, Option("--out", help="Where the run goes; default: runs/STORE/MODEL.")]
 Finetune = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--finetune",
         callback=in_zoo,
         help="Start from this bundle's weights (`export --weights`) and make a bundle of the result.",
     ),
 ]
 AsBundle = Annotated[
-    bool, typer.Option("--bundle", help="Make OUT/bundle of the result, with an INT8 file where it passes the limits.")
+    bool, Option("--bundle", help="Make OUT/bundle of the result, with INT8 where it passes the limits.")
 ]
-Anew = Annotated[bool, typer.Option("--force", "--force-fresh", help="Start anew and replace what is there.")]
+Anew = Annotated[bool, Option("--force", "--force-fresh", help="Start anew and replace what is there.")]
 
 
 def train(
@@ -79,15 +79,9 @@ def train(
 def distill(
     out: Out,
     flags: Flags,
-    teacher: Annotated[
-        list[Path] | None, typer.Option("--teacher", help="A trained run or checkpoint; several: repeat it.")
-    ] = None,
-    answers: Annotated[
-        Path | None, typer.Option("--answers", help="Instead of --teacher: answers of teachers that are elsewhere.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option("--cache", help="Keep the teachers' answers in this folder and learn from them.")
-    ] = None,
+    teacher: Annotated[list[Path] | None, Option(help="A trained run or checkpoint; several: repeat it.")] = None,
+    answers: Annotated[Path | None, Option(help="Instead of --teacher: answers of teachers elsewhere.")] = None,
+    cache: Annotated[Path | None, Option(help="Keep the teachers' answers in this folder and learn from them.")] = None,
     dry_run: DryRun = False,
     force: Force = False,
     screen: Screen = SCREEN,

@@ -12,7 +12,7 @@ from inspect import Parameter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self, get_origin
 
-import typer
+from typer import Option
 
 from last_edge.errors import InputError, UsageError
 from last_edge.tasks.config import TrainingConfig, settings
@@ -40,42 +40,31 @@ class Flags(OptionGroup):
     """
 
     more: More = None
-    store: Annotated[Path | None, typer.Option("--store", help="A clip store, made by `last-edge data`.")] = None
-    dataset: Annotated[
-        str | None,
-        typer.Option("--dataset", help="Instead of --store: DATA_ROOT/DATASET_SPLIT, such as data/ntu60_xsub."),
-    ] = None
-    split_type: Annotated[str | None, typer.Option("--split-type", help="ntu60: xsub, xview; ntu120: xsub, xset.")] = (
+    store: Annotated[Path | None, Option(help="A clip store, made by `last-edge data`.")] = None
+    dataset: Annotated[str | None, Option(help="Instead of --store: DATA_ROOT/DATASET_SPLIT, as data/ntu60_xsub.")] = (
         None
     )
-    data_root: Annotated[
-        Path | None, typer.Option("--data-root", help="Folder of clip stores; default: the environment's.")
-    ] = None
-    model: Annotated[str | None, typer.Option("--model", help="Registered name; `last-edge models` lists them.")] = None
+    split_type: Annotated[str | None, Option(help="ntu60: xsub, xview; ntu120: xsub, xset.")] = None
+    data_root: Annotated[Path | None, Option(help="Folder of clip stores; default: the environment's.")] = None
+    model: Annotated[str | None, Option(help="Registered name; `last-edge models` lists them.")] = None
     recipe: RecipeName = None
     set_: Set = None
     init: Annotated[
         Path | None,
-        typer.Option(
-            "--init",
+        Option(
             help="A run whose trunk the model starts from (`pretrain`); a translator starts from "
-            "another translator or looks through a recogniser's trunk.",
+            "another translator or looks through a recogniser's trunk."
         ),
     ] = None
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Seed of every random draw; default: the recipe's.")
-    ] = None
-    dropout: Annotated[float | None, typer.Option("--dropout", help="model.dropout, before the classifier.")] = None
-    amp: Annotated[
-        bool | None, typer.Option("--amp/--no-amp", help="Mixed precision on a GPU, as the environment says.")
-    ] = None
+    seed: Annotated[int | None, Option(min=0, help="Seed of every random draw; default: the recipe's.")] = None
+    dropout: Annotated[float | None, Option(help="model.dropout, before the classifier.")] = None
+    amp: Annotated[bool | None, Option("--amp/--no-amp", help="Mixed precision on a GPU, by the environment.")] = None
     class_weights: Annotated[
         bool | None,
-        typer.Option("--use-class-weights/--no-class-weights", help="Count classes with few training clips more."),
+        Option("--use-class-weights/--no-class-weights", help="Count classes with few training clips more."),
     ] = None
     env: Annotated[
-        str | None,
-        typer.Option("--env", help="local, kaggle, gcp, lambda or a100; default: kaggle in /kaggle, else local."),
+        str | None, Option(help="local, kaggle, gcp, lambda or a100; default: kaggle in /kaggle, else local.")
     ] = None
     device: Device = "auto"
     threads: Threads = 0
@@ -138,7 +127,7 @@ def schema_options() -> list[Parameter]:
         words = f"--{flag}/--no-{flag}" if kind is bool else f"--{flag}"
         choices = f" ({', '.join(setting.choices)})" if setting.choices else ""
         meaning = setting.help[0].upper() + setting.help[1:]
-        option = typer.Option(words, help=f"{meaning}{choices}.")
+        option = Option(words, help=f"{meaning}{choices}.")
         options.append(Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]))
     return options
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from last_edge.errors import UsageError
 from last_edge.tools.cli.options import SCREEN, Graph, LandmarksBy, OwnThreads, Screen, in_zoo
@@ -30,7 +31,7 @@ def readable(figures: dict[str, Any]) -> dict[str, Any]:
 def translate(
     bundle: Annotated[
         Path,
-        typer.Argument(
+        Argument(
             metavar="BUNDLE",
             callback=in_zoo,
             help="A translator's bundle, made by `last-edge export RUN --out BUNDLE`.",
@@ -38,19 +39,18 @@ def translate(
     ],
     source: Annotated[
         str,
-        typer.Option(
-            "--source",
-            help="FILE.mp4, a camera (cam:0) or address; FILE.pose, store:FOLDER, or store:FOLDER#CLIP for one clip.",
+        Option(
+            help="FILE.mp4, a camera (cam:0) or address; FILE.pose, store:FOLDER, or store:FOLDER#CLIP for one clip."
         ),
     ],
-    beam: Annotated[int | None, typer.Option("--beam", min=1, help="Hypotheses kept; default: the bundle's.")] = None,
-    split: Annotated[str | None, typer.Option("--split", help="Of a store: only its train, val or test clips.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first clips or sentences.")] = None,
+    beam: Annotated[int | None, Option(min=1, help="Hypotheses kept; default: the bundle's.")] = None,
+    split: Annotated[str | None, Option(help="Of a store: only its train, val or test clips.")] = None,
+    limit: Annotated[int | None, Option(min=1, help="Only the first clips or sentences.")] = None,
     fps: Annotated[
         float | None,
-        typer.Option(help="Of videos and cameras: frames a second, evenly in time; give that of the training data."),
+        Option(help="Of videos and cameras: frames a second, evenly in time; give that of the training data."),
     ] = None,
-    rest_seconds: Annotated[float, typer.Option(min=0.1, help="Of cameras: stillness that ends a sentence.")] = 1.5,
+    rest_seconds: Annotated[float, Option(min=0.1, help="Of cameras: stillness that ends a sentence.")] = 1.5,
     landmarks_by: LandmarksBy = "auto",
     precision: Graph = None,
     threads: OwnThreads = None,
