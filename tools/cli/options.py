@@ -69,7 +69,7 @@ Precisions = Annotated[list[str] | None, Option("--precision", help="fp32 or int
 Repeats = Annotated[int, Option("--repeats", min=1, help="Rounds; what is compared takes turns in each.")]
 Seed = Annotated[int, Option("--seed", min=0, help="Seed of everything that is drawn.")]
 Seeds = Annotated[
-    str | None, Option("--seeds", metavar="0,1,2", help="One training each. Default: the recipe's, plan's.")
+    str | None, Option("--seeds", metavar="0,1,2", help="One training for each. Default: the recipe's or plan's.")
 ]
 RecipeName = Annotated[str | None, Option("--recipe", help="A shipped recipe (`last-edge recipes ls`) or a file.")]
 Set = Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="Change a recipe value; repeatable.")]
