@@ -229,3 +229,9 @@ def _is_held(path: Path) -> bool:
 
 def _beside(path: Path, purpose: str) -> Path:
     return path.with_name(f".{path.name}.{purpose}")
+
+
+def cache_folder() -> Path:
+    """$LAST_EDGE_CACHE, else ~/.cache/last-edge."""
+    given = os.environ.get("LAST_EDGE_CACHE", "")
+    return Path(given) if given else Path.home() / ".cache" / "last-edge"

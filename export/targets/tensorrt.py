@@ -24,10 +24,9 @@ import onnx_ir as ir
 from last_edge.bundle.bundle import Bundle, rewrite_bundle
 from last_edge.bundle.manifest import INPUT_NAME, Figure, Manifest, model_file
 from last_edge.errors import GateError, InputError, MissingError, UsageError
-from last_edge.files import writing
+from last_edge.files import cache_folder, writing
 from last_edge.runtime.backends.base import has_module
 from last_edge.runtime.backends.tensorrt_engine import ANY_RTX, TensorRT, TensorRTForRTX, gpu_name
-from last_edge.runtime.cache import cache_folder
 from last_edge.runtime.recognise.model import artefact_name
 
 OPSETS = range(9, 26)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
 from last_edge.errors import InputError, MissingError
+from last_edge.files import cache_folder
 from last_edge.inputs.features import LANDMARKS, Inputs
 from last_edge.runtime.backends.base import Backend, Shape, check_shape, has_module, limited_memory, name_of
-from last_edge.runtime.cache import cache_folder
 
 Points = NDArray[np.float32]
 Buffers = Literal["call", "bound", "reused"]

@@ -12,9 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from last_edge.errors import InputError, MissingError
-from last_edge.files import sha256_of, writing
+from last_edge.files import cache_folder, sha256_of, writing
 from last_edge.names import did_you_mean
-from last_edge.runtime.cache import cache_folder
 from last_edge.runtime.landmarks import task_bundle
 
 Edit = Callable[[bytes], bytes]

@@ -20,8 +20,7 @@ from pathlib import Path
 
 from last_edge.bundle.bundle import safe_name
 from last_edge.errors import InputError, MissingError
-from last_edge.files import DAMAGED_ARCHIVE, sha256_of, writing_folder
-from last_edge.runtime.cache import cache_folder
+from last_edge.files import DAMAGED_ARCHIVE, cache_folder, sha256_of, writing_folder
 
 REGISTRY = "https://registry.npmjs.org"
 LARGEST_ARCHIVE = 128 * 2**20

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from last_edge.bundle import Bundle
-from last_edge.runtime.cache import cache_folder
+from last_edge.files import cache_folder
 from last_edge.runtime.landmarks.models import MODELS
 from last_edge.runtime.web import site as sites
 from last_edge.runtime.web.packages import PACKAGES, NpmPackage, is_cached

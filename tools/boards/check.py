@@ -22,8 +22,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, labelled_as
 from last_edge.clips.writer import writing_store
 from last_edge.errors import GateError, LastEdgeError
-from last_edge.files import write_text
-from last_edge.runtime.cache import cache_folder
+from last_edge.files import cache_folder, write_text
 from last_edge.tools.bench.install_size import build_wheel
 from last_edge.tools.boards.root import EXTRA, PROCESSORS, VENV, Root, missing
 from last_edge.tools.output import markdown

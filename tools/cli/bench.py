@@ -137,14 +137,17 @@ def train(
     from last_edge.timing import Schedule
     from last_edge.tools.bench.record import load_records
     from last_edge.tools.bench.train import (
+        COLUMNS,
         Conditions,
         TrainBench,
+        TrainRecord,
         bench_training,
         family,
         parse_settings,
         synthetic_store,
+        to_markdown,
+        where,
     )
-    from last_edge.tools.bench.train_record import COLUMNS, TrainRecord, to_markdown, where
     from last_edge.train.processes import resolve_device
 
     opt.check_out(*(out or ()), force=force, kinds=PAGES)

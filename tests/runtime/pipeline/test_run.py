@@ -16,8 +16,8 @@ import pytest
 from last_edge.clips import writing_store
 from last_edge.data.find import find_data
 from last_edge.errors import InputError, MissingError, UsageError
+from last_edge.files import cache_folder
 from last_edge.runtime.actions.event_log import EventLog
-from last_edge.runtime.cache import cache_folder
 from last_edge.runtime.pipeline.pipeline import FILE_QUEUE, Timings
 from last_edge.runtime.pipeline.run import RunOptions, run
 from last_edge.runtime.pipeline.watch import ClipCollector

@@ -10,9 +10,9 @@ import pytest
 
 from last_edge.errors import UsageError
 from last_edge.runtime.recognise.results import Event, Guess, Prediction
-from last_edge.runtime.view import drawing, overlay
+from last_edge.runtime.view import drawing, presenter
 from last_edge.runtime.view.drawing import BLANK, JOINT
-from last_edge.runtime.view.overlay import Overlay
+from last_edge.runtime.view.presenter import Overlay
 from last_edge.runtime.view.saving import Snapshot, VideoWriter
 from last_edge.skeleton import get_layout
 from last_edge.skeleton.clip import Units
@@ -119,13 +119,13 @@ def test_arabic_is_shaped_and_runs_from_right_to_left() -> None:
 
 def test_why_an_answer_is_no_event_is_shown_and_what_may_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(overlay, "text", lambda canvas, words, *given, **named: said.append(words))
+    monkeypatch.setattr(presenter, "text", lambda canvas, words, *given, **named: said.append(words))
     points = np.full((1, 21, 3), np.nan, np.float32)
-    hud = overlay.Hud(gestures=("wave", "fist"), refused="wave 41%, below 60%")
+    hud = presenter.Hud(gestures=("wave", "fist"), refused="wave 41%, below 60%")
     seen = Prediction(0.0, 1.0, (Guess("wave", 0.41),))
     drawn: dict[str, Any] = {"time_s": 1.0, "event": None, "milliseconds": {}, "hud": hud}
-    overlay.Overlay(get_layout("mediapipe_hand21"), "image01").draw(None, points, prediction=seen, **drawn)
+    Overlay(get_layout("mediapipe_hand21"), "image01").draw(None, points, prediction=seen, **drawn)
     assert "wave 41%, below 60%" in said and not any("try" in words for words in said)
     said.clear()
-    overlay.Overlay(get_layout("mediapipe_hand21"), "image01").draw(None, points, prediction=None, **drawn)
+    Overlay(get_layout("mediapipe_hand21"), "image01").draw(None, points, prediction=None, **drawn)
     assert "try: wave, fist" in said and "wave 41%, below 60%" not in said

@@ -16,8 +16,7 @@ from last_edge.runtime.recognise.results import Event
 from last_edge.runtime.sources import Frame
 from last_edge.runtime.view import presenter as presenting
 from last_edge.runtime.view.drawing import JOINT
-from last_edge.runtime.view.overlay import KEYS, Hud, Overlay, draw_hud
-from last_edge.runtime.view.presenter import HAND_HINT, Presenter
+from last_edge.runtime.view.presenter import HAND_HINT, KEYS, Hud, Overlay, Presenter, draw_hud
 from last_edge.runtime.view.window import ESCAPE, Controls
 from last_edge.skeleton import get_layout
 
@@ -128,7 +127,7 @@ def test_a_hint_comes_when_nobody_was_seen_for_a_second_and_goes(
 ) -> None:
     screen()
     hints: list[str] = []
-    monkeypatch.setattr("last_edge.runtime.view.overlay.draw_hud", lambda canvas, hud: hints.append(hud.hint))
+    monkeypatch.setattr("last_edge.runtime.view.presenter.draw_hud", lambda canvas, hud: hints.append(hud.hint))
     presenter = Presenter(HAND, "image01", window=True)
     for time_s, seen in ((0.0, True), (0.5, False), (1.0, False), (2.0, False), (2.1, True)):
         shown(presenter, time_s, seen=seen)
@@ -140,7 +139,7 @@ def test_the_transcript_keeps_the_last_words_and_the_rate_is_measured(
 ) -> None:
     screen()
     huds: list[Hud] = []
-    monkeypatch.setattr("last_edge.runtime.view.overlay.draw_hud", lambda canvas, hud: huds.append(hud))
+    monkeypatch.setattr("last_edge.runtime.view.presenter.draw_hud", lambda canvas, hud: huds.append(hud))
     presenter = Presenter(HAND, "image01", window=True)
     for number in range(8):
         shown(presenter, float(number), event=Event(f"w{number}", 0.9, 0.0, number))

@@ -24,12 +24,13 @@ from last_edge.tools.bench.train import (
     Lane,
     Step,
     TrainBench,
+    TrainRecord,
     bench_training,
     family,
     parse_settings,
     synthetic_store,
+    to_markdown,
 )
-from last_edge.tools.bench.train_record import TrainRecord, to_markdown
 from last_edge.tools.cli import main
 
 MODEL = "last_lite_nano"
