@@ -14,7 +14,7 @@ from last_edge.tools.cli.training import Flags, choose
 from last_edge.tools.output import difference, make_table, markdown
 
 if TYPE_CHECKING:
-    from last_edge.tools.experiments.ablate.run import Ablation
+    from last_edge.tools.experiments.ablation import Ablation
     from last_edge.tools.experiments.folds import Folds, Train
 
 FEWEST_SEEDS = 3
@@ -145,8 +145,8 @@ def ablate(
     if dry_run:
         screen.emit(preview_ablation(ablation))
         return
-    from last_edge.tools.experiments.ablate import table as tables
-    from last_edge.tools.experiments.ablate.run import do
+    from last_edge.tools.experiments import ablation_table as tables
+    from last_edge.tools.experiments.ablation import do
 
     known = tables.Answers(ablation, "val" if final is None else "test")
     base = out / ("ablation" if final is None else f"final_{final}")
@@ -164,7 +164,7 @@ def ablate(
 
 def planned(plan: str, out: Path, flags: Flags, *, seeds: tuple[int, ...], use: list[str]) -> Ablation:
     """A plan on a store, with what the flags say above every cell and what the environment says below them."""
-    from last_edge.tools.experiments.ablate.run import Ablation, load_plan
+    from last_edge.tools.experiments.ablation import Ablation, load_plan
 
     used = {}
     for text in use:
@@ -184,7 +184,7 @@ def planned(plan: str, out: Path, flags: Flags, *, seeds: tuple[int, ...], use: 
 
 def preview_ablation(ablation: Ablation) -> dict[str, Any]:
     """Every run, whether it is done, and who is held out."""
-    from last_edge.tools.experiments.ablate.run import check_used, clips_of, is_done
+    from last_edge.tools.experiments.ablation import check_used, clips_of, is_done
 
     check_used(ablation)
     runs = list(ablation.runs())

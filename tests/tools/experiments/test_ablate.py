@@ -14,8 +14,8 @@ import yaml
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.tools.cli import main
-from last_edge.tools.experiments.ablate import run as ablation_run
-from last_edge.tools.experiments.ablate.run import Cell, load_plan, plan_files
+from last_edge.tools.experiments import ablation as ablation_run
+from last_edge.tools.experiments.ablation import Cell, load_plan, plan_files
 from last_edge.tools.experiments.compare import paired_difference
 
 PLAN: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Doing an ablation: preparations, then cells, each a normal run folder that is made once."""
+"""An ablation: its plan, and doing it: preparations, then cells, each a normal run folder that is made once."""
 
 from __future__ import annotations
 

@@ -1,1 +1,0 @@
-"""Ablations: one plan, many runs, one table on the validation subjects."""
