@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from last_edge.data.prepare import choose_clips
@@ -38,6 +39,8 @@ SPLITS = {
 SHOWN = 5
 log = logging.getLogger(__name__)
 ELAN = ".eaf"
+Planned = tuple[str, Path, dict[str, Any]]
+"""Name of a clip, its video, and what else its `Job` says."""
 Seconds = tuple[str, float, float]
 """Label, seconds from, seconds to."""
 
@@ -128,17 +131,16 @@ def plan_jobs(
         raise InputError("not a folder of videos", where=videos)
     found = sorted(_recordings(videos))
     if spans is not None:
-        jobs = list(_by_spans(found, videos, out, settings, read_spans(spans, tier=tier)))
-    elif index is not None and annotated:
-        jobs = list(_by_annotations(found, videos, out, settings, read_spans(index, tier=tier)))
-    elif index is not None and index.suffix != ".json":
-        jobs = list(_by_table(found, videos, out, settings, index))
+        planned = _by_spans(found, videos, read_spans(spans, tier=tier))
     elif index is None:
-        jobs = list(_by_folder(found, videos, out, settings, *_levels(folders, found, videos)))
+        planned = _by_folder(found, videos, *_levels(folders, found, videos))
+    elif annotated:
+        planned = _by_annotations(found, videos, read_spans(index, tier=tier))
+    elif index.suffix == ".json":
+        planned = _by_subset(found, videos, Subset(index))
     else:
-        subset = Subset(index)
-        jobs = list(_by_index(found, out, settings, subset))
-        subset.tell_missing(videos)
+        planned = _by_table(found, videos, index)
+    jobs = [Job(name, str(path), str(out / CLIPS / f"{name}.npz"), settings, **about) for name, path, about in planned]
     if not jobs:
         raise InputError("no videos found", where=videos, expected=" ".join(VIDEOS))
     return jobs
@@ -175,9 +177,7 @@ def _levels(text: str, found: list[Path], videos: Path) -> tuple[tuple[str, ...]
     return levels, names
 
 
-def _by_folder(
-    found: list[Path], videos: Path, out: Path, settings: Settings, levels: tuple[str, ...], names: tuple[str, ...]
-) -> Iterator[Job]:
+def _by_folder(found: list[Path], videos: Path, levels: tuple[str, ...], names: tuple[str, ...]) -> Iterator[Planned]:
     for path in found:
         name, parts = path.relative_to(videos).as_posix(), path.relative_to(videos).parts[:-1]
         if len(parts) != len(levels) and (parts or levels != ("label",)):
@@ -191,14 +191,12 @@ def _by_folder(
                     raise InputError("a video has another name", where=path, expected=f"{'_'.join(names)} by --folders")
                 continue
             about |= dict(zip(names, said, strict=True))
-        yield Job(
-            name, str(path), _target(out, name), settings, label=about.get("label"), subject=about.get("person", ""),
-            split=_split(about.get("split", ""), path),
-        )  # fmt: skip
+        split = _split(about.get("split", ""), path)
+        yield name, path, {"label": about.get("label"), "subject": about.get("person", ""), "split": split}
 
 
-def _by_table(found: list[Path], videos: Path, out: Path, settings: Settings, index: Path) -> Iterator[Job]:
-    """Jobs of a table's rows; files without a row and rows without a file are named in a warning."""
+def _by_table(found: list[Path], videos: Path, index: Path) -> Iterator[Planned]:
+    """Of a table's rows; files without a row and rows without a file are named in a warning."""
     paths = {path.relative_to(videos).as_posix(): path for path in found}
     rows: dict[str, list[tuple[str, dict[str, str]]]] = {}
     more = ("subject", "split", "start", "end")
@@ -219,11 +217,10 @@ def _by_table(found: list[Path], videos: Path, out: Path, settings: Settings, in
                 )
                 if start_s >= end_s:
                     raise InputError("a sign ends before it starts", where=place, expected="start < end, in seconds")
-                yield Job(
-                    clip, str(path), _target(out, clip), settings, start_s=start_s, end_s=end_s,
-                    label=row["label"] or None, subject=row.get("subject", ""),
-                    split=_split(row.get("split", ""), place),
-                )  # fmt: skip
+                yield clip, path, {
+                    "start_s": start_s, "end_s": end_s, "label": row["label"] or None,
+                    "subject": row.get("subject", ""), "split": _split(row.get("split", ""), place),
+                }  # fmt: skip
 
 
 def _annotated(found: list[Path], videos: Path, shown: dict[str, Shown]) -> Iterator[tuple[Path, Shown]]:
@@ -238,24 +235,28 @@ def _annotated(found: list[Path], videos: Path, shown: dict[str, Shown]) -> Iter
     yield from ((path, shown[key]) for key, path in paths.items() if key in shown)
 
 
-def _by_spans(found: list[Path], videos: Path, out: Path, settings: Settings, shown: dict[str, Shown]) -> Iterator[Job]:
-    """A job for each annotated video, whole."""
-    for path, about in _annotated(found, videos, shown):
-        name = path.relative_to(videos).as_posix()
-        yield Job(
-            name, str(path), _target(out, name), settings, subject=about.subject,
-            split=_split(about.split, path), spans=tuple(about.spans),
-        )  # fmt: skip
+def _by_spans(found: list[Path], videos: Path, shown: dict[str, Shown]) -> Iterator[Planned]:
+    """Each annotated video, whole."""
+    for path, its in _annotated(found, videos, shown):
+        about = {"subject": its.subject, "split": _split(its.split, path), "spans": tuple(its.spans)}
+        yield path.relative_to(videos).as_posix(), path, about
 
 
-def _by_annotations(
-    found: list[Path], videos: Path, out: Path, settings: Settings, shown: dict[str, Shown]
-) -> Iterator[Job]:
-    """A job for each annotation, cut out of its video."""
-    for path, about in _annotated(found, videos, shown):
-        for number, (label, start_s, end_s) in enumerate(about.spans):
+def _by_annotations(found: list[Path], videos: Path, shown: dict[str, Shown]) -> Iterator[Planned]:
+    """Each annotation, cut out of its video."""
+    for path, its in _annotated(found, videos, shown):
+        for number, (label, start_s, end_s) in enumerate(its.spans):
             clip = f"{path.relative_to(videos).as_posix()}#{number}"
-            yield Job(clip, str(path), _target(out, clip), settings, start_s=start_s, end_s=end_s, label=label)
+            yield clip, path, {"start_s": start_s, "end_s": end_s, "label": label}
+
+
+def _by_subset(found: list[Path], videos: Path, subset: Subset) -> Iterator[Planned]:
+    for path in found:
+        if subset.has(path.name):
+            row, its = subset.rows[path.stem], subset.about(path.name)
+            about = {"first": row.first, "last": row.last, "label": its["label"], "split": its["split"] or ""}
+            yield path.stem, path, about
+    subset.tell_missing(videos)
 
 
 def _seconds(text: str, usual: float, where: str) -> float:
@@ -287,20 +288,6 @@ def choose_jobs(
         hint = "--folders label/person, or --test-share 0.2"
         raise UsageError("it is not known who is seen", got=", ".join(sorted(leave_out | subjects)), hint=hint)
     return list(choose_clips(jobs, leave_out=leave_out, subjects=subjects, test_share=test_share))
-
-
-def _by_index(found: list[Path], out: Path, settings: Settings, subset: Subset) -> Iterator[Job]:
-    for path in found:
-        if subset.has(path.name):
-            row, about = subset.rows[path.stem], subset.about(path.name)
-            yield Job(
-                path.stem, str(path), _target(out, path.stem), settings, row.first, row.last, label=about["label"],
-                split=about["split"] or "",
-            )  # fmt: skip
-
-
-def _target(out: Path, name: str) -> str:
-    return str(out / CLIPS / f"{name}.npz")
 
 
 @dataclass
