@@ -13,7 +13,8 @@ BUNDLE = Path(__file__).parents[2] / "zoo" / "last_lite_nano_shrec14"
 
 
 def test_events_alone_go_to_stdout(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    command = ["run", str(BUNDLE), "--source", "synthetic", "--no-window", "--limit", "300", "--no-reject", "--threshold", "0.3"]
+    often = ["--no-reject", "--threshold", "0.3"]
+    command = ["run", str(BUNDLE), "--source", "synthetic", "--no-window", "--limit", "300", *often]
     assert main([*command, "--events", str(tmp_path / "all.jsonl")]) == 0
     lines = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
     expected = [line for line in lines if line["type"] == "event"]
