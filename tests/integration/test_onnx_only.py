@@ -15,7 +15,7 @@ import pytest
 
 from last_edge import Recogniser
 from last_edge.bundle import Bundle
-from last_edge.inputs.transforms import fit_window
+from last_edge.inputs.spec import fit_window
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
