@@ -18,7 +18,7 @@ STEADY = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 """Points that say where the hand is next: all but the moving ends of the fingers."""
 DEPTH = 0.4
 SAME_PALM, SAME_POINTS, SAME_BOX = 0.2, 10, 0.2
-MOST_PALMS = 4
+ONE_PALM, MOST_PALMS = 0.3, 4
 PALM_UP = 90.0
 """In radians: MediaPipe's hand landmarker gives its ninety degrees to a calculator that takes radians, and so looks at
 a new hand turned by 0.46 more than upright. Landmarks agree with its own only where this is repeated."""
@@ -58,7 +58,7 @@ class HandTracker:
         choose: Callable[[Sequence[Hand]], Sequence[int]] | None = None,
     ) -> None:  # fmt: skip
         palms = Network(task, "hand_detector.tflite", threads=threads)
-        self._detector = Detector(palms, strides=STRIDES, least_score=least_detection)
+        self._detector = Detector(palms, strides=STRIDES, same=ONE_PALM, least_score=least_detection)
         self._landmarks = Network(task, "hand_landmarks_detector.tflite", threads=threads)
         self.hands, self.detect_every = hands, detect_every
         self.least_presence, self.least_overlap = least_presence, least_overlap

@@ -19,6 +19,7 @@ CENTRE, RIM = 33, 34
 """Two points beyond the body's own: the middle of the hips, and one on the circle about the whole person."""
 STRIDES = (8, 16, 32, 32, 32)
 MARGIN = 1.25
+SAME_PERSON = 0.5
 KERNEL, SUREST = 7, 0.5
 VISIBILITY_SHARE = 0.1
 
@@ -48,7 +49,7 @@ class PoseTracker:
         choose: Choose | None = None,
     ) -> None:  # fmt: skip
         people = Network(task, "pose_detector.tflite", low=-1.0, threads=threads)
-        self._detector = Detector(people, strides=STRIDES, least_score=least_detection)
+        self._detector = Detector(people, strides=STRIDES, same=SAME_PERSON, least_score=least_detection)
         self._landmarks = Network(task, "pose_landmarks_detector.tflite", threads=threads)
         self.least_presence, self._choose = least_presence, choose
         self._region: Region | None = None
@@ -68,9 +69,8 @@ class PoseTracker:
             self._region, self._filters = None, _Filters()
             return None
         points, world, scores = found
-        size = region.width
         self._region = _about(points[CENTRE, :2], points[RIM, :2])
-        steady = self._filters.points(points[:POINTS], seconds, size)
+        steady = self._filters.points(points[:POINTS], seconds, self._region.width)
         visibility = self._filters.visibility(scores[:POINTS, :1], VISIBILITY_SHARE)[:, 0]
         return Pose(steady, visibility, scores[:POINTS, 1], self._filters.world(world, seconds, 1.0))
 
