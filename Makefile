@@ -25,9 +25,10 @@ STUDENT_RECIPE ?= demo_kd
 SOURCE ?= store:$(STORE)
 THREADS ?= 0
 FLAVOUR ?= tensorrt-rtx
-# The emulated boards: where their system lies, stores to evaluate on, a short clip.
+PRECISION ?= int8 fp16 fp32
+# The emulated boards: where their system lies, stores to evaluate on, short videos.
 ARM64 ?= runs/boards/arm64
-CLIP ?=
+CLIPS ?=
 # The demo's run, and its share of the signs: two takes by ten people to learn from, by four others to test.
 DEMO ?= demo
 DEMO_SYNTH ?= --signers 14 --clips 2
@@ -110,10 +111,9 @@ parity: $(RUN)/bundle/model.int8.onnx ## Compare torch, FP32 and INT8, and every
 	$(CLI) parity $(<D) --store $(STORE) --run $(RUN)/student
 	$(CLI) parity $(<D) --store $(STORE) --backends all
 
-engine: $(RUN)/bundle/model.int8.onnx ## Build TensorRT engines, FP32 and INT8 (FLAVOUR=tensorrt on its device, tensorrt-rtx anywhere)
-	$(CLI) quantize $(<D) --store $(STORE) --recipe $(STUDENT_RECIPE) --target tensorrt --force
-	$(CLI) engine $(<D) --flavour $(FLAVOUR) --precision fp32 --force
-	$(CLI) engine $(<D) --flavour $(FLAVOUR) --precision int8-tensorrt --force
+engine: $(RUN)/bundle/model.int8.onnx ## Build TensorRT engines (PRECISION=int8, FLAVOUR=tensorrt on its device, tensorrt-rtx anywhere)
+	$(if $(filter int8,$(PRECISION)),$(CLI) quantize $(<D) --store $(STORE) --recipe $(STUDENT_RECIPE) --target tensorrt --force)
+	$(foreach each,$(PRECISION),$(CLI) engine $(<D) --flavour $(FLAVOUR) --precision $(each) --force &&) true
 
 verify: $(RUN)/bundle/model.int8.onnx ## Rebuild every figure of the bundle, and of the report where there is one
 	$(CLI) verify $(<D) --store $(STORE)
@@ -150,8 +150,8 @@ endif
 web: $(RUN)/bundle/model.int8.onnx ## Recognise in the browser, on this machine alone
 	$(CLI) web $(<D)
 
-board-check: $(INSTALLED) ## Ask emulated ARM boards what this machine answers (CLIP=, STORES=, CHECK=--dry-run)
-	$(BIN)/python -m last_edge.tools.boards.check --root $(ARM64) $(if $(CLIP),--clip $(CLIP)) \
+board-check: $(INSTALLED) ## Ask emulated ARM boards what this machine answers (CLIPS=, STORES=, CHECK=--dry-run)
+	$(BIN)/python -m last_edge.tools.boards.check --root $(ARM64) $(foreach clip,$(CLIPS),--clip $(clip)) \
 	  $(foreach store,$(STORES),--store $(store)) $(CHECK)
 
 test: $(INSTALLED) ## Run the tests

@@ -1,17 +1,20 @@
 """`make board-check`: the same answers on emulated boards as on this machine, and a page of what was found.
 
-python -m last_edge.tools.boards.check --store runs/shrec14/store --clip clip.mp4
+python -m last_edge.tools.boards.check --store runs/shrec14/store --clip clip.mp4 --clip other.mp4
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,15 +31,17 @@ from last_edge.tools.boards.root import EXTRA, PROCESSORS, VENV, Root, missing
 from last_edge.tools.output import markdown
 
 HERE = "this machine"
-CLIPS = 120
-"""Test clips that are measured: an emulated board takes seconds for what a real one does in milliseconds."""
+MOST_CLIPS, MOST_FRAMES = 120, 32
+"""Of a store and of a video: an emulated board takes seconds for what a real one does in milliseconds."""
 PRECISIONS = ("fp32", "int8")
 MOST_OTHER = {"fp32": 0, "int8": 2}
 """Clips that may be answered otherwise than here."""
 MOST_APART_S, MOST_APART = 0.1, 0.05
 """Events: seconds of begin and end, and probability."""
-DETECTORS = ("hand", "pose")
-Cli = Callable[[Sequence[str]], str]
+ANSWER = "last_edge.tools.boards.answer"
+Commands = Sequence[Sequence[str]]
+Cli = Callable[[Commands], list[str]]
+"""Several commands of `last-edge` to what each wrote to stdout."""
 
 
 @dataclass
@@ -44,12 +49,12 @@ class Answers:
     """What one machine answered.
 
     checks: of `verify` that fail (without torch it makes one less). right: clips by bundle and precision. events: of
-    the clip, by bundle.
+    each clip, by bundle and the clip's name.
     """
 
     checks: dict[str, int] = field(default_factory=dict)
     right: dict[str, dict[str, int]] = field(default_factory=dict)
-    events: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    events: dict[str, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
     sites: dict[str, int] = field(default_factory=dict)
     memory_mb: dict[str, dict[str, float]] = field(default_factory=dict)
     doctor: dict[str, str] = field(default_factory=dict)
@@ -61,36 +66,50 @@ class Answers:
             found[name, "checks of `verify` that fail"] = str(holds)
             for precision, right in self.right.get(name, {}).items():
                 found[name, f"clips right, {precision}"] = str(right)
-            if name in self.events:
-                found[name, "events of the clip"] = shown(self.events[name])
+            for clip, events in self.events.get(name, {}).items():
+                found[name, f"events of {clip}"] = shown(events)
             found[name, "files of `web --export`"] = str(self.sites[name])
-            for precision, peak in self.memory_mb[name].items():
+            for precision, peak in self.memory_mb.get(name, {}).items():
                 found[name, f"peak MB, {precision}"] = f"{peak:.0f}"
         return found
 
 
-def ask(cli: Cli, bundles: dict[str, str], stores: dict[str, str], *, clip: str | None, scratch: str) -> Answers:
-    """Every question to one machine. bundles: path there by name; stores: a store's path there by a bundle's name."""
+def ask(
+    cli: Cli, bundles: dict[str, str], stores: dict[str, str], *, clips: dict[str, str], run: Sequence[str],
+    frames: int, scratch: str,
+) -> Answers:  # fmt: skip
+    """Every question to one machine.
+
+    bundles, clips: path there by name. stores: a store's path there by a bundle's name. run: names of bundles that are
+    weighed and run on the clips, on at most so many frames of each.
+    """
     found = Answers()
     groups = ("Processor", "Packages", "Backends")
-    for check in json.loads(cli(["doctor", "--json"]))["checks"]:
+    for check in json.loads(cli([["doctor", "--json"]])[0])["checks"]:
         if check["group"] in groups and check["ok"]:
             found.doctor[check["name"]] = check["found"]
     for name, path in bundles.items():
-        rows = json.loads(cli(["verify", path, "--json"]))["rows"]
-        found.checks[name] = sum(not row["holds"] for row in rows)
-        if name in stores:
-            found.right[name] = {}
-            for precision in PRECISIONS:
-                figures = json.loads(cli(["eval", path, "--store", stores[name], "--precision", precision, "--json"]))
-                found.right[name][precision] = round(figures["top1"] * figures["n"] / 100)
-        rows = json.loads(cli(["bench", path, "--repeats", "1", "--calls", "3", "--json"]))
-        found.memory_mb[name] = {row["precision"]: row["rss_mb"] for row in rows}
-        if clip is not None:
-            how = ["--landmarks-by", "litert", "--no-window", "--quiet", "--events", "-"]
-            found.events[name] = list(map(json.loads, cli(["run", path, "--source", clip, *how]).splitlines()))
-        site = json.loads(cli(["web", path, "--export", f"{scratch}/{name}", "--force", "--json"]))
-        found.sites[name] = site["files"] if isinstance(site["files"], int) else len(site["files"])
+        precisions = PRECISIONS if name in stores else ()
+        videos = clips if name in run else {}
+        how = ["--landmarks-by", "litert", "--limit", str(frames), "--no-window", "--quiet", "--events", "-"]
+        weighed = [["bench", path, "--repeats", "1", "--calls", "3", "--json"]] if name in run else []
+        verify, web, *answers = cli([
+            ["verify", path, "--json"],
+            ["web", path, "--export", f"{scratch}/{name}", "--force", "--json"],
+            *weighed,
+            *(["eval", path, "--store", stores[name], "--precision", each, "--json"] for each in precisions),
+            *(["run", path, "--source", video, *how] for video in videos.values()),
+        ])  # fmt: skip
+        found.checks[name] = sum(not row["holds"] for row in json.loads(verify)["rows"])
+        for rows in map(json.loads, answers[: len(weighed)]):
+            found.memory_mb[name] = {row["precision"]: row["rss_mb"] for row in rows}
+        answers = answers[len(weighed) :]
+        files = json.loads(web)["files"]
+        found.sites[name] = files if isinstance(files, int) else len(files)
+        figures = dict(zip(precisions, map(json.loads, answers), strict=False))
+        found.right[name] = {each: round(row["top1"] * row["n"] / 100) for each, row in figures.items()}
+        lines = [answer.splitlines() for answer in answers[len(precisions) :]]
+        found.events[name] = {clip: list(map(json.loads, each)) for clip, each in zip(videos, lines, strict=True)}
     return found
 
 
@@ -102,9 +121,10 @@ def differences(here: Answers, there: Answers) -> list[str]:
         for precision, count in right.items():
             if abs(there.right[name][precision] - count) > MOST_OTHER[precision]:
                 told.append(f"{name}, {precision}: {there.right[name][precision]} clips right, here {count}")
-    for name, events in here.events.items():
-        if not same_events(events, there.events[name]):
-            told.append(f"{name}: events {shown(there.events[name])}, here {shown(events)}")
+    for name, clips in here.events.items():
+        for clip, events in clips.items():
+            if not same_events(events, there.events[name][clip]):
+                told.append(f"{name}, {clip}: events {shown(there.events[name][clip])}, here {shown(events)}")
     return told
 
 
@@ -173,57 +193,105 @@ def page(here: Answers, boards: dict[str, Answers], *, about: dict[str, str]) ->
     return "\n".join(parts)
 
 
-def here_cli(arguments: Sequence[str]) -> str:
-    """A command on this machine; `GateError` where it fails."""
-    command = [sys.executable, "-m", "last_edge.tools.cli", *arguments]
+def here_cli(commands: Commands) -> list[str]:
+    """Commands on this machine; `GateError` where one fails."""
+    command = [sys.executable, "-m", ANSWER, json.dumps(commands)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise GateError("a command fails here", where=" ".join(arguments), got=done.stderr.strip()[-300:])
-    return done.stdout
+        raise GateError("a command fails here", got=done.stderr.strip()[-300:])
+    return list(json.loads(done.stdout))
 
 
-def check(
-    root: Root, *, bundles: dict[str, Path], stores: Sequence[Path], clips: int, clip: Path | None,
-    boards: Sequence[str], out: Path,
-) -> list[str]:  # fmt: skip
-    """Build, install, ask all machines, write the page; the differences found. clips: of each store."""
+def remembered(cli: Cli, folder: Path, *, about: str) -> Cli:
+    """The same, which keeps each answer in a folder, so that a check that was interrupted goes on where it was.
+
+    about: whatever the answers depend on besides the commands.
+    """
+
+    def answer(commands: Commands) -> list[str]:
+        key = hashlib.sha256(json.dumps([about, commands]).encode()).hexdigest()
+        kept = folder / f"{key}.json"
+        if not kept.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_text(kept, json.dumps(cli(commands)))
+        return list(json.loads(kept.read_text()))
+
+    return answer
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the machines are asked about.
+
+    bundles: by name. stores: the first that fits a bundle is evaluated on, `most` of its test clips. clips: videos that
+    one bundle of each layout runs on, at most `frames` of each.
+    """
+
+    bundles: dict[str, Path]
+    stores: Sequence[Path]
+    clips: Sequence[Path]
+    most: int
+    frames: int
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Bundles that are weighed and run on the videos, which takes most of the time: the first of each layout."""
+        layouts = {name: Bundle.open(path).manifest.input.layout.name for name, path in self.bundles.items()}
+        return tuple({layout: name for name, layout in reversed(layouts.items())}.values())
+
+    def answers(self, cli: Cli, place: Callable[[Path, str], str], *, scratch: str) -> Answers:
+        """Of one machine; `place` brings a file or folder there under a name and gives its path there."""
+        bundles = {name: place(path, f"zoo/{path.name}") for name, path in self.bundles.items()}
+        clips = {clip.stem: place(clip, clip.name) for clip in self.clips}
+        stores = dict[str, str]()
+        with tempfile.TemporaryDirectory() as folder:
+            for name, store in stores_of(self.bundles, self.stores).items():
+                part = Path(folder, f"{store.parent.name}-{store.name}")
+                if not part.exists():
+                    some_clips(ClipStore.open(store), part, self.most)
+                stores[name] = place(part, f"stores/{self.most}-{part.name}")
+        return ask(cli, bundles, stores, clips=clips, run=self.runs, frames=self.frames, scratch=scratch)
+
+
+def check(root: Root, question: Question, *, boards: Sequence[str], out: Path) -> list[str]:
+    """Build, install, ask this machine and, side by side, the boards; write the page; the differences found."""
     root.build()
     say = sys.stderr.write
     with tempfile.TemporaryDirectory() as scratch:
         wheel = build_wheel(Path(), Path(scratch))
         say("installing into the root\n")
-        root.install(wheel)
-        paths_here = {name: str(path) for name, path in bundles.items()}
-        paths_there = {name: root.put(path, f"zoo/{path.name}") for name, path in bundles.items()}
-        stores_here, stores_there = dict[str, str](), dict[str, str]()
-        for name, store in stores_of(bundles, stores).items():
-            part = Path(scratch, f"store-{store.parent.name}-{store.name}")
-            if not part.exists():
-                some_clips(ClipStore.open(store), part, clips)
-            stores_here[name], stores_there[name] = str(part), root.put(part, part.name)
-        clip_there = None if clip is None else root.put(clip, clip.name)
+        version = root.install(wheel)
         say("asking this machine\n")
-        clip_here = None if clip is None else str(clip)
-        here = ask(here_cli, paths_here, stores_here, clip=clip_here, scratch=f"{scratch}/sites")
+
+        def here(path: Path, name: str) -> str:
+            target = Path(scratch, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return str(shutil.copytree(path, target, dirs_exist_ok=True) if path.is_dir() else path)
+
+        answers_here = question.answers(here_cli, here, scratch=f"{scratch}/sites")
         root.put(cache_folder(), "cache")
-        found: dict[str, Answers] = {}
-        for board in boards:
-            say(f"asking {board}\n")
 
-            def there_cli(arguments: Sequence[str], board: str = board) -> str:
-                return root.run(board, [f"{VENV}/bin/last-edge", *arguments])
+        def asked(board: str) -> Answers:
+            def there(commands: Commands) -> list[str]:
+                return list(json.loads(root.run(board, [f"{VENV}/bin/python", "-m", ANSWER, json.dumps(commands)])))
 
-            found[board] = ask(there_cli, paths_there, stores_there, clip=clip_there, scratch="/tmp/sites")
+            kept = remembered(there, root.path.with_name(f"{root.path.name}-answers"), about=f"{board} {version}")
+            return question.answers(kept, lambda path, name: root.put(path, f"{board}/{name}"), scratch=f"/tmp/{board}")
+
+        say(f"asking {', '.join(boards)}\n")
+        with ThreadPoolExecutor() as pool:
+            found = dict(zip(boards, pool.map(asked, boards), strict=True))
+        emulator = subprocess.run(["qemu-aarch64-static", "--version"], capture_output=True, text=True, check=True)
         about = {
             "installed": f"{wheel.name}[{EXTRA}]",
             "size of what was installed": f"{root.size_of_install() / 1e6:.0f} MB",
-            "clip": "none" if clip is None else clip.name,
-            "clips of each store": str(clips),
-            "emulator": subprocess.run(["qemu-aarch64-static", "--version"], capture_output=True, text=True,
-                                       check=True).stdout.splitlines()[0],
-        }  # fmt: skip
-        write_text(out, page(here, found, about=about))
-    return [f"{board}: {text}" for board, answers in found.items() for text in differences(here, answers)]
+            "videos": ", ".join(clip.name for clip in question.clips) or "none",
+            "frames of each video, at most": str(question.frames),
+            "test clips of each store": str(question.most),
+            "emulator": emulator.stdout.splitlines()[0],
+        }
+        write_text(out, page(answers_here, found, about=about))
+    return [f"{board}: {text}" for board, answers in found.items() for text in differences(answers_here, answers)]
 
 
 def main() -> int:
@@ -231,8 +299,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=Path("runs/boards/arm64"), help="where the system is or goes")
     parser.add_argument("--store", type=Path, action="append", default=[], help="to evaluate on; repeatable")
-    parser.add_argument("--clip", type=Path, help="a short video to run on")
-    parser.add_argument("--clips", type=int, default=CLIPS, help="of each store's test split, at most")
+    parser.add_argument("--clip", type=Path, action="append", default=[], help="a short video to run on; repeatable")
+    parser.add_argument("--frames", type=int, default=MOST_FRAMES, help="of each video, at most")
+    parser.add_argument("--most", type=int, default=MOST_CLIPS, help="test clips of each store")
     parser.add_argument("--bundle", action="append", help="of the zoo; repeatable; default: all")
     parser.add_argument("--board", action="append", choices=list(PROCESSORS), help="repeatable; default: all")
     parser.add_argument("--out", type=Path, default=Path("docs/results/boards.md"), help="the page")
@@ -250,10 +319,8 @@ def main() -> int:
         return 0
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
-        told = check(
-            root, bundles=bundles, stores=options.store, clips=options.clips, clip=options.clip, boards=boards,
-            out=options.out,
-        )  # fmt: skip
+        question = Question(bundles, options.store, options.clip, options.most, options.frames)
+        told = check(root, question, boards=boards, out=options.out)
         if told:
             raise GateError("a board answers otherwise", got="\n".join(told))
     except LastEdgeError as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,11 +66,18 @@ class Root:
             (counts / name).write_text("0-1\n")
         (self.path / BUILT).write_text("")
 
-    def install(self, wheel: Path) -> None:
+    def install(self, wheel: Path) -> str:
         """A virtual environment with our wheel and what `runtime-lite` brings, as the board's own pip resolves it.
 
-        The host downloads the wheels: inside there is no network.
+        The host downloads the wheels: inside there is no network. Nothing is done where the same code is installed.
+        Returns a hash of the wheel's contents.
         """
+        with zipfile.ZipFile(wheel) as archive:
+            contents = sorted((member.filename, member.CRC) for member in archive.infolist())
+        version = hashlib.sha256(repr(contents).encode()).hexdigest()
+        installed = self.path / VENV.lstrip("/") / "last-edge.version"
+        if installed.is_file() and installed.read_text() == version:
+            return version
         folder = self.path / WHEELS.lstrip("/")
         shutil.rmtree(folder, ignore_errors=True)
         tags = [f"manylinux_{glibc}_aarch64" for glibc in ("2_28", "2_27", "2_17")] + ["manylinux2014_aarch64"]
@@ -82,6 +91,8 @@ class Root:
         quiet = ["--quiet", "--no-index", f"--find-links={WHEELS}"]
         self.run("cortex-a76", [f"{VENV}/bin/pip", "install", *quiet, "--force-reinstall", "--no-deps", made])
         self.run("cortex-a76", [f"{VENV}/bin/pip", "install", *quiet, f"{made}[{EXTRA}]"])
+        installed.write_text(version)
+        return version
 
     def put(self, source: Path, name: str) -> str:
         """Copy a file or folder to `/data/NAME` of the system; its path in there."""

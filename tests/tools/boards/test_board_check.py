@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from last_edge import machine
+from last_edge import __version__, machine
+from last_edge.bundle import Bundle
+from last_edge.bundle.zoo import zoo
 from last_edge.clips import ClipStore, writing_store
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.skeleton import SkeletonClip, get_layout
-from last_edge.tools.boards import root
-from last_edge.tools.boards.check import Answers, differences, page, same_events, some_clips
+from last_edge.tools.boards import answer, root
+from last_edge.tools.boards.check import Answers, Question, ask, differences, page, remembered, same_events, some_clips
 from last_edge.tools.boards.root import Root
 
 EVENT = {"label": "tap", "start_s": 0.5, "end_s": 1.5, "score": 0.91}
 HERE = Answers(
     checks={"a": 0},
     right={"a": {"fp32": 110, "int8": 109}},
-    events={"a": [EVENT]},
+    events={"a": {"wave": [EVENT], "rest": []}},
     sites={"a": 33},
     memory_mb={"a": {"fp32": 61.2, "int8": 60.4}},
     doctor={"model": "PC", "onnxruntime": "1.28"},
@@ -98,9 +102,12 @@ def test_events_are_the_same_up_to_a_moment_and_a_little_probability(change: dic
 
 def test_a_board_may_answer_two_int8_clips_otherwise_and_no_fp32_clip() -> None:
     assert differences(HERE, replace(HERE, right={"a": {"fp32": 110, "int8": 107}})) == []
-    told = differences(HERE, replace(HERE, checks={"a": 2}, right={"a": {"fp32": 109, "int8": 106}}, events={"a": []}))
+    told = differences(
+        HERE,
+        replace(HERE, checks={"a": 2}, right={"a": {"fp32": 109, "int8": 106}}, events={"a": {"wave": [], "rest": []}}),
+    )
     clips = ["a, fp32: 109 clips right, here 110", "a, int8: 106 clips right, here 109"]
-    assert told == ["a: 2 checks fail, here 0", *clips, "a: events none, here tap 1.5 s 91%"]
+    assert told == ["a: 2 checks fail, here 0", *clips, "a, wave: events none, here tap 1.5 s 91%"]
 
 
 def test_the_page_holds_every_answer_and_no_speed() -> None:
@@ -109,6 +116,57 @@ def test_the_page_holds_every_answer_and_no_speed() -> None:
     assert "| a | clips right, int8 | 109 | 108 |" in text and "tap 1.5 s 91%" in text
     assert "4 × Cortex-A72" in text and "cortex-a72 (Raspberry Pi 4, ARMv8.0): the same answers." in text
     assert " ms" not in text
+
+
+def test_each_bundle_is_asked_in_one_go_and_one_of_each_layout_runs_on_the_videos() -> None:
+    asked: list[list[list[str]]] = []
+    said = {
+        "doctor": {"checks": [{"group": "Packages", "name": "numpy", "found": "2.4", "ok": True}]},
+        "verify": {"rows": [{"holds": True}, {"holds": False}]},
+        "bench": [{"precision": "fp32", "rss_mb": 60.0}, {"precision": "int8", "rss_mb": 50.0}],
+        "web": {"files": 33},
+        "eval": {"top1": 75.0, "n": 12},
+        "run": EVENT,
+    }
+
+    def cli(commands: Sequence[Sequence[str]]) -> list[str]:
+        asked.append([list(command) for command in commands])
+        return [json.dumps(said[command[0]]) for command in commands]
+
+    found = ask(
+        cli, {"a": "/a", "b": "/b"}, {"a": "/store"}, clips={"wave": "/wave.mp4"}, run=["b"], frames=9, scratch="/s"
+    )
+    assert [[command[0] for command in batch] for batch in asked] == [
+        ["doctor"], ["verify", "web", "eval", "eval"], ["verify", "web", "bench", "run"]
+    ]  # fmt: skip
+    assert asked[2][3][:5] == ["run", "/b", "--source", "/wave.mp4", "--landmarks-by"] and "9" in asked[2][3]
+    assert found.checks == {"a": 1, "b": 1} and found.right == {"a": {"fp32": 9, "int8": 9}, "b": {}}
+    assert found.events == {"a": {}, "b": {"wave": [EVENT]}} and found.memory_mb == {"b": {"fp32": 60.0, "int8": 50.0}}
+    question = Question(zoo(), [], [], 1, 1)
+    layouts = [Bundle.open(zoo()[name]).manifest.input.layout.name for name in question.runs]
+    assert sorted(layouts) == ["kinect20", "shrec22"]
+
+
+def test_an_answer_is_asked_for_once(tmp_path: Path) -> None:
+    asked = []
+
+    def cli(commands: Sequence[Sequence[str]]) -> list[str]:
+        asked.append(commands)
+        return ["answer"]
+
+    for about in ("cortex-a72 1", "cortex-a72 1", "cortex-a72 2"):
+        assert remembered(cli, tmp_path / "kept", about=about)([["doctor"]]) == ["answer"]
+    assert len(asked) == 2
+
+
+def test_several_commands_in_one_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["answer", json.dumps([["--version"], ["zoo", "ls", "--json"]])])
+    assert answer.main() == 0
+    version, names = json.loads(capsys.readouterr().out)
+    assert version.strip() == __version__ and len(json.loads(names)) == len(zoo())
+    monkeypatch.setattr(sys, "argv", ["answer", json.dumps([["zoo", "nothing"]])])
+    assert answer.main() == 2
+    assert "zoo nothing ends with exit code 2" in capsys.readouterr().err
 
 
 def test_clips_are_drawn_evenly_from_the_test_split(tmp_path: Path) -> None:
