@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.arrays import EPOCH, npz_bytes, read_npz
-from last_edge.bundle.card import render_card
 from last_edge.bundle.manifest import (
     CARD,
     GOLDEN,
@@ -305,6 +304,8 @@ def _rewrite(bundle: Bundle, manifest: Manifest, *, files: Mapping[str, bytes] |
 def _write(
     path: Path, manifest: Manifest, files: dict[str, bytes], *, force: bool, keep_others: bool = False
 ) -> Manifest:
+    from last_edge.bundle.card import render_card
+
     files = {CARD: render_card(manifest, files).encode(), **files}
     whole = with_hashes(manifest, files)
     contents = {**files, MANIFEST: to_bytes(whole)}

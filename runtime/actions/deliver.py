@@ -7,7 +7,6 @@ is tried again, ever later, and what the queue cannot hold is dropped, counted a
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import queue
@@ -15,7 +14,6 @@ import shlex
 import subprocess
 import threading
 import time
-import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -136,10 +134,17 @@ class WebHook(Destination):
         self._address = address.geturl()
 
     def send(self, facts: dict[str, str | float]) -> None:
+        # Loaded where it is used: with TLS it takes as long as a tenth of a device's start.
+        import http.client
+        import urllib.request
+
         body = json.dumps(facts, ensure_ascii=False).encode()
         request = urllib.request.Request(self._address, body, {"Content-Type": "application/json"}, method="POST")
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            answer.read(LARGEST_ANSWER)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+                answer.read(LARGEST_ANSWER)
+        except http.client.HTTPException as error:
+            raise Final(str(error)) from error
 
 
 class Command(Destination):
@@ -271,7 +276,7 @@ class _Way:
         for attempt in range(10**9):
             try:
                 self._destination.send(facts)
-            except (Final, ValueError, http.client.HTTPException) as error:
+            except (Final, ValueError) as error:
                 self._notice(f"{self._destination.name}: {error}")
                 return
             except OSError as error:

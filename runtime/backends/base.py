@@ -6,7 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import ClassVar
 
@@ -96,6 +96,8 @@ class Backend(ABC):
     @classmethod
     def version(cls) -> str:
         """Version of the library behind it; empty when absent."""
+        from importlib import metadata
+
         try:
             return metadata.version(cls.package)
         except metadata.PackageNotFoundError:

@@ -6,8 +6,6 @@ from importlib.util import find_spec
 from typing import Literal, get_args
 
 from last_edge.errors import MissingError, UsageError
-from last_edge.runtime.landmarks.litert import LiteRTHands, LiteRTHolistic, LiteRTPose
-from last_edge.runtime.landmarks.mediapipe import HandLandmarks, HolisticLandmarks, PoseLandmarks, what_it_sends
 from last_edge.runtime.landmarks.source import LandmarkSource
 from last_edge.skeleton import Layout, get_layout
 from last_edge.skeleton.convert import conversions
@@ -51,18 +49,27 @@ def create_landmarks(
     people a pose detector gives.
     """
     library = library_here() if by == "auto" else by
+    # A source that gives points needs neither, and starts sooner without them.
+    if library == "mediapipe":
+        from last_edge.runtime.landmarks.mediapipe import HandLandmarks as Hands
+        from last_edge.runtime.landmarks.mediapipe import HolisticLandmarks as Holistic
+        from last_edge.runtime.landmarks.mediapipe import PoseLandmarks as Body
+    else:
+        from last_edge.runtime.landmarks.litert import LiteRTHands as Hands  # type: ignore[assignment]
+        from last_edge.runtime.landmarks.litert import LiteRTHolistic as Holistic  # type: ignore[assignment]
+        from last_edge.runtime.landmarks.litert import LiteRTPose as Body  # type: ignore[assignment]
     if detector in ("hand", "hand_lite"):
-        hands = HandLandmarks if library == "mediapipe" else LiteRTHands
-        return hands(model=detector, hand=hand, person=person)
+        return Hands(model=detector, hand=hand, person=person)
     if detector in ("pose", "pose_lite", "pose_heavy"):
-        pose = PoseLandmarks if library == "mediapipe" else LiteRTPose
-        return pose(model=detector, person=person, bodies=bodies)
+        return Body(model=detector, person=person, bodies=bodies)
     whole = "mediapipe_holistic83" if layout in FACED else "mediapipe_holistic75"
-    return (HolisticLandmarks if library == "mediapipe" else LiteRTHolistic)(layout=whole, person=person)
+    return Holistic(layout=whole, person=person)
 
 
 def library_here() -> str:
     """The library that `auto` means on this machine; `MissingError` with what brings one."""
+    from last_edge.runtime.landmarks.mediapipe import what_it_sends
+
     for name, module in MODULES.items():
         if find_spec(module) is not None and not (name == "mediapipe" and what_it_sends()):
             return name

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from last_edge.bundle.zoo import find_bundle
 from last_edge.errors import UsageError
 from last_edge.runtime.sources.base import Frame, ImageOptions, Source
-from last_edge.runtime.sources.csi import open_csi
 from last_edge.runtime.sources.live import SCHEMES, CameraSource, NetworkSource, PipelineSource, camera_text
-from last_edge.runtime.sources.points import PoseFileSource, SampleSource, StoreSource, SyntheticSource
 from last_edge.runtime.sources.video import ImageFolderSource, VideoSource
 from last_edge.skeleton import Layout
 
@@ -33,6 +30,8 @@ def open_source(text: str, *, layout: Layout, images: ImageOptions | None = None
     if (camera := camera_text(text)) is not None:
         return CameraSource(camera, images)
     if kind == "csi":
+        from last_edge.runtime.sources.csi import open_csi
+
         return open_csi(rest, images)
     if " ! " in text:
         return PipelineSource(text.split()[0], text, images)
@@ -59,6 +58,11 @@ def is_camera(text: str) -> bool:
 def _source_of_points(text: str, layout: Layout) -> Source | None:
     """A source that gives points; None where a text names none."""
     kind, _, rest = text.partition(":")
+    if text != "synthetic" and kind not in ("replay", "samples", "store") and Path(text).suffix != ".pose":
+        return None
+    from last_edge.bundle.zoo import find_bundle
+    from last_edge.runtime.sources.points import PoseFileSource, SampleSource, StoreSource, SyntheticSource
+
     if text == "synthetic":
         return SyntheticSource(layout)
     if kind == "replay":
@@ -67,4 +71,4 @@ def _source_of_points(text: str, layout: Layout) -> Source | None:
         return SampleSource(find_bundle(rest))
     if kind == "store":
         return StoreSource(rest)
-    return PoseFileSource(Path(text)) if Path(text).suffix == ".pose" else None
+    return PoseFileSource(Path(text))

@@ -134,6 +134,6 @@ def test_what_a_second_input_does_not_take_is_said(bundle: Path, store: Path, tm
 
 def raise_of(*arguments: str) -> None:
     """The error that a command ends with."""
-    from last_edge.tools.cli import app
+    from last_edge.tools.cli import application
 
-    app(args=list(arguments), standalone_mode=False)
+    application()(args=list(arguments), standalone_mode=False)

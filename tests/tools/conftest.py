@@ -14,7 +14,7 @@ import typer
 from last_edge.bundle import Golden, Manifest, ModelInfo, write_bundle
 from last_edge.inputs import InputSpec
 from last_edge.skeleton import get_layout
-from last_edge.tools.cli import app
+from last_edge.tools.cli import application
 
 LABELS = ("left", "up", "away")
 MakeBundle = Callable[..., Path]
@@ -112,7 +112,7 @@ class Commands:
     """The command line, asked for what a text names."""
 
     def __init__(self) -> None:
-        self.root: Any = typer.main.get_command(app)
+        self.root: Any = typer.main.get_command(application())
 
     def below(self, command: Any) -> dict[str, Any]:
         """The commands of a group by name."""

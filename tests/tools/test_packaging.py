@@ -92,9 +92,9 @@ def test_ci_calls_targets_that_exist() -> None:
 def test_makefile_calls_commands_that_exist() -> None:
     from typer.main import get_command
 
-    from last_edge.tools.cli import app
+    from last_edge.tools.cli import application
 
-    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    known = set(get_command(application()).commands)  # type: ignore[attr-defined]
     called = set(re.findall(r"\$\(CLI\) ([a-z]+)", MAKEFILE))
     assert called <= known
     assert {"train", "distill", "export", "quantize", "bench", "report", "run", "verify"} <= called

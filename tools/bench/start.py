@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -11,15 +12,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from last_edge.errors import InputError
 from last_edge.runtime.recognise.model import Precision
 from last_edge.runtime.recogniser import Recogniser
 
 IMPORT = (
-    "import time; began = time.perf_counter(); import last_edge.runtime.pipeline.run; "
-    "print(time.perf_counter() - began)"
+    "import time; began = time.perf_counter(), time.process_time(); import last_edge.runtime.pipeline.run; "
+    "print(time.perf_counter() - began[0], time.process_time() - began[1])"
 )
+
+
+class Taken(NamedTuple):
+    """Seconds by the clock, and of them those that the process ran, which other processes do not lengthen so much."""
+
+    clock: float
+    processor: float
 
 
 @dataclass(frozen=True)
@@ -27,8 +36,8 @@ class StartRecord:
     """Milliseconds, median and slowest of some fresh processes.
 
     import_ms: of `last_edge.runtime.pipeline.run` and all that it imports. label_ms: from the start of the process
-    `last-edge run` on synthetic points to its first prediction. first_label: its label. load: busy processes before and
-    after.
+    `last-edge run` on synthetic points to its first prediction. first_label: its label. The medians of the processor's
+    time beside them say what a machine would take that does nothing else. load: busy processes before and after.
     """
 
     bundle: str
@@ -36,8 +45,10 @@ class StartRecord:
     rounds: int
     import_ms: float
     import_slowest_ms: float
+    import_processor_ms: float
     label_ms: float
     label_slowest_ms: float
+    label_processor_ms: float
     first_label: str
     load: tuple[float, float]
     schema_version: int = 1
@@ -47,28 +58,31 @@ def bench_start(bundle: Path, *, precision: Precision | None = None, rounds: int
     """Start fresh processes in turns; raises what `run` raises for a bundle that it cannot load."""
     model = Recogniser.open(bundle, precision=precision)
     before = os.getloadavg()[0]
-    imports, labels, label = [], [], ""
+    imports, labels, label = list[Taken](), list[Taken](), ""
     for _ in range(rounds):
         imports.append(import_seconds())
-        seconds, label = first_label(bundle, model.precision)
-        labels.append(seconds)
-    (import_ms, import_slowest), (label_ms, label_slowest) = _figures(imports), _figures(labels)
+        taken, label = first_label(bundle, model.precision)
+        labels.append(taken)
+    import_ms, import_slowest, import_processor = _figures(imports)
+    label_ms, label_slowest, label_processor = _figures(labels)
     return StartRecord(
         bundle=model.name, precision=model.precision, rounds=rounds, import_ms=import_ms,
-        import_slowest_ms=import_slowest, label_ms=label_ms, label_slowest_ms=label_slowest, first_label=label,
+        import_slowest_ms=import_slowest, import_processor_ms=import_processor, label_ms=label_ms,
+        label_slowest_ms=label_slowest, label_processor_ms=label_processor, first_label=label,
         load=(round(before, 2), round(os.getloadavg()[0], 2)),
     )  # fmt: skip
 
 
-def import_seconds() -> float:
-    """Seconds a fresh process takes to import the runtime."""
-    return float(subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True).stdout)
+def import_seconds() -> Taken:
+    """What a fresh process takes to import the runtime."""
+    done = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
+    return Taken(*map(float, done.stdout.split()))
 
 
-def first_label(bundle: Path, precision: str) -> tuple[float, str]:
-    """Seconds from the start of a process to its first prediction, and the label of that."""
+def first_label(bundle: Path, precision: str) -> tuple[Taken, str]:
+    """What a process takes from its start to its first prediction, and the label of that."""
     command = [sys.executable, "-m", "last_edge.tools.cli", "run", str(bundle), "--source", "synthetic", "--no-window"]
-    began = time.perf_counter()
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     with subprocess.Popen(
         [*command, "--precision", precision, "--quiet", "--events", "/dev/stdout"], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -77,11 +91,17 @@ def first_label(bundle: Path, precision: str) -> tuple[float, str]:
             if (record := json.loads(line))["type"] == "frame" and record["prediction"] is not None:
                 seconds = time.perf_counter() - began
                 process.kill()
-                return seconds, str(record["prediction"]["top"][0]["label"])
+                process.wait()
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                return Taken(seconds, used), str(record["prediction"]["top"][0]["label"])
             if record["type"] == "summary":
                 break
     raise InputError("the bundle predicts nothing on synthetic points", where=bundle)
 
 
-def _figures(seconds: Sequence[float]) -> tuple[float, float]:
-    return round(1000 * statistics.median(seconds), 1), round(1000 * max(seconds), 1)
+def _figures(taken: Sequence[Taken]) -> tuple[float, float, float]:
+    """Milliseconds: median and slowest by the clock, median of the processor's."""
+    clock, processor = zip(*taken, strict=True)
+    median, slowest = statistics.median(clock), max(clock)
+    return round(1000 * median, 1), round(1000 * slowest, 1), round(1000 * statistics.median(processor), 1)

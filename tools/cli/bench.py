@@ -362,7 +362,7 @@ def start(
 ) -> None:
     """Time fresh processes: the import of the runtime, and `last-edge run` up to its first prediction on made points.
 
-    Example: last-edge bench start zoo/last_lite_nano_shrec14 --max-import-ms 300 --max-label-ms 1000
+    Example: last-edge bench start zoo/last_lite_nano_shrec14 --max-import-ms 300 --max-label-ms 400
     """
     from last_edge import records
     from last_edge.files import write_text
@@ -376,6 +376,7 @@ def start(
         "": ["import of the runtime", f"first label ({record.first_label})"],
         "median ms": [record.import_ms, record.label_ms],
         "slowest ms": [record.import_slowest_ms, record.label_slowest_ms],
+        "of the processor, median ms": [record.import_processor_ms, record.label_processor_ms],
     }
     load = " to ".join(map(str, record.load))
     title = f"{record.bundle}, {record.precision}: {record.rounds} processes, load {load}"

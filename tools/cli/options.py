@@ -45,6 +45,7 @@ def bundle_in(given: Path) -> Path:
 
 
 Precision = Literal["fp32", "int8"]
+RunPrecision = Literal["fp32", "fp16", "int8"]
 Detector = Literal["auto", "hand", "hand_lite", "pose", "pose_lite", "pose_heavy", "holistic"]
 
 BundlePath = Annotated[
@@ -64,7 +65,10 @@ Threads = Annotated[int, Option("--threads", min=0, help="Processor threads; 0 l
 OwnThreads = Annotated[
     int | None, Option("--threads", min=0, help="Processor threads, 0: the library's. Default: the bundle's, else 1.")
 ]
-Graph = Annotated[Precision | None, Option("--precision", help="Default: int8 where the bundle has it.")]
+Graph = Annotated[
+    RunPrecision | None,
+    Option("--precision", help="Default: int8 where the bundle has it for the backend. fp16: a TensorRT engine."),
+]
 Precisions = Annotated[list[str] | None, Option("--precision", help="fp32 or int8; repeatable. Default: all.")]
 Repeats = Annotated[int, Option("--repeats", min=1, help="Rounds; what is compared takes turns in each.")]
 Seed = Annotated[int, Option("--seed", min=0, help="Seed of everything that is drawn.")]

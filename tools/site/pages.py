@@ -17,7 +17,7 @@ import typer
 
 from last_edge.files import writing_folder
 from last_edge.skeleton import Layout, get_layout, layout_names
-from last_edge.tools.cli import app
+from last_edge.tools.cli import application
 from last_edge.train.recipe import recipe_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,7 +69,7 @@ def contributing() -> str:
 
 def command_line() -> str:
     """Every command with its help, as the terminal prints it."""
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(application())
     return "# Command line\n\n" + "\n".join(_commands(command, "last-edge", None))
 
 

@@ -46,9 +46,9 @@ def test_what_is_copied_is_there_and_not_ignored() -> None:
 def test_its_commands_and_its_extra_exist() -> None:
     from typer.main import get_command
 
-    from last_edge.tools.cli import app
+    from last_edge.tools.cli import application
 
-    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    known = set(get_command(application()).commands)  # type: ignore[attr-defined]
     assert {*re.findall(r"last-edge (\w+) \w+ hand", TEXT), *json.loads(dict(STEPS)["CMD"])} <= known
     (extra,) = re.findall(r"\.whl\)\[([\w-]+)\]", TEXT)
     assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text()

@@ -14,8 +14,9 @@ from last_edge.tools.bench import start
 
 
 def test_the_first_label_of_the_real_command(make_bundle: Callable[..., Path]) -> None:
-    seconds, label = start.first_label(make_bundle(), "fp32")
-    assert seconds > start.import_seconds() > 0 and label in ("left", "up", "away")
+    taken, label = start.first_label(make_bundle(), "fp32")
+    imported = start.import_seconds()
+    assert taken.clock > 0 and taken.processor > imported.processor > 0 and label in ("left", "up", "away")
 
 
 def test_median_slowest_and_limits(
@@ -26,8 +27,8 @@ def test_median_slowest_and_limits(
 ) -> None:
     def clocked() -> None:
         imports, labels = iter((0.1, 0.5, 0.2)), iter((0.7, 0.6, 2.0))
-        monkeypatch.setattr(start, "import_seconds", lambda: next(imports))
-        monkeypatch.setattr(start, "first_label", lambda bundle, precision: (next(labels), "left"))
+        monkeypatch.setattr(start, "import_seconds", lambda: start.Taken(next(imports), 0.05))
+        monkeypatch.setattr(start, "first_label", lambda bundle, precision: (start.Taken(next(labels), 0.3), "left"))
 
     words = ["bench", "start", str(make_bundle()), "--repeats", "3", "--json"]
     clocked()
@@ -35,6 +36,7 @@ def test_median_slowest_and_limits(
     record = json.loads(capsys.readouterr().out)
     assert (record["import_ms"], record["import_slowest_ms"]) == (200, 500)
     assert (record["label_ms"], record["label_slowest_ms"], record["first_label"]) == (700, 2000, "left")
+    assert (record["import_processor_ms"], record["label_processor_ms"]) == (50, 300)
     assert json.loads((tmp_path / "start.json").read_text()) == record
     for limit in ("--max-import-ms", "--max-label-ms"):
         clocked()

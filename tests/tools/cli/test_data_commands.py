@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from last_edge.errors import InputError, UsageError
-from last_edge.tools.cli import app, main
+from last_edge.tools.cli import application, main
 
 LAYOUT = {"name": "glove", "names": ["wrist", "tip"], "parents": [0, 0]}
 
@@ -25,7 +25,7 @@ def source(tmp_path):
 
 
 def call(*arguments):
-    result = CliRunner().invoke(app, ["data", *[str(argument) for argument in arguments]])
+    result = CliRunner().invoke(application(), ["data", *[str(argument) for argument in arguments]])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output

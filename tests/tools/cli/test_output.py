@@ -12,7 +12,8 @@ from rich.console import Console
 
 from last_edge.errors import UsageError
 from last_edge.tools import output
-from last_edge.tools.cli import COMMANDS, main
+from last_edge.tools.cli import main
+from last_edge.tools.cli.commands import COMMANDS
 from last_edge.tools.register import Group
 
 ROW = {"epoch": 1.0, "loss": 0.5, "train_top1": 50.0, "skipped": 0.0}
@@ -133,6 +134,6 @@ def test_lack_of_memory_is_no_bug(
     def app(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr("last_edge.tools.cli.app", app)
+    monkeypatch.setattr("last_edge.tools.cli.application", lambda words: app)
     assert main([]) == 5
     assert "not enough memory" in capsys.readouterr().err

@@ -1,0 +1,102 @@
+"""Every command of `last-edge` by its name."""
+
+from __future__ import annotations
+
+from last_edge.tools.cli import (  # fmt: skip
+    bench,
+    data,
+    doctor,
+    eval,
+    experiments,
+    export,
+    models,
+    parity,
+    record,
+    report,
+    run,
+    synth,
+    train,
+    translate,
+    web,
+)
+from last_edge.tools.register import Function, Group
+
+COMMANDS: dict[str, Function | Group] = {
+    "train": train.train,
+    "distill": train.distill,
+    "pretrain": Group(
+        "Pre-train a trunk without labels.",
+        {"maskclr": train.maskclr},
+        "last-edge pretrain maskclr --model last_lite_nano --store STORE --out RUN",
+    ),
+    "eval": eval.eval,
+    "fit-spans": eval.fit_spans,
+    "seeds": experiments.seeds,
+    "probe": experiments.probe,
+    "folds": experiments.folds,
+    "ablate": experiments.ablate,
+    "export": export.export,
+    "quantize": export.quantize,
+    "thresholds": export.thresholds,
+    "samples": export.samples,
+    "parity": parity.parity,
+    "verify": parity.verify,
+    "engine": export.engine,
+    "run": run.run,
+    "record": record.record,
+    "teach": record.teach,
+    "translate": translate.translate,
+    "web": web.web,
+    "report": report.report,
+    "compare": report.compare,
+    "doctor": doctor.doctor,
+    "service": Group(
+        "A bundle that runs without a screen, from the start of the machine on.",
+        {"install": run.service_install, "remove": run.service_remove},
+        "last-edge service install last_lite_nano_shrec14 --source cam:0 --dry-run",
+    ),
+    "bench": Group(
+        "Measure exported files, training, recordings in real time, memory and start; find the fastest settings.",
+        {
+            "train": bench.train,
+            "tune": bench.tune,
+            "live": bench.live,
+            "soak": bench.soak,
+            "start": bench.start,
+            "peers": bench.peers,
+        },
+        default=bench.bench,
+    ),
+    "data": Group(
+        "Prepare, inspect and synthesise clip stores.",
+        {
+            "prepare": Group(
+                "Read a dataset and write it as a clip store; `prepare NAME --help` shows what NAME can be told.",
+                {},
+                "last-edge data prepare shrec17 SHREC2017_skeletons.tar.xz --out stores/shrec14",
+                cls=data.Formats,
+            ),
+            "info": data.info,
+            "synth": synth.synth,
+            "synth-ntu": synth.synth_ntu,
+            "synth-nslt": synth.synth_nslt,
+            "augment-pool": synth.augment_pool,
+            "extract": data.extract,
+            "compose": synth.compose,
+            "convert": data.convert,
+            "background": data.background,
+        },
+        "last-edge data synth --out runs/signs/store",
+    ),
+    "models": Group("Models and landmark models.", {"fetch": models.fetch}, default=models.models),
+    "zoo": Group(
+        "Trained bundles that have a name.",
+        {"ls": models.zoo_ls, "get": models.zoo_get},
+        "last-edge run last_lite_nano_shrec14 --source cam:0",
+    ),
+    "recipes": Group(
+        "The shipped recipes: every value of a training, with the command that uses it.",
+        {"ls": models.recipes_ls, "show": models.recipes_show},
+        "last-edge recipes show shrec17",
+    ),
+}
