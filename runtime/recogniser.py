@@ -23,7 +23,7 @@ from last_edge.runtime.pipeline.pipeline import Item
 from last_edge.runtime.pipeline.watch import Pace, Watch
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.decoding import Rejection, choose_point
-from last_edge.runtime.recognise.model import ACCEPT, Precision, load_graph, span_rules
+from last_edge.runtime.recognise.model import ACCEPT, Precision, load_graph, span_rules, usual_precision
 from last_edge.runtime.recognise.results import Event, Prediction
 from last_edge.runtime.recognise.step_stream import StepStream
 from last_edge.runtime.recognise.stream import TOP, RecogniseOptions, Stream, WindowStream, checked_points
@@ -84,7 +84,7 @@ class Recogniser(Closeable):
         threads: int | None = None,
         backend: str = OnnxRuntimeCpu.name,
     ) -> None:
-        """Load one graph of an opened bundle: INT8 when it has one and none is asked for.
+        """Load one graph of an opened bundle; where none is asked for INT8, else an FP16 engine, else FP32.
 
         It runs as `bench tune` found it fastest; threads: wins over that. Raises `InputError` when the bundle has no
         such file, one made for other input, or one that reads more than landmarks; `MissingError` without the backend.
@@ -97,7 +97,7 @@ class Recogniser(Closeable):
             expected, got = "a model of landmarks alone", f"one that reads {manifest.features.name!r} features as well"
             hint = "last-edge eval BUNDLE --store STORE, with features beside the store"
             raise InputError("frames have no such features", where=bundle.path, expected=expected, got=got, hint=hint)
-        self.precision: str = precision or ("int8" if "int8" in bundle.precisions else "fp32")
+        self.precision: str = precision or usual_precision(bundle, backend)
         self._backend: Backend | None = load_graph(bundle, self.precision, backend=backend, threads=threads)
         self._options: dict[str, Any] = {"threads": threads, "backend": backend}
         self.path, self.name, self.labels = bundle.path, manifest.name, manifest.labels

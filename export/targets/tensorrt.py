@@ -24,9 +24,13 @@ import onnx_ir as ir
 from last_edge.bundle.bundle import Bundle, rewrite_bundle
 from last_edge.bundle.manifest import INPUT_NAME, Figure, Manifest, model_file
 from last_edge.errors import GateError, InputError, MissingError, UsageError
+from last_edge.export.onnx.half import to_half
+from last_edge.export.proof.same import fault
 from last_edge.files import cache_folder, writing
+from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.backends.base import has_module
 from last_edge.runtime.backends.tensorrt_engine import ANY_RTX, TensorRT, TensorRTForRTX, gpu_name
+from last_edge.runtime.recognise.model import INT8_TENSORRT as INT8
 from last_edge.runtime.recognise.model import artefact_name
 
 OPSETS = range(9, 26)
@@ -158,15 +162,20 @@ def _stored(node: ir.Node) -> Iterator[Violation]:
 
 RULES: tuple[Callable[[ir.Node], Iterator[Violation]], ...] = (_operator, _einsum, _quantiser, _pair, _stored)
 FLAVOURS: dict[str, type[TensorRT]] = {backend.flavour: backend for backend in (TensorRT, TensorRTForRTX)}
-INT8 = "int8-tensorrt"
+FP16 = "fp16"
+HALF_GRAPH = "tensorrt.fp16.onnx"
+"""The graph that an FP16 engine is built from, made of the FP32 graph."""
+MOST_HALF = 0.01
+"""Share of the largest golden logit that the float16 graph may be off: it rounds each layer's values to 11 bits."""
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be built: the graph, its file, what it is called in the bundle, and the clips a call may hold."""
+    """What would be built: from which graph, what it is called in the bundle, and the clips a call may hold."""
 
     bundle: Bundle
+    graph: bytes
     backend: type[TensorRT]
     precision: str
     most: int
@@ -175,12 +184,7 @@ class Plan:
     @property
     def source(self) -> str:
         """File the engine is built from."""
-        return model_file(self.precision)
-
-    @property
-    def graph(self) -> bytes:
-        """Its bytes."""
-        return self.bundle.graph(self.precision)
+        return HALF_GRAPH if self.precision == FP16 else model_file(self.precision)
 
     @property
     def target(self) -> str:
@@ -197,19 +201,43 @@ class Plan:
 def plan_engine(path: Path, *, flavour: str, precision: str | None = None, most: int = 16, force: bool = False) -> Plan:
     """Check that a bundle's graph is one that TensorRT takes; INT8 where the bundle has it in TensorRT's format.
 
-    Raises `UsageError` when the engine is there and not `force`, `InputError` without such a graph, `GateError` when
-    the graph breaks a rule.
+    precision: `int8` means TensorRT's format; `fp16` is made of the FP32 graph. Raises `UsageError` when the engine is
+    there and not `force`, `InputError` without such a graph, `GateError` when the graph breaks a rule, or in float16
+    gives other golden answers.
     """
     bundle, backend = Bundle.open(path).recogniser(), FLAVOURS[flavour]
-    chosen = precision or (INT8 if INT8 in bundle.precisions else "fp32")
-    if chosen not in bundle.precisions:
+    chosen = {None: INT8 if INT8 in bundle.precisions else "fp32", "int8": INT8}.get(precision, precision)
+    assert chosen is not None
+    if chosen != FP16 and chosen not in bundle.precisions:
         hint = "last-edge quantize BUNDLE --store STORE --target tensorrt"
-        raise InputError(f"bundle has no {chosen} graph", where=path, expected=", ".join(bundle.precisions), hint=hint)
+        have = ", ".join((*bundle.precisions, FP16))
+        raise InputError(f"bundle has no {chosen} graph", where=path, expected=have, hint=hint)
     target = artefact_name(backend, chosen)
     if target in bundle.manifest.files and not force:
         raise UsageError("the bundle has this engine", where=path / target, hint="--force to build it anew")
-    checked = require_fit(bundle.graph(chosen), where=path / model_file(chosen))
-    return Plan(bundle, backend, chosen, most, checked)
+    graph = half_graph(bundle) if chosen == FP16 else bundle.graph(chosen)
+    checked = require_fit(graph, where=path / (HALF_GRAPH if chosen == FP16 else model_file(chosen)))
+    return Plan(bundle, graph, backend, chosen, most, checked)
+
+
+def half_graph(bundle: Bundle) -> bytes:
+    """The FP32 graph in float16; `GateError` where ONNX Runtime gets other answers of it to the golden inputs."""
+    made, golden = to_half(bundle.graph("fp32"), where=bundle.path / model_file("fp32")), bundle.golden
+    expected = golden.logits["fp32"]
+    got = OnnxRuntimeCpu(made).run(golden.inputs)
+    most = MOST_HALF * max(float(np.abs(expected).max()), 1.0)
+    wrong = fault(got, expected, most=most)
+    if wrong:
+        hint = "last-edge engine BUNDLE --precision fp32"
+        raise GateError("the float16 graph differs from its model", where=bundle.path / HALF_GRAPH,
+                        expected=f"<= {most:.3g}", got=wrong, hint=hint)  # fmt: skip
+    return made
+
+
+def add_graph(plan: Plan) -> None:
+    """Put a graph that was made for the engine into the bundle, to be built from on the device."""
+    if plan.source == HALF_GRAPH:
+        rewrite_bundle(plan.bundle, plan.bundle.manifest, files={HALF_GRAPH: plan.graph})
 
 
 def build_engine(plan: Plan) -> Manifest:
@@ -228,7 +256,8 @@ def build_engine(plan: Plan) -> Manifest:
         "source_sha256": hashlib.sha256(plan.graph).hexdigest(),
     }  # fmt: skip
     manifest = dataclasses.replace(manifest, engines={**manifest.engines, plan.target: built})
-    return rewrite_bundle(bundle, manifest, files={plan.target: content})
+    made = {HALF_GRAPH: plan.graph} if plan.source == HALF_GRAPH else {}
+    return rewrite_bundle(bundle, manifest, files={**made, plan.target: content})
 
 
 def why_not(backend: type[TensorRT]) -> str:

@@ -28,7 +28,9 @@ MAKES = {
     "tflite": "last-edge export RUN --out BUNDLE --target litert",
     "engine": "last-edge engine BUNDLE --flavour {name}",
 }
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32", "fp16", "int8"]
+INT8_TENSORRT = "int8-tensorrt"
+"""8 bits as TensorRT takes them: the graph that an INT8 engine is built from."""
 ACCEPT = "accept"
 
 
@@ -123,6 +125,18 @@ def artefact_name(backend: type[Backend], precision: str) -> str:
     return f"{backend.name}.{precision}.{backend.kind}"
 
 
+def precision_for(backend: type[Backend], precision: str) -> str:
+    """Which 8 bits `int8` means to a backend: a TensorRT engine is built from a graph of its own."""
+    return INT8_TENSORRT if backend.kind == "engine" and precision == "int8" else precision
+
+
+def usual_precision(bundle: Bundle, backend: str) -> str:
+    """The precision that runs where none is asked for: the fewest bits that the bundle has for a backend, else fp32."""
+    kind = backend_named(backend)
+    names = {name: artefact_name(kind, precision_for(kind, name)) for name in ("int8", "fp16")}
+    return next((name for name, file in names.items() if file in bundle.contents), "fp32")
+
+
 def artefact_of(bundle: Bundle, backend: type[Backend], precision: str) -> bytes | None:
     """Its bytes; None when the bundle has no such file.
 
@@ -161,6 +175,7 @@ def how_to_make(backend: type[Backend]) -> str:
 def load_graph(bundle: Bundle, precision: str, *, backend: str, threads: int | None = None) -> Backend:
     """What a bundle has for a backend and precision, loaded; raises as `load_model` does."""
     kind = backend_named(backend)
+    precision = precision_for(kind, precision)
     graph = bundle.graph(precision) if kind.kind == "onnx" else artefact_of(bundle, kind, precision)
     if graph is None:
         where = bundle.path / artefact_name(kind, precision)

@@ -121,7 +121,7 @@ def engine(
         Literal["tensorrt", "tensorrt-rtx"], Option(help="For Jetson and data-centre cards, or RTX cards.")
     ] = "tensorrt",
     precision: Annotated[
-        str | None, Option(help="Of the graph. Default: int8-tensorrt where the bundle has it, else fp32.")
+        str | None, Option(help="int8, fp16 or fp32. Default: int8 where its graph is there, else fp32.")
     ] = None,
     max_batch: Annotated[int, Option(min=1, help="Most clips in one call.")] = 16,
     dry_run: opt.DryRun = False,
@@ -130,12 +130,13 @@ def engine(
 ) -> None:
     """Check that TensorRT takes a bundle's graph, build the engine and put it into the bundle.
 
+    int8 takes the graph of `quantize --target tensorrt`; fp16 is made of the FP32 graph, whose raw points stay float32.
     tensorrt builds on the device that the engine is for; elsewhere the command prints what to type there and ends in
     exit code 5. tensorrt-rtx builds ahead of time on any machine. A graph that breaks a rule ends in exit code 4.
 
     Example: last-edge engine runs/shrec14/bundle --flavour tensorrt-rtx
     """
-    from last_edge.export.targets.tensorrt import build_engine, on_device, plan_engine, why_not
+    from last_edge.export.targets.tensorrt import add_graph, build_engine, on_device, plan_engine, why_not
 
     plan = plan_engine(bundle, flavour=flavour, precision=precision, most=max_batch, force=force)
     about = {"engine": plan.target, "source": plan.source, "checked": plan.checked}
@@ -143,6 +144,7 @@ def engine(
         screen.emit({**about, "built": False, "on the device": on_device(plan)})
         if dry_run:
             return
+        add_graph(plan)
     manifest = build_engine(plan)
     size = len(type(plan.bundle).open(bundle).read(plan.target))
     screen.emit({**about, "built": True, "bytes": size, **manifest.engines[plan.target]})

@@ -24,7 +24,7 @@ from last_edge.export.targets import tensorrt
 from last_edge.export.targets.tensorrt import build_engine, parser_faults, plan_engine, require_fit, trtexec, violations
 from last_edge.runtime.backends import BACKENDS, tensorrt_engine
 from last_edge.runtime.backends.tensorrt_engine import TensorRT, TensorRTForRTX
-from last_edge.runtime.recognise.model import artefact_of
+from last_edge.runtime.recognise.model import artefact_of, load_graph, usual_precision
 from last_edge.tools.cli import main
 
 ZOO = Path(__file__).parents[3] / "zoo" / "last_lite_nano_shrec14"
@@ -190,10 +190,11 @@ def test_without_a_gpu_it_prints_what_to_type_and_ends_in_exit_5(
 
 
 def test_a_graph_that_tensorrt_would_not_take_fails_the_gate(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    opened = Bundle.open(bundle)
+    files = {name: opened.read(name) for name in opened.manifest.files}
+    write_bundle(bundle, opened.manifest, files={**files, "model.int8-tensorrt.onnx": opened.graph("int8")}, force=True)
     assert main(["engine", str(bundle), "--precision", "int8"]) == 4
     assert "a float bias" in capsys.readouterr().err
-    with pytest.raises(InputError, match="no int8-tensorrt graph"):
-        plan_engine(bundle, flavour="tensorrt", precision="int8-tensorrt")
 
 
 @pytest.mark.skipif(bool(tensorrt.why_not(TensorRTForRTX)), reason=tensorrt.why_not(TensorRTForRTX))
@@ -266,6 +267,49 @@ def test_an_engine_that_is_not_of_this_device_or_graph_names_the_command_that_bu
     with pytest.raises(MissingError, match=what) as caught:
         artefact_of(other, TensorRT, "fp32")
     assert caught.value.hint == "last-edge engine BUNDLE --flavour tensorrt --force"
+
+
+@pytest.mark.usefixtures("fake_tensorrt")
+def test_an_fp16_engine_is_of_a_float16_graph_that_lies_beside_it(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorrt_engine, "gpu_name", lambda: "Orin")
+    manifest = build_engine(plan_engine(bundle, flavour="tensorrt", precision="fp16"))
+    assert {"tensorrt.fp16.onnx", "tensorrt.fp16.engine"} < set(manifest.files)
+    assert manifest.engines["tensorrt.fp16.engine"]["source_sha256"] == manifest.files["tensorrt.fp16.onnx"]
+    opened = Bundle.open(bundle)
+    assert artefact_of(opened, TensorRT, "fp16") == b"plan" and opened.precisions == ("fp32", "int8")
+    assert usual_precision(opened, "tensorrt") == "fp16" and usual_precision(opened, "onnxruntime-cpu") == "int8"
+    assert all(check.holds for check in verify_bundle(bundle))
+
+
+def test_int8_of_an_engine_is_tensorrts_own_format(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RULES, ())
+    with pytest.raises(InputError, match="no int8-tensorrt graph") as caught:
+        plan_engine(bundle, flavour="tensorrt", precision="int8")
+    assert "fp16" in str(caught.value.expected) and "--target tensorrt" in str(caught.value.hint)
+    with pytest.raises(InputError, match="has nothing for tensorrt") as missing:
+        load_graph(Bundle.open(bundle), "int8", backend="tensorrt")
+    assert str(missing.value.where).endswith("tensorrt.int8-tensorrt.engine")
+
+
+def test_a_float16_graph_with_other_answers_is_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensorrt, "MOST_HALF", 1e-6)
+    with pytest.raises(GateError, match="differs from its model"):
+        plan_engine(bundle, flavour="tensorrt", precision="fp16")
+
+
+def test_where_no_engine_is_built_the_float16_graph_is_there_for_the_device(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tensorrt, "has_module", lambda name: False)
+    monkeypatch.setattr(RULES, ())
+    words = ["engine", str(bundle), "--flavour", "tensorrt-rtx", "--precision", "fp16"]
+    assert main([*words, "--dry-run"]) == 0
+    assert not (bundle / "tensorrt.fp16.onnx").exists()
+    assert main(words) == 5
+    assert "--onnx=tensorrt.fp16.onnx" in capsys.readouterr().out.replace("\n", "")
+    assert "tensorrt.fp16.onnx" in Bundle.open(bundle).manifest.files
 
 
 @pytest.mark.usefixtures("fake_tensorrt")
