@@ -10,7 +10,7 @@ RUN pip install --no-cache-dir build && python -m build --wheel --outdir /wheels
 FROM python:3.12-slim-bookworm
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 OMP_WAIT_POLICY=passive LAST_EDGE_CACHE=/var/cache/last-edge
 COPY --from=wheel /wheels /wheels
-RUN pip install --no-compile "$(ls /wheels/*.whl)[runtime-lite]" && rm -r /wheels
+RUN pip install "$(ls /wheels/*.whl)[runtime-lite]" && rm -r /wheels
 COPY zoo /usr/share/last-edge/zoo
 ENV LAST_EDGE_ZOO=/usr/share/last-edge/zoo
 RUN useradd --system --create-home --groups video edge && install -d -o edge -g edge /var/cache/last-edge

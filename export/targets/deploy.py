@@ -16,7 +16,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError, InputError, MissingError, UsageError
 from last_edge.export.proof.parity import MOST_FP32, same_checkpoint
 from last_edge.export.proof.same import fault
-from last_edge.export.targets.tensorrt import INT8, build_engine, on_device, plan_engine
+from last_edge.export.targets.tensorrt import build_engine, on_device, plan_engine
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.names import did_you_mean
@@ -61,7 +61,7 @@ def add_targets(
         if target == "litert":
             said[target] = {"file": add_litert(path, run)}
             continue
-        plan = plan_engine(path, flavour=target, precision=INT8 if store else "fp32")
+        plan = plan_engine(path, flavour=target, precision="int8" if store else "fp32")
         said[target] = {"graph": plan.source, "checked": plan.checked}
         if target == "tensorrt":
             said[target]["on the device"] = on_device(plan)

@@ -30,8 +30,7 @@ from last_edge.files import cache_folder, writing
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.backends.base import has_module
 from last_edge.runtime.backends.tensorrt_engine import ANY_RTX, TensorRT, TensorRTForRTX, gpu_name
-from last_edge.runtime.recognise.model import INT8_TENSORRT as INT8
-from last_edge.runtime.recognise.model import artefact_name
+from last_edge.runtime.recognise.model import INT8_TENSORRT, artefact_name, precision_for
 
 OPSETS = range(9, 26)
 DOMAINS = ("", "ai.onnx")
@@ -206,7 +205,9 @@ def plan_engine(path: Path, *, flavour: str, precision: str | None = None, most:
     gives other golden answers.
     """
     bundle, backend = Bundle.open(path).recogniser(), FLAVOURS[flavour]
-    chosen = {None: INT8 if INT8 in bundle.precisions else "fp32", "int8": INT8}.get(precision, precision)
+    chosen = {None: INT8_TENSORRT if INT8_TENSORRT in bundle.precisions else "fp32", "int8": INT8_TENSORRT}.get(
+        precision, precision
+    )
     assert chosen is not None
     if chosen != FP16 and chosen not in bundle.precisions:
         hint = "last-edge quantize BUNDLE --store STORE --target tensorrt"
