@@ -205,10 +205,7 @@ def plan_engine(path: Path, *, flavour: str, precision: str | None = None, most:
     gives other golden answers.
     """
     bundle, backend = Bundle.open(path).recogniser(), FLAVOURS[flavour]
-    chosen = {None: INT8_TENSORRT if INT8_TENSORRT in bundle.precisions else "fp32", "int8": INT8_TENSORRT}.get(
-        precision, precision
-    )
-    assert chosen is not None
+    chosen = precision_for(backend, precision or ("int8" if INT8_TENSORRT in bundle.precisions else "fp32"))
     if chosen != FP16 and chosen not in bundle.precisions:
         hint = "last-edge quantize BUNDLE --store STORE --target tensorrt"
         have = ", ".join((*bundle.precisions, FP16))
