@@ -26,6 +26,7 @@ from last_edge.runtime.landmarks.source import (
     Points,
     check_hand,
     quiet_native_logs,
+    without,
 )
 from last_edge.skeleton.people import Seen
 
@@ -110,26 +111,6 @@ class MediaPipeSource(LandmarkSource):
     def _unfollowed(self, result: Any, chosen: int, nothing: Points, alone: Points) -> Points:
         """Points of the chosen one where only the finder has seen it."""
         return alone if len(alone) == len(nothing) else nothing
-
-
-def without(image: Image, others: Sequence[Points], chosen: Points) -> Image:
-    """The image with the boxes about others' points (V, 3), in image heights, black; the chosen one's stays whole."""
-    if not others:
-        return image
-    shown = image.copy()
-    for each in others:
-        shown[_box(each, image)] = 0
-    shown[_box(chosen, image)] = image[_box(chosen, image)]
-    return shown
-
-
-def _box(points: Points, image: Image) -> tuple[slice, slice]:
-    """Rows and columns of points with a tenth more on every side."""
-    low, high = points[:, :2].min(0), points[:, :2].max(0)
-    margin = (high - low) / 10
-    left, top = np.maximum((low - margin) * image.shape[0], 0).astype(int)
-    right, bottom = np.maximum((high + margin) * image.shape[0], 0).astype(int)
-    return slice(top, bottom + 1), slice(left, right + 1)
 
 
 def what_it_sends() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -63,6 +63,26 @@ def check_hand(hand: str) -> str:
     if hand not in HANDS:
         raise UsageError(f"unknown hand {hand!r}", expected=" or ".join(HANDS))
     return hand
+
+
+def without(image: Image, others: Sequence[Points], chosen: Points) -> Image:
+    """The image with the boxes about others' points (V, 3), in image heights, black; the chosen one's stays whole."""
+    if not others:
+        return image
+    shown = image.copy()
+    for each in others:
+        shown[_box(each, image)] = 0
+    shown[_box(chosen, image)] = image[_box(chosen, image)]
+    return shown
+
+
+def _box(points: Points, image: Image) -> tuple[slice, slice]:
+    """Rows and columns of points with a tenth more on every side."""
+    low, high = points[:, :2].min(0), points[:, :2].max(0)
+    margin = (high - low) / 10
+    left, top = np.maximum((low - margin) * image.shape[0], 0).astype(int)
+    right, bottom = np.maximum((high + margin) * image.shape[0], 0).astype(int)
+    return slice(top, bottom + 1), slice(left, right + 1)
 
 
 @contextmanager

@@ -36,14 +36,14 @@ def both(path: Path, detector: Detector, *, hand: str = "first") -> tuple[Points
     return np.stack(theirs), np.stack(ours)
 
 
-def itself(path: Path) -> Points:
-    """(T, V, 3) MediaPipe's body points where the last bit of one pixel in a thousand of the first frame is flipped.
+def itself(path: Path, detector: Detector) -> Points:
+    """(T, V, 3) MediaPipe's points where the last bit of one pixel in a thousand of the first frame is flipped.
 
-    Each frame is looked at where the one before showed the body, and the network magnifies what is changed there: how
-    far two runs part that begin all but alike is how near any other can come.
+    Each frame is looked at where the one before showed hand or body, and the networks magnify what is changed there:
+    how far two runs part that begin all but alike is how near any other can come.
     """
     found = list[Points]()
-    with closing(create_landmarks("pose", by="mediapipe")) as mediapipe, VideoSource(path) as frames:
+    with closing(create_landmarks(detector, by="mediapipe")) as mediapipe, VideoSource(path) as frames:
         for frame in frames:
             if frame.image is not None:
                 image = frame.image.copy()
@@ -82,9 +82,12 @@ def table(paths: list[Path]) -> str:
         seen = [int((~np.isnan(points[:, 0, 0])).sum()) for points in hands]
         parts = {
             "hand: median of a frame's worst point, 95 %": apart(*hands).max(1),
+            "MediaPipe's hand beside itself": apart(hands[0], itself(path, "hand")).max(1),
             "frames with a hand, MediaPipe / LiteRT": f"{seen[0]} / {seen[1]}",
             "body: median, 95 %": apart(*(points[:, TO_THE_WAIST] for points in bodies)),
-            "MediaPipe beside itself": apart(bodies[0][:, TO_THE_WAIST], itself(path)[:, TO_THE_WAIST]),
+            "MediaPipe's body beside itself": apart(
+                *(points[:, TO_THE_WAIST] for points in (bodies[0], itself(path, "pose")))
+            ),
             "body, a frame alone, greatest": f"{apart(*still).max():.4f}",
         }
         for name, part in parts.items():

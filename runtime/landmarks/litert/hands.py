@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from last_edge.runtime.landmarks.litert.network import Array, Detector, Image, Network, Region, around, cut, direction
+from last_edge.runtime.landmarks.source import without
 
 POINTS = 21
 STRIDES = (8, 16, 16, 16)
@@ -69,7 +70,7 @@ class HandTracker:
     def __call__(self, image: Image) -> list[Hand]:
         """Hands in an RGB image (H, W, 3), those that were followed first."""
         if self._choose is not None:
-            kept = self._chosen(image, self._regions) or self._chosen(image, self._palms(image, MOST_PALMS, []))
+            kept = self._chosen(image, self._regions)[0] or self._found(image)
         else:
             regions = list(self._regions)
             self._since_detection += 1
@@ -84,10 +85,20 @@ class HandTracker:
         """The hands in some regions, each once."""
         return _distinct([hand for hand in (self.look(image, region) for region in regions) if hand is not None])
 
-    def _chosen(self, image: Image, regions: Sequence[Region]) -> list[Hand]:
-        """The hands in some regions that go on."""
+    def _chosen(self, image: Image, regions: Sequence[Region]) -> tuple[list[Hand], list[Hand]]:
+        """The hands in some regions that go on, and the others."""
         found = self._seen(image, regions)
-        return [found[place] for place in self._choose(found)] if self._choose and found else []
+        chosen = self._choose(found) if self._choose and found else []
+        return [found[place] for place in chosen], [hand for place, hand in enumerate(found) if place not in chosen]
+
+    def _found(self, image: Image) -> list[Hand]:
+        """Those of all hands in view that go on; where there are others, found anew without them, as by MediaPipe."""
+        kept, others = self._chosen(image, self._palms(image, MOST_PALMS, []))
+        if len(kept) != 1 or not others:
+            return kept
+        one, *rest = (np.asarray(hand.points / len(image), np.float32) for hand in (*kept, *others))
+        alone = without(image, rest, one)
+        return self._seen(alone, self._palms(alone, 1, [])) or kept
 
     def _palms(self, image: Image, most: int, regions: Sequence[Region]) -> list[Region]:
         """Regions and those of palms that lie apart from them, at most so many."""
