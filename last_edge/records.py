@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
+import sys
 import types
 import typing
 from pathlib import Path
@@ -51,11 +51,17 @@ def load(kind: type[Record], path: Path) -> Record:
 def read_json(path: Path) -> Any:
     """Parse a JSON file; `InputError` when it is absent or not JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes(), where=path)
     except FileNotFoundError as error:
         raise InputError("file not found", where=path) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError("not a JSON file", where=path, got=error) from error
+
+
+def parse_json(content: bytes | str, *, where: object) -> Any:
+    """Parse somebody's JSON; `InputError` also where it is nested too deep or holds a number of thousands of digits."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InputError("not a JSON file", where=where, got=str(error)[:200]) from error
 
 
 def from_dict(kind: type[Record], value: Any, *, where: object) -> Record:
@@ -102,10 +108,11 @@ def _decode(hint: Any, value: Any, where: str) -> Any:
         return {key: _decode(arguments[1], part, f"{where} › {key}") for key, part in value.items()}
     if hint is float:
         _expect(isinstance(value, int | float) and not isinstance(value, bool), value, where, "a number")
-        _expect(math.isfinite(value), value, where, "a finite number")
+        _expect(abs(value) <= sys.float_info.max, value, where, "a finite number")
         return float(value)
     if hint is int:
-        return _expect(isinstance(value, int) and not isinstance(value, bool), value, where, "an integer")
+        _expect(isinstance(value, int) and not isinstance(value, bool), value, where, "an integer")
+        return _expect(abs(value) < 2**63, value, where, "an integer of 64 bits")
     return _expect(isinstance(value, hint), value, where, hint.__name__)
 
 

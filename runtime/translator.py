@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -145,7 +144,9 @@ class Translator:
         translator = cls(
             name=manifest.name, encoder=encoder, decoder=decoder, spec=manifest.input,
             units=cast(Units, manifest.units), vocabulary=Vocabulary(manifest.labels),
-            options=records.from_dict(SearchOptions, json.loads(bundle.read(SEARCH)), where=search_file),
+            options=records.from_dict(
+                SearchOptions, records.parse_json(bundle.read(SEARCH), where=search_file), where=search_file
+            ),
         )  # fmt: skip
         if GOLDEN in bundle.contents:
             translator._check_answer(bundle.golden.points[:1], where=bundle.path / encoder_file(precision))

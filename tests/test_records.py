@@ -60,6 +60,19 @@ def test_misfits_are_named(change: dict[str, Any], named: str) -> None:
     assert named in error.value.render() and "file.json" in error.value.render()
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' + "9" * 5000 + "}", '{"a"'])
+def test_text_that_no_parser_takes_is_bad_input(text: str, tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(InputError, match="not a JSON file"):
+        records.read_json(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize(("field", "value"), [("inner", {"width": 2**63}), ("pair", [1, 10**400])])
+def test_numbers_beyond_64_bits_are_bad_input(field: str, value: Any) -> None:
+    with pytest.raises(InputError, match="wrong type or value"):
+        records.from_dict(Outer, {**GOOD, field: value}, where="r.json")
+
+
 def test_a_missing_field_is_named() -> None:
     with pytest.raises(InputError, match="'inner'"):
         records.from_dict(Outer, {key: value for key, value in GOOD.items() if key != "inner"}, where="here")

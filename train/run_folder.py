@@ -78,7 +78,8 @@ class Resume:
     def changes(self) -> list[dict[str, Any]]:
         """Every change so far: after which epoch, and what."""
         path = self.folder / CHANGES
-        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        lines = path.read_bytes().splitlines() if path.is_file() else []
+        rows = [records.parse_json(line, where=path) for line in lines]
         if not self.changed:
             return rows
         return [*rows, {"after": self.folder.name, "settings": self.changed}]

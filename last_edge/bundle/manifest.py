@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -192,10 +191,7 @@ def from_bytes(content: bytes, *, where: object, verify: bool = True) -> Manifes
     """Read a manifest strictly; `InputError` for unknown or missing fields and, with `verify`, for any changed byte."""
     if len(content) > LARGEST_MANIFEST:
         raise InputError("manifest is too large", where=where, expected=f"<= {LARGEST_MANIFEST}", got=len(content))
-    try:
-        manifest = records.from_dict(Manifest, json.loads(content), where=where)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError("not a JSON file", where=where, got=error) from error
+    manifest = records.from_dict(Manifest, records.parse_json(content, where=where), where=where)
     if verify and to_bytes(manifest) != content:
         raise InputError("bundle: bytes have changed", where=where, expected=_seal(manifest), got=manifest.seal)
     _check(manifest, where)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,10 +107,7 @@ def span_rules(bundle: Bundle) -> SpanRules | None:
     """By which rules a stream's answers become gestures; None where the bundle has none."""
     if SPANS not in bundle.contents:
         return None
-    try:
-        plain = json.loads(bundle.contents[SPANS])
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError("not a JSON file", where=bundle.path / SPANS, got=error) from error
+    plain = records.parse_json(bundle.contents[SPANS], where=bundle.path / SPANS)
     rules, labels = records.from_dict(SpanRules, plain, where=bundle.path / SPANS), bundle.manifest.labels
     if rules.labels != labels[: len(rules.labels)] or len(rules.labels) != len(labels) - 1:
         raise InputError("rules for other labels", where=bundle.path / SPANS, expected=labels[:-1], got=rules.labels)

@@ -7,11 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-COUNT = int(os.environ.get("LAST_EDGE_FUZZ", "12"))
-"""Inputs a target; the slow tests take 10,000 unless told otherwise."""
+MANY = int(os.environ.get("LAST_EDGE_FUZZ", "10000"))
+COUNTS = pytest.mark.parametrize("count", [12, pytest.param(MANY, marks=pytest.mark.slow, id="many")])
+"""Inputs a target: a few, and many in the slow tests."""
 TOKENS = (b"\0", b"\xff\xfe", b"NaN", b"-1", b"1e400", b"9" * 400, b"[" * 3000, b"../", b"\xed\xa0\x80",
           b"${oc.env:HOME}", b"null", b"{}", b"\"", b"\n", b",", b"\x80\x04.", b"PK\3\4")  # fmt: skip
 ODD: tuple[Any, ...] = (
@@ -20,7 +22,7 @@ ODD: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-def budget(count: int = COUNT) -> settings:
+def budget(count: int) -> settings:
     """So many inputs, the same ones each time."""
     checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
     return settings(max_examples=count, deadline=None, derandomize=True, suppress_health_check=checks, database=None)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,8 +25,9 @@ from last_edge.runtime.web.server import SiteServer
 from last_edge.runtime.web.site import Site, static_files
 from last_edge.skeleton import get_layout
 from last_edge.tools import cli
+from last_edge.tools.teach.takes import from_takes
 from last_edge.train.recipe import load_recipe
-from tests.fuzz.mutate import budget, changed_bytes
+from tests.fuzz.mutate import COUNTS, budget, changed_bytes, changed_json
 from tests.web.conftest import listening
 
 GET = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n"
@@ -43,10 +46,11 @@ def server() -> Iterator[SiteServer]:
         yield running
 
 
-def test_no_request_silences_the_server(server: SiteServer) -> None:
+@COUNTS
+def test_no_request_silences_the_server(server: SiteServer, count: int) -> None:
     port = server.server_port
 
-    @budget(60)
+    @budget(count)
     @given(changed_bytes(GET % port))
     def ask(request: bytes) -> None:
         with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
@@ -61,8 +65,9 @@ def test_no_request_silences_the_server(server: SiteServer) -> None:
     assert connection.getresponse().status == 200
 
 
-def test_no_address_of_a_receiver_is_a_bug() -> None:
-    @budget(150)
+@COUNTS
+def test_no_address_of_a_receiver_is_a_bug(count: int) -> None:
+    @budget(count)
     @given(TEXTS)
     def name(text: str) -> None:
         with suppress(LastEdgeError):
@@ -73,10 +78,11 @@ def test_no_address_of_a_receiver_is_a_bug() -> None:
     name()
 
 
-def test_no_name_of_a_source_is_a_bug() -> None:
+@COUNTS
+def test_no_name_of_a_source_is_a_bug(count: int) -> None:
     layout = get_layout("shrec22")
 
-    @budget(60)
+    @budget(count)
     @given(TEXTS.filter(lambda text: not text.startswith(("cam:", "csi:", "rtsp:", "http:")) and not text.isdecimal()))
     def name(text: str) -> None:
         with suppress(LastEdgeError), open_source(text, layout=layout):
@@ -85,12 +91,13 @@ def test_no_name_of_a_source_is_a_bug() -> None:
     name()
 
 
-def test_no_value_of_a_recipe_is_a_bug() -> None:
+@COUNTS
+def test_no_value_of_a_recipe_is_a_bug(count: int) -> None:
     keys = st.sampled_from(("training.lr", "training.epochs", "input.frames", "model.options.width", "seed", "augment",
                             "validation.subjects", "training.amp", "x", ""))  # fmt: skip
     values = st.one_of(st.text(max_size=30), st.sampled_from((".inf", ".nan", "1e999", "[", "{a: [", "9" * 5000, "~")))
 
-    @budget(40)
+    @budget(count)
     @given(keys, values)
     def change(key: str, value: str) -> None:
         with suppress(LastEdgeError):
@@ -99,17 +106,34 @@ def test_no_value_of_a_recipe_is_a_bug() -> None:
     change()
 
 
-def test_no_words_at_the_command_line_are_a_bug(capsys: pytest.CaptureFixture[str]) -> None:
+@COUNTS
+def test_no_words_at_the_command_line_are_a_bug(count: int, capsys: pytest.CaptureFixture[str]) -> None:
     known = ("run", "eval", "data", "info", "report", "verify", "--json", "--store", "--out", "--source", "synthetic",
              "zoo", "recipes", "show", "models")  # fmt: skip
     words = st.one_of(st.sampled_from(known), st.text(max_size=12))
 
-    @budget(25)
+    @budget(count)
     @given(st.lists(words.filter(lambda word: not word.isdecimal()), max_size=5))
     def say(line: list[str]) -> None:
         assert cli.main([*line, "--dry-run-of-nothing"]) != EXIT_BUG
 
     say()
+
+
+@COUNTS
+def test_no_takes_of_the_page_are_a_bug(count: int, tmp_path: Path) -> None:
+    frames = [[[0.1, 0.2, 0.3]] * 20 + [None]] * 5
+    takes = [{"label": "wave", "fps": 30, "frames": frames, "subject": "me"}] * 2
+    saved = json.dumps({"layout": "mediapipe_hand21", "units": "image01", "takes": takes}).encode()
+
+    @budget(count)
+    @given(st.one_of(changed_json(saved), changed_bytes(saved)))
+    def read(content: bytes) -> None:
+        (tmp_path / "takes.json").write_bytes(content)
+        with suppress(LastEdgeError):
+            list(from_takes(tmp_path))
+
+    read()
 
 
 @contextmanager
@@ -168,11 +192,12 @@ def test_a_receiver_that_answers_garbage_or_nothing_holds_nobody_up(
     assert any("dropped" in text or "lost" in text or "not delivered" in text for text in told), told
 
 
-def test_no_points_make_a_stream_fail(make_bundle) -> None:  # type: ignore[no-untyped-def]
+@COUNTS
+def test_no_points_make_a_stream_fail(make_bundle, count: int) -> None:  # type: ignore[no-untyped-def]
     model = Recogniser.open(make_bundle())
     numbers = st.sampled_from((0.0, 1.0, -1e30, 1e38, float("nan"), float("inf"), -float("inf"), 1e-40))
 
-    @budget(60)
+    @budget(count)
     @given(st.lists(numbers, min_size=4, max_size=40), st.floats(allow_nan=True, width=32), st.integers(0, 3))
     def push(values: list[float], moment: float, axes: int) -> None:
         stream = model.stream()

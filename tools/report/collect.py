@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,10 +184,7 @@ def _object(path: Path) -> dict[str, Any]:
 def _history(path: Path) -> tuple[dict[str, float], ...]:
     if not path.exists():
         return ()
-    try:
-        rows = tuple(json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError("not a list of JSON lines", where=path, got=error) from error
+    rows = tuple(records.parse_json(line, where=path) for line in path.read_bytes().splitlines() if line.strip())
     if not all(isinstance(row, dict) and "epoch" in row for row in rows):
         raise InputError("every line needs an epoch", where=path)
     return rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge import records
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.data.gates import run_gates
@@ -85,7 +85,7 @@ def from_takes(folder: Path) -> Iterator[SkeletonClip]:
 
 def _of_page(path: Path) -> Iterator[SkeletonClip]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = records.parse_json(path.read_bytes(), where=path)
         layout, units = get_layout(str(content["layout"])), content["units"]
         if units not in AXES:
             raise InputError("takes in unknown units", where=path, expected=" or ".join(AXES), got=units)
@@ -95,7 +95,7 @@ def _of_page(path: Path) -> Iterator[SkeletonClip]:
                 points[None] if points.ndim == 3 else points, layout=layout, fps=float(take["fps"]), units=units,
                 label=str(take["label"]), subject=str(take.get("subject", "")), source_id=f"{path.stem}/{number:03d}",
             )  # fmt: skip
-    except (KeyError, TypeError, ValueError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         expected = '{"layout", "units", "takes": [{"label", "fps", "frames"}]}'
         raise InputError("not a file of takes", where=path, expected=expected, got=error) from error
 

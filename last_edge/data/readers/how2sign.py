@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge import records
 from last_edge.clips.pose_file import OPENPOSE_PARTS
 from last_edge.data.readers.archive import locate, members, one_file, size_of_image, table_rows
 from last_edge.errors import InputError
@@ -104,12 +104,10 @@ def _in_order(frames: list[tuple[int, Frame]], done: set[str], where: str, sente
 
 def _frame(content: bytes, where: str) -> Frame:
     """(137, 2) pixels and (137,) confidence of the first person; no confidence where nobody is found."""
-    try:
-        people = json.loads(content)["people"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError("not a key point file of OpenPose", where=where, expected='{"people": [...]}') from error
+    said = records.parse_json(content, where=where)
+    people = said.get("people") if isinstance(said, dict) else None
     if not isinstance(people, list):
-        raise InputError("not a key point file of OpenPose", where=where, got=type(people).__name__)
+        raise InputError("not a key point file of OpenPose", where=where, expected='{"people": [...]}')
     if not people:
         return np.zeros((POINTS, 2), np.float32), np.zeros(POINTS, np.float32)
     packed = np.concatenate([_part(people[0], name, count, where) for name, _, count in OPENPOSE_PARTS])

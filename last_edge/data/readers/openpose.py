@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge import records
 from last_edge.data.readers.archive import locate, members, one_file, size_of_image
 from last_edge.errors import InputError, UsageError
 from last_edge.skeleton import Layout, SkeletonClip, get_layout
@@ -73,7 +73,7 @@ def read_openpose(
 
 def people_of(content: bytes, where: str) -> Points:
     """(people, joints, 3) of one frame: body, and both hands where the file has them; joints 0 where nobody is."""
-    found = parsed(content, where)
+    found = records.parse_json(content, where=where)
     people = found.get("people") if isinstance(found, Mapping) else None
     if not isinstance(people, list):
         raise InputError("not a file of OpenPose", where=where, expected="a mapping with `people`")
@@ -148,7 +148,7 @@ def read_kinetics(
         where, path = locate(source, name), PurePosixPath(name)
         found = True
         with one_file():
-            clip = parsed(content, where)
+            clip = records.parse_json(content, where=where)
             if not isinstance(clip, Mapping) or not isinstance(clip.get("data"), list):
                 expected = "a mapping with `data` and `label`"
                 raise InputError("not a clip of Kinetics-skeleton", where=where, expected=expected)
@@ -160,7 +160,7 @@ def read_kinetics(
             yield SkeletonClip.from_points(
                 np.where(missing[..., None], np.nan, points).astype(np.float32), layout=get_layout("coco18"), fps=fps,
                 units="image01", confidence=np.where(missing, 0, np.clip(rows[..., 2], 0, 1)).astype(np.float32),
-                label=str(clip["label"]) if clip.get("label") and clip.get("label_index", 0) >= 0 else None,
+                label=str(clip["label"]) if clip.get("label") and str(clip.get("label_index", 0)).isdecimal() else None,
                 source_id=path.with_suffix("").as_posix(), split=split,
             )  # fmt: skip
     if not found:
@@ -175,7 +175,10 @@ def _kinetics_frames(data: list[Any], bodies: int, where: str) -> Points:
     rows = np.zeros((bodies, max(number for number in numbers if number), 18, 3), np.float32)
     for frame in data:
         people = []
-        for person in frame.get("skeleton", []):
+        skeleton = frame.get("skeleton", [])
+        if not isinstance(skeleton, list):
+            raise InputError("not a list of skeletons", where=where, got=type(skeleton).__name__)
+        for person in skeleton:
             values = _numbers(person.get("pose", []) if isinstance(person, Mapping) else None, where)
             scores = _numbers(person.get("score", []) if isinstance(person, Mapping) else None, where)
             if len(values) != 36 or len(scores) != 18:
@@ -184,14 +187,6 @@ def _kinetics_frames(data: list[Any], bodies: int, where: str) -> Points:
         for body, row in enumerate(sorted(people, key=lambda row: -float(row[:, 2].sum()))[:bodies]):
             rows[body, frame["frame_index"] - 1] = row
     return rows
-
-
-def parsed(content: bytes, where: str) -> Any:
-    """JSON; `InputError` names the file that is none."""
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise InputError("not JSON", where=where, got=str(error)[:200]) from error
 
 
 def _triples(values: Any, where: str) -> Points:

@@ -154,6 +154,20 @@ def test_people_are_told_apart_by_their_place(person: str, x: int, tmp_path: Pat
     assert both.coords.shape[0] == 2
 
 
+@pytest.mark.parametrize(("label_index", "label"), [(None, None), (-1, None), (3, "x")])
+def test_kinetics_without_a_label_index_has_no_label(label_index: object, label: str | None, tmp_path: Path) -> None:
+    person = {"pose": [0.5] * 36, "score": [0.5] * 18}
+    content = {"data": [{"frame_index": 1, "skeleton": [person]}] * 2, "label": "x", "label_index": label_index}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    assert [clip.label for clip in read_kinetics(tmp_path)] == [label]
+
+
+def test_kinetics_frames_without_a_list_of_people_are_bad_input(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"data": [{"frame_index": 1, "skeleton": None}], "label": "x"}))
+    with pytest.raises(InputError, match="not a list of skeletons"):
+        list(read_kinetics(tmp_path))
+
+
 def test_kinetics_takes_the_surest_people_first(tmp_path: Path) -> None:
     people = [{"pose": [value] * 36, "score": [score] * 18} for value, score in ((0.1, 0.2), (0.2, 0.9), (0.3, 0.5))]
     (tmp_path / "kinetics_val").mkdir()
