@@ -2,12 +2,13 @@
 import { Points } from "./points.js";
 
 const MOST_FAILURES = 10;
+const HANG_MS = 20_000;
 
 export class Landmarker {
   // settings: as landmark_worker.js takes them. onPoints({points, time, milliseconds, side}) for each image looked at;
-  // onFailure(text) when it cannot start, or at the tenth image in a row that it fails on.
+  // onFailure(text) when it cannot start, at the tenth image in a row that it fails on, or when it hangs.
   constructor(settings, { onPoints, onFailure }) {
-    Object.assign(this, { onPoints, onFailure, waiting: null, started: false, failures: 0 });
+    Object.assign(this, { onPoints, onFailure, waiting: null, since: 0, started: false, failures: 0, hangs: false });
     this.worker = newWorker("landmark_worker.js");
     this.ready = new Promise((resolve, reject) => Object.assign(this, { resolve, reject }));
     this.worker.onmessage = ({ data }) => this.take(data);
@@ -17,8 +18,9 @@ export class Landmarker {
 
   // A video's frame at `time` seconds; passed over while another is looked at.
   async offer(video, time) {
-    if (this.waiting !== null) return;
+    if (this.waiting !== null) return this.requireProgress();
     this.waiting = time;
+    this.since = performance.now();
     try {
       const image = await createImageBitmap(video);
       this.worker.postMessage({ image, time: time * 1000 }, [image]);
@@ -28,15 +30,26 @@ export class Landmarker {
   }
 
   async take({ ready, points, milliseconds, side, failed }) {
-    if (ready) {
+    if (ready && !this.started) {
       this.started = true;
       return this.resolve();
     }
-    if (failed) return this.fail(failed);
+    if (failed || !(points instanceof Float32Array) || points.length % 3)
+      return this.fail(String(failed || "the landmark worker gave no points"));
     this.failures = 0;
     const found = new Points(1, 1, points.length / 3, 3, points);
-    await this.onPoints({ points: found, time: this.waiting, milliseconds, side });
-    this.waiting = null;
+    try {
+      await this.onPoints({ points: found, time: this.waiting, milliseconds, side });
+    } finally {
+      this.waiting = null;
+    }
+  }
+
+  // A worker that never comes back from an image is told once.
+  requireProgress() {
+    if (!this.started || this.hangs || performance.now() - this.since < HANG_MS) return;
+    this.hangs = true;
+    this.onFailure(`the landmarker hangs: no answer for ${HANG_MS / 1000} s`);
   }
 
   fail(text) {
