@@ -39,6 +39,7 @@ class Feed(Closeable):
         self.notices: list[str] = []
         self._every, self._since, self._clip = every, every, ""
         self._failures = self._passed_on = 0
+        self._looking = False
         source.notice = self.notices.append
         if detector is not None:
             detector.notice = self.notices.append
@@ -70,6 +71,7 @@ class Feed(Closeable):
         if frame.points is not None:
             return self._followed(frame.points, frame)
         assert self.detector is not None and frame.image is not None
+        self._looking = True
         try:
             points = self.detector(frame.image, frame.timestamp_s)
         except (RuntimeError, ValueError) as error:
@@ -79,6 +81,8 @@ class Feed(Closeable):
                 raise MissingError("the landmark detector fails on every frame", where=self.detector.model, got=error,
                                    hint="last-edge doctor") from error  # fmt: skip
             return np.full((1, self.layout.joints, 3), np.nan, np.float32)
+        finally:
+            self._looking = False
         self._failures = 0
         return points if points.ndim == 3 else points[None]
 
@@ -104,8 +108,8 @@ class Feed(Closeable):
         return new
 
     def close(self) -> None:
-        """Give device, file and detector back."""
-        if self.detector is not None:
+        """Give device, file and detector back; a detector that hangs is left alone, closing it would hang too."""
+        if self.detector is not None and not self._looking:
             self.detector.close()
         self.source.close()
 

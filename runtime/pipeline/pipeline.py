@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge.errors import MissingError
 from last_edge.runtime.recognise.results import ClipResult, Event, Prediction
 from last_edge.runtime.recognise.window import Points
 from last_edge.runtime.sources import Frame, Source
@@ -26,6 +27,9 @@ STAGES = ("capture", "landmarks", "recognise", "present")
 """Reading the frame; finding points; window, model and decoding; drawing, saving and showing."""
 FILE_QUEUE, LIVE_QUEUE = 8, 2
 PATIENCE_S = 5.0
+LOOK_S = 1.0
+HANG_S = 20.0
+"""A stage that works on one frame for longer hangs; below what systemd waits for, so that a run ends with a reason."""
 NOTHING = np.zeros((0, 0, 0), np.float32)
 
 
@@ -135,11 +139,15 @@ class Channel(Generic[T]):
             self._changed.notify_all()
             return True
 
-    def get(self) -> T | None:
-        """The oldest item, waited for; None once the giver has finished and all is taken, or the channel is closed."""
+    def get(self, *, meanwhile: Callable[[], None] = lambda: None) -> T | None:
+        """The oldest item, waited for; None once the giver has finished and all is taken, or the channel is closed.
+
+        meanwhile: called every `LOOK_S` of waiting; what it raises ends the waiting.
+        """
         with self._changed:
             while not self._items and not self._finished and not self._closed:
-                self._changed.wait()
+                if not self._changed.wait(LOOK_S):
+                    meanwhile()
             if self._closed or not self._items:
                 return None
             self._changed.notify_all()
@@ -211,7 +219,8 @@ class Pipeline:
     works: what `landmarks` and `recognise` do with an item. live: queues drop the oldest frame; otherwise every frame
     is worked on. paced: frames come at the moments of their timestamps. limit: frames taken of the source.
     max_age_s: live, a stage leaves out frames that came longer ago while a newer one waits.
-    An error of any stage ends all of them and is raised by the iteration.
+    An error of any stage ends all of them and is raised by the iteration; `MissingError` where `landmarks` or
+    `recognise` does not come back from a frame within `HANG_S`.
     """
 
     def __init__(
@@ -224,6 +233,7 @@ class Pipeline:
         self._channels = {stage: Channel[Item](size, lossy=live, heir=inherit) for stage in STAGES[1:]}
         self._halt = threading.Event()
         self._error: BaseException | None = None
+        self._at_work: dict[str, tuple[int, float]] = {}
         stages = (("landmarks", landmarks), ("recognise", recognise))
         self._threads = [threading.Thread(target=self._guard, args=(self._capture,), name="capture", daemon=True)]
         self._threads += [
@@ -246,17 +256,17 @@ class Pipeline:
         for thread in self._threads:
             thread.start()
         try:
-            while (item := self._take("present")) is not None:
+            while (item := self._take("present", meanwhile=self._require_progress)) is not None:
                 yield item
         finally:
             self._stop()
         if self._error is not None:
             raise self._error
 
-    def _take(self, stage: str) -> Item | None:
+    def _take(self, stage: str, *, meanwhile: Callable[[], None] = lambda: None) -> Item | None:
         channel = self._channels[stage]
         waiting = len(channel)
-        item = channel.get()
+        item = channel.get(meanwhile=meanwhile)
         while item is not None and self._oldest_s is not None and time.monotonic() - item.captured_s > self._oldest_s:
             if (newer := channel.get_instead(item)) is None:
                 break
@@ -287,10 +297,19 @@ class Pipeline:
     def _stage(self, name: str, work: Work) -> None:
         onward = self._channels[STAGES[STAGES.index(name) + 1]]
         while (item := self._take(name)) is not None:
+            self._at_work[name] = item.frame.index, time.monotonic()
             work(item)
+            del self._at_work[name]
             if not onward.put(item):
                 return
         onward.finish()
+
+    def _require_progress(self) -> None:
+        for stage, (frame, since) in self._at_work.copy().items():
+            if time.monotonic() - since > HANG_S:
+                got = f"no answer for {HANG_S:g} s"
+                raise MissingError(f"the stage {stage!r} hangs", where=f"frame {frame}", got=got,
+                                   hint="last-edge doctor; another --landmarks or --backend")  # fmt: skip
 
     def _guard(self, target: Callable[..., None], *arguments: object) -> None:
         """Run a thread's work; what it raises is kept for the caller and ends every stage."""
@@ -306,7 +325,7 @@ class Pipeline:
             channel.close()
 
     def _stop(self) -> None:
-        """End every thread; one that hangs in a device's driver for five seconds is left to the process's end."""
+        """End every thread; one that hangs for five seconds is left to the process's end."""
         self._close()
         self._source.interrupt()
         for thread in self._threads:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 
 from last_edge.errors import EXIT_INPUT, EXIT_MISSING, MissingError
-from last_edge.runtime.pipeline import feed
+from last_edge.runtime.pipeline import feed, pipeline
 from last_edge.runtime.pipeline.pipeline import LIVE_QUEUE, STAGES
 from last_edge.runtime.pipeline.run import RunOptions, run
 from last_edge.runtime.sources import ImageOptions, live, video
@@ -84,6 +86,83 @@ def test_a_landmarker_that_always_throws_ends_the_run_and_every_thread(
         run(make_bundle(), str(frames), options=RunOptions(events=events))
     assert caught.value.exit_code == EXIT_MISSING and not events.exists()
     assert not {thread.name for thread in threading.enumerate()} & set(STAGES)
+
+
+def test_a_landmarker_that_never_returns_ends_the_run_with_a_reason(
+    make_bundle: MakeBundle, frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """And nobody closes it, which MediaPipe would wait in too."""
+    never, closed = threading.Event(), []
+
+    class Hanging(Detector):
+        def __call__(self, image: np.ndarray, timestamp_s: float) -> np.ndarray:
+            points = super().__call__(image, timestamp_s)
+            if self._seen == 4:
+                never.wait()
+            return points
+
+        def close(self) -> None:
+            closed.append(self)
+
+    for name, seconds in (("LOOK_S", 0.01), ("HANG_S", 0.2), ("PATIENCE_S", 0.05)):
+        monkeypatch.setattr(pipeline, name, seconds)
+    detect_with(monkeypatch, Hanging())
+    events = tmp_path / "e.jsonl"
+    words = ["run", str(make_bundle()), "--source", str(frames), "--no-window", "--events", str(events)]
+    try:
+        assert cli.main(words) == EXIT_MISSING
+        told = capsys.readouterr().err
+        assert "the stage 'landmarks' hangs" in told and "frame 4" in told
+        assert not closed and not events.exists()
+    finally:
+        never.set()
+
+
+def test_a_source_that_keeps_us_waiting_hangs_no_stage(
+    make_bundle: MakeBundle, frames: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stages have nothing to do meanwhile, however often they are asked."""
+    asked, ask = threading.Semaphore(0), pipeline.Pipeline._require_progress
+
+    def counted(of: pipeline.Pipeline) -> None:
+        asked.release()
+        ask(of)
+
+    whole = video.ImageFolderSource.__iter__
+
+    def slowly(source: video.ImageFolderSource) -> Iterator[Any]:
+        for frame in whole(source):
+            if frame.index == 10:
+                assert all(asked.acquire(timeout=30) for _ in range(3))
+            yield frame
+
+    monkeypatch.setattr(pipeline, "LOOK_S", 0.01)
+    monkeypatch.setattr(pipeline.Pipeline, "_require_progress", counted)
+    monkeypatch.setattr(video.ImageFolderSource, "__iter__", slowly)
+    detect_with(monkeypatch, Detector())
+    assert run(make_bundle(), str(frames)).frames == 30
+
+
+def test_a_system_clock_that_jumps_leaves_times_in_order(
+    make_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, left, days = np.zeros((48, 64, 3), np.uint8), iter(range(20)), itertools.cycle((0.0, 9e9, -9e9))
+    camera = SimpleNamespace(
+        read=lambda: (next(left, None) is not None, image), get=lambda name: 30.0, release=lambda: None
+    )
+    opened = iter([camera])
+    monkeypatch.setattr(live, "open_capture", lambda number: next(opened, None))
+    monkeypatch.setattr(live, "BACK_OFF_S", (0.0,))
+    system = time.time
+    monkeypatch.setattr(time, "time", lambda: system() + next(days))
+    detect_with(monkeypatch, Detector())
+    events = tmp_path / "e.jsonl"
+    summary = run(make_bundle(), "cam:0", options=RunOptions(events=events))
+    lines = map(json.loads, events.read_text().splitlines())
+    moments = [line["timestamp_s"] for line in lines if line["type"] == "frame"]
+    assert moments == sorted(moments) and moments[0] >= 0 and moments[-1] < 3600
+    assert len(moments) == summary.frames > 0 and 0 <= summary.seconds < 3600
 
 
 def test_a_camera_that_is_unplugged_leaves_whole_files_and_exit_code_5(
