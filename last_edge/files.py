@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from last_edge.errors import UsageError
+from last_edge.errors import InputError, UsageError
 
 try:
     import fcntl
@@ -32,7 +32,7 @@ DAMAGED_ARCHIVE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAEr
 """What `zipfile` and `tarfile` raise on damaged archives; RuntimeError on encrypted and unknown kinds of members."""
 
 YOUNG_S = 60.0
-"""Seconds that a partial file is left alone, locked or not."""
+"""Seconds that a partial file is left alone, locked or not; one of the future comes of a clock that was set back."""
 
 
 def sha256_of(path: Path) -> str:
@@ -62,6 +62,7 @@ def writing(path: Path, mode: str = "wb") -> Iterator[IO[bytes]]:
     The partial file is this writer's own: of several at a time the last one to finish wins, with a whole file. Those of
     writers that are dead are removed.
     """
+    check_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in partials_of(path):
         if not _is_held(left):
@@ -87,11 +88,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def check_free(path: Path, *, force: bool, marker: str = "", option: str = "--out") -> None:
-    """`UsageError` when writing to `path`, which `option` names, would cost somebody their work.
+    """`UsageError` when writing to `path`, which `option` names, would cost somebody their work; `InputError` when we
+    have no right to write there.
 
     A file is replaced only with `force`, a folder never. With `marker`, the file that every artefact of this kind
     holds, `path` is to be a folder: an empty one is free, one with the marker in it is replaced with `force`.
     """
+    check_writable(path, option=option)
     if not path.exists():
         return
     if path.is_dir() != bool(marker):
@@ -104,6 +107,16 @@ def check_free(path: Path, *, force: bool, marker: str = "", option: str = "--ou
     if marker and not (path / marker).exists():
         hint = f"another {option}"
         raise UsageError("will not replace a folder of another kind", where=path, expected=marker, hint=hint)
+
+
+def check_writable(path: Path, *, option: str = "--out") -> None:
+    """`InputError` where we have no right to make `path`, which `option` names; `UsageError` below a file."""
+    folder = next(above for above in path.absolute().parents if above.exists())
+    if not folder.is_dir():
+        raise UsageError("a file is in the way", where=folder, hint=f"another {option}")
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise InputError("cannot write here", where=path, got=f"no right to write into {folder}",
+                         hint=f"another {option}")  # fmt: skip
 
 
 @contextmanager
@@ -168,6 +181,7 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
     if _held.get(key):
         yield
         return
+    check_writable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = _beside(path, "lock")
     handle = _take(lock, path, wait=wait)
@@ -216,7 +230,7 @@ def _try_lock(handle: int, *, wait: bool = False) -> bool:
 def _is_held(path: Path) -> bool:
     """Whether a process that lives is writing this file, or has begun to within the last minute."""
     try:
-        if time.time() - path.stat().st_mtime < YOUNG_S:
+        if abs(time.time() - path.stat().st_mtime) < YOUNG_S:
             return True
         handle = os.open(path, os.O_RDWR)
     except OSError:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from last_edge.errors import UsageError
-from last_edge.files import YOUNG_S, check_free, locked, partials_of, writing, writing_folder
+from last_edge.files import YOUNG_S, check_free, locked, partials_of, write_text, writing, writing_folder
 
 HOLD = """
 import sys
@@ -82,6 +82,15 @@ def test_force_replaces_only_its_own_kind(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="file is in the way"):
         check_free(tmp_path / "thesis" / "text.tex", force=True, marker="ours")
     assert (tmp_path / "thesis" / "text.tex").read_text() == "mine"
+
+
+def test_a_partial_file_of_the_future_is_removed_like_an_old_one(tmp_path: Path) -> None:
+    """The clock was set back since its writer died."""
+    left = tmp_path / "out.json.1-abc.partial"
+    left.touch()
+    os.utime(left, (time.time() + 86400,) * 2)
+    write_text(tmp_path / "out.json", "{}")
+    assert [item.name for item in tmp_path.iterdir()] == ["out.json"]
 
 
 def test_neighbours_with_telling_names_are_left_alone(tmp_path: Path) -> None:

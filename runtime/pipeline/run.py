@@ -122,7 +122,7 @@ def run(
     """
     options = options or RunOptions()
     for name, path in (("events", options.events), ("save", options.save), ("snapshot", options.snapshot)):
-        if path is not None and (path.is_file() or path.is_dir()):
+        if path is not None and (path.is_file() or path.is_dir() or not path.exists()):
             check_free(path, force=options.force, option=f"--{name}")
     with ExitStack() as stack:
         model = Recogniser.open(bundle, precision=options.precision, threads=options.threads, backend=options.backend)

@@ -19,7 +19,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.data.prepare import Prepared, store_clips
 from last_edge.data.readers.nslt import nslt_labels
 from last_edge.errors import InputError, MissingError
-from last_edge.files import write_text
+from last_edge.files import check_writable, write_text
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout
 from last_edge.tools.extract.plan import Job, as_frames
@@ -60,6 +60,7 @@ def extract_all(
     end. store: where it goes, by default OUT/store, and what `dataset` it is called. `InputError` when no video gave
     anything.
     """
+    check_writable(out / BROKEN)
     if force:
         for job in jobs:
             Path(job.out).unlink(missing_ok=True)
@@ -84,7 +85,6 @@ def extract_all(
     for video, notes in incomplete.items():
         log.warning("not whole: %s: %s", video, notes)
     broken = {job.name: done[job.name].problem for job in jobs if done[job.name].problem}
-    out.mkdir(parents=True, exist_ok=True)
     write_text(out / BROKEN, as_json(broken))
     if strict and (broken or incomplete):
         video, why = next(iter((broken | incomplete).items()))

@@ -231,7 +231,6 @@ class Teacher:
         """Every step in its order, those done before left out, and a report."""
         from last_edge.tools.teach.report import Taught, report_of
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder / "teach"):
             self.state.save()
             taken = self.takes()
