@@ -92,11 +92,14 @@ class Osc(Destination):
 
     def __init__(self, address: SplitResult) -> None:
         super().__init__(shown(address))
-        client = _imported("pythonosc.udp_client", "python-osc", "osc")
-        self._client = client.SimpleUDPClient(address.hostname or "127.0.0.1", address.port or PORTS["osc"])
+        self._connect = _imported("pythonosc.udp_client", "python-osc", "osc").SimpleUDPClient
+        self._place = (address.hostname or "127.0.0.1", address.port or PORTS["osc"])
+        self._client: Any = None
         self._address = address.path if address.path not in ("", "/") else f"/{TOPIC}"
 
     def send(self, facts: dict[str, str | float]) -> None:
+        if self._client is None:  # a name that nobody knows yet is asked for again
+            self._client = self._connect(*self._place)
         self._client.send_message(self._address, [facts[name] for name in ("label", "score", "start_s", "end_s")])
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -93,6 +94,25 @@ def test_a_message_of_osc_holds_label_score_and_time() -> None:
     wait_for(lambda: got)
     server.shutdown()
     assert got == [("wave", 0.875, 1.0, 1.5)]
+
+
+def test_a_receiver_of_osc_whose_name_is_not_known_yet_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the start of a machine, before its network."""
+    pytest.importorskip("pythonosc.udp_client")
+    monkeypatch.setattr(deliver, "PAUSES_S", (0.0,))
+    unknown, sent, told = [socket.gaierror(-2, "Name or service not known")] * 2, [], list[str]()
+
+    def connect(host: str, port: int) -> object:
+        if unknown:
+            raise unknown.pop()
+        return SimpleNamespace(send_message=lambda address, values: sent.append((address, values[0])))
+
+    destination = destination_of("osc://lamp.local/hand")
+    monkeypatch.setattr(destination, "_connect", connect)
+    with Delivery([destination], notice=told.append) as send:
+        send(WAVE)
+        wait_for(lambda: sent)
+    assert sent == [("/hand", "wave")] and len(told) == 1 and "tried again" in told[0]
 
 
 def test_a_lost_websocket_is_opened_again() -> None:
