@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,6 +115,8 @@ def playground(
     bundle = make_bundle()
     monkeypatch.chdir(work)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
+    whole = typer.main.get_command(cli.application())  # put together once, not for each input
+    monkeypatch.setattr(cli, "application", lambda words: whole)
 
     def prepare(name: str) -> Callable[[st.DataObject], None]:
         command = TARGETS[name](work, bundle, toy_store)
