@@ -14,10 +14,11 @@ from pathlib import Path
 from last_edge.bundle import Bundle
 from last_edge.bundle.zoo import zoo
 from last_edge.errors import InputError
-from last_edge.tools.bench.peers import PeerRecord
+from last_edge.tools.bench.peers import PEERS, PeerRecord
 from last_edge.tools.bench.record import load_records
 
 PEERS_FILE = Path("docs/benchmarks/peers.json")
+PEERS_PAGE, PEERS_AT = "[`bench peers`](../benchmarks/peers.md)", "_shrec14"
 HEADER = ("who", "parameters", "top-1 %", "clips", "where from")
 
 
@@ -75,6 +76,7 @@ def page() -> str:
     ]  # fmt: skip
     for benchmark in BENCHMARKS:
         rows = sorted(_rows(benchmark), key=lambda row: -float(row[2]))
+        rows += _untrained() if benchmark.ending == PEERS_AT else []
         lines += [f"## {benchmark.title}", "", _line(HEADER), _line(["---"] * len(HEADER)), *map(_line, rows), ""]
     lines += ["Each result in full: [all pages](README.md).", ""]
     return "\n".join(lines)
@@ -90,10 +92,20 @@ def _rows(benchmark: Benchmark) -> Iterator[tuple[str, ...]]:
                 count = f"{figures['n']} {figures['split']}"
                 size, top1 = f"{manifest.model.params / 1e6:.3f} M", f"{figures['top1']}"
                 yield f"**{name} {precision.upper()}**", size, top1, count, f"`last-edge verify {name} --store STORE`"
-    if benchmark.ending == "_shrec14" and PEERS_FILE.is_file():
-        for peer in load_records(PEERS_FILE, PeerRecord):
-            where = f"trained here, {peer.epochs} epochs: [`bench peers`](../benchmarks/peers.md)"
+    if benchmark.ending == PEERS_AT:
+        for peer in _peers():
+            where = f"trained here, {peer.epochs} epochs: {PEERS_PAGE}"
             yield peer.title, f"{peer.params / 1e6:.3f} M", f"{peer.top1}", f"{peer.n} test", where
+
+
+def _peers() -> list[PeerRecord]:
+    return load_records(PEERS_FILE, PeerRecord) if PEERS_FILE.is_file() else []
+
+
+def _untrained() -> list[tuple[str, ...]]:
+    """Peers that are written and timed, but were not trained here."""
+    trained = {peer.name for peer in _peers()}
+    return [(title, "", "not trained", "", PEERS_PAGE) for name, (title, _) in PEERS.items() if name not in trained]
 
 
 def stated(readme: str) -> dict[str, dict[str, float]]:
