@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +70,20 @@ def clock_for(threads: int) -> Clock:
     """Seconds of the thread's own processor time where it works alone, so that other programs do not count; else of
     the wall."""
     return time.thread_time if threads == 1 else time.perf_counter
+
+
+@contextmanager
+def pinned(threads: int) -> Iterator[None]:
+    """Keep this thread, and those that it starts, on as many of its cores as it has threads, where the system can."""
+    if sys.platform != "linux":
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:threads])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def summarise(milliseconds: Times) -> Latency:

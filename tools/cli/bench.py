@@ -70,9 +70,9 @@ def bench(
     one step of the decoder after 12 sub-words, and a sentence of 12. Of a stream: one frame.
 
     With --peers what others use is timed in the same turns, by drawn weights; `bench peers` trains them.
-    `bench train` measures training, `bench live` recordings played in real time, `bench soak` the memory of a long run,
-    `bench start` the first label of a fresh process; `bench tune` finds the fastest settings. A bundle of such a name
-    is ./train.
+    `bench formats` compares a network as trained, exported and in INT8, `bench train` measures training, `bench live`
+    recordings played in real time, `bench soak` the memory of a long run, `bench start` the first label of a fresh
+    process; `bench tune` finds the fastest settings. A bundle of such a name is ./train.
 
     Example: last-edge bench runs/demo/bundle --threads 1 --out runs/demo/bench.json
     """
@@ -172,6 +172,42 @@ def train(
                 named = (*named, *PEERS)
             asked = TrainBench(named, parsed, schedule, conditions, opt.command_line("bench"))
             rows += bench_training(asked, notify)
+    write_pages(rows, out, page=to_markdown)
+    screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
+
+
+def formats(
+    models: Annotated[str, Option(help="Names, comma between.")] = "last_lite_nano,last_e_nano",
+    activations: Annotated[str, Option(help="Of the models; comma between.")] = "relu,hardswish",
+    layouts: Annotated[str, Option(help="Whose joints; comma between.")] = "shrec22,ntu25",
+    frames: Annotated[int, Option(min=8, help="Of a window.")] = 64,
+    classes: Annotated[int, Option(min=2, help="How many labels.")] = 14,
+    threads: Annotated[int, Option(min=1, help="Of the model.")] = 1,
+    repeats: opt.Repeats = 15,
+    calls: Annotated[int, Option(min=1, help="Timed calls a form and round.")] = 30,
+    out: opt.OutFiles = None,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
+) -> None:
+    """Time each network as it was trained, in the form that `export` ships and in INT8, by drawn weights, in turns.
+
+    On one thread it is that thread's own processor time, so that other programs count less; the process is kept on as
+    many cores as it has threads.
+
+    Example: last-edge bench formats --out formats.md --out formats.json
+    """
+    from last_edge import records
+    from last_edge.timing import Schedule
+    from last_edge.tools.bench.formats import COLUMNS, FormatsBench, bench_formats, to_markdown, where
+
+    opt.check_out(*(out or ()), force=force, kinds=PAGES)
+    asked = FormatsBench(
+        models=opt.names_of(models), activations=opt.names_of(activations), layouts=opt.names_of(layouts),
+        frames=frames, classes=classes, threads=threads, schedule=Schedule(rounds=repeats, calls=calls),
+        command=opt.command_line("bench"),
+    )  # fmt: skip
+    with screen.status("making graphs") as notify:
+        rows = bench_formats(asked, notify)
     write_pages(rows, out, page=to_markdown)
     screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
 

@@ -59,6 +59,7 @@ COMMANDS: dict[str, Function | Group] = {
         "Measure exported files, training, recordings in real time, memory and start; find the fastest settings.",
         {
             "train": bench.train,
+            "formats": bench.formats,
             "tune": bench.tune,
             "live": bench.live,
             "soak": bench.soak,
