@@ -107,6 +107,9 @@ def _recipes(side: Side) -> dict[tuple[str, str], Recipe]:
     recipes: dict[tuple[str, str], Recipe] = {
         (HAND, "shrec22"): to_shrec,
         ("shrec22", HAND): ((0,), *((joint,) for joint in range(2, 22))),
+        (HAND, "leap20"): (hand[0], *hand[2:]),
+        ("leap20", HAND): ((0,), (0, 1), *((joint,) for joint in range(1, 20))),
+        ("shrec22", "leap20"): ((0,), *((joint,) for joint in range(3, 22))),
         ("ntu25", "kinect20"): _by_name("ntu25", "kinect20", NTU_TO_KINECT),
         ("openpose137", HOLISTIC): _by_name("openpose137", HOLISTIC, OPENPOSE_BODY),
         (FACED, HOLISTIC): _by_name(FACED, HOLISTIC),
@@ -122,6 +125,7 @@ def _recipes(side: Side) -> dict[tuple[str, str], Recipe]:
     for whole in (HOLISTIC, FACED, "openpose137"):
         recipes[whole, HAND] = _by_name(whole, HAND, prefix=f"{side}_hand_")
         origins = recipes[whole, HAND]  # both conversions are exact, so means stay means
+        recipes[whole, "leap20"] = (origins[0], *origins[2:])
         recipes[whole, "shrec22"] = tuple(tuple(at for joint in joints for at in origins[joint]) for joints in to_shrec)
     return recipes
 

@@ -26,8 +26,8 @@ from last_edge.skeleton.clip import Units
 from last_edge.skeleton.convert import Side, convert, find_recipe
 from last_edge.skeleton.layout import limb_length, mirror
 
-# Medians of SHREC'17 (wrist to middle knuckle) and UTD-MHAD (shoulders to hips); NTU's is assumed.
-LIMB_METRES = {"shrec22": 0.10, "kinect20": 0.40, "ntu25": 0.50}
+# Medians of SHREC'17 and SHREC'21 (wrist to middle knuckle) and UTD-MHAD (shoulders to hips); NTU's is assumed.
+LIMB_METRES = {"shrec22": 0.10, "leap20": 0.09, "kinect20": 0.40, "ntu25": 0.50}
 SIDES: dict[str, tuple[Side, ...]] = {"left": ("left",), "right": ("right",)}
 BOTH: tuple[Side, ...] = ("right", "left")
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")

@@ -55,8 +55,8 @@ def test_a_hand_in_metres_has_an_adults_size() -> None:
 
 
 def test_a_layout_without_a_conversion_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="no background set for leap20") as caught:
-        background_clips("leap20")
+    with pytest.raises(UsageError, match="no background set for hololens26") as caught:
+        background_clips("hololens26")
     assert "mediapipe_hand21" in str(caught.value.expected)
 
 

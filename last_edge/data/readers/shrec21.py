@@ -19,11 +19,13 @@ GESTURES = (
     "DENY", "KNOB", "EXPAND",
 )  # fmt: skip
 FPS = 50.0
-BLOCK = 12
+BLOCK = 36
 """Recordings of neighbouring numbers that count as one person's: nobody says whose they are, neighbours are alike."""
 ANNOTATIONS = {"annotations_revised_training.txt": "train", "annotations_revised.txt": "test"}
 SEQUENCE = re.compile(r"(training|test)_set/sequences/(\d+)\.txt$")
 JOINTS, NUMBERS = 20, 7
+AWAY = np.array([1, 1, -1], np.float32)
+"""The files' z points away from the user, as a game engine has it; the layout's towards them."""
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ def _points(content: bytes, where: str) -> NDArray[np.float32]:
             rows.append(numbers(fields, f"{where}:{number}"))
     if not rows:
         raise InputError("empty recording", where=where)
-    return np.array(rows, np.float32).reshape(len(rows), JOINTS, NUMBERS)[:, :, :3]
+    return np.array(rows, np.float32).reshape(len(rows), JOINTS, NUMBERS)[:, :, :3] * AWAY
 
 
 def _annotations(text: str, where: str) -> dict[int, list[Annotation]]:
