@@ -228,8 +228,9 @@ class Run:
         return means | ({self.learner.hits_as: 100.0 * totals["hits"] / seen} if self.learner.hits_as else {})
 
     def validate(self) -> Row:
-        """Figures of the validation clips, of the weights that would be shipped."""
-        if not len(self.plan.val):
+        """Figures of the validation clips, of the weights that would be shipped; none between `validation.every`."""
+        epoch, own = self._step() // self.steps.per_epoch, self.recipe.validation
+        if not len(self.plan.val) or (epoch % own.every and epoch != self.recipe.training.epochs):
             return {}
         with self.trainer.deployed_weights() as model:
             model.eval()
@@ -241,6 +242,8 @@ class Run:
         """Mark this epoch as best: by its validation score; or always, where the last is asked for."""
         progress = self.trainer.progress
         by_score = self.recipe.validation.select == "best" and "val_loss" in row
+        if self.recipe.validation.select == "best" and len(self.plan.val) and not by_score and progress.best_score:
+            return
         score = validation_score(row) if by_score else [row["epoch"], 0.0]
         if not progress.best_score or score >= progress.best_score:
             progress.best, progress.best_score = self._name(), score

@@ -22,6 +22,8 @@ LEAST_EARLY = 0.1
 LIGHTEST, HEAVIEST = 0.4, 2.5
 CONTEXT_S, BACKGROUND_S, MOVE_S = (0.15, 1.2), (0.5, 3.0), (0.16, 0.48)
 DRIFT = 0.5
+DEPTH, DEPTH_SEEN = 2, (0.4, 1.1)
+"""The axis, and the share of a body's depth that a detector of landmarks sees in a picture."""
 CUT_SHARE = 0.3
 
 
@@ -40,6 +42,8 @@ class CropOptions:
     evenness: float = 0.5
     early: float = 0.5
     tolerance_s: float = 0.08
+    webcam: float = 0.0
+    pace: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ class StreamCrops:
         size, turn = 0.0, bool(random.integers(2))
         weights = np.array([last - first for _, first, last in self._background], np.float64)
         while not timeline.full:
-            own, turn = speed * float(np.exp(random.uniform(-0.1, 0.1))), not turn
+            own, turn = speed * float(np.exp(random.uniform(-1, 1) * np.log1p(self._options.pace))), not turn
             if turn:
                 clip, first, last = self._background[random.choice(len(weights), p=weights / weights.sum())]
                 fps = float(self._store.index.fps[clip])
@@ -163,6 +167,11 @@ class StreamCrops:
         drawn = draw(points[None], frames=len(points), layout=layout, ranges=self._ranges, random=random)
         even = replace(drawn, positions=np.arange(len(points), dtype=np.float64))
         changed = np.asarray(apply(points[None], even, layout=layout)[0])
+        if axes == DEPTH + 1 and random.random() < options.webcam:
+            depth = changed[..., DEPTH]
+            own = depth - depth[:, list(layout.centre)].mean(axis=1, keepdims=True)
+            coarse = random.normal(size=own.shape) * (options.offset * size)
+            changed[..., DEPTH] = own * random.uniform(*DEPTH_SEEN) + coarse
         if random.random() < options.lost:
             first = int(random.integers(len(points)))
             changed[first : first + int(random.uniform(0.04, 0.6) * self._rate)] = np.nan

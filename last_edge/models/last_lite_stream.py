@@ -39,7 +39,8 @@ class StreamOptions:
     stem, graph: channels a joint before and after the graph convolution of `max_hop`. readouts: weighted sums over the
     joints of each channel. width, hidden: channels of the temporal blocks and of their wide part. taps, dilations: of
     their filters. size_memory_s, place_memory_s: seconds that the running size and the running place look back.
-    patience_s: seconds without any point after which both are forgotten.
+    patience_s: seconds without any point after which both are forgotten. delay: frames that an answer comes after the
+    frame that it is for.
     """
 
     stem: int
@@ -55,6 +56,7 @@ class StreamOptions:
     size_memory_s: float = 2.0
     place_memory_s: float = 0.6
     patience_s: float = 0.5
+    delay: int = 0
 
 
 class CausalFront(nn.Module):
@@ -191,8 +193,8 @@ class LastLiteStream(nn.Module):
 
     @property
     def delay(self) -> int:
-        """Frames that an answer comes after the frame it is for: none."""
-        return 0
+        """Frames that an answer comes after the frame it is for."""
+        return self.options.delay
 
     @property
     def state_size(self) -> int:

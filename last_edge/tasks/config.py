@@ -187,6 +187,7 @@ class ValidationConfig:
         high=1,
     )
     select: str = setting("best", "by validation top-1, or the last", choices=("best", "last"))
+    every: int = setting(1, "epochs from one validation to the next; the last epoch is always validated", above=0)
 
 
 @dataclass
@@ -295,6 +296,10 @@ class StreamConfig:
     )
     offset: float = setting(0.03, "each joint's own error all through a crop, in limb lengths", low=0)
     lost: float = setting(0.1, "share of crops in which the body is lost for a moment", low=0, high=1)
+    webcam: float = setting(
+        0.0, "share of crops as a picture shows them: depth from the body's centre alone, less of it, and noisy",
+        low=0, high=1,
+    )  # fmt: skip
     coarse: float = setting(0.2, "share of crops as from a camera of another frame rate", low=0, high=1)
     slowest: float = setting(15.0, "least frames a second of such a camera", above=0)
     background: float = setting(0.6, "weight of a frame of background", low=0)
@@ -303,6 +308,7 @@ class StreamConfig:
     )
     early: float = setting(0.5, "share of a gesture over which the weight of its frames rises", low=0, high=1)
     tolerance_s: float = setting(0.08, "seconds before and behind a gesture that weigh nothing", low=0)
+    pace: float = setting(0.1, "a spliced part is played up to 1 + pace times as fast as its crop", low=0, high=10)
     smooth: float = setting(0.1, "weight of jumps of the answer from frame to frame (Farha & Gall 2019, eq. 7)", low=0)
     elapsed: float = setting(0.3, "weight of the time since a gesture began", low=0)
 

@@ -114,3 +114,21 @@ def test_a_lost_hand_is_missing_and_missing_points_stay_missing(store: ClipStore
     crop = crops(store, options=options).crop(0, np.random.default_rng(0))
     gone = np.isnan(crop.points).all(axis=(1, 2))
     assert 1 <= gone.sum() <= 15 and not np.isnan(crop.points[~gone]).any()
+
+
+def test_spliced_parts_have_a_pace_of_their_own(store: ClipStore) -> None:
+    options = CropOptions(**(vars(PLAIN) | {"splice": 1.0, "pace": 1.0}))
+    crop = crops(store, frames=400, options=options).crop(1, np.random.default_rng(3))
+    steps = np.abs(np.diff(crop.points[:, 0, 0]))
+    inside = (crop.truth[1:, CLASS] < 2) & (crop.truth[:-1, CLASS] == crop.truth[1:, CLASS])
+    paces = np.unique(steps[inside].round(1))
+    assert len(paces) > 1 and paces.min() >= 0.9 and paces.max() <= 4.1, "two recorded frames a crop's at pace 1"
+
+
+def test_a_picture_shows_depth_from_the_centre_alone(store: ClipStore) -> None:
+    made = {}
+    for share in (0.0, 1.0):
+        options = CropOptions(**(vars(PLAIN) | {"webcam": share, "offset": 1e-6}))
+        made[share] = crops(store, options=options).crop(0, np.random.default_rng(1)).points
+    np.testing.assert_allclose(made[1.0][..., :2], made[0.0][..., :2], atol=1e-3)
+    assert np.ptp(made[0.0][:, 0, 2]) > 100 and np.abs(made[1.0][:, 0, 2]).max() < 1, "the way in depth is not seen"

@@ -19,6 +19,7 @@ from last_edge.models.layers.pointwise import JointReadout
 from last_edge.models.registry import create_model, create_streamer, streamer_names
 from last_edge.skeleton import get_layout
 from last_edge.skeleton.graph import spatial_partition
+from last_edge.tasks.stream.learner import late
 from tests.models.test_deployed import shake
 
 HAND = InputSpec(get_layout("leap20"), centre="frame", scale="limb", resample="pad")
@@ -128,6 +129,13 @@ def test_an_answer_depends_on_its_receptive_field_and_on_no_later_frame() -> Non
 
 
 @torch.no_grad()
+def test_a_late_answer_is_taught_what_the_frame_it_is_for_shows() -> None:
+    targets = torch.arange(2 * 6 * 3, dtype=torch.float32).reshape(2, 6, 3)
+    moved = late(targets, 2)
+    assert not moved[:, :2].any(), "weight 0: nothing is taught before the first frame's answer comes"
+    assert torch.equal(moved[:, 2:], targets[:, :4]) and torch.equal(late(targets, 0), targets)
+
+
 def test_state_is_bounded_and_forgets_a_hand_that_was_lost() -> None:
     model = trained()
     state, frame = model.initial_state(1), recording(1)[:, 0].nan_to_num(0.1)

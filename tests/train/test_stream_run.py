@@ -25,7 +25,7 @@ LAYOUT, MODEL = get_layout("leap20"), "last_lite_stream_nano"
 SMALL = (
     "input.frames=150", "training.epochs=24", "training.batch_size=2", "training.lr=0.01", "training.warmup_epochs=1",
     "model.stem=8", "model.graph=8", "model.width=16", "model.hidden=16", "model.dilations=[1,2,4]",
-    "validation.subjects=p2",
+    "validation.subjects=p2", "validation.every=10",
 )  # fmt: skip
 
 
@@ -73,7 +73,9 @@ def run(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_run_has_learnt(run: Path) -> None:
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert rows[-1]["loss"] < 0.6 * rows[0]["loss"] and rows[-1]["val_loss"] < rows[0]["val_loss"]
+    validated = [row for row in rows if "val_loss" in row]
+    assert [row["epoch"] for row in validated] == [10, 20, 24], "every tenth, and the last"
+    assert rows[-1]["loss"] < 0.6 * rows[0]["loss"] and validated[-1]["val_loss"] < validated[0]["val_loss"]
     assert {"frame_loss", "onset_loss", "train_frames", "val_top1"} <= set(rows[-1])
     checkpoint = load_checkpoint(run)
     assert isinstance(checkpoint.model, LastLiteStream) and checkpoint.labels == (

@@ -54,6 +54,7 @@ class FrameObjective:
             if self.clamp:
                 joints, whole = joints.clamp(-self.clamp, self.clamp), whole.clamp(-self.clamp, self.clamp)
         answer, _ = model.from_streams(joints, whole, state, after)
+        targets = late(targets, model.delay)
         return self.loss(answer.logits.float(), answer.elapsed.float(), targets), answer.logits
 
     def loss(self, logits: Tensor, elapsed: Tensor, targets: Tensor) -> Tensor:
@@ -74,6 +75,11 @@ class FrameObjective:
         rough = (jumps * counts[:, 1:]).sum() / counts[:, 1:].sum().clamp(min=1.0)
         self.parts = {"frame_loss": frames, "onset_loss": onset}
         return frames + self.config.elapsed * onset + self.config.smooth * rough
+
+
+def late(targets: Tensor, delay: int) -> Tensor:
+    """(N, T, 3) what is to be answered at each frame by a model that answers `delay` frames late; first nothing."""
+    return nn.functional.pad(targets, (0, 0, delay, 0))[:, : targets.shape[1]] if delay else targets
 
 
 class StreamLearner:
@@ -114,18 +120,18 @@ class StreamLearner:
         return FrameObjective(self.recipe.stream, smoothing=t.label_smoothing, clamp=t.input_clamp)
 
     @cached_property
-    def rate(self) -> float:
-        """Frames a second of the model."""
+    def timing(self) -> tuple[float, int]:
+        """Frames a second of the model, and frames that its answers come late."""
         with torch.device("meta"):
             model = self.model()
         assert isinstance(model, LastLiteStream)
-        return model.rate
+        return model.rate, model.delay
 
     @cached_property
     def crops(self) -> StreamCrops:
         """The training recordings."""
         return StreamCrops(
-            self.plan.store, self.plan.train, frames=self.plan.spec.frames, rate=self.rate,
+            self.plan.store, self.plan.train, frames=self.plan.spec.frames, rate=self.timing[0],
             ranges=Augment(**{name: getattr(self.recipe.augment, name) for name in RANGES}), options=self.crop_options,
             noise=self.recipe.augment.noise_joint,
         )  # fmt: skip
@@ -146,6 +152,7 @@ class StreamLearner:
 
     def hits(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The sum over crops of the share of their weighed frames that is right."""
+        labels = late(labels, self.timing[1])
         weight = labels[..., WEIGHT]
         right = (logits.argmax(-1) == labels[..., CLASS]) * weight
         return (right.sum(1) / weight.sum(1).clamp(min=1e-6)).sum()
@@ -202,12 +209,12 @@ def stream_answers(
     for start in range(0, len(clips), TOGETHER):
         numbers = [int(clip) for clip in clips[start : start + TOGETHER]]
         whole = [whole_recording(store, clip, rate=model.rate, options=options) for clip in numbers]
-        frames = max(len(crop.points) for crop in whole)
+        frames = max(len(crop.points) for crop in whole) + model.delay
         points = np.full((len(whole), frames, *whole[0].points.shape[1:]), np.nan, np.float32)
         for place, crop in enumerate(whole):
-            points[place, : len(crop.points)] = crop.points
+            points[place, : len(crop.points)], points[place, len(crop.points) :] = crop.points, crop.points[-1]
         answer = model(torch.from_numpy(points).to(device))
         logits, elapsed = answer.logits.float().cpu().numpy(), answer.elapsed.float().cpu().numpy()
         for place, (clip, crop) in enumerate(zip(numbers, whole, strict=True)):
-            own = slice(0, len(crop.points))
+            own = slice(model.delay, model.delay + len(crop.points))
             yield clip, logits[place, own], elapsed[place, own], crop.truth
