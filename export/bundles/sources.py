@@ -26,7 +26,7 @@ from last_edge.bundle.manifest import (
     encoder_file,
     model_file,
 )
-from last_edge.clips.recordings import by_clip, newest, recordings
+from last_edge.clips.recordings import frame_answers, recordings
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.export.bundles.thresholds import accept_threshold, rejection_thresholds, validation_clips
@@ -105,10 +105,9 @@ class StreamSource:
 
     def answers(self, store: ClipStore, clips: Clips) -> dict[str, Answers]:
         """See `Source`; at the recordings' own rates."""
-        rate = self.rate
-        said = by_clip(lambda batch: self._run(batch)[0], recordings(store, clips, self.spec, rate))
-        places = newest(store, clips, rate)
-        return {"torch": np.concatenate([own[place] for own, place in zip(said, places, strict=True)])}
+        return {"torch": frame_answers(
+            lambda batch: self._run(batch)[0], store, clips, self.spec, rate=self.rate, delay=self.model.delay
+        )}  # fmt: skip
 
     @torch.inference_mode()
     def _run(self, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:

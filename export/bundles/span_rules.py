@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from last_edge.clips.compose import Span
 from last_edge.clips.recordings import recordings
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, UsageError
+from last_edge.models.last_lite_stream import LastLiteStream
 from last_edge.models.registry import STREAMERS
 from last_edge.runtime.recognise.decoding import softmax
 from last_edge.runtime.recognise.model import open_stepper, span_rules
@@ -32,14 +33,12 @@ from last_edge.train.run_folder import RECIPE
 
 RULES = SPANS
 """Beside a run's checkpoints."""
-ONS, OFFS, SMOOTHINGS, HOLDS = (0.5, 0.65, 0.8), (0.5, 0.75), (0.5, 1.0), (1, 2)
+ONS, OFFS, SMOOTHINGS, HOLDS = (0.5, 0.65, 0.8), (0.3, 0.5, 0.75), (0.5, 1.0), (1, 2)
 LEAST, SURE = (0.2, 0.4, 0.6, 0.8), (0.0, 0.4, 0.5, 0.6, 0.7)
+WIDER = (0.0, 0.02, 0.04, 0.08)
+"""Seconds that spans are made longer at either end: people who are not known may do or show a gesture for longer."""
 BRIEF = 5
 """Percentile of a label's lengths of which its least length is a share."""
-PRIOR = 3
-"""Gestures of all labels that a label's own shift is mixed with."""
-WORTH = 2
-"""Events that a label's own threshold must win over the common one."""
 EARLY, EARLY_WRONG = np.arange(0.3, 0.96, 0.05), 0.05
 
 
@@ -86,11 +85,12 @@ def hear_bundle(bundle: Bundle, store: ClipStore, clips: NDArray[np.int64], *, p
         clips.tolist(), recordings(store, clips, bundle.manifest.input, bundle.manifest.stream.rate), strict=True
     ):
         state, logits, elapsed = stepper.start(), [], []
-        for frame in points:
+        delay = bundle.manifest.stream.delay
+        for frame in (*points, *points[-1:].repeat(delay, axis=0)):
             answer, state = stepper.step(frame[None], state)
             logits.append(answer.logits[0])
             elapsed.append(float(answer.elapsed[0]))
-        heard.append(Heard(clip, softmax(np.stack(logits)), np.array(elapsed)))
+        heard.append(Heard(clip, softmax(np.stack(logits[delay:])), np.array(elapsed[delay:])))
     return heard
 
 
@@ -130,30 +130,33 @@ def fit_rules(run: Path, store: ClipStore, *, others: Sequence[Path] = (), false
             raise InputError("the runs have other labels", where=each, expected=checkpoint.labels, got=labels)
         STREAMING.check_store(store, checkpoint.spec, labels)
         heard += hear(each, store, held_out(each, store))
-    rate = float(getattr(checkpoint.model, "rate", 0.0))
-    return rules_for(heard, store, labels=checkpoint.labels[:-1], rate=rate, false_costs=false_costs)
+    model = cast(LastLiteStream, checkpoint.model)
+    late = {"rate": model.rate, "delay_s": model.delay / model.rate}
+    return rules_for(heard, store, labels=checkpoint.labels[:-1], **late, false_costs=false_costs)
 
 
 def rules_for(
-    heard: Sequence[Heard], store: ClipStore, *, labels: tuple[str, ...], rate: float, false_costs: float = 1.0
-) -> Found:
+    heard: Sequence[Heard], store: ClipStore, *, labels: tuple[str, ...], rate: float, delay_s: float = 0.0,
+    false_costs: float = 1.0,
+) -> Found:  # fmt: skip
     """The best of a grid: detections less false events and half the Jaccard index more."""
     brief = _brief(store, labels)
     best: tuple[float, SpanRules] | None = None
-    none = (0.0,) * len(labels)
     for on, off, smoothing, hold in itertools.product(ONS, OFFS, SMOOTHINGS, HOLDS):
-        plain = SpanRules(labels, rate, on, on * off, hold, smoothing, none, none, none, none)
+        plain = SpanRules(
+            labels, rate, on, on * off, hold, smoothing, 0.0, tuple(brief.tolist()), 0.0, 0.0, delay_s=delay_s
+        )
         found = {each.clip: candidates_of(SpanDecoder(plain), each.probabilities, each.elapsed_s) for each in heard}
         start_s, end_s = _shifts(found, store, labels)
-        for least, sure in itertools.product(LEAST, SURE):
+        for wider, least, sure in itertools.product(WIDER, LEAST, SURE):
             rules = replace(
-                plain, sure=(sure,) * len(labels), least_s=tuple((least * brief).tolist()), start_s=start_s, end_s=end_s
+                plain, sure=sure, least_s=tuple((least * brief).tolist()), start_s=start_s - wider, end_s=end_s + wider
             )
             value = _value(_score(rules, found, store), false_costs)
             if best is None or value > best[0]:
                 best = value, rules
     assert best is not None
-    rules = _with_early(_own_thresholds(best[1], heard, store, false_costs), heard, store)
+    rules = _with_early(best[1], heard, store)
     return Found(rules, score_of(rules, heard, store), len(heard))
 
 
@@ -194,23 +197,18 @@ def _brief(store: ClipStore, labels: tuple[str, ...]) -> NDArray[np.float64]:
 
 def _shifts(
     found: dict[int, list[Candidate]], store: ClipStore, labels: tuple[str, ...]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(K,) seconds that beginnings and ends are early on average, each label's mixed with all labels'."""
-    ends: dict[int, list[tuple[float, float]]] = {}
+) -> tuple[float, float]:  # fmt: skip
+    """Seconds that beginnings and ends are early, medians over all gestures."""
+    moved = []
     for clip, candidates in found.items():
         fps = float(store.index.fps[clip])
         for label, first, last in store.index.spans[clip].tolist():
             for each in candidates:
                 same = labels[each.label] == store.labels[label]
                 if same and each.end_s * fps >= first and each.start_s * fps <= last:
-                    ends.setdefault(each.label, []).append((first / fps - each.start_s, last / fps - each.end_s))
-    if not ends:
-        return (0.0,) * len(labels), (0.0,) * len(labels)
-    common = np.median([pair for pairs in ends.values() for pair in pairs], axis=0)
-    table = np.tile(common, (len(labels), 1))
-    for label, pairs in ends.items():
-        table[label] = (np.median(pairs, axis=0) * len(pairs) + common * PRIOR) / (len(pairs) + PRIOR)
-    return tuple(table[:, 0].tolist()), tuple(table[:, 1].tolist())
+                    moved.append((first / fps - each.start_s, last / fps - each.end_s))
+    start_s, end_s = np.median(moved, axis=0).tolist() if moved else (0.0, 0.0)
+    return start_s, end_s
 
 
 def _score(rules: SpanRules, found: dict[int, list[Candidate]], store: ClipStore) -> SpanScore:
@@ -220,8 +218,8 @@ def _score(rules: SpanRules, found: dict[int, list[Candidate]], store: ClipStore
     for clip, candidates in found.items():
         fps, spans = float(store.index.fps[clip]), []
         for each in candidates:
-            start_s = max(each.start_s + rules.start_s[each.label], 0.0)
-            moved = replace(each, start_s=start_s, end_s=max(each.end_s + rules.end_s[each.label], start_s))
+            start_s = max(each.start_s + rules.start_s, 0.0)
+            moved = replace(each, start_s=start_s, end_s=max(each.end_s + rules.end_s, start_s))
             if (event := decoder.accepted(moved)) is not None:
                 spans.append(_span(event.label, event.start_s, event.end_s, fps))
         score.add(spans, annotated(store, clip))
@@ -234,23 +232,6 @@ def _value(score: SpanScore, false_costs: float) -> float:
     return float(figures["detection"] or 0.0) - false_costs * wrong + 0.5 * float(figures["jaccard"] or 0.0)
 
 
-def _own_thresholds(rules: SpanRules, heard: Sequence[Heard], store: ClipStore, false_costs: float) -> SpanRules:
-    """With a threshold of its own for each label where that wins clearly."""
-    none = (0.0,) * len(rules.labels)
-    plain = replace(rules, start_s=none, end_s=none)
-    found = {each.clip: candidates_of(SpanDecoder(plain), each.probabilities, each.elapsed_s) for each in heard}
-    gestures = sum(len(store.index.spans[each.clip]) for each in heard)
-    for label in range(len(rules.labels)):
-        kept = _value(_score(rules, found, store), false_costs)
-        for sure in SURE:
-            own = tuple(sure if place == label else value for place, value in enumerate(rules.sure))
-            tried = replace(rules, sure=own)
-            value = _value(_score(tried, found, store), false_costs)
-            if value > kept + WORTH / max(gestures, 1):
-                kept, rules = value, tried
-    return rules
-
-
 def _with_early(rules: SpanRules, heard: Sequence[Heard], store: ClipStore) -> SpanRules:
     """With the least mean probability at which labels can be told early and `EARLY_WRONG` of them at most are wrong."""
     for early in EARLY.tolist():
@@ -259,7 +240,7 @@ def _with_early(rules: SpanRules, heard: Sequence[Heard], store: ClipStore) -> S
             fps = float(store.index.fps[each.clip])
             decoder, before = SpanDecoder(tried), None
             for frame, (row, seconds) in enumerate(zip(each.probabilities, each.elapsed_s.tolist(), strict=True)):
-                decoder.candidate(row, seconds, frame / rules.rate)
+                decoder.candidate(row, seconds, frame / rules.rate + rules.delay_s)
                 if decoder.told is not None and before is None:
                     at = frame / rules.rate * fps
                     shown = [span for span in annotated(store, each.clip) if span.start_s <= at <= span.end_s + fps / 2]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import INPUT_NAME, Figure, Manifest, encoder_precisions, model_file
-from last_edge.clips.recordings import by_clip, newest, recordings
+from last_edge.clips.recordings import frame_answers
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, padded, plain_batch, sentence_points
 from last_edge.errors import InputError, UsageError
@@ -119,7 +119,7 @@ class DeployedStream:
         if beam is not None:
             raise UsageError("--beam is for translators, this answers at every frame", where=bundle.path)
         assert bundle.manifest.stream is not None
-        self.manifest, self.rate = bundle.manifest, bundle.manifest.stream.rate
+        self.manifest, self.stream = bundle.manifest, bundle.manifest.stream
         self._where = bundle.path / model_file(precision)
         self.stepper = open_stepper(bundle, checked_graph(bundle, precision), settings)
 
@@ -132,10 +132,10 @@ class DeployedStream:
 
     def answers(self, store: ClipStore, clips: Clips) -> Answers:
         """Logits (F, K) of all frames, at the recordings' own rates."""
-        said = by_clip(lambda batch: self.stepper.sequences(batch)[0],
-                       recordings(store, clips, self.manifest.input, self.rate))  # fmt: skip
-        places = newest(store, clips, self.rate)
-        return self._checked(np.concatenate([own[place] for own, place in zip(said, places, strict=True)]))
+        return self._checked(frame_answers(
+            lambda batch: self.stepper.sequences(batch)[0], store, clips, self.manifest.input, rate=self.stream.rate,
+            delay=self.stream.delay,
+        ))  # fmt: skip
 
     def _checked(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         check_logits(logits, (len(logits), len(self.manifest.labels)), where=self._where)

@@ -26,16 +26,29 @@ def recordings(store: ClipStore, clips: NDArray[np.int64], spec: InputSpec, rate
     return found
 
 
-def newest(store: ClipStore, clips: NDArray[np.int64], rate: float) -> list[NDArray[np.int64]]:
-    """For each frame of each clip, (T_i,), the newest frame at `rate` that is known by then."""
+def frame_answers(
+    answer: Callable[[Frames], Frames], store: ClipStore, clips: NDArray[np.int64], spec: InputSpec, *, rate: float,
+    delay: int,
+) -> Frames:  # fmt: skip
+    """(F, K): what is said of every frame of some recordings, one recording behind the other.
+
+    answer: (N, T, V, C) at `rate`, padded behind, -> (N, T, K), each answer `delay` frames after the frame that it is
+    for; a recording's last frame stands still meanwhile. A frame is given the answer for the newest one at `rate`.
+    """
+    whole = [
+        np.concatenate([points, np.repeat(points[-1:], delay, axis=0)])
+        for points in recordings(store, clips, spec, rate)
+    ]
+    said = _by_clip(answer, whole)
     rates, lengths = store.index.fps[clips].tolist(), store.index.length[clips].tolist()
-    return [
+    places = (
         np.floor(np.arange(length) / fps * rate + NEAR).astype(np.int64)
         for fps, length in zip(rates, lengths, strict=True)
-    ]
+    )
+    return np.concatenate([own[delay:][place] for own, place in zip(said, places, strict=True)])
 
 
-def by_clip(answer: Callable[[Frames], Frames], clips: list[Frames]) -> list[Frames]:
+def _by_clip(answer: Callable[[Frames], Frames], clips: list[Frames]) -> list[Frames]:
     """What is answered to each clip, (T_i, K). answer: (N, T, V, C), padded behind, -> (N, T, K)."""
     order = sorted(range(len(clips)), key=lambda place: len(clips[place]))
     found: dict[int, Frames] = {}

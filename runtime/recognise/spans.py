@@ -2,8 +2,10 @@
 
 A gesture is held to be shown once the probability that any gesture is shown reaches `on`, until it has been below
 `off` for `hold` frames. Its label is the one with the greatest sum of probabilities meanwhile. It becomes an event if
-it lasted as long as its label does at least and was sure enough; its beginning is what the network says of the time
-that has passed since, its end the last frame above `off`, each moved by what its label's are late on average.
+it lasted as long as its label does at least and was sure enough; its beginning is the earlier of its first frame above
+`off` and what the network says of the time that has passed since, its end the last frame above `off`, each moved by
+what all are late on average. A label has no shift and no threshold of its own: found on the people at hand, they fit
+nobody else.
 """
 
 from __future__ import annotations
@@ -24,9 +26,10 @@ class SpanRules:
 
     labels: of the gestures, in the order of the probabilities, behind which background's stands. rate: frames a second.
     on, off, hold, smoothing: see the module; smoothing is the newest frame's weight in the exponential mean.
-    sure, least_s, start_s, end_s: of each label, the least mean probability, the least seconds, and seconds added to
-    its beginning and its end. early: mean probability at which a label is told before the gesture ends; early_wrong:
-    share of such answers that were wrong where the rules were found.
+    sure: the least mean probability. least_s: of each label, the least seconds. start_s, end_s: seconds added to the
+    beginning and the end. early: mean probability at which a label is told before the gesture ends; early_wrong:
+    share of such answers that were wrong where the rules were found. delay_s: seconds that an answer comes after the
+    frame that it is for.
     """
 
     labels: tuple[str, ...]
@@ -35,19 +38,19 @@ class SpanRules:
     off: float
     hold: int
     smoothing: float
-    sure: tuple[float, ...]
+    sure: float
     least_s: tuple[float, ...]
-    start_s: tuple[float, ...]
-    end_s: tuple[float, ...]
+    start_s: float
+    end_s: float
     early: float = 1.0
     early_wrong: float = 0.0
+    delay_s: float = 0.0
     schema_version: int = 1
 
     def __post_init__(self) -> None:
-        tables = (self.sure, self.least_s, self.start_s, self.end_s)
         fits = 0 < self.off <= self.on <= 1 and self.hold >= 1 and 0 < self.smoothing <= 1 and self.rate > 0
-        if not fits or any(len(table) != len(self.labels) for table in tables):
-            expected = "0 < off <= on <= 1, hold >= 1, 0 < smoothing <= 1, a number a label in every table"
+        if not fits or len(self.least_s) != len(self.labels):
+            expected = "0 < off <= on <= 1, hold >= 1, 0 < smoothing <= 1, least_s with a number a label"
             raise InputError("rules for spans do not fit together", expected=expected, got=self)
 
 
@@ -90,27 +93,28 @@ class SpanDecoder:
         self._mean: Numbers | None = None
         self._sum = np.zeros(len(self.rules.labels))
         self._began: list[float] = []
-        self._last_s = 0.0
+        self._first_s = self._last_s = 0.0
         self._below = 0
         self.told: str | None = None
         self._told_s: float | None = None
 
     def push(self, probabilities: Numbers, elapsed_s: float, time_s: float) -> SpanEvent | None:
-        """Take a frame's probabilities (K + 1,), background last; the event that it ends, if any."""
+        """Take probabilities (K + 1,), background last, that came at `time_s`; the event that they end, if any."""
         found = self.candidate(probabilities, elapsed_s, time_s)
         return None if found is None else self.accepted(found)
 
     def candidate(self, probabilities: Numbers, elapsed_s: float, time_s: float) -> Candidate | None:
         """As `push`, before the tables are asked."""
-        rules, weight = self.rules, self.rules.smoothing
+        rules, weight, at_s = self.rules, self.rules.smoothing, time_s - self.rules.delay_s
         self._mean = probabilities if self._mean is None else weight * probabilities + (1 - weight) * self._mean
         shown = 1.0 - float(self._mean[-1])
         if not self._began and shown < rules.on:
             return None
         if shown >= rules.off:
             self._sum += self._mean[:-1]
-            self._began.append(time_s - elapsed_s)
-            self._last_s, self._below = time_s, 0
+            self._first_s = self._first_s if self._began else at_s
+            self._began.append(at_s - elapsed_s)
+            self._last_s, self._below = at_s, 0
             self._tell(time_s)
             return None
         self._below += 1
@@ -121,8 +125,8 @@ class SpanDecoder:
         if not self._began:
             return None
         label, rules = int(self._sum.argmax()), self.rules
-        start_s = float(np.median(self._began[len(self._began) // 2 :])) + rules.start_s[label]
-        end_s = self._last_s + rules.end_s[label]
+        start_s = min(self._first_s, float(np.median(self._began[len(self._began) // 2 :]))) + rules.start_s
+        end_s = self._last_s + rules.end_s
         mean = float(self._sum[label]) / len(self._began)
         made = Candidate(label, mean, max(start_s, 0.0), max(end_s, start_s, 0.0), time_s, self._told_s)
         self._sum, self._began, self._below = np.zeros_like(self._sum), [], 0
@@ -132,7 +136,7 @@ class SpanDecoder:
     def accepted(self, found: Candidate) -> SpanEvent | None:
         """The event that a candidate is by the tables; None where it was too short or not sure enough."""
         rules, label = self.rules, found.label
-        if found.probability < rules.sure[label] or found.end_s - found.start_s < rules.least_s[label]:
+        if found.probability < rules.sure or found.end_s - found.start_s < rules.least_s[label]:
             return None
         return SpanEvent(
             rules.labels[label], found.probability, found.start_s, found.end_s, found.decided_s, found.told_s
@@ -141,13 +145,14 @@ class SpanDecoder:
     def _tell(self, time_s: float) -> None:
         label = int(self._sum.argmax())
         mean = float(self._sum[label]) / len(self._began)
-        lasted = time_s - float(np.median(self._began))
+        lasted = self._last_s - float(np.median(self._began))
         if self.told is None and mean >= self.rules.early and lasted >= self.rules.least_s[label]:
             self.told, self._told_s = self.rules.labels[label], time_s
 
 
 def events_of(rules: SpanRules, probabilities: Numbers, elapsed_s: Numbers) -> list[SpanEvent]:
-    """The events of a whole recording: probabilities (T, K + 1) and seconds (T,) at the rules' rate."""
+    """The events of a whole recording: probabilities (T, K + 1) and seconds (T,) of each of its frames at the rules'
+    rate, whenever they came."""
     decoder = SpanDecoder(rules)
     found = candidates_of(decoder, probabilities, elapsed_s)
     return [event for each in found if (event := decoder.accepted(each)) is not None]
@@ -156,9 +161,9 @@ def events_of(rules: SpanRules, probabilities: Numbers, elapsed_s: Numbers) -> l
 def candidates_of(decoder: SpanDecoder, probabilities: Numbers, elapsed_s: Numbers) -> list[Candidate]:
     """As `events_of`, before the tables are asked."""
     decoder.reset()
-    found = []
+    rules, found = decoder.rules, list[Candidate]()
     for frame, (row, seconds) in enumerate(zip(probabilities, elapsed_s.tolist(), strict=True)):
-        if (made := decoder.candidate(row, seconds, frame / decoder.rules.rate)) is not None:
+        if (made := decoder.candidate(row, seconds, frame / rules.rate + rules.delay_s)) is not None:
             found.append(made)
-    last = decoder.close((len(probabilities) - 1) / decoder.rules.rate)
+    last = decoder.close((len(probabilities) - 1) / rules.rate + rules.delay_s)
     return found if last is None else [*found, last]

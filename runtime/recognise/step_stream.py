@@ -42,7 +42,7 @@ class StepStream(Stream):
         self._rate, self._ticks = rate, Ticks(rate)
         self._spans = None if rules is None else SpanDecoder(rules)
         if rules is not None and options.decoding.threshold is None:
-            self.decoder.threshold = min(rules.sure)
+            self.decoder.threshold = rules.sure
         self._recent: deque[tuple[float, Points]] = deque()
         self._state, self._seen_s = stepper.start(), -np.inf
 

@@ -48,7 +48,7 @@ def describe(
     units = cast(Units, manifest.units)
     spec, thresholds, rules = manifest.input, manifest.thresholds, span_rules(bundle)
     point = choose_point(manifest.operating, RecogniseOptions().decode, most_false=false_per_hour, where=bundle.path)
-    usual = USUAL_THRESHOLD if rules is None else min(rules.sure)
+    usual = USUAL_THRESHOLD if rules is None else rules.sure
     threshold = thresholds.get(ACCEPT, usual) if point is None else point.threshold
     least_energy = thresholds.get("energy") if point is None else point.energy
     precisions = [name for name in PRECISIONS if name in bundle.precisions]

@@ -106,7 +106,7 @@ def test_export_measures_every_frame_of_the_recordings(run: Path, store: ClipSto
 
 def test_the_rules_beside_a_run_go_with_it(run: Path, tmp_path: Path) -> None:
     none = (0.0, 0.0, 0.0)
-    rules = SpanRules(GESTURES, 25.0, 0.6, 0.3, 2, 1.0, none, none, none, none)
+    rules = SpanRules(GESTURES, 25.0, 0.6, 0.3, 2, 1.0, 0.0, none, 0.0, 0.0)
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     shutil.copytree(run, tmp_path / "run" / "checkpoints" / "best")
     records.save(rules, tmp_path / "run" / SPANS)
@@ -117,7 +117,7 @@ def test_the_rules_beside_a_run_go_with_it(run: Path, tmp_path: Path) -> None:
 
 def test_rules_for_other_labels_are_refused(bundle: Bundle, tmp_path: Path) -> None:
     none = (0.0, 0.0)
-    rules = SpanRules(("swipe left", "tap"), 25.0, 0.6, 0.3, 2, 1.0, none, none, none, none)
+    rules = SpanRules(("swipe left", "tap"), 25.0, 0.6, 0.3, 2, 1.0, 0.0, none, 0.0, 0.0)
     files = {name: bundle.read(name) for name in bundle.manifest.files} | {SPANS: records.to_json(rules).encode()}
     write_bundle(tmp_path / "other", bundle.manifest, files=files)
     with pytest.raises(InputError, match="rules for other labels"):

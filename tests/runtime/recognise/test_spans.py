@@ -13,8 +13,8 @@ from last_edge.runtime.recognise.spans import SpanDecoder, SpanRules, events_of
 
 LABELS = ("wave", "tap")
 RULES = SpanRules(
-    LABELS, rate=10.0, on=0.6, off=0.3, hold=2, smoothing=1.0, sure=(0.5, 0.5), least_s=(0.4, 0.0), start_s=(0.0, 0.0),
-    end_s=(0.0, 0.0),
+    LABELS, rate=10.0, on=0.6, off=0.3, hold=2, smoothing=1.0, sure=0.5, least_s=(0.4, 0.0), start_s=0.0,
+    end_s=0.0,
 )  # fmt: skip
 
 
@@ -43,13 +43,22 @@ def test_too_short_and_not_sure_enough_is_no_event() -> None:
     assert not events_of(RULES, posterior((3, 0.9, 0), (7, 0, 0)), elapsed[:10]), "a wave lasts 0.4 seconds at least"
     assert events_of(RULES, posterior((3, 0, 0.9), (7, 0, 0)), elapsed[:10]), "a tap may be short"
     assert not events_of(RULES, posterior((10, 0.45, 0.4), (5, 0, 0)), np.arange(15) / 10)
-    assert events_of(replace(RULES, sure=(0.4, 0.5)), posterior((10, 0.45, 0.4), (5, 0, 0)), np.arange(15) / 10)
+    assert events_of(replace(RULES, sure=0.4), posterior((10, 0.45, 0.4), (5, 0, 0)), np.arange(15) / 10)
 
 
-def test_the_label_is_the_one_with_the_greater_sum_and_moves_by_its_own_shift() -> None:
-    rules = replace(RULES, start_s=(9.0, 0.2), end_s=(9.0, -0.3))
+def test_the_label_is_the_one_with_the_greater_sum_and_borders_move() -> None:
+    rules = replace(RULES, start_s=0.2, end_s=-0.3)
     (event,) = events_of(rules, posterior((4, 0.9, 0), (10, 0, 0.9), (5, 0, 0)), np.arange(19) / 10)
     assert event.label == "tap" and event.end_s == pytest.approx(1.0)
+
+
+def test_late_answers_are_of_the_frames_they_are_for_and_decided_later() -> None:
+    shown, elapsed = posterior((10, 0.0, 0.1), (20, 0.9, 0.0), (10, 0.0, 0.0)), np.zeros(40)
+    (event,) = events_of(RULES, shown, elapsed)
+    (late,) = events_of(replace(RULES, delay_s=0.4), shown, elapsed)
+    assert late.decided_s == pytest.approx(event.decided_s + 0.4)
+    assert (late.label, late.end_s) == (event.label, pytest.approx(event.end_s))
+    assert (event.start_s, late.start_s) == (pytest.approx(1.0), pytest.approx(1.0)), "its first frame above off"
 
 
 def test_a_recording_that_ends_within_a_gesture_ends_it() -> None:
@@ -73,6 +82,6 @@ def test_a_label_is_told_early_once_and_forgotten_at_the_end() -> None:
 def test_rules_are_a_file_and_must_fit_together(tmp_path) -> None:  # type: ignore[no-untyped-def]
     records.save(RULES, tmp_path / "spans.json")
     assert records.load(SpanRules, tmp_path / "spans.json") == RULES
-    for change in ({"off": 0.7}, {"hold": 0}, {"sure": (0.5,)}, {"smoothing": 0.0}):
+    for change in ({"off": 0.7}, {"hold": 0}, {"least_s": (0.5,)}, {"smoothing": 0.0}):
         with pytest.raises(InputError, match="do not fit together"):
             replace(RULES, **change)

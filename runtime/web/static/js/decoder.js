@@ -64,13 +64,14 @@ export class SpanDecoder {
 
   // Forget everything: what comes next is another recording, or a body that was lost.
   reset() {
-    Object.assign(this, { mean: null, began: [], last: 0, below: 0 });
+    Object.assign(this, { mean: null, began: [], first: 0, last: 0, below: 0 });
     this.sum = this.rules.labels.map(() => 0);
   }
 
   // Take a frame's probabilities, background last; the gesture that it ends, or null.
   push(probabilities, elapsed, time) {
-    const { on, off, hold, smoothing } = this.rules;
+    const { on, off, hold, smoothing, delay_s } = this.rules;
+    const at = time - delay_s;
     this.mean = this.mean
       ? probabilities.map((value, index) => smoothing * value + (1 - smoothing) * this.mean[index])
       : probabilities;
@@ -78,8 +79,9 @@ export class SpanDecoder {
     if (!this.began.length && shown < on) return null;
     if (shown >= off) {
       this.sum = this.sum.map((value, index) => value + this.mean[index]);
-      this.began.push(time - elapsed);
-      Object.assign(this, { last: time, below: 0 });
+      if (!this.began.length) this.first = at;
+      this.began.push(at - elapsed);
+      Object.assign(this, { last: at, below: 0 });
       return null;
     }
     this.below++;
@@ -91,11 +93,12 @@ export class SpanDecoder {
     if (!this.began.length) return null;
     const { labels, sure, least_s, start_s, end_s } = this.rules;
     const label = this.sum.indexOf(Math.max(...this.sum));
-    const start = Math.max(median(this.began.slice(Math.floor(this.began.length / 2))) + start_s[label], 0);
-    const end = Math.max(this.last + end_s[label], start);
+    const begun = Math.min(this.first, median(this.began.slice(Math.floor(this.began.length / 2))));
+    const start = Math.max(begun + start_s, 0);
+    const end = Math.max(this.last + end_s, start);
     const probability = this.sum[label] / this.began.length;
     Object.assign(this, { sum: labels.map(() => 0), began: [], below: 0 });
-    if (probability < sure[label] || end - start < least_s[label]) return null;
+    if (probability < sure || end - start < least_s[label]) return null;
     return { label: labels[label], probability, start, end, decided: time };
   }
 }
