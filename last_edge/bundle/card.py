@@ -166,12 +166,12 @@ def _operating(manifest: Manifest) -> str:
         for decode, curve in sorted(manifest.operating.items())
         for row in curve
     ]
-    whose = "takes that were left out, each judged by models taught the others" if manifest.held_out else (
-        "people held out of training"
-    )  # fmt: skip
+    played = "takes that were left out, each judged by models taught the others, nobody in view between them, and" if (
+        manifest.held_out
+    ) else "people held out of training, idle stretches, made motions and"  # fmt: skip
     return (
-        f"{_table('On a stream', rows)}\n\nOn {hours * 60:.0f} minutes of {gestures:.0f} gestures by {whose}, idle "
-        "stretches, made motions and the background set. What is bold is used unasked; "
+        f"{_table('On a stream', rows)}\n\nOn {hours * 60:.0f} minutes of {gestures:.0f} gestures by {played} the "
+        "background set. What is bold is used unasked; "
         "`--false-alarms-per-hour N` chooses the line that finds most at no more than N."
     )
 

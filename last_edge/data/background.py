@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from last_edge.clips.compose import ComposeOptions, between, compose
 from last_edge.clips.store import ClipStore
@@ -87,15 +86,11 @@ def add_background(
     return ClipStore.open(out)
 
 
-def between_clips(
-    store: ClipStore, *, count: int, seed: int = 0, clips: NDArray[np.int64] | None = None
-) -> list[SkeletonClip]:
-    """`count` stretches between gestures, composed of each person's clips (`last_edge.clips.compose`): at rest, on the
-    way from where one gesture ended to where the next begins, and motions that no class makes.
-
-    clips: labelled ones to compose of; None for all that train.
+def between_clips(store: ClipStore, *, count: int, seed: int = 0) -> list[SkeletonClip]:
+    """`count` stretches between gestures, composed of each training person's clips (`last_edge.clips.compose`): at
+    rest, on the way from where one gesture ended to where the next begins, and motions that no class makes.
     """
-    clips = store.select(split="train") if clips is None else clips
+    clips = store.select(split="train")
     clips = clips[store.index.label[clips] >= 0]
     if not count or not len(clips):
         return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from last_edge.bundle.manifest import WEIGHTS, translates
 from last_edge.bundle.zoo import find_bundle, zoo
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
-from last_edge.data.background import background_clips, background_layouts, between_clips
+from last_edge.data.background import background_clips, background_layouts
 from last_edge.errors import InputError
 from last_edge.names import is_background
 from last_edge.runtime.recognise.adapt import HandShape
@@ -107,33 +106,6 @@ def write_lesson(clips: list[SkeletonClip], out: Path, *, labels: tuple[str, ...
     return ClipStore.open(out)
 
 
-def write_taught(lesson: ClipStore, out: Path, *, tests: Sequence[int] = ()) -> ClipStore:
-    """The lesson with some clips kept as tests, and with what lies between the others: the person at rest, on the way
-    from one gesture to the next, and motions that no gesture makes; as background, where that is a class.
-    """
-    split = np.full(len(lesson), "train", np.object_)
-    split[list(tests)] = "test"
-    quiet = shows_nothing(lesson)
-    own = np.flatnonzero(~quiet & (split == "train"))
-    between: list[SkeletonClip] = []
-    if count := between_count(lesson):
-        label = lesson.labels[int(lesson.index.label[np.flatnonzero(quiet)[0]])]
-        between = [replace(clip, label=label) for clip in between_clips(lesson, count=count, clips=own)]
-    how = {"layout": lesson.layout, "units": lesson.units, "labels": lesson.labels, "about": lesson.about}
-    with writing_store(out, **how, force=True) as writer:  # type: ignore[arg-type]
-        for number, part in enumerate(split.tolist()):
-            writer.add(replace(lesson.clip(number), split=part))
-        for clip in between:
-            writer.add(clip)
-    return ClipStore.open(out)
-
-
-def between_count(lesson: ClipStore) -> int:
-    """How many clips of what lies between gestures are taught beside a lesson; 0 where background is no class."""
-    quiet = shows_nothing(lesson)
-    return min(int((~quiet).sum()), MOST_BACKGROUND) if quiet.any() else 0
-
-
 def with_bodies(clip: SkeletonClip, bodies: int) -> SkeletonClip:
     """The clip with so many bodies, those it lacks absent."""
     absent = ((0, bodies - len(clip.coords)), (0, 0), (0, 0), (0, 0))
@@ -160,7 +132,6 @@ def recipe_for(store: ClipStore, base: Path | None, *, epochs: int | None, seed:
         values |= {"model.options.fingers": "true"}
     name = "teach" if base is None else "finetune"
     size = load_recipe(name).training.batch_size
-    clips = len(store) + between_count(store)
-    usual = int(np.clip(round(STEPS * size / clips), FEWEST_EPOCHS, MOST_EPOCHS))
+    usual = int(np.clip(round(STEPS * size / len(store)), FEWEST_EPOCHS, MOST_EPOCHS))
     values |= {"training.epochs": epochs or usual, "seed": seed, "validation.select": "last"}
     return load_recipe(name, overrides=set_values(values.items()))

@@ -1,7 +1,7 @@
 """Held-out answers of small sets: everybody, or every block of takes, is left out once and judged by the others.
 
-A fold's model answers to each take that it was not taught, and to streams of them, with idle stretches, motions that no
-class makes and background between: from these come thresholds, and how many false events an hour are to be expected.
+A fold's model answers to each take that it was not taught, and to streams of them, with nobody in view between, and of
+background: from these come thresholds, and how many false events an hour are to be expected.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import MANIFEST
-from last_edge.clips.compose import ComposeOptions, compose
+from last_edge.clips.compose import Span
 from last_edge.clips.store import HEADER, ClipStore
+from last_edge.clips.writer import with_splits
 from last_edge.errors import InterruptedRun
 from last_edge.names import is_background
 from last_edge.runtime.recognise.stream import Decode
@@ -26,10 +27,12 @@ from last_edge.runtime.recogniser import Recogniser
 from last_edge.tasks.config import Recipe
 from last_edge.tools.experiments.repeat import once
 from last_edge.tools.operating import Played, Take, played, silent_takes
-from last_edge.tools.teach.basis import write_taught
+from last_edge.tools.teach.basis import shows_nothing
 
 MOST_FOLDS = 5
 STORE, RUN, BUNDLE = "store", "run", "bundle"
+GAP_S = 2.5
+"""Seconds without anybody in view between two takes of a stream: longer than an event may come late."""
 Groups = NDArray[np.object_]
 Folds = list[NDArray[np.int64]]
 """The clips that each fold leaves out."""
@@ -168,7 +171,10 @@ def train_fold(job: FoldJob) -> FoldAnswer:
     torch.set_num_threads(1)
     folder = job.folder / STORE
     if not (folder / HEADER).exists():
-        write_taught(ClipStore.open(job.store), folder, tests=job.tests)
+        whole = ClipStore.open(job.store)
+        split = np.full(len(whole), "train", np.object_)
+        split[list(job.tests)] = "test"
+        with_splits(whole, folder, split=split)
     once(job.folder / RUN, run_training, Request(job.recipe, folder, job.folder / RUN, test=False))
     store, tests = ClipStore.open(folder), np.array(job.tests, np.int64)
     checkpoint, bundle = load_checkpoint(job.folder / RUN), job.folder / BUNDLE
@@ -182,14 +188,36 @@ def train_fold(job: FoldJob) -> FoldAnswer:
 
 
 def streams_of(store: ClipStore, clips: NDArray[np.int64], *, bodies: int) -> list[Take]:
-    """Streams of some clips: of each person who makes gestures one in which what is labelled as nothing is played as an
-    unknown motion; other people's clips of nothing each on its own.
+    """Streams of some clips: of each person who makes gestures one, in which nothing is in view between two takes, as
+    takes begin and end with the hand; other people's clips of nothing each on its own.
+
+    Not composed by poses (`last_edge.clips.compose`): a hand at rest where a take ended is what a held sign looks like.
     """
-    index = store.index
-    quiet = tuple(label for label in store.labels if is_background(label))
-    silent = np.isin(index.label[clips], [store.labels.index(label) for label in quiet])
-    people = set(index.subject[clips[~silent]].astype(str).tolist())
-    own = np.array([str(index.subject[clip]) in people for clip in clips.tolist()], np.bool_)
-    composed = compose(store, clips[own], options=ComposeOptions(unknown=quiet)) if own.any() else []
-    takes = [Take(stream.points[:bodies], stream.times, stream.spans) for stream in composed]
-    return [*takes, *silent_takes([store.clip(clip) for clip in clips[~own].tolist()], bodies=bodies)]
+    people, silent = store.index.subject.astype(str), shows_nothing(store)
+    makers = sorted(set(people[clips[~silent[clips]]].tolist()))
+    takes = []
+    for person in makers:
+        own = clips[people[clips] == person]
+        takes.append(_one_by_one(store, np.random.default_rng(0).permutation(own), bodies=bodies))
+    others = [store.clip(clip) for clip in clips[~np.isin(people[clips], makers)].tolist()]
+    return [*takes, *silent_takes(others, bodies=bodies)]
+
+
+def _one_by_one(store: ClipStore, clips: NDArray[np.int64], *, bodies: int) -> Take:
+    """Clips one after the other, at their own rates, with nothing in view before, between and after them."""
+    points: list[NDArray[np.float32]] = []
+    times: list[NDArray[np.float64]] = []
+    spans: list[Span] = []
+    now = 0.0
+    for clip in clips.tolist():
+        taken, step = store.points(clip)[:bodies], 1 / float(store.index.fps[clip])
+        label = store.labels[int(store.index.label[clip])]
+        gap = round(GAP_S / step)
+        absent = np.full((len(taken), gap, *taken.shape[2:]), np.nan, np.float32)
+        points += [absent, taken]
+        times.append(np.asarray(now + step * np.arange(gap + taken.shape[1]), np.float64))
+        start, end = float(times[-1][gap]), float(times[-1][-1])
+        spans.append(Span("" if is_background(label) else label, start, end))
+        now = end + step
+    times.append(np.asarray(now + step * np.arange(gap), np.float64))
+    return Take(np.concatenate([*points, absent], axis=1), np.concatenate(times), tuple(spans))

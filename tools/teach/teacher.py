@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from last_edge.tools.teach.report import Taught
     from last_edge.tools.teach.takes import Taken
 
-RECORDED, TAKES, LESSON, TAUGHT, FOLDS, RUN, BUNDLE, REPORT = (
-    "recorded", "takes", "lesson", "taught", "folds", "run", "bundle", "report.md"
+RECORDED, TAKES, LESSON, FOLDS, RUN, BUNDLE, REPORT = (
+    "recorded", "takes", "lesson", "folds", "run", "bundle", "report.md"
 )  # fmt: skip
 Tell = Callable[[str], None]
 
@@ -129,14 +129,6 @@ class Teacher:
             self._tell("the takes show a left hand and are mirrored: the base knows right hands")
         return ClipStore.open(place)
 
-    def taught(self) -> ClipStore:
-        """The lesson as it is learnt, with what lies between the gestures."""
-        from last_edge.tools.teach.basis import write_taught
-
-        lesson, place = self.lesson(), self.folder / TAUGHT
-        self.state.once("taught", _key(lesson.sha256), place / HEADER, lambda: len(write_taught(lesson, place)))
-        return ClipStore.open(place)
-
     def base(self) -> Path | None:
         """What the teaching starts from; None for nothing."""
         from last_edge.tools.teach.basis import base_for
@@ -177,7 +169,7 @@ class Teacher:
         from last_edge.train.request import Request
         from last_edge.train.run import run_training
 
-        store, recipe, place = self.taught(), self._recipe(), self.folder / RUN
+        store, recipe, place = self.lesson(), self._recipe(), self.folder / RUN
         key = _key(store.sha256, recipe)
         begun = self.state.result("begun", key) is not None
 
@@ -197,7 +189,7 @@ class Teacher:
         from last_edge.tools.experiments.finetune import finish_bundle
 
         figures, run, place, base = self.measure(), self.train(), self.folder / BUNDLE, self.base()
-        store, recipe = self.taught(), self._recipe()
+        store, recipe = self.lesson(), self._recipe()
         key = _key(store.sha256, recipe, records.digest(figures))
 
         def make() -> dict[str, Any]:

@@ -20,13 +20,14 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.errors import InputError, UsageError
 from last_edge.runtime.recognise.stream import RecogniseOptions
+from last_edge.runtime.recognise.stream_eval import TOLERANCE_S
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tasks.metrics import wilson
 from last_edge.tools.cli import main
-from last_edge.tools.teach.basis import base_for, shows_nothing, write_lesson, write_taught
+from last_edge.tools.teach.basis import base_for, shows_nothing, write_lesson
 from last_edge.tools.teach.figures import calls, figures_of, fit_thresholds
-from last_edge.tools.teach.folds import HeldOut, plan_folds
+from last_edge.tools.teach.folds import HeldOut, plan_folds, streams_of
 from last_edge.tools.teach.options import TeachOptions
 from last_edge.tools.teach.takes import from_takes, gather, trimmed
 from last_edge.tools.teach.teacher import Teacher
@@ -126,19 +127,19 @@ def test_a_taught_bundle_states_what_to_expect_of_a_stream_and_takes_another_poi
     assert model.stream().decoder.threshold == stated["threshold"]
 
 
-def test_what_lies_between_takes_is_background_and_comes_of_taught_takes_alone(tmp_path: Path) -> None:
-    clips = [take(gesture, number) for gesture in GESTURES for number in range(4)]
+def test_a_stream_of_takes_has_nobody_in_view_between_and_its_background_apart(tmp_path: Path) -> None:
+    clips = [take(gesture, number) for gesture in GESTURES for number in range(2)]
     lesson = write_lesson(clips, tmp_path / "lesson", labels=GESTURES, licence="free")
-    tests = [0, 4, 8]
-    store = write_taught(lesson, tmp_path / "taught", tests=tests)
-    between = np.arange(len(lesson), len(store))
-    assert len(between) == 12 and store.index.split[tests].tolist() == ["test"] * 3
-    assert {store.labels[label] for label in store.index.label[between].tolist()} == {"nothing"}
-    assert set(store.index.split[between]) == {"train"} and set(store.index.subject[between]) == {"anna"}
-    others = write_taught(lesson, tmp_path / "others", tests=[1, 5, 9])
-    assert not np.array_equal(store.points(int(between[0])), others.points(int(between[0])))
-    few = store_of(tmp_path / "bare", clips)
-    assert len(write_taught(few, tmp_path / "same")) == 12, "without background there is no class for it"
+    tests = np.array([0, 2, 5, *range(6, 10)])
+    own, *others = streams_of(lesson, tests, bodies=1)
+    assert sorted(span.label for span in own.spans) == sorted(GESTURES) and len(others) == 4
+    assert not any(take.spans for take in others)
+    assert (np.diff(own.times) > 0).all()
+    shown = ~np.isnan(own.points[0, :, :, 0]).all(axis=1)
+    inside = np.any([(own.times >= span.start_s) & (own.times <= span.end_s) for span in own.spans], axis=0)
+    assert shown[~inside].sum() == 0 and shown[inside].mean() > 0.8
+    gaps = [after.start_s - before.end_s for before, after in zip(own.spans, own.spans[1:], strict=False)]
+    assert min(gaps) > TOLERANCE_S
 
 
 def test_no_crops_of_one_take_judge_each_other(tmp_path: Path) -> None:
