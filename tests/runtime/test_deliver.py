@@ -43,7 +43,7 @@ def free_port() -> int:
 def broker(tmp_path: Path) -> Iterator[int]:
     """The port of a real MQTT broker."""
     if MOSQUITTO is None:
-        pytest.skip("needs mosquitto")
+        pytest.skip("needs mosquitto: apt-get install mosquitto")
     port = free_port()
     (tmp_path / "broker.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
     process = subprocess.Popen([MOSQUITTO, "-c", str(tmp_path / "broker.conf")], stderr=subprocess.DEVNULL)
