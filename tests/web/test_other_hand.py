@@ -64,7 +64,9 @@ def modules(tmp_path: Path) -> Path:
     folder.mkdir()
     for name, content in static_files():
         if name.startswith("js/"):
-            (folder / name.removeprefix("js/")).write_bytes(content)
+            path = folder / name.removeprefix("js/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / "script.js").write_text(SCRIPT)
     return folder

@@ -15,7 +15,6 @@ from last_edge.clips.writer import writing_store
 from last_edge.data.synth import SynthOptions, gloss_names
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
-from last_edge.inputs.features import FeatureInput
 from last_edge.runtime.recognise.decoding import DecodingOptions
 from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.web.clips import store_clips
@@ -77,14 +76,16 @@ def test_points_of_the_same_joints_are_left_alone(make_bundle: MakeBundle) -> No
 
 def test_a_model_that_reads_more_than_landmarks_is_refused(make_bundle: MakeBundle) -> None:
     opened = Bundle.open(make_bundle())
-    more = Bundle(opened.path, replace(opened.manifest, features=FeatureInput("video", 4, 8)), opened.contents)
+    reads = {"features": "video", "feature_frames": 4, "feature_dim": 8}
+    model = replace(opened.manifest.model, kwargs=opened.manifest.model.kwargs | reads)
+    more = Bundle(opened.path, replace(opened.manifest, model=model), opened.contents)
     with pytest.raises(InputError, match="a browser has no such features") as caught:
         make_site(more)
     assert "'video'" in str(caught.value.got)
 
 
 def test_a_bundle_that_no_detector_feeds_has_clips_and_no_camera(make_bundle: MakeBundle) -> None:
-    site, page = site_of(make_bundle(layout="leap20", units="metres"))
+    site, page = site_of(make_bundle(layout="hololens26", units="metres"))
     assert page["camera"] is None and site.detector is None and site.clips == 1
     assert not [name for name in site.files if "mediapipe" in name or name.startswith("landmarks/")]
 
@@ -120,7 +121,7 @@ def test_made_signs_are_of_the_classes_that_a_bundle_knows() -> None:
     clips = made_signs(spec, known, count=3)
     assert [clip.label in known for clip in clips] == [True] * 3 and clips[0].label
     assert [clip.label for clip in made_signs(spec, TINY_LABELS, count=2)] == ["", ""]
-    assert made_signs(InputSpec(get_layout("leap20")), TINY_LABELS, count=2) == []
+    assert made_signs(InputSpec(get_layout("hololens26")), TINY_LABELS, count=2) == []
 
 
 def test_recordings_of_people_stay_out(tmp_path: Path) -> None:

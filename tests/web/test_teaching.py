@@ -45,7 +45,7 @@ def node(tmp_path: Path) -> Callable[[str, Any], Any]:
     return run
 
 
-TRAIN = """import { heldOut, trainHead } from "./js/head.js";
+TRAIN = """import { heldOut, trainHead } from "./js/teach/head.js";
 const main = ({ rows, classes, takes, count, fresh }) => {
   const head = trainHead(rows, classes, count);
   return { logits: fresh.map((row) => head.logits(row)), found: heldOut(rows, classes, takes, count) };
@@ -69,7 +69,7 @@ def test_a_head_separates_classes_and_counts_what_was_left_out(node: Callable[[s
     assert lost["found"]["right"] < 20, "labels without meaning are not recognised in takes that were left out"
 
 
-TAKES = """import { Takes } from "./js/takes.js";
+TAKES = """import { Takes } from "./js/teach/takes.js";
 import { Points } from "./js/points.js";
 const main = ({ layout, frames, times }) => {
   const takes = new Takes(layout, "image01");

@@ -66,7 +66,7 @@ sys.exit(main(["web", sys.argv[1], "--port", "0", "--no-open", "--json", "--quie
 
 
 def test_serves_until_interrupted(make_bundle: MakeBundle) -> None:
-    bundle = make_bundle(layout="leap20", units="metres")
+    bundle = make_bundle(layout="hololens26", units="metres")
     with subprocess.Popen(
         [sys.executable, "-c", SERVE, str(bundle)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

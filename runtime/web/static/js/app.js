@@ -6,7 +6,7 @@ import { Drawing } from "./drawing.js";
 import { enable, fillForms, settings, showPlaying, showThreshold, whileDisabled } from "./forms.js";
 import { checkModel, openModel } from "./model.js";
 import { makeRecogniser } from "./step_recogniser.js";
-import { Teaching } from "./teaching.js";
+import { Teaching } from "./teach/teaching.js";
 import { View, byId } from "./view.js";
 import { Watch } from "./watch.js";
 

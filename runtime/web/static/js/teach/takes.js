@@ -1,6 +1,6 @@
 // Takes of gestures as the camera's points: kept in the page, saved as the file that `last-edge teach --takes` reads.
-import { Points, stack } from "./points.js";
-import { seenSpan } from "./window.js";
+import { Points, stack } from "../points.js";
+import { seenSpan } from "../window.js";
 
 const LEAST_FRAMES = 5;
 const DIGITS = 1e5;

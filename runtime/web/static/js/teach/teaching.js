@@ -1,11 +1,11 @@
 // Own gestures in the page: takes of the camera teach a last layer on the model's features, which then runs live.
-import { Adapter } from "./adapter.js";
-import { setThreshold, whileDisabled } from "./forms.js";
-import { HandVote } from "./hand_vote.js";
+import { Adapter } from "../adapter.js";
+import { setThreshold, whileDisabled } from "../forms.js";
+import { HandVote } from "../hand_vote.js";
 import { heldOut, trainHead } from "./head.js";
 import { Takes } from "./takes.js";
-import { byId } from "./view.js";
-import { fitTimes } from "./window.js";
+import { byId } from "../view.js";
+import { fitTimes } from "../window.js";
 
 const COUNT_DOWN = 3;
 const TAKE_S = 2.5;
