@@ -27,6 +27,8 @@ def test_run_plays_the_clips_that_the_student_is_tested_on() -> None:
     assert "--source store:runs/nothing_yet/store" in typed("run")
 
 
-def test_engine_builds_both_precisions() -> None:
+def test_engine_builds_every_precision_and_quantises_for_int8_alone() -> None:
     words = typed("engine")
-    assert "--target tensorrt" in words and "--precision fp32" in words and "--precision int8-tensorrt" in words
+    assert "--target tensorrt" in words and all(f"--precision {name} " in words for name in ("int8", "fp16", "fp32"))
+    words = typed("engine", "PRECISION=fp16")
+    assert "--precision fp16 " in words and "--target tensorrt" not in words and "--precision int8" not in words
