@@ -9,18 +9,11 @@ import sys
 from pathlib import Path
 
 from last_edge.skeleton import get_layout
-
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "python_api.md"
-
-
-def blocks(page: Path) -> list[str]:
-    """The fenced Python of a page, in order."""
-    return re.findall(r"^```python\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+from tests.pages import ROOT, python
 
 
 def test_the_python_page_runs_from_top_to_bottom_without_torch(tmp_path: Path) -> None:
-    program = "import sys\nsys.modules['torch'] = None\n" + "\n".join(blocks(PAGE))
+    program = "import sys\nsys.modules['torch'] = None\n" + "\n".join(python("docs/python_api.md"))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True,
                           text=True, check=False)  # fmt: skip

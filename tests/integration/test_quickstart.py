@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -17,29 +16,19 @@ import pytest
 
 from last_edge.clips import writing_store
 from last_edge.skeleton import SkeletonClip, get_layout
+from tests.pages import ROOT, shell
 from tests.runtime.test_deliver import broker, wait_for  # noqa: F401
 
-ROOT = Path(__file__).parents[2]
 HAND = get_layout("mediapipe_hand21")
 TAKES = 10
 SECTIONS = ("Own gestures in five minutes", "Without a camera", "Events somewhere")
 SIGNS = "last-edge data synth"
 BROKER = "127.0.0.1:1883"
-
-
-def commands(section: str) -> list[str]:
-    """The shell lines of a section of the page, without their remarks."""
-    (text,) = re.findall(
-        rf"^#+ {re.escape(section)}\n(.*?)(?=^#|\Z)", re.sub(r" +# .*", "", PAGE), flags=re.MULTILINE | re.DOTALL
-    )
-    return [line for block in re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL) for line in block.splitlines()]
-
-
-PAGE = (ROOT / "docs" / "quickstart.md").read_text()
+PAGE = "docs/quickstart.md"
 
 
 def test_the_page_has_the_commands_that_the_walk_takes() -> None:
-    lines = [line for section in SECTIONS for line in commands(section)]
+    lines = [line for section in SECTIONS for line in shell(PAGE, section)]
     assert sum("pip install '.[" in line for line in lines) == 1
     assert sum(line.startswith(SIGNS) and line.endswith("--out signs") for line in lines) == 1
     assert any(line.startswith("last-edge teach lamp --store signs") for line in lines)
@@ -74,7 +63,7 @@ def test_the_page_is_walked_from_the_wheel_and_events_arrive(
     wheels = tmp_path / "wheels"
     subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", wheels, ROOT], check=True)
     (wheel,) = wheels.glob("last_edge-*.whl")
-    lines = [line for section in SECTIONS for line in commands(section) if not line.startswith(SIGNS)]
+    lines = [line for section in SECTIONS for line in shell(PAGE, section) if not line.startswith(SIGNS)]
     walk = "\n".join(lines).replace("'.[", f"'{wheel}[").replace(BROKER, f"127.0.0.1:{broker}")
 
     got, ready = [], threading.Event()
