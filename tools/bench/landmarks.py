@@ -82,13 +82,13 @@ def table(paths: list[Path]) -> str:
         seen = [int((~np.isnan(points[:, 0, 0])).sum()) for points in hands]
         parts = {
             "hand: median of a frame's worst point, 95 %": apart(*hands).max(1),
-            "MediaPipe's hand beside itself": apart(hands[0], itself(path, "hand")).max(1),
+            "hand, MediaPipe perturbed": apart(hands[0], itself(path, "hand")).max(1),
             "frames with a hand, MediaPipe / LiteRT": f"{seen[0]} / {seen[1]}",
             "body: median, 95 %": apart(*(points[:, TO_THE_WAIST] for points in bodies)),
-            "MediaPipe's body beside itself": apart(
+            "body, MediaPipe perturbed": apart(
                 *(points[:, TO_THE_WAIST] for points in (bodies[0], itself(path, "pose")))
             ),
-            "body, a frame alone, greatest": f"{apart(*still).max():.4f}",
+            "body, single frames, maximum": f"{apart(*still).max():.4f}",
         }
         for name, part in parts.items():
             text = part if isinstance(part, str) else ", ".join(f"{x:.4f}" for x in np.quantile(part, [0.5, 0.95]))
