@@ -83,11 +83,11 @@ def _held_out(manifest: Manifest) -> str:
     )  # fmt: skip
     said = (
         f"{found['top1']}% of {found['n']} takes that were left out were recognised (95% interval {found['low']} to "
-        f"{found['high']}%): {who}, by models of the same recipe taught the others. Of {found['background']} clips of "
+        f"{found['high']}%): {who}, by models trained on the others. Of {found['background']} clips of "
         f"other motions {found['called']}% would have been an event."
     )
     alone = " With other people expect less." if found["people"] == 1 else ""
-    return f"## Takes it was not taught\n\n{said}{alone}"
+    return f"## Accuracy on takes left out of training\n\n{said}{alone}"
 
 
 def _pictures(manifest: Manifest) -> str:
@@ -95,7 +95,7 @@ def _pictures(manifest: Manifest) -> str:
     if PICTURE not in manifest.files:
         return ""
     hands = {"left": "a left hand", "right": "a right hand", "both": "both hands"}[manifest.known_hands]
-    shows = f" Taught {hands}; the other is mirrored." if manifest.input.layout.one_hand else ""
+    shows = f" Trained on {hands}; the other is mirrored." if manifest.input.layout.one_hand else ""
     return (
         f"![each class as a moving skeleton]({PICTURE})\n\nEach motion is the mean of many people's clips, "
         f"nobody's own.{shows} `last-edge run {manifest.name} --source samples` plays them."
@@ -166,13 +166,13 @@ def _operating(manifest: Manifest) -> str:
         for decode, curve in sorted(manifest.operating.items())
         for row in curve
     ]
-    played = "takes that were left out, each judged by models taught the others, nobody in view between them, and" if (
+    played = "takes that were left out, answered by models trained on the others, nobody in view between them, and" if (
         manifest.held_out
-    ) else "people held out of training, idle stretches, made motions and"  # fmt: skip
+    ) else "people held out of training, idle stretches, synthetic motions and"  # fmt: skip
     return (
         f"{_table('On a stream', rows)}\n\nOn {hours * 60:.0f} minutes of {gestures:.0f} gestures by {played} the "
-        "background set. What is bold is used unasked; "
-        "`--false-alarms-per-hour N` chooses the line that finds most at no more than N."
+        "background set. The row in bold is the default; "
+        "`--false-alarms-per-hour N` chooses the row that finds most at no more than N."
     )
 
 
@@ -193,7 +193,7 @@ def _provenance(manifest: Manifest) -> str:
         "Trained at commit": origin.trained_commit,
         "Data": origin.data_sha256,
         "Weights": origin.checkpoint_sha256,
-        "Float weights": f"`{WEIGHTS}`, to train on from" if WEIGHTS in manifest.files else "none to train on from",
+        "Float weights": f"`{WEIGHTS}`, to train from" if WEIGHTS in manifest.files else "none to train from",
         "Seeds": ", ".join(f"{name} {seed}" for name, seed in sorted(origin.seeds.items())),
         "Versions": versions,
         "Check": "`last-edge verify BUNDLE --store STORE` measures every figure above again",

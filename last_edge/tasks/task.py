@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from last_edge.tasks.start import Start, StartReport
 
 SPEED = "times as fast as FP32"
-ELSEWHERE = "not judged: made for another device"
+ELSEWHERE = "no limit: made for another device"
 HINT = "--qat, --keep-float auto, or other limits with --set quantize.…"
 Clips = NDArray[np.int64]
 Answers = NDArray[np.float32] | list[str]

@@ -19,14 +19,14 @@ Backends = Annotated[
     list[str] | None, Option("--backend", help="Repeatable; all: every one here. Default: onnxruntime-cpu.")
 ]
 Threads = Annotated[
-    list[int] | None, Option("--threads", min=1, help="Of the model; repeatable. Default: the bundle's.")
+    list[int] | None, Option("--threads", min=1, help="Threads of the model; repeatable. Default: the bundle's.")
 ]
 Plain = Annotated[list[Path] | None, Option("--plain", help="An ONNX file, exported naively, to compare; repeatable.")]
-Models = Annotated[str | None, Option("--models", help="Names, comma between; default: all of LAST-E and -Lite.")]
+Models = Annotated[str | None, Option("--models", help="Names, comma-separated; default: all of LAST-E and -Lite.")]
 TrainSettings = Annotated[
     str,
     Option(
-        "--settings", help="Comma between, parts joined by +: plain, bf16, fp16, fused, compile, batch=N, threads=N."
+        "--settings", help="Comma-separated, parts joined by +: plain, bf16, fp16, fused, compile, batch=N, threads=N."
     ),
 ]
 Sources = Annotated[
@@ -52,13 +52,13 @@ def bench(
     repeats: opt.Repeats = 10,
     calls: Annotated[int, Option(min=1, help="Timed calls a file and round.")] = 50,
     max_ms: Annotated[float | None, Option(help="Fail (exit 4) when a p50 is above this.")] = None,
-    memory: Annotated[bool, Option("--memory/--no-memory", help="Weigh each file in its own process.")] = True,
+    memory: Annotated[bool, Option("--memory/--no-memory", help="Measure memory, a process a file.")] = True,
     out: opt.OutFile = None,
     peers: Annotated[
         bool, Option("--peers", help="Also ST-GCN and others at the first bundle's joints and frames, untrained.")
     ] = False,
     share: Annotated[
-        Path | None, Option(help="Machine and figures into this .json, to send in; nothing is sent.")
+        Path | None, Option(help="Write machine and figures to this .json, to share; nothing is sent.")
     ] = None,
     force: opt.Force = False,
     screen: opt.Screen = opt.SCREEN,
@@ -177,9 +177,9 @@ def train(
 
 
 def formats(
-    models: Annotated[str, Option(help="Names, comma between.")] = "last_lite_nano,last_e_nano",
-    activations: Annotated[str, Option(help="Of the models; comma between.")] = "relu,hardswish",
-    layouts: Annotated[str, Option(help="Whose joints; comma between.")] = "shrec22,ntu25",
+    models: Annotated[str, Option(help="Names, comma-separated.")] = "last_lite_nano,last_e_nano",
+    activations: Annotated[str, Option(help="Of the models; comma-separated.")] = "relu,hardswish",
+    layouts: Annotated[str, Option(help="Whose joints; comma-separated.")] = "shrec22,ntu25",
     frames: Annotated[int, Option(min=8, help="Of a window.")] = 64,
     classes: Annotated[int, Option(min=2, help="How many labels.")] = 14,
     threads: Annotated[int, Option(min=1, help="Of the model.")] = 1,
@@ -293,7 +293,7 @@ def peers(
     store: opt.Store,
     out: Annotated[Path, Option(help="Folder of the runs, the ONNX files and peers.json.")],
     models: Annotated[
-        str | None, Option(help="st_gcn, ctr_gcn, dd_net_small, dd_net, gru, lstm; comma between. Default: all.")
+        str | None, Option(help="st_gcn, ctr_gcn, dd_net_small, dd_net, gru, lstm; comma-separated. Default: all.")
     ] = None,
     recipe: opt.RecipeName = "shrec17",
     set_: opt.Set = None,

@@ -72,7 +72,7 @@ COMMANDS: dict[str, Function | Group] = {
         "Prepare, inspect and synthesise clip stores.",
         {
             "prepare": Group(
-                "Read a dataset and write it as a clip store; `prepare NAME --help` shows what NAME can be told.",
+                "Read a dataset and write it as a clip store; `prepare NAME --help` shows the options of NAME.",
                 {},
                 "last-edge data prepare shrec17 SHREC2017_skeletons.tar.xz --out stores/shrec14",
                 cls=data.Formats,

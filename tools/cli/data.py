@@ -43,7 +43,7 @@ FORMAT_OPTIONS: dict[str, tuple[Any, str]] = {
     "centre": (bool, "Origin at the first body's spine base."),
     "image_size": (str, "Size of the recording, such as 640x480."),
     "target": (str, "What is to be said: text or gloss."),
-    "words": (str, "Only these labels, comma between."),
+    "words": (str, "Only these labels, comma-separated."),
     "units": (
         str,
         "metres, image01 (image heights, y down), pixels (with --image-size) or world (MediaPipe's world landmarks).",
@@ -64,14 +64,14 @@ FORMAT_OPTIONS: dict[str, tuple[Any, str]] = {
 }
 
 Source = Annotated[Path, Argument(metavar="SOURCE", help="Folder, archive or file of the dataset.")]
-LeaveOut = Annotated[str | None, Option(help="Subjects that test, comma between; all others train.")]
-Subjects = Annotated[str | None, Option(help="Only these people's clips, comma between.")]
+LeaveOut = Annotated[str | None, Option(help="Subjects of the test split, comma-separated; all others train.")]
+Subjects = Annotated[str | None, Option(help="Only these people's clips, comma-separated.")]
 TestShare = Annotated[
-    float, Option(min=0.0, max=0.5, help="Share of each label's clips that tests, where nobody can be left out.")
+    float, Option(min=0.0, max=0.5, help="Share of each label's clips for the test split, if people are unknown.")
 ]
 Exchanges = Annotated[
     list[str] | None,
-    Option(metavar="SUBJECT:LABEL:LABEL", help="Labels that somebody has the wrong way round; repeatable."),
+    Option(metavar="SUBJECT:LABEL:LABEL", help="Exchange two labels of a subject; repeatable."),
 ]
 Limit = Annotated[int | None, Option(min=1, help="Only the first clips.")]
 Strict = Annotated[bool, Option("--strict", help="Stop at the first damaged file instead of leaving it out.")]
@@ -191,14 +191,14 @@ def show_prepared(prepared: Prepared, screen: opt.Screen) -> None:
 def info(
     store: opt.StoreArgument,
     verify: Annotated[bool, Option("--verify", help="Hash every file first.")] = False,
-    gates: Annotated[bool, Option("--gates", help="Hold the quality gates; exit code 4 when one fails.")] = False,
+    gates: Annotated[bool, Option("--gates", help="Check the quality gates; exit code 4 when one fails.")] = False,
     limit: Annotated[
         list[str] | None, Option(metavar="NAME=VALUE", help="Change a gate's limit, such as fast=0; repeatable.")
     ] = None,
     duplicates: Annotated[bool, Option(help="Look for near-duplicate clips across splits.")] = True,
     screen: opt.Screen = opt.SCREEN,
 ) -> None:
-    """Show counts, lengths, missing points, overlap of subjects and near-duplicates of a store; with --gates judge it.
+    """Show counts, lengths, missing points, overlap of subjects and near-duplicates of a store; with --gates check it.
 
     Example: last-edge data info stores/shrec14 --verify --gates
     """
@@ -317,7 +317,7 @@ class VideoOptions(OptionGroup):
         "mediapipe_holistic75"
     )
     fps: Annotated[
-        float | None, Option(help="Of folders of images, 30 unless said; of videos in place of their time stamps.")
+        float | None, Option(help="Of folders of images, 30 by default; of videos in place of their time stamps.")
     ] = None
     person: opt.PersonName = "largest"
     flip: opt.Flip = False

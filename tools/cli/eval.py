@@ -43,7 +43,7 @@ def eval(
     rest_seconds: opt.RestSeconds = 1.5,
     subject: People = None,
     mirror: Annotated[
-        bool, Option("--mirror", help="Of a bundle: clips show the other hand than it was taught; mirror them.")
+        bool, Option("--mirror", help="Of a bundle: clips show the hand it was not trained on; mirror them.")
     ] = False,
     beam: Annotated[int | None, Option(min=1, help="Of a translator: hypotheses kept; default: the recipe's.")] = None,
     seed: opt.Seed = 0,

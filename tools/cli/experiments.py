@@ -32,7 +32,7 @@ PlanName = Annotated[
 def folds(
     out: opt.Out,
     flags: Flags,
-    subjects: Annotated[str | None, Option(help="Leave these out in turn, comma between; others always train.")] = None,
+    subjects: Annotated[str | None, Option(help="Comma-separated: left out in turn; others always train.")] = None,
     seeds: opt.Seeds = None,
     pairs: Annotated[int, Option(min=0, help="To choose settings: leave out each with each of the next N.")] = 0,
     teacher: Annotated[

@@ -25,7 +25,7 @@ Run = Annotated[
     Path | None,
     Option(
         "--run",
-        help="The bundle's run, whose held-out people judge; or one of the same model and input that held people out, "
+        help="The bundle's run, to measure on its held-out people; or one of the same model and input that has some, "
         "where the bundle learnt from everybody.",
     ),
 ]
@@ -40,7 +40,7 @@ def export(
     weights: Annotated[bool, Option("--weights", help="Also the float weights, for a training to start from.")] = False,
     hands: Annotated[
         Literal["left", "right", "both"] | None,
-        Option(help="That it was taught; the other is mirrored. Default: right, of bundles of one hand."),
+        Option(help="Hands in the training data; the other is mirrored. Default: right, of bundles of one hand."),
     ] = None,
     opset: Annotated[int, Option(help="Operator set of the graph, 17 to 20, for older runtimes.")] = 20,
     plain: Annotated[bool, Option("--plain", help="Only the graph as trained, to compare; --out F.onnx.")] = False,
@@ -173,7 +173,7 @@ def quantize(
         Path | None, Option(callback=opt.in_zoo, help="With --qat: a bundle that teaches; default: itself.")
     ] = None,
     epochs: Annotated[int, Option(min=1, help="Of --qat.")] = 3,
-    run: Annotated[Path | None, Option(help="The bundle's run: its held-out people judge choices.")] = None,
+    run: Annotated[Path | None, Option(help="The bundle's run: choices are made on its held-out people.")] = None,
     seed: opt.Seed = 0,
     split: opt.Split = "test",
     compare: Annotated[bool, Option("--compare", help="Only a table of variants; writes nothing but --out.")] = False,
@@ -250,7 +250,7 @@ def thresholds(
     bundle: opt.BundlePath,
     store: opt.MeasureOn = None,
     run: Run = None,
-    held_out: Annotated[str, Option(help="Instead of --run: people whom the weights never saw, comma between.")] = "",
+    held_out: Annotated[str, Option(help="Instead of --run: people whom the weights never saw, comma-separated.")] = "",
     gestures: Annotated[int, Option(min=1, help="Most clips of held-out people.")] = 200,
     background: Annotated[int, Option(min=0, help="Clips of the background set, where the layout has one.")] = 210,
     more: Annotated[Path | None, Option(help="A store of further clips in which no gesture is made.")] = None,
@@ -321,7 +321,7 @@ def show(manifest: Manifest, screen: opt.Screen) -> None:
         return
     rows: list[dict[str, Any]] = [
         {"decode": decode, **{name: value for name, value in row.items() if name != "stated"},
-         "used unasked": "yes" if row.get("stated") else ""}
+         "default": "yes" if row.get("stated") else ""}
         for decode, curve in sorted(manifest.operating.items()) for row in curve
     ]  # fmt: skip
     whole = {"thresholds": manifest.thresholds, "operating": {name: list(c) for name, c in manifest.operating.items()}}

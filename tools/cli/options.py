@@ -88,23 +88,23 @@ SourceName = Annotated[
         "store:FOLDER, store:FOLDER#CLIP, samples (typical motions that the bundle has with it) or synthetic.",
     ),
 ]
-Flip = Annotated[bool, Option("--flip", help="Left and right of the images exchanged: the camera mirrors.")]
+Flip = Annotated[bool, Option("--flip", help="Exchange left and right, for a camera that mirrors.")]
 Rotate = Annotated[Literal["0", "90", "180", "270"], Option("--rotate", help="Turn images clockwise, degrees.")]
-Fps = Annotated[float | None, Option("--fps", help="Frames a second of images or a video, or asked of a camera.")]
+Fps = Annotated[float | None, Option("--fps", help="Frame rate of images or a video, or requested from a camera.")]
 Landmarks = Annotated[Detector, Option("--landmarks", help="Detector; auto takes what the bundle needs.")]
 LandmarksBy = Annotated[
     Literal["auto", "mediapipe", "litert"],
     Option("--landmarks-by", help="Library that finds landmarks; auto: MediaPipe where it is, else LiteRT."),
 ]
 LandmarksEvery = Annotated[
-    int, Option("--landmarks-every", min=1, max=10, help="Find landmarks in one image of so many, on slow boards.")
+    int, Option("--landmarks-every", min=1, max=10, help="Find landmarks in every Nth image only, for slow boards.")
 ]
 Hand = Annotated[
     Literal["first", "left", "right"],
     Option(
         "--hand",
-        help="Hand to follow, or of a recording; left and right are the person's own. A hand that a bundle was "
-        "not taught is mirrored.",
+        help="Hand to follow, or of a recording; left and right are the person's own. A hand that the "
+        "bundle was not trained on is mirrored.",
     ),
 ]
 PersonName = Annotated[
@@ -120,13 +120,13 @@ Decode = Annotated[
     Option("--decode", help="sliding: windows over the last seconds. segments: motions cut where the body rests."),
 ]
 Reject = Annotated[
-    bool, Option("--reject/--no-reject", help="Refuse what is unknown by the bundle's energy threshold.")
+    bool, Option("--reject/--no-reject", help="Reject unknown motions by the bundle's energy threshold.")
 ]
 FalsePerHour = Annotated[
     float | None,
     Option(
         "--false-alarms-per-hour", min=0.0,
-        help="Most false events an hour, by the bundle's curve. Default: the point that the bundle states.",
+        help="Most false events an hour, by the bundle's curve. Default: the bundle's operating point.",
     ),
 ]  # fmt: skip
 RestSeconds = Annotated[float, Option("--rest-seconds", min=0.0, help="Segments: stillness that ends a motion.")]

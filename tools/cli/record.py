@@ -81,12 +81,12 @@ def record(
     window: Window = None,
     screen: Screen = SCREEN,
 ) -> None:
-    """Collect labelled clips of one's own signs from a camera, a video or a replay in a clip store.
+    """Record labelled clips of your own signs from a camera, a video or a replay into a clip store.
 
-    A camera counts down before each take; r in the window takes it once more, u throws the last one away, q ends. A
-    take is cut to the span in which a hand shows; one that shows too little says why and is taken again, five times at
-    most. Every take is on disk before the next begins, and the store is whole at any moment: after a crash the next
-    call finds what was taken. Takes are added to what is there; --takes, --review and --undo look at it.
+    A camera counts down before each take; r in the window repeats it, u discards the last one, q ends. A take is cut
+    to the span in which a hand is visible; one that shows too little says why and is recorded again, five times at
+    most. Every take is on disk before the next begins, and the store is complete at any moment, also after a crash.
+    Takes are added to those that are there; --takes lists them, --review plays them, --undo removes the newest.
 
     Example: last-edge record runs/mine/store --label hello --label thanks --subject anna
     """
@@ -163,12 +163,11 @@ def teach(
     dry_run: DryRun = False,
     screen: Screen = SCREEN,
 ) -> None:
-    """Teach gestures of your own: takes, an honest measurement, a model, a bundle with INT8; minutes on a processor.
+    """Teach gestures of your own: record, measure, train and export a bundle with INT8, in minutes without a GPU.
 
-    Takes come from the camera, or from files. What is printed as the result was measured on people, or takes, that the
-    model was not taught; that and what to record next stand in NAME/report.md. Every step keeps what it did: the same
-    command goes on after an interruption, and new takes (`last-edge record NAME/recorded --label ...`) are learnt by
-    calling it again.
+    Takes come from the camera, or from files. The accuracy that is printed was measured on people, or takes, left out
+    of training; NAME/report.md has it, and what to record next. Every step saves its result: the same command
+    continues after an interruption, and learns new takes (`last-edge record NAME/recorded --label ...`).
 
     Example: last-edge teach runs/lamp wave fist point
     """

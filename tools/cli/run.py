@@ -58,7 +58,7 @@ Threshold = Annotated[
     float | None, Option("--threshold", min=0.0, max=1.0, help="Least probability of an event. Default: the bundle's.")
 ]
 ModelThreads = Annotated[
-    int | None, Option("--threads", min=1, help="Of the model. Default: the bundle's own (`bench tune`), else 1.")
+    int | None, Option("--threads", min=1, help="Of the model. Default: the bundle's (`bench tune`), else 1.")
 ]
 BackendName = Annotated[str, Option("--backend", help="What runs the model; `last-edge doctor` lists them.")]
 
@@ -98,7 +98,7 @@ def run(
 ) -> None:
     """Recognise gestures in a video, a camera, an address, a replay or a clip store.
 
-    A lost camera is tried again, ever later; when it is gone for good the files are whole and the exit code is 5.
+    A lost camera is tried again after growing pauses; if it stays away, files are complete and the exit code is 5.
 
     Example: last-edge run BUNDLE --source clip.mp4 --no-window --events events.jsonl --save out.mp4
     """

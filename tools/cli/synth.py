@@ -144,7 +144,7 @@ def augment_pool(
         str, Option(help="keep the store's splits, or draw by source (recording) or subject.")
     ] = "keep",
     shares: Annotated[str, Option(help="Of train, val and test, where splits are drawn.")] = "0.7,0.15,0.15",
-    without: Annotated[str | None, Option(help="Kinds not to make, comma between, such as mirror.")] = None,
+    without: Annotated[str | None, Option(help="Kinds not to make, comma-separated, such as mirror.")] = None,
     seed: Seed = 0,
     dry_run: DryRun = False,
     force: Force = False,

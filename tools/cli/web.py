@@ -46,7 +46,7 @@ def web(
     """Recognise gestures in the browser: camera, landmarks and model run in the page, and no frame leaves the device.
 
     The page is served on 127.0.0.1 until Ctrl-C. The first time, two packages come from the npm registry into the
-    cache, each held to its sha512; from then on no network is needed.
+    cache, each checked by its sha512; from then on no network is needed.
 
     Example: last-edge web zoo/last_lite_nano_shrec14 --export site
     """

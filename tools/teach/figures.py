@@ -56,7 +56,7 @@ class Figures:
     def sentence(self) -> str:
         """The result as one says it."""
         left = f"{self.people} people, each left out once" if self.by == "people" else (
-            f"takes that were not taught, {self.folds} folds"
+            f"takes left out of training, {self.folds} folds"
         )  # fmt: skip
         said = f"{self.top1:.1f}% of {self.n} takes right ({self.low:.1f} to {self.high:.1f}): {left}"
         if self.background:
@@ -76,7 +76,7 @@ class Figures:
         minutes = 60 * self.thresholds["stream_hours"]
         return (
             f"on {minutes:.0f} minutes of streams of them and of other motions {point.detection:.0f}% of the gestures "
-            f"were found at {point.false_per_hour:.0f} false events an hour; run --false-alarms-per-hour N chooses"
+            f"were found at {point.false_per_hour:.0f} false events an hour; run --false-alarms-per-hour N changes it"
         )
 
     def in_manifest(self) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def report_of(taught: Taught, figures: Figures) -> str:
     }
     parts = [
         f"# {', '.join(taught.labels)}",
-        f"{figures.sentence()}. Training accuracy is not told: it says nothing of the next take.",
+        f"{figures.sentence()}. Training accuracy is not reported: it says nothing about the next take.",
         _sentence(figures.stream_sentence()),
         markdown(rows),
         "## Next\n\n" + "".join(f"- {line}\n" for line in [*taught.advice, *taught.warnings]),

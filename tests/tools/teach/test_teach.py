@@ -81,7 +81,7 @@ def test_one_command_leaves_a_bundle_that_runs_and_tells_what_it_was_not_taught(
     assert manifest.metrics == {}  # what was learnt measures nothing
     assert manifest.held_out["by"] == "takes" and manifest.held_out["n"] == 12
     assert manifest.held_out["low"] <= manifest.held_out["top1"] <= manifest.held_out["high"]
-    assert "Takes it was not taught" in (folder / "bundle" / "card.md").read_text()
+    assert "Accuracy on takes left out of training" in (folder / "bundle" / "card.md").read_text()
     assert str(manifest.held_out["top1"]) in str(facts["sentence"])
     assert "one person only" in " ".join(facts["advice"])  # type: ignore[arg-type]
     model = Recogniser.open(folder)  # the teaching stands for its bundle
@@ -120,7 +120,7 @@ def test_a_taught_bundle_states_what_to_expect_of_a_stream_and_takes_another_poi
         f"{stated['detection']:.0f}% of the gestures were found at {stated['false_per_hour']:.0f} false events an hour"
     )
     assert said in str(facts["on_streams"])
-    assert "takes that were left out, each judged" in (folder / "bundle" / "card.md").read_text()
+    assert "takes that were left out, answered by" in (folder / "bundle" / "card.md").read_text()
     model = Recogniser.open(folder)
     strict = model.stream(options=RecogniseOptions(false_per_hour=rows[0]["false_per_hour"]))
     assert strict.decoder.threshold == rows[0]["threshold"]
