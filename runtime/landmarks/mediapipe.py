@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import platform
 import re
 import zipfile
@@ -35,6 +36,9 @@ MESH = 468
 FIRST_THAT_REPORTS = (0, 10, 35)
 """From this release on MediaPipe holds a client that reports its use to its maker, and no switch."""
 LAYOUTS = ("mediapipe_holistic75", "mediapipe_holistic83")
+_open = set[Any]()
+"""Tasks that nobody has closed. One that is collected closes itself in the middle of whatever runs, and where that is
+another task's call both wait for ever; so they stay until the program ends."""
 
 
 class MediaPipeSource(LandmarkSource):
@@ -48,6 +52,7 @@ class MediaPipeSource(LandmarkSource):
         super().__init__(model=model, layout=layout, person=person, bodies=bodies)
         self.warning = what_it_sends()
         self._task, self._finder = self._start()
+        _open.update(task for task in (self._task, self._finder) if task is not None)
         self._clock_ms, self._following = -1, False
 
     def __call__(self, image: Image, timestamp_s: float) -> Points:
@@ -60,6 +65,7 @@ class MediaPipeSource(LandmarkSource):
         self._task.close()
         if self._finder is not None:
             self._finder.close()
+        _open.difference_update((self._task, self._finder))
 
     def _start(self) -> tuple[Any, Any]:
         vision = _vision()
@@ -111,6 +117,12 @@ class MediaPipeSource(LandmarkSource):
     def _unfollowed(self, result: Any, chosen: int, nothing: Points, alone: Points) -> Points:
         """Points of the chosen one where only the finder has seen it."""
         return alone if len(alone) == len(nothing) else nothing
+
+
+@atexit.register
+def _close_what_is_open() -> None:
+    while _open:
+        _open.pop().close()
 
 
 def what_it_sends() -> str:

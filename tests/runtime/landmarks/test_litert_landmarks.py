@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -65,7 +66,11 @@ def test_a_hand_among_others_begins_as_mediapipe_begins_it() -> None:
     pytest.importorskip("mediapipe")
     needs("hand")
     (image, seconds), *_ = frames(clip("how2sign_93xgBE3NgA_2-5.mp4"), 1)
-    theirs, ours = (create_landmarks("hand", by=by)(image, seconds) for by in ("mediapipe", "litert"))
+    with (
+        closing(create_landmarks("hand", by="mediapipe")) as mediapipe,
+        closing(create_landmarks("hand", by="litert")) as litert,
+    ):
+        theirs, ours = mediapipe(image, seconds), litert(image, seconds)
     assert apart(theirs[None], ours[None]).max() < 0.002
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from last_edge.data.find import find_data
 from last_edge.errors import UsageError
 from last_edge.runtime.landmarks import Detector, create_landmarks, models
+from last_edge.runtime.landmarks.mediapipe import MediaPipeSource, _open
 from last_edge.runtime.sources.video import VideoSource
 
 FRAMES = 3
@@ -75,3 +78,20 @@ def test_an_image_without_anyone_has_no_points() -> None:
 def test_unknown_hand_is_refused_before_anything_loads() -> None:
     with pytest.raises(UsageError, match="unknown hand"):
         create_landmarks("hand", hand="both")
+
+
+def test_a_landmarker_that_nobody_closed_is_not_collected_within_a_call_of_another() -> None:
+    pytest.importorskip("mediapipe")
+    if not (models.cache_folder() / models.MODELS["hand"].file).is_file():
+        pytest.skip("needs `last-edge models fetch hand`")
+    source = create_landmarks("hand", by="mediapipe")
+    assert isinstance(source, MediaPipeSource)
+    task = source._task
+    del source
+    gc.collect()
+    assert task in _open, "collected, it would close itself within whatever call runs, and both wait for ever"
+    task.close()
+    _open.discard(task)
+    with closing(create_landmarks("hand", by="mediapipe")) as closed:
+        assert isinstance(closed, MediaPipeSource) and closed._task in _open
+    assert closed._task not in _open
