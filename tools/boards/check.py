@@ -174,7 +174,7 @@ def page(here: Answers, boards: dict[str, Answers], *, about: dict[str, str]) ->
     parts = [
         "# Boards, emulated\n",
         "The wheel with `[runtime-lite]` in an arm64 Debian under QEMU's user emulation, without a network. Answers\n"
-        "are those of a board's instructions; its speeds cannot be told so. `make board-check` writes this page.\n",
+        "are those of a board's instructions; its speed is not. `make board-check` writes this page.\n",
         markdown({"": list(about), " ": list(about.values())}),
     ]
     names = sorted({name for answers in machines.values() for name in answers.doctor})

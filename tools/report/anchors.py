@@ -72,7 +72,7 @@ def page() -> str:
         "# What is known, beside ours", "",
         "Made by `make results` from the manifests of the shipped bundles; `make verify-zoo` measures them again.",
         "Published figures are copied, not measured: the split is the same, windows and training are their own.",
-        "No figure of NTU RGB+D is ours: the data set is not at hand.", "",
+        "No figure of NTU RGB+D is ours: we do not have the data set.", "",
     ]  # fmt: skip
     for benchmark in BENCHMARKS:
         rows = sorted(_rows(benchmark), key=lambda row: -float(row[2]))
