@@ -53,7 +53,7 @@ def decisions(path: Path) -> dict[str, Any]:
 
 def _rules(table: Table) -> Iterator[Decision]:
     alone, kd = _top1(table, ALONE), _top1(table, KD)
-    distil = NOT_MEASURED if alone is None else "distil" if alone > 75 else "mend the training alone first"
+    distil = NOT_MEASURED if alone is None else "distil" if alone > 75 else "fix the training without a teacher first"
     yield Decision("Distil once the student alone is above 75 % on validation.", _percent(alone), distil)
     yield Decision(
         f"Leave MaskCLR out when {SMALL} reaches 88 % after distillation.",

@@ -49,7 +49,7 @@ def test_a_good_student_is_distilled_and_needs_no_pretraining(tmp_path: Path) ->
 
 def test_a_weak_student_gets_pretraining(tmp_path: Path) -> None:
     found = verdicts(table(tmp_path / "a.json", alone=0.70, kd=0.84, maskclr_kd=0.84))
-    assert found[0] == ("70.00 %", "mend the training alone first")
+    assert found[0] == ("70.00 %", "fix the training without a teacher first")
     assert found[1][1] == "does not follow" and found[2][1] == "add it"
     assert found[3] == ("6.20 points", "add it")
     assert found[5] == ("+0.00 points, 95 % interval +0.00 to +0.00", "no difference shown")
