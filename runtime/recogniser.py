@@ -106,7 +106,8 @@ class Recogniser(Closeable):
         self.accept: float | None = manifest.thresholds.get(ACCEPT)
         self.rejection = Rejection.of(manifest.thresholds)
         self.operating = manifest.operating
-        self.rate = None if manifest.stream is None else manifest.stream.rate
+        self._info = manifest.stream
+        self.rate = None if self._info is None else self._info.rate
         self.rules = span_rules(bundle)
 
     @classmethod
@@ -191,8 +192,8 @@ class Recogniser(Closeable):
         how: Any = {"adapter": adapter, "labels": self.labels, "options": options, "rejection": rejection,
                     "person": person}  # fmt: skip
         backend = self.backend
-        if isinstance(backend, Stepper) and self.rate is not None:
-            return StepStream(backend, rate=self.rate, rules=self.rules, **how)
+        if isinstance(backend, Stepper) and self._info is not None:
+            return StepStream(backend, info=self._info, rules=self.rules, **how)
         return WindowStream(backend, **how)
 
     @overload

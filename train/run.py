@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +35,7 @@ from last_edge.train.request import MakeObjective, Report, Request, Steps, silen
 from last_edge.train.run_folder import TensorBoardLog
 from last_edge.train.trainer import SUMS, Trainer
 
+NOT_VALIDATED = [-math.inf, -math.inf]
 log = logging.getLogger(__name__)
 
 
@@ -239,12 +241,11 @@ class Run:
         return row
 
     def _choose(self, row: Row) -> None:
-        """Mark this epoch as best: by its validation score; or always, where the last is asked for."""
-        progress = self.trainer.progress
-        by_score = self.recipe.validation.select == "best" and "val_loss" in row
-        if self.recipe.validation.select == "best" and len(self.plan.val) and not by_score and progress.best_score:
-            return
-        score = validation_score(row) if by_score else [row["epoch"], 0.0]
+        """Mark this epoch as best: by its validation score, below which is whatever was not validated; or always, where
+        the last is asked for."""
+        progress, score = self.trainer.progress, [row["epoch"], 0.0]
+        if self.recipe.validation.select == "best" and len(self.plan.val):
+            score = validation_score(row) if "val_loss" in row else NOT_VALIDATED
         if not progress.best_score or score >= progress.best_score:
             progress.best, progress.best_score = self._name(), score
 
@@ -354,6 +355,7 @@ def validation_score(row: Row) -> list[float]:
 
 
 def epochs_since_best(history: list[Row]) -> int:
-    """Epochs since the validation score got better for the last time; one that stays the same is none better."""
-    scores = [validation_score(row) for row in history if "val_loss" in row]
-    return len(scores) - 1 - scores.index(max(scores)) if scores else 0
+    """Epochs since the validation score got better for the last time, those without one among them; one that stays the
+    same is none better."""
+    scored = [place for place, row in enumerate(history) if "val_loss" in row]
+    return len(history) - 1 - max(scored, key=lambda place: validation_score(history[place])) if scored else 0

@@ -15,7 +15,7 @@ from last_edge import records
 from last_edge.bundle import Bundle
 from last_edge.bundle.manifest import SPANS
 from last_edge.clips.compose import Span
-from last_edge.clips.recordings import recordings
+from last_edge.clips.recordings import held_still, recordings
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, UsageError
 from last_edge.models.last_lite_stream import LastLiteStream
@@ -44,11 +44,12 @@ EARLY, EARLY_WRONG = np.arange(0.3, 0.96, 0.05), 0.05
 
 @dataclass(frozen=True)
 class Heard:
-    """A recording and what a network says of it, at the network's rate."""
+    """A recording and what a network says of each frame, at the network's rate, `delay_s` after it."""
 
     clip: int
     probabilities: NDArray[np.float64]
     elapsed_s: NDArray[np.float64]
+    delay_s: float
 
 
 @dataclass(frozen=True)
@@ -70,27 +71,27 @@ def is_streamer(path: Path) -> bool:
 
 def hear(run: Path, store: ClipStore, clips: NDArray[np.int64], *, which: Which = "best") -> list[Heard]:
     """What a run's checkpoint says of some recordings."""
-    model = load_checkpoint(run, which).model
+    model = cast(LastLiteStream, load_checkpoint(run, which).model)
     return [
-        Heard(clip, softmax(logits), elapsed.astype(np.float64))
+        Heard(clip, softmax(logits), elapsed.astype(np.float64), model.delay / model.rate)
         for clip, logits, elapsed, _ in stream_answers(model, store, clips)
     ]
 
 
 def hear_bundle(bundle: Bundle, store: ClipStore, clips: NDArray[np.int64], *, precision: str = "fp32") -> list[Heard]:
     """What a bundle's file says of some recordings."""
-    assert bundle.manifest.stream is not None
+    assert (stream := bundle.manifest.stream) is not None
     stepper, heard = open_stepper(bundle, bundle.graph(precision)), []
     for clip, points in zip(
-        clips.tolist(), recordings(store, clips, bundle.manifest.input, bundle.manifest.stream.rate), strict=True
-    ):
+        clips.tolist(), recordings(store, clips, bundle.manifest.input, stream.rate), strict=True
+    ):  # fmt: skip
         state, logits, elapsed = stepper.start(), [], []
-        delay = bundle.manifest.stream.delay
-        for frame in (*points, *points[-1:].repeat(delay, axis=0)):
+        for frame in held_still(points, stream.delay):
             answer, state = stepper.step(frame[None], state)
             logits.append(answer.logits[0])
             elapsed.append(float(answer.elapsed[0]))
-        heard.append(Heard(clip, softmax(np.stack(logits[delay:])), np.array(elapsed[delay:])))
+        own = slice(stream.delay, None)
+        heard.append(Heard(clip, softmax(np.stack(logits[own])), np.array(elapsed[own]), stream.delay_s))
     return heard
 
 
@@ -130,23 +131,22 @@ def fit_rules(run: Path, store: ClipStore, *, others: Sequence[Path] = (), false
             raise InputError("the runs have other labels", where=each, expected=checkpoint.labels, got=labels)
         STREAMING.check_store(store, checkpoint.spec, labels)
         heard += hear(each, store, held_out(each, store))
-    model = cast(LastLiteStream, checkpoint.model)
-    late = {"rate": model.rate, "delay_s": model.delay / model.rate}
-    return rules_for(heard, store, labels=checkpoint.labels[:-1], **late, false_costs=false_costs)
+    rate = cast(LastLiteStream, checkpoint.model).rate
+    return rules_for(heard, store, labels=checkpoint.labels[:-1], rate=rate, false_costs=false_costs)
 
 
 def rules_for(
-    heard: Sequence[Heard], store: ClipStore, *, labels: tuple[str, ...], rate: float, delay_s: float = 0.0,
-    false_costs: float = 1.0,
-) -> Found:  # fmt: skip
+    heard: Sequence[Heard], store: ClipStore, *, labels: tuple[str, ...], rate: float, false_costs: float = 1.0
+) -> Found:
     """The best of a grid: detections less false events and half the Jaccard index more."""
     brief = _brief(store, labels)
     best: tuple[float, SpanRules] | None = None
     for on, off, smoothing, hold in itertools.product(ONS, OFFS, SMOOTHINGS, HOLDS):
-        plain = SpanRules(
-            labels, rate, on, on * off, hold, smoothing, 0.0, tuple(brief.tolist()), 0.0, 0.0, delay_s=delay_s
-        )
-        found = {each.clip: candidates_of(SpanDecoder(plain), each.probabilities, each.elapsed_s) for each in heard}
+        plain = SpanRules(labels, rate, on, on * off, hold, smoothing, 0.0, tuple(brief.tolist()), 0.0, 0.0)
+        found = {
+            each.clip: candidates_of(SpanDecoder(plain, each.delay_s), each.probabilities, each.elapsed_s)
+            for each in heard
+        }
         start_s, end_s = _shifts(found, store, labels)
         for wider, least, sure in itertools.product(WIDER, LEAST, SURE):
             rules = replace(
@@ -165,7 +165,7 @@ def score_of(rules: SpanRules, heard: Sequence[Heard], store: ClipStore) -> dict
     score = SpanScore(step=1.0)
     for each in heard:
         fps = float(store.index.fps[each.clip])
-        events = events_of(rules, each.probabilities, each.elapsed_s)
+        events = events_of(rules, each.probabilities, each.elapsed_s, each.delay_s)
         score.add(
             [_span(event.label, event.start_s, event.end_s, fps) for event in events],
             annotated(store, each.clip),
@@ -238,9 +238,9 @@ def _with_early(rules: SpanRules, heard: Sequence[Heard], store: ClipStore) -> S
         tried, told, wrong = replace(rules, early=early), 0, 0
         for each in heard:
             fps = float(store.index.fps[each.clip])
-            decoder, before = SpanDecoder(tried), None
+            decoder, before = SpanDecoder(tried, each.delay_s), None
             for frame, (row, seconds) in enumerate(zip(each.probabilities, each.elapsed_s.tolist(), strict=True)):
-                decoder.candidate(row, seconds, frame / rules.rate + rules.delay_s)
+                decoder.candidate(row, seconds, frame / rules.rate + each.delay_s)
                 if decoder.told is not None and before is None:
                     at = frame / rules.rate * fps
                     shown = [span for span in annotated(store, each.clip) if span.start_s <= at <= span.end_s + fps / 2]

@@ -89,6 +89,11 @@ class StreamInfo:
     receptive_field: int
 
     @property
+    def delay_s(self) -> float:
+        """The delay in seconds."""
+        return self.delay / self.rate
+
+    @property
     def state_bytes(self) -> int:
         """Bytes of one person's state."""
         return 4 * sum(math.prod(tensor.shape) for tensor in self.state)

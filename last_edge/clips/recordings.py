@@ -26,6 +26,12 @@ def recordings(store: ClipStore, clips: NDArray[np.int64], spec: InputSpec, rate
     return found
 
 
+def held_still(points: Frames, delay: int) -> Frames:
+    """(T + delay, V, C): a recording whose last frame stands still until a model that answers `delay` frames late has
+    answered it."""
+    return np.concatenate([points, np.repeat(points[-1:], delay, axis=0)])
+
+
 def frame_answers(
     answer: Callable[[Frames], Frames], store: ClipStore, clips: NDArray[np.int64], spec: InputSpec, *, rate: float,
     delay: int,
@@ -35,11 +41,7 @@ def frame_answers(
     answer: (N, T, V, C) at `rate`, padded behind, -> (N, T, K), each answer `delay` frames after the frame that it is
     for; a recording's last frame stands still meanwhile. A frame is given the answer for the newest one at `rate`.
     """
-    whole = [
-        np.concatenate([points, np.repeat(points[-1:], delay, axis=0)])
-        for points in recordings(store, clips, spec, rate)
-    ]
-    said = _by_clip(answer, whole)
+    said = _by_clip(answer, [held_still(points, delay) for points in recordings(store, clips, spec, rate)])
     rates, lengths = store.index.fps[clips].tolist(), store.index.length[clips].tolist()
     places = (
         np.floor(np.arange(length) / fps * rate + NEAR).astype(np.int64)

@@ -286,12 +286,3 @@ def whole_recording(store: ClipStore, clip: int, *, rate: float, options: CropOp
     )
     timeline.put(clip, 0.0, length + step, 1.0)
     return Crop(timeline.points(), timeline.truth)
-
-
-def at_rate(points: Points, *, fps: float, rate: float) -> Points:
-    """(T', V, C) points of a recording at `fps` as `rate` frames a second, linear in time; see `whole_recording`."""
-    places = np.minimum(np.arange(max(1, int(np.ceil(len(points) * rate / fps)))) * fps / rate, len(points) - 1)
-    floor = np.floor(places).astype(np.int64)
-    share = np.asarray(places - floor, np.float32)[:, None, None]
-    one, other = points[floor], points[np.minimum(floor + 1, len(points) - 1)]
-    return np.asarray(one + (other - one) * share, np.float32)

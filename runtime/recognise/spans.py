@@ -28,8 +28,7 @@ class SpanRules:
     on, off, hold, smoothing: see the module; smoothing is the newest frame's weight in the exponential mean.
     sure: the least mean probability. least_s: of each label, the least seconds. start_s, end_s: seconds added to the
     beginning and the end. early: mean probability at which a label is told before the gesture ends; early_wrong:
-    share of such answers that were wrong where the rules were found. delay_s: seconds that an answer comes after the
-    frame that it is for.
+    share of such answers that were wrong where the rules were found.
     """
 
     labels: tuple[str, ...]
@@ -44,7 +43,6 @@ class SpanRules:
     end_s: float
     early: float = 1.0
     early_wrong: float = 0.0
-    delay_s: float = 0.0
     schema_version: int = 1
 
     def __post_init__(self) -> None:
@@ -82,10 +80,13 @@ class Candidate:
 
 
 class SpanDecoder:
-    """Holds the state between frames. told: the label that an early decision has told of the gesture that lasts."""
+    """Holds the state between frames. told: the label that an early decision has told of the gesture that lasts.
 
-    def __init__(self, rules: SpanRules) -> None:
-        self.rules = rules
+    delay_s: seconds that an answer of the network comes after the frame that it is for.
+    """
+
+    def __init__(self, rules: SpanRules, delay_s: float = 0.0) -> None:
+        self.rules, self.delay_s = rules, delay_s
         self.reset()
 
     def reset(self) -> None:
@@ -105,7 +106,7 @@ class SpanDecoder:
 
     def candidate(self, probabilities: Numbers, elapsed_s: float, time_s: float) -> Candidate | None:
         """As `push`, before the tables are asked."""
-        rules, weight, at_s = self.rules, self.rules.smoothing, time_s - self.rules.delay_s
+        rules, weight, at_s = self.rules, self.rules.smoothing, time_s - self.delay_s
         self._mean = probabilities if self._mean is None else weight * probabilities + (1 - weight) * self._mean
         shown = 1.0 - float(self._mean[-1])
         if not self._began and shown < rules.on:
@@ -150,10 +151,10 @@ class SpanDecoder:
             self.told, self._told_s = self.rules.labels[label], time_s
 
 
-def events_of(rules: SpanRules, probabilities: Numbers, elapsed_s: Numbers) -> list[SpanEvent]:
+def events_of(rules: SpanRules, probabilities: Numbers, elapsed_s: Numbers, delay_s: float = 0.0) -> list[SpanEvent]:
     """The events of a whole recording: probabilities (T, K + 1) and seconds (T,) of each of its frames at the rules'
-    rate, whenever they came."""
-    decoder = SpanDecoder(rules)
+    rate, which came `delay_s` later."""
+    decoder = SpanDecoder(rules, delay_s)
     found = candidates_of(decoder, probabilities, elapsed_s)
     return [event for each in found if (event := decoder.accepted(each)) is not None]
 
@@ -161,9 +162,9 @@ def events_of(rules: SpanRules, probabilities: Numbers, elapsed_s: Numbers) -> l
 def candidates_of(decoder: SpanDecoder, probabilities: Numbers, elapsed_s: Numbers) -> list[Candidate]:
     """As `events_of`, before the tables are asked."""
     decoder.reset()
-    rules, found = decoder.rules, list[Candidate]()
+    rate, found = decoder.rules.rate, list[Candidate]()
     for frame, (row, seconds) in enumerate(zip(probabilities, elapsed_s.tolist(), strict=True)):
-        if (made := decoder.candidate(row, seconds, frame / rules.rate + rules.delay_s)) is not None:
+        if (made := decoder.candidate(row, seconds, frame / rate + decoder.delay_s)) is not None:
             found.append(made)
-    last = decoder.close((len(probabilities) - 1) / rules.rate + rules.delay_s)
+    last = decoder.close((len(probabilities) - 1) / rate + decoder.delay_s)
     return found if last is None else [*found, last]

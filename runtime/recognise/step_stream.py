@@ -7,6 +7,7 @@ from collections import deque
 
 import numpy as np
 
+from last_edge.bundle.manifest import StreamInfo
 from last_edge.errors import InputError, UsageError
 from last_edge.runtime.backends import Backend
 from last_edge.runtime.backends.stepper import StepAnswer, Stepper
@@ -32,15 +33,15 @@ class StepStream(Stream):
     """
 
     def __init__(
-        self, stepper: Stepper, *, rate: float, rules: SpanRules | None = None, adapter: Adapter,
+        self, stepper: Stepper, *, info: StreamInfo, rules: SpanRules | None = None, adapter: Adapter,
         labels: tuple[str, ...], options: RecogniseOptions, rejection: Rejection, person: str = "largest",
     ) -> None:  # fmt: skip
         if options.decode == "segments":
             raise UsageError("this bundle answers at every frame: there is nothing to cut", got="decode segments")
         super().__init__(adapter=adapter, labels=labels, options=options, person=person)
         self.use(stepper, rejection)
-        self._rate, self._ticks = rate, Ticks(rate)
-        self._spans = None if rules is None else SpanDecoder(rules)
+        self._rate, self._delay_s, self._ticks = info.rate, info.delay_s, Ticks(info.rate)
+        self._spans = None if rules is None else SpanDecoder(rules, info.delay_s)
         if rules is not None and options.decoding.threshold is None:
             self.decoder.threshold = rules.sure
         self._recent: deque[tuple[float, Points]] = deque()
@@ -83,11 +84,12 @@ class StepStream(Stream):
                 self._forget()
                 return events
             probabilities, known, elapsed = self._read(answer, mirrored=mirrored)
-            event = self.decoder.push(probabilities, start_s=moment - elapsed, end_s=moment, known=known)
+            began_s = moment - self._delay_s - elapsed
+            event = self.decoder.push(probabilities, start_s=began_s, end_s=moment, known=known)
             if self._spans is not None:
                 event = self._as_event(self._spans.push(probabilities, elapsed, moment))
             assert self.decoder.mean is not None
-            self.current = self._as_prediction(self.decoder.mean, moment - elapsed, moment, began)
+            self.current = self._as_prediction(self.decoder.mean, began_s, moment, began)
             events += [] if event is None else [event]
         return events
 

@@ -22,6 +22,7 @@ from tests.models.test_deployed import shake
 
 GESTURES = ("swipe left", "swipe right", "tap")
 LABELS = (*GESTURES, "background")
+OPTIONS = {"delay": 2}
 SPEC = InputSpec(get_layout("leap20"), centre="frame", scale="limb", resample="pad")
 
 
@@ -60,7 +61,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
 def model() -> LastLiteStream:
     """Weights and norms far from their start."""
     torch.manual_seed(3)
-    made: LastLiteStream = create_streamer("last_lite_stream_nano", spec=SPEC, classes=len(LABELS))
+    made: LastLiteStream = create_streamer("last_lite_stream_nano", spec=SPEC, classes=len(LABELS), **OPTIONS)
     shake(made)
     torch.nn.init.normal_(made.head.weight, 0.0, 0.3)
     return made.eval()
@@ -70,7 +71,7 @@ def model() -> LastLiteStream:
 def run(tmp_path_factory: pytest.TempPathFactory, model: LastLiteStream, store: ClipStore) -> Path:
     """A checkpoint folder."""
     folder = tmp_path_factory.mktemp("run") / "checkpoint"
-    card = ModelCard("last_lite_stream_nano", {}, len(LABELS), SPEC.sha256, store.sha256, "metres")
+    card = ModelCard("last_lite_stream_nano", OPTIONS, len(LABELS), SPEC.sha256, store.sha256, "metres")
     write_checkpoint(
         folder, weights=model.state_dict(), card=card, spec=SPEC, labels=LABELS, texts={}, trainer={}
     )  # fmt: skip

@@ -42,7 +42,7 @@ PLAY = """async ({ points, shape, times, threshold, rules, predict }) => {
 
 
 def some_rules() -> SpanRules:
-    return SpanRules(GESTURES, 25.0, 0.9, 0.6, 2, 0.5, 0.0, (0.1, 0.1, 0.1), 0.02, -0.02, delay_s=0.08)
+    return SpanRules(GESTURES, 25.0, 0.9, 0.6, 2, 0.5, 0.0, (0.1, 0.1, 0.1), 0.02, -0.02)
 
 
 @pytest.fixture(scope="module")

@@ -309,6 +309,21 @@ def test_patience_counts_from_the_last_best_epoch() -> None:
     assert epochs_since_best([{"loss": 1.0}]) == 0
 
 
+def test_patience_counts_the_epochs_between_two_validations_too() -> None:
+    rows = [{"loss": 1.0}, {"val_top1": 50, "val_loss": 1.0}, {"loss": 1.0}, {"val_top1": 40, "val_loss": 1.0}]
+    assert [epochs_since_best(rows[:count]) for count in range(1, 5)] == [0, 0, 1, 2]
+
+
+def test_an_epoch_that_was_not_validated_is_never_better_than_one_that_was(toy_store: Path, tmp_path: Path) -> None:
+    run = Run(request(toy_store, tmp_path / "run", "validation.every=2"))
+    progress, chosen = run.trainer.progress, []
+    for row in ({"epoch": 7}, {"epoch": 8, "val_top1": 0.0, "val_loss": 9.0}, {"epoch": 9}):
+        before = progress.best_score
+        run._choose(row)
+        chosen.append(progress.best_score != before)
+    assert chosen == [True, True, False], "the first of all, then the one with a score, however low"
+
+
 def test_a_flat_score_is_no_improvement() -> None:
     assert epochs_since_best([{"val_top1": 50, "val_loss": 1.0}] * 4) == 3
 

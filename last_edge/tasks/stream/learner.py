@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from last_edge.clips.recordings import held_still
 from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import padded
 from last_edge.data.augment import Augment
 from last_edge.data.stream_crops import CLASS, ELAPSED, WEIGHT, Crop, CropOptions, StreamCrops, whole_recording
 from last_edge.models.last_lite_stream import LastLiteStream
@@ -209,10 +211,7 @@ def stream_answers(
     for start in range(0, len(clips), TOGETHER):
         numbers = [int(clip) for clip in clips[start : start + TOGETHER]]
         whole = [whole_recording(store, clip, rate=model.rate, options=options) for clip in numbers]
-        frames = max(len(crop.points) for crop in whole) + model.delay
-        points = np.full((len(whole), frames, *whole[0].points.shape[1:]), np.nan, np.float32)
-        for place, crop in enumerate(whole):
-            points[place, : len(crop.points)], points[place, len(crop.points) :] = crop.points, crop.points[-1]
+        points = padded([held_still(crop.points, model.delay) for crop in whole])
         answer = model(torch.from_numpy(points).to(device))
         logits, elapsed = answer.logits.float().cpu().numpy(), answer.elapsed.float().cpu().numpy()
         for place, (clip, crop) in enumerate(zip(numbers, whole, strict=True)):

@@ -55,7 +55,7 @@ def test_the_label_is_the_one_with_the_greater_sum_and_borders_move() -> None:
 def test_late_answers_are_of_the_frames_they_are_for_and_decided_later() -> None:
     shown, elapsed = posterior((10, 0.0, 0.1), (20, 0.9, 0.0), (10, 0.0, 0.0)), np.zeros(40)
     (event,) = events_of(RULES, shown, elapsed)
-    (late,) = events_of(replace(RULES, delay_s=0.4), shown, elapsed)
+    (late,) = events_of(RULES, shown, elapsed, 0.4)
     assert late.decided_s == pytest.approx(event.decided_s + 0.4)
     assert (late.label, late.end_s) == (event.label, pytest.approx(event.end_s))
     assert (event.start_s, late.start_s) == (pytest.approx(1.0), pytest.approx(1.0)), "its first frame above off"

@@ -56,9 +56,9 @@ export class Decoder {
 
 // From probabilities at every frame to gestures with a beginning and an end: the twin of runtime/recognise/spans.py.
 export class SpanDecoder {
-  // rules: of site.json.
-  constructor(rules) {
-    this.rules = rules;
+  // rules: of site.json. delay: seconds that an answer of the network comes after the frame that it is for.
+  constructor(rules, delay) {
+    Object.assign(this, { rules, delay });
     this.reset();
   }
 
@@ -70,8 +70,8 @@ export class SpanDecoder {
 
   // Take a frame's probabilities, background last; the gesture that it ends, or null.
   push(probabilities, elapsed, time) {
-    const { on, off, hold, smoothing, delay_s } = this.rules;
-    const at = time - delay_s;
+    const { on, off, hold, smoothing } = this.rules;
+    const at = time - this.delay;
     this.mean = this.mean
       ? probabilities.map((value, index) => smoothing * value + (1 - smoothing) * this.mean[index])
       : probabilities;

@@ -11,7 +11,8 @@ export class StepRecogniser extends Recogniser {
   constructor(site, model, adapter, settings) {
     super(site, model, adapter, settings);
     this.ticks = new Ticks(site.stream.rate);
-    this.spans = site.rules && new SpanDecoder(site.rules);
+    this.delay = site.stream.delay / site.stream.rate;
+    this.spans = site.rules && new SpanDecoder(site.rules, this.delay);
     this.seen = -Infinity;
     this.forget();
   }
@@ -57,7 +58,7 @@ export class StepRecogniser extends Recogniser {
   read({ logits, elapsed }, time) {
     const probabilities = this.rejection.probabilities(logits);
     const known = !this.reject || this.rejection.knows(logits);
-    const event = this.decoder.push(probabilities, { start: time - elapsed, end: time, known });
+    const event = this.decoder.push(probabilities, { start: time - this.delay - elapsed, end: time, known });
     const found = this.spans?.push(probabilities, elapsed, time);
     this.current = { top: this.best(this.decoder.mean), known };
     return this.spans ? this.asEvent(found) : event;
