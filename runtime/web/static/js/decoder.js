@@ -3,11 +3,13 @@
 // Labels of what is no gesture; they never become events.
 const BACKGROUND = ["nothing", "idle", "background", "none"];
 
+export const isBackground = (label) => BACKGROUND.includes(label.trim().toLowerCase());
+
 export class Decoder {
   // options: smoothing, release, confirm, cooldown_s. threshold: what the best class needs; may be changed any time.
   constructor(labels, options, threshold) {
     Object.assign(this, { labels, options, threshold });
-    this.background = labels.map((label) => BACKGROUND.includes(label.trim().toLowerCase()));
+    this.background = labels.map(isBackground);
     this.fired = new Map();
     this.reset();
   }

@@ -1,4 +1,4 @@
-// How sure a model may say it is, and when it should say nothing: the twin of runtime/recognise/rejection.py.
+// How sure a model may say it is, and when it should say nothing: the twin of `Rejection` in runtime/recognise/decoding.py.
 
 export class Rejection {
   // temperature divides the logits; energy is the score below which a motion is unknown, null refuses nothing.
@@ -16,9 +16,13 @@ export class Rejection {
 
   // Probabilities that sum to 1.
   probabilities(logits) {
-    const most = Math.max(...logits);
-    const exponents = Array.from(logits, (logit) => Math.exp((logit - most) / this.temperature));
-    const sum = exponents.reduce((total, value) => total + value, 0);
-    return exponents.map((value) => value / sum);
+    return softmax(logits, this.temperature);
   }
+}
+
+export function softmax(logits, temperature = 1) {
+  const most = Math.max(...logits);
+  const exponents = Array.from(logits, (logit) => Math.exp((logit - most) / temperature));
+  const sum = exponents.reduce((total, value) => total + value, 0);
+  return exponents.map((value) => value / sum);
 }

@@ -1,4 +1,5 @@
 // A last layer of one's own on a model's features: softmax regression, trained in a second, the same every time.
+import { softmax } from "../rejection.js";
 
 const STEPS = 300;
 const RATE = 0.05;
@@ -79,13 +80,6 @@ function adam(moments, slope, step) {
   moments[0] = BETA1 * moments[0] + (1 - BETA1) * slope;
   moments[1] = BETA2 * moments[1] + (1 - BETA2) * slope * slope;
   return (RATE * (moments[0] / (1 - BETA1 ** step))) / (Math.sqrt(moments[1] / (1 - BETA2 ** step)) + SMALL);
-}
-
-function softmax(logits) {
-  const most = Math.max(...logits);
-  const exponents = logits.map((logit) => Math.exp(logit - most));
-  const sum = exponents.reduce((total, value) => total + value, 0);
-  return exponents.map((value) => value / sum);
 }
 
 const dot = (weights, row) =>

@@ -1,5 +1,6 @@
 // Own gestures in the page: takes of the camera teach a last layer on the model's features, which then runs live.
 import { Adapter } from "../adapter.js";
+import { isBackground } from "../decoder.js";
 import { setThreshold, whileDisabled } from "../forms.js";
 import { HandVote } from "../hand_vote.js";
 import { heldOut, trainHead } from "./head.js";
@@ -88,7 +89,7 @@ export class Teaching {
       const found = heldOut(rows, classes, numbers, labels.length);
       this.learnt = { labels, head: trainHead(rows, classes, labels.length) };
       this.use(true);
-      const alone = labels.some((label) => label === "nothing") ? "" : " Takes of “nothing” would keep it silent.";
+      const alone = labels.some(isBackground) ? "" : " Takes of “nothing” would keep it silent.";
       this.say(`${found.right} of ${found.takes} takes are recognised when they are left out.${alone}`);
     });
   }
