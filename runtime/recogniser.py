@@ -37,14 +37,16 @@ class OpenOptions(TypedDict, total=False):
     """How a source is opened, see `open_feed`.
 
     loop: play what has an end again and again. detector: None takes the one that feeds the bundle's layout.
-    landmarks_by: the library that finds points in images; every: in one of so many. images: how images are turned and
-    timed before. person: who is followed of several people in view.
+    landmarks_by: the library that finds points in images; every: in one of so many. detect_every: as
+    `create_landmarks` takes it. images: how images are turned and timed before. person: who is followed of several
+    people in view.
     """
 
     loop: bool
     detector: Detector | None
     landmarks_by: By
     every: int
+    detect_every: int
     images: ImageOptions | None
     person: Person
 

@@ -43,9 +43,10 @@ class RunOptions:
     live source always does. loop: play what has an end again and again.
     precision: None takes INT8 where the bundle has it. detector: None takes the one that feeds the bundle's layout.
     hand: which hand a hand detector follows. person: who is followed of several people in view. landmarks_by: the
-    library that finds points in images; every: in one of so many. max_age_s: live, frames older than this are dropped
-    where a newer one waits. threads: of the model; None for what `bench tune` found fastest, else 1. backend: what runs
-    it. force: replace existing files. images: how a source's images are turned and timed.
+    library that finds points in images; every: in one of so many. detect_every: as `create_landmarks` takes it.
+    max_age_s: live, frames older than this are dropped where a newer one waits. threads: of the model; None for what
+    `bench tune` found fastest, else 1. backend: what runs it. force: replace existing files. images: how a source's
+    images are turned and timed.
     """
 
     events: Path | None = None
@@ -62,6 +63,7 @@ class RunOptions:
     person: Person = "largest"
     landmarks_by: By = "auto"
     every: int = 1
+    detect_every: int = 1
     max_age_s: float | None = None
     threads: int | None = None
     backend: str = OnnxRuntimeCpu.name
@@ -135,6 +137,7 @@ def run(
                 loop=options.loop,
                 landmarks_by=options.landmarks_by,
                 every=options.every,
+                detect_every=options.detect_every,
                 images=options.images,
                 person=options.person,
                 bodies=model.spec.bodies,

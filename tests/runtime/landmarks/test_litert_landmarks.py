@@ -150,6 +150,15 @@ def test_the_palm_detector_rests_between_its_turns() -> None:
     assert all(one_hand) and len(calls) < 6
 
 
+def test_the_palm_detector_rests_only_where_it_looks_for_further_hands() -> None:
+    for by, how in (("mediapipe", {"hand": "left"}), ("litert", {"hand": "first"})):
+        with pytest.raises(UsageError, match="nobody looks for further hands here"):
+            create_landmarks("hand", by=by, detect_every=5, **how)  # type: ignore[arg-type]
+    needs("hand")
+    source = create_landmarks("hand", by="litert", detect_every=5, hand="left")
+    assert source._tracker.detect_every == 5  # type: ignore[attr-defined]
+
+
 def test_auto_takes_mediapipe_where_it_is_and_else_litert(monkeypatch: pytest.MonkeyPatch) -> None:
     here = {"mediapipe", "ai_edge_litert"}
     monkeypatch.setattr(landmarks, "find_spec", lambda name: name if name in here else None)
