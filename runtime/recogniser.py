@@ -214,7 +214,8 @@ class Recogniser(Closeable):
         """Events of a camera, an address, a video, a replay or a clip store, as they happen.
 
         source: as `last-edge run --source` takes it. frames: give every frame instead, an `Item` with its image or
-        points, the newest prediction and its events. how: see `WatchOptions`. Leaving the loop closes the source.
+        points, the newest prediction and its events; the last frame comes once more where its end makes an event. how:
+        see `WatchOptions`. Leaving the loop closes the source.
         Raises as `open_feed` does, at the first step.
         """
         items = self._items(source, **how)
@@ -234,11 +235,14 @@ class Recogniser(Closeable):
         named = source_of(str(source), self.path)
         with open_feed(named, layout=self.layout, hand=hand, bodies=self.spec.bodies, **opening) as feed:
             stream = self.stream(layout=feed.layout, units=feed.units, hand=hand, options=options)
-            with closing(iter(Watch(feed, stream, pace=pace, limit=limit))) as items:
+            watch = Watch(feed, stream, pace=pace, limit=limit)
+            with closing(iter(watch)) as items:
                 for item in items:
                     for text in feed.unread():
                         notice(text)
                     yield item
+            if events := watch.finish()[0]:
+                yield Item(events[-1][0], looked=False, prediction=stream.current, events=events)
             for text in feed.unread():
                 notice(text)
 

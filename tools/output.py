@@ -175,6 +175,21 @@ def epoch_progress(title: str, *, quiet: bool) -> Iterator[Callable[[dict[str, f
             raise
 
 
+@contextmanager
+def count_progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with time left; yields the function that takes how much is done, and of how much."""
+    from rich.progress import Progress, SpinnerColumn
+
+    columns = (SpinnerColumn(), *Progress.get_default_columns())
+    with Progress(*columns, console=stderr(), disable=quiet) as bar:
+        task = bar.add_task(title, total=None)
+
+        def report(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of)
+
+        yield report
+
+
 def view_progress(*, quiet: bool) -> Callable[[int, int], None]:
     """What tells of a teacher cache being filled: the number of a view, from 0, and of all views."""
     console = stderr()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -95,13 +95,19 @@ def hear_bundle(bundle: Bundle, store: ClipStore, clips: NDArray[np.int64], *, p
     return heard
 
 
-def evaluate_bundle_spans(path: Path, store: ClipStore, *, split: str, precision: str = "fp32") -> dict[str, Any]:
-    """The contest's figures of a bundle's events on the recordings of a split; `InputError` without rules in it."""
-    bundle = Bundle.open(path)
-    rules = span_rules(bundle)
-    if rules is None:
+def rules_of(bundle: Bundle) -> SpanRules:
+    """A bundle's rules; `InputError` where it has none."""
+    if (rules := span_rules(bundle)) is None:
         hint = "last-edge fit-spans RUN --store STORE, then last-edge export RUN --out BUNDLE"
-        raise InputError("no rules for spans in this bundle", where=path, expected=SPANS, hint=hint)
+        raise InputError("no rules for spans in this bundle", where=bundle.path, expected=SPANS, hint=hint)
+    return rules
+
+
+def evaluate_bundle_spans(
+    bundle: Bundle, store: ClipStore, *, split: str = "test", precision: str = "fp32"
+) -> dict[str, Any]:  # fmt: skip
+    """The contest's figures of a bundle's events on the recordings of a split; `InputError` without rules in it."""
+    rules = rules_of(bundle)
     store = STREAMING.labelled_as(store, bundle.manifest.labels, split)
     chosen = STREAMING.clips(store, split)
     heard = hear_bundle(bundle, store, chosen, precision=precision)
@@ -118,7 +124,14 @@ def held_out(run: Path, store: ClipStore) -> NDArray[np.int64]:
     return clips
 
 
-def fit_rules(run: Path, store: ClipStore, *, others: Sequence[Path] = (), false_costs: float = 1.0) -> Found:
+Report = Callable[[int, int], None]
+"""Called with how many rules of the grid were tried, and how many there are."""
+
+
+def fit_rules(
+    run: Path, store: ClipStore, *, others: Sequence[Path] = (), false_costs: float = 1.0,
+    report: Report = lambda tried, of: None,
+) -> Found:  # fmt: skip
     """Rules for a run, found on what it held out itself, or what other runs of the same recipe did.
 
     false_costs: found gestures that one false event outweighs. Raises `InputError`, `UsageError`.
@@ -132,16 +145,19 @@ def fit_rules(run: Path, store: ClipStore, *, others: Sequence[Path] = (), false
         STREAMING.check_store(store, checkpoint.spec, labels)
         heard += hear(each, store, held_out(each, store))
     rate = cast(LastLiteStream, checkpoint.model).rate
-    return rules_for(heard, store, labels=checkpoint.labels[:-1], rate=rate, false_costs=false_costs)
+    return rules_for(heard, store, labels=checkpoint.labels[:-1], rate=rate, false_costs=false_costs, report=report)
 
 
 def rules_for(
-    heard: Sequence[Heard], store: ClipStore, *, labels: tuple[str, ...], rate: float, false_costs: float = 1.0
-) -> Found:
+    heard: Sequence[Heard], store: ClipStore, *, labels: tuple[str, ...], rate: float, false_costs: float = 1.0,
+    report: Report = lambda tried, of: None,
+) -> Found:  # fmt: skip
     """The best of a grid: detections less false events and half the Jaccard index more."""
     brief = _brief(store, labels)
     best: tuple[float, SpanRules] | None = None
-    for on, off, smoothing, hold in itertools.product(ONS, OFFS, SMOOTHINGS, HOLDS):
+    grid = list(itertools.product(ONS, OFFS, SMOOTHINGS, HOLDS))
+    for tried, (on, off, smoothing, hold) in enumerate(grid):
+        report(tried, len(grid))
         plain = SpanRules(labels, rate, on, on * off, hold, smoothing, 0.0, tuple(brief.tolist()), 0.0, 0.0)
         found = {
             each.clip: candidates_of(SpanDecoder(plain, each.delay_s), each.probabilities, each.elapsed_s)
@@ -156,25 +172,31 @@ def rules_for(
             if best is None or value > best[0]:
                 best = value, rules
     assert best is not None
+    report(len(grid), len(grid))
     rules = _with_early(best[1], heard, store)
     return Found(rules, score_of(rules, heard, store), len(heard))
 
 
-def score_of(rules: SpanRules, heard: Sequence[Heard], store: ClipStore) -> dict[str, Any]:
-    """The contest's figures over recordings, in frames of the recordings, and by class."""
-    score = SpanScore(step=1.0)
+def scored(rules: SpanRules, heard: Sequence[Heard], store: ClipStore) -> tuple[SpanScore, list[frozenset[int]]]:
+    """Recordings by the contest's protocol, and of each the places of its gestures that were found."""
+    score, found = SpanScore(step=1.0), []
     for each in heard:
         fps = float(store.index.fps[each.clip])
         events = events_of(rules, each.probabilities, each.elapsed_s, each.delay_s)
-        score.add(
+        found.append(score.add(
             [_span(event.label, event.start_s, event.end_s, fps) for event in events],
             annotated(store, each.clip),
             seconds=float(store.index.length[each.clip]) / fps,
             decided=[event.decided_s * fps for event in events],
             told=[(event.decided_s if event.told_s is None else event.told_s) * fps for event in events],
-        )
-    fps = store.fps
-    return {**score.to_dict(fps=fps), "gestures": score.annotated.total(), "by_class": score.by_class()}
+        ))  # fmt: skip
+    return score, found
+
+
+def score_of(rules: SpanRules, heard: Sequence[Heard], store: ClipStore) -> dict[str, Any]:
+    """The contest's figures over recordings, in frames of the recordings, and by class."""
+    score, _ = scored(rules, heard, store)
+    return {**score.to_dict(fps=store.fps), "gestures": score.annotated.total(), "by_class": score.by_class()}
 
 
 def annotated(store: ClipStore, clip: int) -> list[Span]:

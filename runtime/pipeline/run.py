@@ -23,7 +23,7 @@ from last_edge.runtime.recognise.results import ClipResult, Event
 from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.service.notify import Watchdog
-from last_edge.runtime.sources import ImageOptions
+from last_edge.runtime.sources import Frame, ImageOptions
 from last_edge.runtime.view.presenter import Presenter
 from last_edge.runtime.view.saving import ClipKeeper
 from last_edge.skeleton.people import Person
@@ -163,6 +163,9 @@ class Session:
         self._on_event, self._on_notice = on_event or (lambda event: None), on_notice or (lambda text: None)
         self._stream = model.stream(layout=feed.layout, units=feed.units, hand=options.hand, options=options.recognise)
         self._watch = Watch(feed, self._stream, pace=options.pace, limit=options.limit, max_age_s=options.max_age_s)
+        if options.recognise.early and model.rules is not None:
+            wrong = f"{model.rules.early_wrong:.1%} of such answers were wrong where the rules were found"
+            feed.notices.append(f"gestures are told before they end: {wrong}")
         self._watchdog = Watchdog()
         self._keeper = ClipKeeper(options.keep, units=feed.units)
         self._models = {model.precision: model}
@@ -196,7 +199,9 @@ class Session:
             self._stopped = True
         self._watchdog.stopping()
         self._tell()
-        self._log_clips(self._watch.clips.finish())
+        events, clips = self._watch.finish()
+        self._log_events(events)
+        self._log_clips(clips)
         self._seconds = time.perf_counter() - began
 
     def _present(self, item: Item) -> bool:
@@ -219,11 +224,14 @@ class Session:
         self._tell()
         self._log_clips(item.clips)
         self._log.frame(item, dropped=sum(self._watch.pipeline.dropped.values()))
-        for frame, event in item.events:
+        self._log_events(item.events)
+        return more
+
+    def _log_events(self, events: list[tuple[Frame, Event]]) -> None:
+        for frame, event in events:
             self._events += 1
             self._log.event(event, frame=frame)
             self._on_event(event)
-        return more
 
     def _swap_precision(self) -> str:
         """The key p: go on with the bundle's other precision; each is loaded once."""

@@ -28,8 +28,9 @@ class StepStream(Stream):
 
     The state begins anew with each recording, and where nothing was seen for `options.gap_s`; such a time is not
     looked at. rules: how answers become gestures; without them `decoder` decides frame by frame. Its threshold is then
-    the least mean probability of a gesture beside the rules' own. Of `options` the window's do not count. Raises
-    `UsageError` for decode `segments`.
+    the least mean probability of a gesture beside the rules' own. Of `options` the window's do not count. A gesture
+    that is still shown where a recording ends, or its body is lost, ends there. Raises `UsageError` for decode
+    `segments`, and for `early` without rules that say how often such answers are wrong.
     """
 
     def __init__(
@@ -38,13 +39,20 @@ class StepStream(Stream):
     ) -> None:  # fmt: skip
         if options.decode == "segments":
             raise UsageError("this bundle answers at every frame: there is nothing to cut", got="decode segments")
+        if options.early and (rules is None or rules.early >= 1.0):
+            raise UsageError(
+                "the bundle does not say how often early answers are wrong", expected="rules of `last-edge fit-spans`",
+                hint="last-edge fit-spans RUN --store STORE, then export",
+            )  # fmt: skip
         super().__init__(adapter=adapter, labels=labels, options=options, person=person)
         self.use(stepper, rejection)
-        self._rate, self._delay_s, self._ticks = info.rate, info.delay_s, Ticks(info.rate)
-        self._spans = None if rules is None else SpanDecoder(rules, info.delay_s)
+        self._rate, self._delay, self._delay_s, self._ticks = info.rate, info.delay, info.delay_s, Ticks(info.rate)
+        self._spans = None if rules is None else SpanDecoder(rules, info.delay_s, early=options.early)
         if rules is not None and options.decoding.threshold is None:
             self.decoder.threshold = rules.sure
         self._recent: deque[tuple[float, Points]] = deque()
+        self._last: tuple[Points, float, bool] | None = None
+        self._answers = 0
         self._state, self._seen_s = stepper.start(), -np.inf
 
     def use(self, backend: Backend, rejection: Rejection) -> None:
@@ -60,6 +68,7 @@ class StepStream(Stream):
 
     def _forget(self) -> None:
         """What comes next is the beginning of something else."""
+        self._last, self._answers = None, 0
         self._ticks.clear()
         self._recent.clear()
         self._state = self._stepper.start()
@@ -70,34 +79,54 @@ class StepStream(Stream):
 
     def _take(self, points: Points, time_s: float) -> list[Event]:
         seen, lost = self.adapter.sees(points), time_s - self._seen_s > self._options.gap_s
+        events = list[Event]()
         if lost and self._recent:
+            events += self._close(time_s)
             self._forget()
         if lost and not seen:
-            return []
+            return events
         if seen:
             self._seen_s = time_s
-        began, events = time.perf_counter(), list[Event]()
         fitted, mirrored = self._fit(points, time_s)
         for tick, moment in self._ticks.push(fitted, time_s):
-            answer = self._step(tick)
-            if answer is None:
-                self._forget()
-                return events
-            probabilities, known, elapsed = self._read(answer, mirrored=mirrored)
-            began_s = moment - self._delay_s - elapsed
-            event = self.decoder.push(probabilities, start_s=began_s, end_s=moment, known=known)
-            if self._spans is not None:
-                event = self._as_event(self._spans.push(probabilities, elapsed, moment))
-            assert self.decoder.mean is not None
-            self.current = self._as_prediction(self.decoder.mean, began_s, moment, began)
-            events += [] if event is None else [event]
+            events += self._answer(tick, moment, mirrored=mirrored)
         return events
 
-    def _as_event(self, found: SpanEvent | None) -> Event | None:
-        """A gesture, told at the moment when its end was decided."""
-        if found is None or found.probability < self.decoder.threshold:
-            return None
-        return Event(found.label, found.probability, found.start_s, found.decided_s)
+    def finish(self) -> list[Event]:
+        """See `Stream`: the last frame stands still until the model has answered it, and what is shown then ends."""
+        if self._last is None:
+            return []
+        (points, moment, mirrored), events = self._last, list[Event]()
+        for _ in range(self._delay):
+            moment += 1 / self._rate
+            events += self._answer(points, moment, mirrored=mirrored)
+        events += self._close(moment)
+        self._forget()
+        return events
+
+    def _answer(self, tick: Points, moment: float, *, mirrored: bool) -> list[Event]:
+        """The events that the next frame (1, V, C) at the model's rate completes."""
+        began = time.perf_counter()
+        answer = self._step(tick)
+        if answer is None:
+            self._forget()
+            return []
+        self._last, self._answers = (tick, moment, mirrored), self._answers + 1
+        probabilities, known, elapsed = self._read(answer, mirrored=mirrored)
+        began_s = moment - self._delay_s - elapsed
+        event = self.decoder.push(probabilities, start_s=began_s, end_s=moment, known=known)
+        if self._spans is not None:
+            self._spans.least, event = self.decoder.threshold, None
+            if self._answers > self._delay:  # the first answers are for frames before the first
+                event = _as_event(self._spans.push(probabilities, elapsed, moment))
+        assert self.decoder.mean is not None
+        self.current = self._as_prediction(self.decoder.mean, began_s, moment, began)
+        return [] if event is None else [event]
+
+    def _close(self, time_s: float) -> list[Event]:
+        """The gesture that is still shown, as it ends."""
+        event = None if self._spans is None else _as_event(self._spans.end(time_s))
+        return [] if event is None else [event]
 
     def _fit(self, points: Points, time_s: float) -> tuple[Points, bool]:
         """The frame as the model takes it, and whether it is mirrored; of two hands the one seen more of late."""
@@ -135,3 +164,8 @@ class StepStream(Stream):
         probabilities = np.stack(heard)
         weight = 1e-9 + 1.0 - probabilities[:, list(self.decoder.background)].sum(axis=1)
         return np.asarray(weight @ probabilities / weight.sum())
+
+
+def _as_event(found: SpanEvent | None) -> Event | None:
+    """A gesture, told at the moment when it was decided."""
+    return None if found is None else Event(found.label, found.probability, found.start_s, found.decided_s)

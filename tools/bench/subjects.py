@@ -275,11 +275,12 @@ def load_streams(
         for precision in precisions or bundle.precisions:
             own = Settings() if usual else settings_of(bundle.manifest, precision)
             for count in threads or (own.threads,):
-                loaded.append(_load(bundle, precision, replace(own, threads=count), backend=name))
+                loaded.append(load_stream(bundle, precision, replace(own, threads=count), backend=name))
     return loaded
 
 
-def _load(bundle: Bundle, precision: str, settings: Settings, *, backend: str) -> Loaded:
+def load_stream(bundle: Bundle, precision: str, settings: Settings, *, backend: str) -> Loaded:
+    """One graph of a stream's bundle, to be asked about a frame and a state."""
     graph = bundle.graph(precision)
     stepper, load_ms = time_loading(lambda: open_stepper(bundle, graph, settings, backend=backend))
     # What is seen of the first golden clip, so that the next frame is always another.

@@ -11,7 +11,7 @@ from typer import Argument, Option
 from last_edge.errors import UsageError
 from last_edge.tools.cli import options as opt
 from last_edge.tools.cli import translate
-from last_edge.tools.output import make_table, rows_table
+from last_edge.tools.output import count_progress, make_table, rows_table
 
 if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore
@@ -51,7 +51,8 @@ def eval(
 ) -> None:
     """Measure a run or the exported file of a bundle on a split: top-1/3/5, per class, per subject, confusion, ECE.
 
-    Labels of store and artefact are matched by name; classes without a clip are told and not measured.
+    Labels of store and artefact are matched by name; classes without a clip are told and not measured. Of a model for
+    streams: the share of frames that are right.
 
     With --stream, a bundle's events on long recordings composed of clips: detection rate, false events a minute, delay;
     of a run of a model for streams, its events on a store's long recordings by SHREC 2021's protocol. Of a translator:
@@ -95,8 +96,18 @@ def eval(
     if "bleu4" in figures:
         screen.emit(figures if screen.json else translate.readable(figures))
         return
+    if "frames" in figures:
+        screen.emit(figures, table=lambda: frames_table(figures))
+        return
     screen.emit(figures, table=lambda: figures_table(figures))
     tell_absent(figures, screen)
+
+
+def frames_table(figures: dict[str, Any]) -> Any:
+    """Of a network for streams: the share of frames that are right, by class."""
+    head = f"{figures['frames']}% of {figures['n']} frames right, mean of classes {figures['mean_class']}%"
+    rows = [{"class": name, "frames right %": share} for name, share in figures["by_class"].items()]
+    return rows_table(f"{head}; --stream scores its events", rows)
 
 
 def figures_table(figures: dict[str, Any]) -> Any:
@@ -219,13 +230,13 @@ def evaluate_recordings(
     refused: dict[str, object],
 ) -> dict[str, Any]:  # fmt: skip
     """The score of a run's or bundle's events on a split's annotated recordings; `UsageError` for another model's."""
-    from last_edge.bundle import is_bundle
+    from last_edge.bundle import Bundle, is_bundle
     from last_edge.export.bundles.span_rules import evaluate_bundle_spans, evaluate_spans, is_streamer
 
     if is_bundle(run):
         refuse("of a run of a model for streams", {"--which": which})
         refuse("on streams composed of clips", refused)
-        return evaluate_bundle_spans(run, store, split=split, precision=precision or "fp32")
+        return evaluate_bundle_spans(Bundle.open(run), store, split=split, precision=precision or "fp32")
     refuse("of a bundle", {"--precision": precision})
     if not is_streamer(run):
         hint = "last-edge export RUN --out BUNDLE, then eval BUNDLE --stream"
@@ -265,7 +276,8 @@ def fit_spans(
     from last_edge.clips.store import ClipStore
     from last_edge.export.bundles.span_rules import fit_rules, write_rules
 
-    found = fit_rules(run, ClipStore.open(store), others=held_out or (), false_costs=false_costs)
+    with count_progress("rules", quiet=screen.silent) as report:
+        found = fit_rules(run, ClipStore.open(store), others=held_out or (), false_costs=false_costs, report=report)
     path = write_rules(run, found)
     score = {"split": "held out", "recordings": found.recordings, "early_wrong": found.rules.early_wrong, **found.score}
     screen.emit({"rules": str(path), **score}, table=lambda: span_table(score))

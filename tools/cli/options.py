@@ -130,6 +130,12 @@ Decode = Annotated[
 Reject = Annotated[
     bool, Option("--reject/--no-reject", help="Reject unknown motions by the bundle's energy threshold.")
 ]
+Early = Annotated[
+    bool,
+    Option(
+        "--early", help="A bundle that answers at every frame: tell a gesture once its label is sure, not at its end."
+    ),
+]
 FalsePerHour = Annotated[
     float | None,
     Option(

@@ -31,7 +31,8 @@ def compare(
     """Say whether A is better than B on a store, clip by clip: difference, interval, p, and where they differ.
 
     The interval is the paired bootstrap's over clips, p McNemar's exact one; both must agree before a difference is
-    called shown. The labels of both are matched with the store's by name.
+    called shown. The labels of both are matched with the store's by name. Of networks for streams the gestures of a
+    store's recordings that are found stand in the place of clips.
 
     Example: last-edge compare runs/shrec14/bundle:int8 runs/shrec14/bundle --store runs/shrec14/store
     """
@@ -42,10 +43,12 @@ def compare(
     found = compared(*(answered(name, opened, split=split) for name in (one, other)))
     low, high = found["interval"]
     line = f"{found['difference']:+.2f} points ({low:+.2f} to {high:+.2f}), p {found['p']:g}"
+    streams, right = "found" in found, found.get("found") or found["top1"]
+    false = [f" found, {rate:g} false an hour" for rate in found["false_per_hour"]] if streams else ["", ""]
     screen.emit(found if screen.json else {
-        one: f"{found['top1'][0]:.2f} %",
-        other: f"{found['top1'][1]:.2f} %",
-        "difference": f"{line}, {found['n']} clips: {found['verdict']}",
+        one: f"{right[0]:.2f} %{false[0]}",
+        other: f"{right[1]:.2f} %{false[1]}",
+        "difference": f"{line}, {found['n']} {'gestures' if streams else 'clips'}: {found['verdict']}",
         "classes": differing(found["by_class"]),
         "people": differing(found["by_subject"]),
     })  # fmt: skip

@@ -90,6 +90,7 @@ def run(
     rest_seconds: opt.RestSeconds = 1.5,
     reject: opt.Reject = True,
     false_alarms_per_hour: opt.FalsePerHour = None,
+    early: opt.Early = False,
     threshold: Threshold = None,
     threads: ModelThreads = None,
     backend: BackendName = "onnxruntime-cpu",
@@ -131,6 +132,7 @@ def run(
         recognise=RecogniseOptions(
             decode=decode,
             reject=reject,
+            early=early,
             false_per_hour=false_alarms_per_hour,
             window_s=window_seconds,
             stride_s=stride_seconds,

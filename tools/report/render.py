@@ -286,7 +286,7 @@ def commands(report: Report) -> dict[str, list[str]]:
         ],
         "streams": [
             line("eval", row["artefact"], "--store", stores[0], "--stream", "--precision", row["precision"],
-                 "--gestures", str(asked["gestures"])) for row in report["streams"]
+                 *(("--gestures", str(asked["gestures"])) if row["composed"] else ())) for row in report["streams"]
         ],
         "live": list(dict.fromkeys(row["command"] for row in report["live"] if row["command"])),
         "training": [

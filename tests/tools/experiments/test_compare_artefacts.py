@@ -64,9 +64,8 @@ def test_both_the_interval_and_the_p_must_agree(hands: Path) -> None:
     clips = np.arange(24)
     one, other = np.ones(24, bool), np.ones(24, bool)
     other[:5] = False
-    close = compared(Answered("a", one, store, clips), Answered("b", other, store, clips))
+    about = np.array(store.labels)[store.index.label[clips]], store.index.subject[clips].astype(str)
+    close = compared(Answered("a", one, *about), Answered("b", other, *about))
     assert close["interval"][0] > 0 and close["p"] > 0.05 and close["verdict"] == "no difference shown"
     other[:8] = False
-    assert compared(Answered("a", one, store, clips), Answered("b", other, store, clips))["verdict"].startswith(
-        "a diff"
-    )
+    assert compared(Answered("a", one, *about), Answered("b", other, *about))["verdict"].startswith("a diff")
