@@ -22,7 +22,7 @@ from last_edge.runtime.recognise.model import Precision
 from last_edge.runtime.recognise.results import ClipResult, Event
 from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.recogniser import Recogniser
-from last_edge.runtime.service.notify import Watchdog
+from last_edge.runtime.service import Watchdog
 from last_edge.runtime.sources import Frame, ImageOptions
 from last_edge.runtime.view.presenter import Presenter
 from last_edge.runtime.view.saving import ClipKeeper

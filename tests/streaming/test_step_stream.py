@@ -19,9 +19,8 @@ from last_edge.runtime.recognise.decoding import DecodingOptions, softmax
 from last_edge.runtime.recognise.model import open_stepper
 from last_edge.runtime.recognise.results import Event
 from last_edge.runtime.recognise.spans import SpanEvent, events_of
-from last_edge.runtime.recognise.step_stream import StepStream
+from last_edge.runtime.recognise.step_stream import StepStream, Ticks
 from last_edge.runtime.recognise.stream import RecogniseOptions, Stream
-from last_edge.runtime.recognise.ticks import Ticks
 from last_edge.runtime.recogniser import Recogniser
 from tests.streaming.conftest import LABELS, hand
 
