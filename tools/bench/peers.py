@@ -152,7 +152,7 @@ class GraphNetwork(Body):
         x = streams[:, : self.axes]
         n, c, t, v = x.shape
         x = self.norm(x.transpose(2, 3).reshape(n, c * v, t)).reshape(n, c, v, t).transpose(2, 3)
-        return self.head(self.blocks(x).mean((2, 3)))  # type: ignore[no-any-return]
+        return self.head(self.blocks(x).mean((2, 3)))
 
 
 class Recurrent(Body):
@@ -182,7 +182,7 @@ class Recurrent(Body):
         x = streams[:, : self.axes].transpose(1, 2).flatten(2)
         for layer in self.layers:
             x, _ = layer(x)
-        return self.head(x[:, -1])  # type: ignore[no-any-return]
+        return self.head(x[:, -1])
 
 
 def _frames_convolved(channels: int, out: int, kernel: int) -> nn.Sequential:
@@ -237,7 +237,7 @@ class DoubleFeatures(Body):
         sparse = flat[..., ::2]
         slow = functional.pad(sparse[..., 1:] - sparse[..., :-1], (0, 1))
         features = [self.distances(apart.transpose(1, 2)), self.slow(slow), self.fast(fast)]
-        return self.head(self.stages(torch.cat(features, 1)).amax(2))  # type: ignore[no-any-return]
+        return self.head(self.stages(torch.cat(features, 1)).amax(2))
 
 
 Make = Callable[[InputSpec, int], Body]
