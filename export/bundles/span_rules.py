@@ -26,6 +26,7 @@ from last_edge.runtime.recognise.span_score import SpanScore
 from last_edge.runtime.recognise.spans import Candidate, SpanDecoder, SpanRules, candidates_of, events_of
 from last_edge.tasks.plan import stream_plan
 from last_edge.tasks.registry import STREAMING
+from last_edge.tasks.stream.frames import without_unknown
 from last_edge.tasks.stream.learner import stream_answers
 from last_edge.train.checkpoint import Which, checkpoint_folder, load_checkpoint, read_card
 from last_edge.train.recipe import load_recipe
@@ -104,11 +105,14 @@ def rules_of(bundle: Bundle) -> SpanRules:
 
 
 def evaluate_bundle_spans(
-    bundle: Bundle, store: ClipStore, *, split: str = "test", precision: str = "fp32"
-) -> dict[str, Any]:  # fmt: skip
-    """The contest's figures of a bundle's events on the recordings of a split; `InputError` without rules in it."""
-    rules = rules_of(bundle)
-    store = STREAMING.labelled_as(store, bundle.manifest.labels, split)
+    bundle: Bundle, store: ClipStore, *, split: str = "test", precision: str = "fp32", unknown: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The contest's figures of a bundle's events on the recordings of a split; `InputError` without rules in it.
+
+    unknown: see `without_unknown`.
+    """
+    rules, labels = rules_of(bundle), bundle.manifest.labels
+    store = STREAMING.labelled_as(without_unknown(store, labels, unknown), labels, split)
     chosen = STREAMING.clips(store, split)
     heard = hear_bundle(bundle, store, chosen, precision=precision)
     about = {"split": split, "precision": precision, "recordings": len(chosen), "early_wrong": rules.early_wrong}
@@ -290,11 +294,12 @@ def read_rules(run: Path) -> SpanRules:
 
 
 def evaluate_spans(
-    run: Path, store: ClipStore, *, split: str, which: Which = "best", clips: NDArray[np.int64] | None = None
-) -> dict[str, Any]:
-    """The contest's figures of a run's events on the recordings of a split."""
+    run: Path, store: ClipStore, *, split: str, which: Which = "best", clips: NDArray[np.int64] | None = None,
+    unknown: Sequence[str] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """The contest's figures of a run's events on the recordings of a split. unknown: see `without_unknown`."""
     checkpoint, rules = load_checkpoint(run, which), read_rules(run)
-    store = STREAMING.labelled_as(store, checkpoint.labels, split)
+    store = STREAMING.labelled_as(without_unknown(store, checkpoint.labels, unknown), checkpoint.labels, split)
     chosen = STREAMING.clips(store, split) if clips is None else clips
     heard = hear(run, store, chosen, which=which)
     return {

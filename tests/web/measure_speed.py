@@ -1,6 +1,7 @@
 """Milliseconds an inference takes in Chromium and natively, in turns: `python -m tests.web.measure_speed BUNDLE`.
 
-Both take the golden skeletons on one thread. Turns alternate, so that both meet the same disturbances. Beside the
+Both take the golden skeletons on one thread; of a bundle that answers at every frame it is milliseconds a frame. Turns
+alternate, so that both meet the same disturbances. Beside the
 medians of the wall clock stand those of processor time by turn, which hold on a machine that does other things too:
 there a long call is interrupted more often than a short one.
 """
@@ -26,11 +27,11 @@ from tests.web.conftest import CHROMIUM, listening, opened, real_site
 TURNS, WARM, WEB_CALLS, NATIVE_CALLS = 8, 2, 20, 300
 PROC = Path("/proc")
 OPEN = """async () => {
-  const [{ Model }, { loadClips }] = await Promise.all(["model", "clips"].map((name) => import(`/js/${name}.js`)));
+  const [{ openModel }, { loadClips }] = await Promise.all(["model", "clips"].map((name) => import(`/js/${name}.js`)));
   const site = await (await fetch("site.json")).json();
   window.golden = (await loadClips(site)).golden.points;
   window.models = {};
-  for (const graph of site.graphs) window.models[graph.precision] = await Model.open(graph, site);
+  for (const graph of site.graphs) window.models[graph.precision] = await openModel(graph, site);
 }"""
 TURN = """async ({ precision, calls }) => {
   const taken = [];
@@ -45,7 +46,9 @@ Turn = Callable[[], list[float]]
 
 def main(path: Path) -> dict[str, Any]:
     """Median milliseconds of wall clock and processor by place and precision, and ratios of the latter."""
-    site, golden = real_site(path), Bundle.open(path).golden.points
+    site, bundle = real_site(path), Bundle.open(path)
+    golden = bundle.golden.points
+    each = 1 if bundle.manifest.stream is None else golden.shape[1]
     program = next(filter(None, map(shutil.which, CHROMIUM)))
     wall: dict[str, list[float]] = {}
     cpu: dict[str, list[float]] = {}
@@ -57,13 +60,13 @@ def main(path: Path) -> dict[str, Any]:
                 for name in site.precisions:
                     native = Recogniser.open(path, precision=name, threads=1).backend  # type: ignore[arg-type]
                     rows = {f"web {name}": (web(page, name), in_chromium),
-                            f"native {name}": (calls(native, golden), time.process_time)}  # fmt: skip
+                            f"native {name}": (calls(native, golden, each), time.process_time)}  # fmt: skip
                     for place, (work, clock) in rows.items():
                         began = clock()
                         taken = work()
                         if turn >= WARM:
                             wall.setdefault(place, []).extend(taken)
-                            cpu.setdefault(place, []).append((clock() - began) * 1000 / len(taken))
+                            cpu.setdefault(place, []).append((clock() - began) * 1000 / len(taken) / each)
         browser.close()
     spent = {place: statistics.median(row) for place, row in cpu.items()}
     ratios = {f"web / native, {name}": spent[f"web {name}"] / spent[f"native {name}"] for name in site.precisions}
@@ -77,18 +80,18 @@ def web(page: Any, precision: str) -> Turn:
     return lambda: page.evaluate(TURN, {"precision": precision, "calls": WEB_CALLS})
 
 
-def calls(backend: Any, points: Any) -> Turn:
-    """A turn of the Python runtime; its first calls, which start the session, are not counted."""
+def calls(backend: Any, points: Any, each: int) -> Turn:
+    """A turn of the Python runtime, `each` frames a call; its first calls, which start the session, are not counted."""
     for window in points:
         backend(window[None])
 
     def turn() -> list[float]:
         taken = []
-        for number in range(NATIVE_CALLS):
+        for number in range(max(NATIVE_CALLS // each, len(points))):
             window = points[number % len(points)][None]
             began = time.perf_counter()
             backend(window)
-            taken.append((time.perf_counter() - began) * 1000)
+            taken.append((time.perf_counter() - began) * 1000 / each)
         return taken
 
     return turn

@@ -52,6 +52,7 @@ def bench(
     repeats: opt.Repeats = 10,
     calls: Annotated[int, Option(min=1, help="Timed calls a file and round.")] = 50,
     max_ms: Annotated[float | None, Option(help="Fail (exit 4) when a p50 is above this.")] = None,
+    people: Annotated[int, Option(min=1, help="Of a stream: so many people answered in one call.")] = 1,
     memory: Annotated[bool, Option("--memory/--no-memory", help="Measure memory, a process a file.")] = True,
     out: opt.OutFile = None,
     peers: Annotated[
@@ -84,7 +85,8 @@ def bench(
     opt.check_out(out, share, force=force)
     chosen = BenchOptions(
         tuple(precision or ()), threads=tuple(threads or ()), backends=tuple(backend or ("onnxruntime-cpu",)),
-        plain=tuple(plain or ()), usual=usual, memory=memory, schedule=Schedule(rounds=repeats, calls=calls),
+        plain=tuple(plain or ()), usual=usual, memory=memory, people=people,
+        schedule=Schedule(rounds=repeats, calls=calls),
     )  # fmt: skip
     with TemporaryDirectory() as folder:
         others: list[Path] = []
