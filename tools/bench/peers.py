@@ -72,13 +72,14 @@ class RefinedGraph(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         total = None
-        for place, (query, key, widen, value) in enumerate(
-            zip(self.query, self.key, self.widen, self.value, strict=True)
-        ):
-            one, other = query(x).mean(2), key(x).mean(2)
-            own = widen(torch.tanh(one.unsqueeze(-1) - other.unsqueeze(-2)))
-            topology = self.shared[place] + self.alpha * own
-            part = torch.einsum("ncuv,nctv->nctu", topology, value(x))
+        pose = x.mean(2, keepdim=True)
+        for place in range(len(self.shared)):
+            query, key = self.query[place](pose), self.key[place](pose)
+            apart = torch.tanh(query.squeeze(2).unsqueeze(-1) - key)
+            weight, bias = self.widen[place].parameters()
+            own = functional.conv2d(apart, self.alpha.view(1, 1, 1, 1) * weight, self.alpha * bias)
+            topology = self.shared[place] + own
+            part: Tensor = self.value[place](x) @ topology.transpose(2, 3)
             total = part if total is None else total + part
         assert total is not None
         return total

@@ -207,9 +207,10 @@ class Screen(OptionGroup):
     @contextmanager
     def status(self, text: str) -> Iterator[Callable[[str], None]]:
         """A line on stderr that says what is being done; yields the function that changes it."""
-        console = output.stderr()
-        console.quiet = self.silent
-        with console.status(text) as status:
+        if self.silent:
+            yield lambda text: None
+            return
+        with output.stderr().status(text) as status:
             yield status.update
 
     @contextmanager
