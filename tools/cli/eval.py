@@ -291,7 +291,9 @@ def fit_spans(
     """
     from last_edge.clips.store import ClipStore
     from last_edge.export.bundles.span_rules import fit_rules, write_rules
+    from last_edge.files import check_writable
 
+    check_writable(run / "spans.json", option="RUN")
     with count_progress("rules", quiet=screen.silent) as report:
         found = fit_rules(run, ClipStore.open(store), others=held_out or (), false_costs=false_costs, report=report)
     path = write_rules(run, found)
