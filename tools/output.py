@@ -59,8 +59,8 @@ class FittedTable:
         rows = max(map(len, self.columns.values()), default=0)
         same = {name: cells[0] for name, cells in self.columns.items() if rows > 1 and len(set(map(str, cells))) == 1}
         varied = {name: cells for name, cells in self.columns.items() if name not in same}
-        told = ", ".join(f"{name} {value}" for name, value in same.items() if str(value))
-        title = f"{self.title}\n{told}" if told else self.title
+        common = ", ".join(f"{name} {value}" for name, value in same.items() if str(value))
+        title = f"{self.title}\n{common}" if common else self.title
         for table in (grid(self.title, self.columns), grid(title, varied)):
             if not rows or Measurement.get(console, options.update(width=10_000), table).maximum <= options.max_width:
                 yield table

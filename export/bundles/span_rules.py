@@ -44,7 +44,7 @@ EARLY, EARLY_WRONG = np.arange(0.3, 0.96, 0.05), 0.05
 
 
 @dataclass(frozen=True)
-class Heard:
+class FrameAnswers:
     """A recording and what a network says of each frame, at the network's rate, `delay_s` after it."""
 
     clip: int
@@ -70,19 +70,21 @@ def is_streamer(path: Path) -> bool:
         return False
 
 
-def hear(run: Path, store: ClipStore, clips: NDArray[np.int64], *, which: Which = "best") -> list[Heard]:
+def run_answers(run: Path, store: ClipStore, clips: NDArray[np.int64], *, which: Which = "best") -> list[FrameAnswers]:
     """What a run's checkpoint says of some recordings."""
     model = cast(LastLiteStream, load_checkpoint(run, which).model)
     return [
-        Heard(clip, softmax(logits), elapsed.astype(np.float64), model.delay / model.rate)
+        FrameAnswers(clip, softmax(logits), elapsed.astype(np.float64), model.delay / model.rate)
         for clip, logits, elapsed, _ in stream_answers(model, store, clips)
     ]
 
 
-def hear_bundle(bundle: Bundle, store: ClipStore, clips: NDArray[np.int64], *, precision: str = "fp32") -> list[Heard]:
+def bundle_answers(
+    bundle: Bundle, store: ClipStore, clips: NDArray[np.int64], *, precision: str = "fp32"
+) -> list[FrameAnswers]:
     """What a bundle's file says of some recordings."""
     assert (stream := bundle.manifest.stream) is not None
-    stepper, heard = open_stepper(bundle, bundle.graph(precision)), []
+    stepper, answers = open_stepper(bundle, bundle.graph(precision)), []
     for clip, points in zip(
         clips.tolist(), recordings(store, clips, bundle.manifest.input, stream.rate), strict=True
     ):  # fmt: skip
@@ -92,8 +94,8 @@ def hear_bundle(bundle: Bundle, store: ClipStore, clips: NDArray[np.int64], *, p
             logits.append(answer.logits[0])
             elapsed.append(float(answer.elapsed[0]))
         own = slice(stream.delay, None)
-        heard.append(Heard(clip, softmax(np.stack(logits[own])), np.array(elapsed[own]), stream.delay_s))
-    return heard
+        answers.append(FrameAnswers(clip, softmax(np.stack(logits[own])), np.array(elapsed[own]), stream.delay_s))
+    return answers
 
 
 def rules_of(bundle: Bundle) -> SpanRules:
@@ -114,9 +116,9 @@ def evaluate_bundle_spans(
     rules, labels = rules_of(bundle), bundle.manifest.labels
     store = STREAMING.labelled_as(without_unknown(store, labels, unknown), labels, split)
     chosen = STREAMING.clips(store, split)
-    heard = hear_bundle(bundle, store, chosen, precision=precision)
+    answers = bundle_answers(bundle, store, chosen, precision=precision)
     about = {"split": split, "precision": precision, "recordings": len(chosen), "early_wrong": rules.early_wrong}
-    return {**about, **score_of(rules, heard, store)}
+    return {**about, **score_of(rules, answers, store)}
 
 
 def held_out(run: Path, store: ClipStore) -> NDArray[np.int64]:
@@ -141,20 +143,20 @@ def fit_rules(
     false_costs: found gestures that one false event outweighs. Raises `InputError`, `UsageError`.
     """
     checkpoint = load_checkpoint(run)
-    heard: list[Heard] = []
+    answers: list[FrameAnswers] = []
     for each in others or (run,):
         labels = load_checkpoint(each).labels
         if labels != checkpoint.labels:
             raise InputError("the runs have other labels", where=each, expected=checkpoint.labels, got=labels)
         STREAMING.check_store(store, checkpoint.spec, labels)
-        heard += hear(each, store, held_out(each, store))
+        answers += run_answers(each, store, held_out(each, store))
     rate = cast(LastLiteStream, checkpoint.model).rate
-    return rules_for(heard, store, labels=checkpoint.labels[:-1], rate=rate, false_costs=false_costs, report=report)
+    return rules_for(answers, store, labels=checkpoint.labels[:-1], rate=rate, false_costs=false_costs, report=report)
 
 
 def rules_for(
-    heard: Sequence[Heard], store: ClipStore, *, labels: tuple[str, ...], rate: float, false_costs: float = 1.0,
-    report: Report = lambda tried, of: None,
+    answers: Sequence[FrameAnswers], store: ClipStore, *, labels: tuple[str, ...], rate: float,
+    false_costs: float = 1.0, report: Report = lambda tried, of: None,
 ) -> Found:  # fmt: skip
     """The best of a grid: detections less false events and half the Jaccard index more."""
     brief = _brief(store, labels)
@@ -165,7 +167,7 @@ def rules_for(
         plain = SpanRules(labels, rate, on, on * off, hold, smoothing, 0.0, tuple(brief.tolist()), 0.0, 0.0)
         found = {
             each.clip: candidates_of(SpanDecoder(plain, each.delay_s), each.probabilities, each.elapsed_s)
-            for each in heard
+            for each in answers
         }
         start_s, end_s = _shifts(found, store, labels)
         for wider, least, sure in itertools.product(WIDER, LEAST, SURE):
@@ -177,14 +179,16 @@ def rules_for(
                 best = value, rules
     assert best is not None
     report(len(grid), len(grid))
-    rules = _with_early(best[1], heard, store)
-    return Found(rules, score_of(rules, heard, store), len(heard))
+    rules = _with_early(best[1], answers, store)
+    return Found(rules, score_of(rules, answers, store), len(answers))
 
 
-def scored(rules: SpanRules, heard: Sequence[Heard], store: ClipStore) -> tuple[SpanScore, list[frozenset[int]]]:
+def scored(
+    rules: SpanRules, answers: Sequence[FrameAnswers], store: ClipStore
+) -> tuple[SpanScore, list[frozenset[int]]]:
     """Recordings by the contest's protocol, and of each the places of its gestures that were found."""
     score, found = SpanScore(step=1.0), []
-    for each in heard:
+    for each in answers:
         fps = float(store.index.fps[each.clip])
         events = events_of(rules, each.probabilities, each.elapsed_s, each.delay_s)
         found.append(score.add(
@@ -197,9 +201,9 @@ def scored(rules: SpanRules, heard: Sequence[Heard], store: ClipStore) -> tuple[
     return score, found
 
 
-def score_of(rules: SpanRules, heard: Sequence[Heard], store: ClipStore) -> dict[str, Any]:
+def score_of(rules: SpanRules, answers: Sequence[FrameAnswers], store: ClipStore) -> dict[str, Any]:
     """The contest's figures over recordings, in frames of the recordings, and by class."""
-    score, _ = scored(rules, heard, store)
+    score, _ = scored(rules, answers, store)
     return {**score.to_dict(fps=store.fps), "gestures": score.annotated.total(), "by_class": score.by_class()}
 
 
@@ -258,11 +262,11 @@ def _value(score: SpanScore, false_costs: float) -> float:
     return float(figures["detection"] or 0.0) - false_costs * wrong + 0.5 * float(figures["jaccard"] or 0.0)
 
 
-def _with_early(rules: SpanRules, heard: Sequence[Heard], store: ClipStore) -> SpanRules:
+def _with_early(rules: SpanRules, answers: Sequence[FrameAnswers], store: ClipStore) -> SpanRules:
     """With the least mean probability at which labels can be told early and `EARLY_WRONG` of them at most are wrong."""
     for early in EARLY.tolist():
         tried, told, wrong = replace(rules, early=early), 0, 0
-        for each in heard:
+        for each in answers:
             fps = float(store.index.fps[each.clip])
             decoder, before = SpanDecoder(tried, each.delay_s), None
             for frame, (row, seconds) in enumerate(zip(each.probabilities, each.elapsed_s.tolist(), strict=True)):
@@ -301,10 +305,10 @@ def evaluate_spans(
     checkpoint, rules = load_checkpoint(run, which), read_rules(run)
     store = STREAMING.labelled_as(without_unknown(store, checkpoint.labels, unknown), checkpoint.labels, split)
     chosen = STREAMING.clips(store, split) if clips is None else clips
-    heard = hear(run, store, chosen, which=which)
+    answers = run_answers(run, store, chosen, which=which)
     return {
         "split": split,
         "recordings": len(chosen),
         "early_wrong": rules.early_wrong,
-        **score_of(rules, heard, store),
+        **score_of(rules, answers, store),
     }

@@ -185,15 +185,15 @@ class StepStream(Stream):
     def _whole(self, points: Points, times: Times) -> Probabilities | None:
         """As the last frames say it that show a gesture: the mean over frames, weighed by what is no background."""
         fitted, mirrored = self.adapter.fit(points, seen=self._hand.hand)
-        stepper, ticks, heard = self._stepper, Ticks(self._rate), list[Probabilities]()
+        stepper, ticks, answered = self._stepper, Ticks(self._rate), list[Probabilities]()
         state = stepper.start()
         for frame, time_s in enumerate(times.tolist()):
             for tick, _ in ticks.push(fitted[:, frame], time_s):
                 answer, state = stepper.step(tick, state)
                 if not np.isfinite(answer.logits).all():
                     return None
-                heard.append(self._read(answer, mirrored=mirrored)[0])
-        probabilities = np.stack(heard)
+                answered.append(self._read(answer, mirrored=mirrored)[0])
+        probabilities = np.stack(answered)
         weight = 1e-9 + 1.0 - probabilities[:, list(self.decoder.background)].sum(axis=1)
         return np.asarray(weight @ probabilities / weight.sum())
 

@@ -156,8 +156,8 @@ def prepare(name: str, dataset: Dataset) -> Function:
     for option in dataset.options:
         kind, meaning = FORMAT_OPTIONS[option]
         default = reads[option].default if option in reads else None
-        told = "" if kind is bool or default is None else f" Default: {default}."
-        annotation = Annotated[kind | None, Option(help=meaning + told)]  # type: ignore[valid-type]
+        default_text = "" if kind is bool or default is None else f" Default: {default}."
+        annotation = Annotated[kind | None, Option(help=meaning + default_text)]  # type: ignore[valid-type]
         own.append(Parameter(option, Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
     usual = signature(command, eval_str=True).parameters.values()
     common = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in usual if each.name != "given"]

@@ -16,7 +16,15 @@ from last_edge.bundle.zoo import find_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, labelled_as, labelled_clips
 from last_edge.errors import InputError, UsageError
-from last_edge.export.bundles.span_rules import Heard, hear, hear_bundle, is_streamer, read_rules, rules_of, scored
+from last_edge.export.bundles.span_rules import (
+    FrameAnswers,
+    bundle_answers,
+    is_streamer,
+    read_rules,
+    rules_of,
+    run_answers,
+    scored,
+)
 from last_edge.export.proof.evaluate import deployed
 from last_edge.runtime.recognise.spans import SpanRules
 from last_edge.tasks.class_learner import predict
@@ -153,10 +161,10 @@ def answered(name: str, store: ClipStore, *, split: str = "test") -> Answered:
     chosen = precision if colon and precision in PRECISIONS else "fp32"
     if bundle is not None and bundle.manifest.stream is not None:
         own, rules = STREAMING.labelled_as(store, labels, split), rules_of(bundle)
-        return _found(name, own, rules, hear_bundle(bundle, own, STREAMING.clips(own, split), precision=chosen))
+        return _found(name, own, rules, bundle_answers(bundle, own, STREAMING.clips(own, split), precision=chosen))
     if bundle is None and is_streamer(place):
         own, rules = STREAMING.labelled_as(store, labels, split), read_rules(place)
-        return _found(name, own, rules, hear(place, own, STREAMING.clips(own, split)))
+        return _found(name, own, rules, run_answers(place, own, STREAMING.clips(own, split)))
     own = labelled_as(store, labels, split)
     clips = labelled_clips(own, split)
     if bundle is not None:
@@ -168,11 +176,11 @@ def answered(name: str, store: ClipStore, *, split: str = "test") -> Answered:
     return Answered(name, hits, names, own.index.subject[clips].astype(str))
 
 
-def _found(name: str, store: ClipStore, rules: SpanRules, heard: Sequence[Heard]) -> Answered:
-    score, found = scored(rules, heard, store)
+def _found(name: str, store: ClipStore, rules: SpanRules, by_frame: Sequence[FrameAnswers]) -> Answered:
+    score, found = scored(rules, by_frame, store)
     rows = [
         (place in places, store.labels[label], str(store.index.subject[each.clip]))
-        for each, places in zip(heard, found, strict=True)
+        for each, places in zip(by_frame, found, strict=True)
         for place, label in enumerate(store.index.spans[each.clip][:, 0].tolist())
     ]
     hits, labels, subjects = zip(*rows, strict=True)

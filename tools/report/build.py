@@ -14,7 +14,7 @@ from last_edge import records
 from last_edge.clips.compose import Span, Stream, compose
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, labelled_as, labelled_clips
-from last_edge.export.bundles.span_rules import annotated, hear_bundle, rules_of
+from last_edge.export.bundles.span_rules import annotated, bundle_answers, rules_of
 from last_edge.files import sha256_of
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.recognise.model import usual_precision
@@ -144,15 +144,15 @@ def _recorded(result: BundleResult, store: ClipStore) -> dict[str, Any]:
     precision = usual_precision(result.bundle, OnnxRuntimeCpu.name)
     clips = store.recordings(SPLIT)
     most = clips[np.argmax([len(store.index.spans[clip]) for clip in clips])]
-    (heard,) = hear_bundle(result.bundle, store, np.array([most]), precision=precision)
+    (answer,) = bundle_answers(result.bundle, store, np.array([most]), precision=precision)
     rules, fps = rules_of(result.bundle), float(store.index.fps[most])
     truth = [Span(span.label, span.start_s / fps, span.end_s / fps) for span in annotated(store, int(most))]
     events = [
         Span(event.label, event.start_s, event.end_s)
-        for event in events_of(rules, heard.probabilities, heard.elapsed_s, heard.delay_s)
+        for event in events_of(rules, answer.probabilities, answer.elapsed_s, answer.delay_s)
     ]
-    moments = (np.arange(len(heard.probabilities)) / rules.rate).tolist()
-    guesses = [dict(zip(rules.labels, row.tolist(), strict=False)) for row in heard.probabilities]
+    moments = (np.arange(len(answer.probabilities)) / rules.rate).tolist()
+    guesses = [dict(zip(rules.labels, row.tolist(), strict=False)) for row in answer.probabilities]
     score = result.measured[precision]
     return {
         "artefact": str(result.path), "precision": precision, "store_sha256": store.sha256, "composed": False,
