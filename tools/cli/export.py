@@ -165,7 +165,7 @@ def quantize(
     recipe: opt.RecipeName = None,
     set_: opt.Set = None,
     target: Annotated[str, Option(help="cpu-vnni, arm64, tensorrt or web.")] = "cpu-vnni",
-    method: Annotated[str | None, Option(help="minmax, percentile or entropy; default: the recipe's.")] = None,
+    method: Annotated[str | None, Option(help="auto, minmax, percentile or entropy; default: the recipe's.")] = None,
     percentile: Annotated[float | None, Option(help="With that method: percent of values inside.")] = None,
     clips: Annotated[int | None, Option(min=1, help="Most calibration clips, drawn by class.")] = None,
     keep_float: KeepFloat = None,
