@@ -107,7 +107,7 @@ def _row(row: Any, where: str) -> NsltClip:
     try:
         split, (label, first, last) = row["subset"], row["action"]
         made = NsltClip(int(label), str(split), int(first), int(last))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         expected = '{"subset": ..., "action": [class, first, last]}'
         raise InputError("not a row of an NSLT subset", where=where, expected=expected, got=row) from error
     if made.split not in SPLITS or made.label < 0 or made.first < 1 or not (made.last == TO_THE_END or made.last >= 1):
