@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from last_edge.clips import ClipStore, writing_store
-from last_edge.errors import EXIT_INPUT
+from last_edge.errors import EXIT_INPUT, EXIT_USAGE
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.skeleton import SkeletonClip
 from last_edge.tools.cli import main
@@ -52,6 +52,20 @@ def test_a_model_is_no_better_than_itself(hands: Path, capsys: pytest.CaptureFix
     assert main(["compare", f"{name}:fp32", name, "--store", str(hands)]) == 0
     shown = capsys.readouterr().out
     assert "no difference shown" in shown and "none differs" in shown
+
+
+def test_several_are_compared_with_one_in_a_page_and_as_json(
+    hands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["compare", "last_lite_nano_shrec14", "last_e_nano_shrec14", "last_lite_nano_shrec14:int8"]
+    page = tmp_path / "page.md"
+    assert main([*words, "--store", str(hands), "--out", str(page), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["comparisons"]
+    assert [row["other"] for row in rows] == words[2:]
+    text = page.read_text()
+    assert f"| {words[1]} | {words[2]} | {rows[0]['difference']:+.2f} |" in text and "| p1 |" in text
+    assert main([*words, "--store", str(hands), "--out", str(page)]) == EXIT_USAGE
+    assert "will not overwrite" in capsys.readouterr().err
 
 
 def test_what_is_no_artefact_is_named(hands: Path, capsys: pytest.CaptureFixture[str]) -> None:
