@@ -137,3 +137,12 @@ def raise_of(*arguments: str) -> None:
     from last_edge.tools.cli import application
 
     application()(args=list(arguments), standalone_mode=False)
+
+
+def test_a_dry_run_tells_the_size_that_the_bundle_has(
+    store: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = [part for text in SETS for part in ("--set", text)]
+    command = ["train", "--store", str(store), "--out", str(tmp_path / "r"), *sets, "--dry-run", "--json"]
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)["params"] == Bundle.open(bundle).manifest.model.params
