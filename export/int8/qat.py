@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME, Figure
+from last_edge.clips.features import features_for
 from last_edge.clips.store import ClipStore
 from last_edge.data.augment import Augment
 from last_edge.data.dataset import ClipDataset, epoch_order
 from last_edge.export.int8.judge import Judge
 from last_edge.export.int8.qdq_torch import QdqModule
 from last_edge.export.onnx.session import open_session
+from last_edge.inputs.features import FeatureInput, Inputs
 from last_edge.inputs.spec import InputSpec
-
-Points = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,13 @@ class QatOptions:
 
 def train_rounded(
     graph: bytes, teacher: bytes, judge: Judge, *, store: ClipStore, clips: NDArray[np.int64], spec: InputSpec,
-    options: QatOptions | None = None, report: Callable[[dict[str, Figure]], None] = lambda row: None,
+    features: FeatureInput | None = None, options: QatOptions | None = None,
+    report: Callable[[dict[str, Figure]], None] = lambda row: None,
 ) -> tuple[bytes, list[dict[str, Figure]]]:  # fmt: skip
     """The 8-bit graph of the epoch whose answers the judge finds nearest to float, the one given (epoch 0) among them.
 
-    teacher: a float graph for the same points, the model's own or a better one's. Returns it with a row an epoch.
+    teacher: a float graph for the same inputs, the model's own or a better one's. features: the second input, where
+    the model has one. Returns the graph with a row an epoch.
     """
     options = options or QatOptions()
     module, answers = QdqModule(graph), _answers(teacher)
@@ -54,8 +56,10 @@ def train_rounded(
     rows: list[dict[str, Figure]] = [{"epoch": 0, "loss": float("nan"), **best.row()}]
     for epoch in range(options.epochs):
         losses = []
-        for points, labels in _batches(store, clips, spec, epoch, options):
-            loss = _loss(module(torch.from_numpy(points)), answers(points), labels, options)
+        for inputs, labels in _batches(store, clips, spec, features, epoch, options):
+            points, *others = map(torch.from_numpy, inputs.values())
+            made_of = dict(zip([*inputs][1:], others, strict=True))
+            loss = _loss(module(points, **made_of), answers(inputs), labels, options)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(module.parameters(), 1.0)
@@ -86,19 +90,23 @@ def _loss(logits: Tensor, taught: Tensor, labels: Tensor, options: QatOptions) -
     return (1 - options.labels) * soft + options.labels * nn.functional.cross_entropy(logits, labels)
 
 
-def _answers(teacher: bytes) -> Callable[[Points], Tensor]:
+def _answers(teacher: bytes) -> Callable[[Inputs], Tensor]:
     session = open_session(teacher)
-    return lambda points: torch.from_numpy(session.run([OUTPUT_NAME], {INPUT_NAME: points})[0])
+    return lambda inputs: torch.from_numpy(session.run([OUTPUT_NAME], dict(inputs))[0])
 
 
 def _batches(
-    store: ClipStore, clips: NDArray[np.int64], spec: InputSpec, epoch: int, options: QatOptions
-) -> Iterator[tuple[Points, Tensor]]:
-    """Slightly turned and scaled windows of this epoch, shuffled."""
+    store: ClipStore, clips: NDArray[np.int64], spec: InputSpec, features: FeatureInput | None, epoch: int,
+    options: QatOptions,
+) -> Iterator[tuple[Inputs, Tensor]]:  # fmt: skip
+    """Slightly turned and scaled windows of this epoch, shuffled, with the features of their clips."""
     ranges = Augment(rotation_deg=15.0, scale=0.1)
     data = ClipDataset(store, clips, spec=spec, ranges=ranges, seed=options.seed)
     data.epoch = epoch
     order = epoch_order(len(clips), seed=options.seed, epoch=epoch)
     for start in range(0, len(order), options.batch_size):
         items = [data[int(index)] for index in order[start : start + options.batch_size]]
-        yield np.stack([item[0].numpy() for item in items]), torch.tensor([item[1] for item in items])
+        inputs = {INPUT_NAME: np.stack([item[0].numpy() for item in items])}
+        if features is not None:
+            inputs[features.name] = features_for(store, features).windows([item[2] for item in items], features.frames)
+        yield inputs, torch.tensor([item[1] for item in items])

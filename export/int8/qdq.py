@@ -84,6 +84,7 @@ def target_named(name: str) -> Target:
 
 
 MAP_AXES = 4
+PRODUCT = "MatMul"
 FEWEST_WEIGHTS = 64
 LARGE_HEAD = 16_384
 """Weights from which a layer of the head is most of the file."""
@@ -102,6 +103,11 @@ def with_qdq(
     """The 8-bit graph of an FP32 one. keep_float: nodes that stay float; see `float_nodes`."""
     model = read_graph(graph)
     excluded = float_nodes(model, keep_float=keep_float, float_head=float_head)
+    if of_tokens(model):
+        made = products_in_8_bits(model, ranges, target, products={str(node.name) for node in model.graph} - excluded)
+        stored = {str(node.name) for node in model.graph if node.op_type == "Conv" or _is_large_head(node)}
+        weights_in_8_bits(made.graph, stored - set(keep_float), everywhere=True, explicit=target.explicit)
+        return compact(made)
     known = dict(ranges.data)
     if target.kernel_form:
         excluded |= float_around_gates(model)
@@ -120,6 +126,37 @@ def with_qdq(
         RewriteRuleSet([hardswish]).apply_to_model(made)
     weights_in_8_bits(made.graph, excluded - set(keep_float), explicit=target.explicit)
     return compact(made)
+
+
+def of_tokens(model: ir.Model) -> bool:
+    """Whether a graph is a transformer's: products alone behind the convolution that makes the tokens."""
+    kinds = [node.op_type for node in model.graph]
+    return "Softmax" in kinds and kinds.count("Conv") == 1
+
+
+def products_in_8_bits(model: ir.Model, ranges: TensorsData, target: Target, *, products: Collection[str]) -> ir.Model:
+    """A transformer's graph whose named products read 8-bit values and write float.
+
+    Its maps are small, so that rounding every sum, norm and GELU between products costs more than it saves, and rounds
+    what attention then compares.
+    """
+    proto = ir.to_proto(model)
+    del proto.graph.value_info[:]
+    made = with_pairs(
+        proto, ranges, activations=QuantType.QInt8 if target.signed else QuantType.QUInt8,
+        excluded={node.name for node in proto.graph.node} - set(products), kinds=(PRODUCT,),
+        seven_bit_weights=target.seven_bit_weights, ActivationSymmetric=target.symmetric,
+        OpTypesToExcludeOutputQuantization=[PRODUCT],
+    )  # fmt: skip
+    for restored in [node for node in made.graph if node.op_type == "DequantizeLinear"]:
+        rounding = None if restored.inputs[0] is None else restored.inputs[0].producer()
+        if rounding is None:
+            continue
+        for reader, index in [*restored.outputs[0].uses()]:
+            if reader.name not in products:  # the sum around a product takes what was there before the rounding
+                reader.replace_input_with(index, rounding.inputs[0])
+    passes.RemoveUnusedNodesPass()(made)
+    return made
 
 
 def with_pairs(
@@ -159,13 +196,19 @@ def float_nodes(model: ir.Model, *, keep_float: Collection[str] = (), float_head
     """Names of the nodes that stay float: up to the first convolution, gates and attention, the head, and those named.
 
     The front's inputs differ in scale by an order of magnitude. A gate reads means of a map, a thousandth of the work,
-    and its softmax and sigmoids need their resolution.
+    and its softmax and sigmoids need their resolution. Of tokens all but the products with weights.
     """
     nodes = list(model.graph)
     names = [str(node.name) for node in nodes]
     for name in keep_float:
         if name not in names:
             raise UsageError(f"unknown node {name!r}", expected=did_you_mean(name, names))
+    if of_tokens(model):
+        products = {
+            name for name, node in zip(names, nodes, strict=True)
+            if node.op_type == PRODUCT and _is_initializer(node.inputs[1])
+        }  # fmt: skip
+        return {*names} - products | {*keep_float}
     kept = {*names[: first_map(nodes) + 1], *keep_float}
     kept |= {name for name, node in zip(names, nodes, strict=True) if not _maps_a_map(node)}
     if float_head:
@@ -186,6 +229,15 @@ def _maps_a_map(node: ir.Node) -> bool:
     if node.op_type == "MatMul" and (len(read) > 1 or read[:1] != list(node.inputs[:1])):
         return False
     return _is_map(node.outputs[0]) and all(_is_map(value) for value in read)
+
+
+def _is_initializer(value: ir.Value | None) -> bool:
+    return value is not None and value.is_initializer()
+
+
+def _is_large_head(node: ir.Node) -> bool:
+    """Whether a node is a layer of one token with many weights."""
+    return node.op_type == "Gemm" and _is_initializer(node.inputs[1]) and array(node.inputs[1]).size >= LARGE_HEAD
 
 
 def _reads_8_bits(context: Any, x: ir.Value, **_: Any) -> bool:
@@ -210,7 +262,7 @@ def _hardswish_in_8_bits(op: Any, x: ir.Value, y: ir.Value) -> ir.Value:
     gate = values["step"], values["low"]
     sixth = op.DequantizeLinear(quantised, values["sixth"], zero)
     half = op.DequantizeLinear(values["half"], values["half_scale"], values["low"])
-    return op.Mul(x, op.DequantizeLinear(op.QuantizeLinear(op.Add(sixth, half), *gate), *gate))
+    return op.Mul(x, op.DequantizeLinear(op.QuantizeLinear(op.Add(sixth, half), *gate), *gate))  # type: ignore[no-any-return]
 
 
 def weights_in_8_bits(

@@ -21,6 +21,7 @@ SYMMETRIC, SEVEN_BITS = 127, 64
 class QdqModule(nn.Module):
     """The Q/DQ graph node by node in torch: points (N, T, V, C) -> logits (N, K), equal to the file's up to rounding.
 
+    A second input is given by its name.
     Weights and biases behind a DequantizeLinear or a cast and a product with its scale, and float ones of convolutions
     and linear layers, are parameters; the scales stay. Activations are rounded with their scales and zero points.
     Gradients pass a rounding as if it were not there, and stop where a value is outside its range (Bengio et al. 2013).
@@ -45,8 +46,8 @@ class QdqModule(nn.Module):
     def _own(self) -> dict[str, Callable[..., Any]]:
         return {"QuantizeLinear": self._quantise, "DequantizeLinear": self._dequantise}
 
-    def forward(self, points: Tensor) -> Tensor:
-        known: dict[str, Any] = dict(self._constants)
+    def forward(self, points: Tensor, **others: Tensor) -> Tensor:
+        known: dict[str, Any] = {**self._constants, **others}
         known[self.proto.graph.input[0].name] = points
         for name in self._weights:
             known[_name(name)] = self._rounded(_name(name))
@@ -56,7 +57,7 @@ class QdqModule(nn.Module):
             made = run(node, given) if run else OPERATORS[node.op_type](given, attributes_of(node))
             for name, value in zip(node.output, made if isinstance(made, Sequence) else [made], strict=False):
                 known[name] = value
-        return known[self.proto.graph.output[0].name]
+        return known[self.proto.graph.output[0].name]  # type: ignore[no-any-return]
 
     def to_bytes(self) -> bytes:
         """The graph with the trained weights, rounded as they were in training."""
@@ -114,17 +115,17 @@ class QdqModule(nn.Module):
         """A weight as the graph stores it: whole numbers of its grid, or itself."""
         weight, grid = self._weights[_key(name)], self._grids[name]
         if grid is None:
-            return weight
+            return weight  # type: ignore[no-any-return]
         low, high = INTEGERS[self._arrays[name].dtype]
         if high == SYMMETRIC:
             high = SEVEN_BITS if np.abs(self._arrays[name].astype(int)).max() <= SEVEN_BITS else SYMMETRIC
             low = -high
-        return Rounded.apply(weight, grid, torch.zeros(()), low, high)  # type: ignore[no-untyped-call]
+        return Rounded.apply(weight, grid, torch.zeros(()), low, high)  # type: ignore[no-untyped-call, no-any-return]
 
     def _quantise(self, node: onnx.NodeProto, given: list[Tensor]) -> Tensor:
         value, scale, zero = given
         low, high = INTEGERS[self._arrays[node.input[2]].dtype]
-        return Rounded.apply(value, scale, zero, low, high)  # type: ignore[no-untyped-call]
+        return Rounded.apply(value, scale, zero, low, high)  # type: ignore[no-untyped-call, no-any-return]
 
     def _dequantise(self, node: onnx.NodeProto, given: list[Tensor]) -> Tensor:
         value, scale = given[:2]
@@ -195,7 +196,7 @@ def _gemm(given: Inputs, a: Attributes) -> Tensor:
     left, right, *bias = given
     left = left.T if a.get("transA") else left
     product = left @ (right.T if a.get("transB") else right) * a.get("alpha", 1.0)
-    return product + bias[0] * a.get("beta", 1.0) if bias else product
+    return product + bias[0] * a.get("beta", 1.0) if bias else product  # type: ignore[no-any-return]
 
 
 def _slice(given: Inputs, a: Attributes) -> Tensor:
@@ -205,7 +206,7 @@ def _slice(given: Inputs, a: Attributes) -> Tensor:
         parts = [slice(None)] * x.dim()
         parts[axis] = slice(start, min(end, x.shape[axis]), step)
         x = x[tuple(parts)]
-    return x
+    return x  # type: ignore[no-any-return]
 
 
 def _pad(given: Inputs, a: Attributes) -> Tensor:
@@ -237,18 +238,18 @@ def _split(given: Inputs, a: Attributes) -> list[Tensor]:
 def _reshape(given: Inputs, a: Attributes) -> Tensor:
     x, shape = given
     sizes = [x.shape[index] if size == 0 else int(size) for index, size in enumerate(shape.tolist())]
-    return x.reshape(sizes)
+    return x.reshape(sizes)  # type: ignore[no-any-return]
 
 
 def _unsqueeze(given: Inputs, a: Attributes) -> Tensor:
     x, axes = given[0], _axes(given) or []
     for axis in sorted(axis % (x.dim() + len(axes)) for axis in axes):
         x = x.unsqueeze(axis)
-    return x
+    return x  # type: ignore[no-any-return]
 
 
 def _squeeze(given: Inputs, a: Attributes) -> Tensor:
-    return given[0].squeeze(_axes(given))
+    return given[0].squeeze(_axes(given))  # type: ignore[no-any-return]
 
 
 def _clip(given: Inputs, a: Attributes) -> Tensor:
@@ -263,20 +264,28 @@ def _pool(given: Inputs, a: Attributes) -> Tensor:
 
 
 def _cast(given: Inputs, a: Attributes) -> Tensor:
-    """To float, the only kind that an 8-bit graph casts to."""
-    assert a["to"] == onnx.TensorProto.FLOAT
-    return given[0].float()
+    """To a kind that exported graphs cast to."""
+    return given[0].to(CASTS[a["to"]])  # type: ignore[no-any-return]
+
+
+def _layer_norm(given: Inputs, a: Attributes) -> Tensor:
+    x, weight, bias = given
+    return nn.functional.layer_norm(x, x.shape[a.get("axis", -1) :], weight, bias, a.get("epsilon", 1e-5))
+
+
+CASTS = {onnx.TensorProto.FLOAT: torch.float32, onnx.TensorProto.BOOL: torch.bool, onnx.TensorProto.INT32: torch.int32,
+         onnx.TensorProto.INT64: torch.int64, onnx.TensorProto.INT8: torch.int8}  # fmt: skip
 
 
 def _expand(given: Inputs, a: Attributes) -> Tensor:
     x, shape = given
-    return x * torch.ones(shape.tolist())
+    return x * torch.ones(shape.tolist())  # type: ignore[no-any-return]
 
 
 def _gather(given: Inputs, a: Attributes) -> Tensor:
     x, index = given
     axis = a.get("axis", 0)
-    return x.select(axis, int(index)) if index.dim() == 0 else x.index_select(axis, index)
+    return x.select(axis, int(index)) if index.dim() == 0 else x.index_select(axis, index)  # type: ignore[no-any-return]
 
 
 def _simple(function: Callable[..., Any]) -> Callable[[Inputs, Attributes], Any]:
@@ -284,11 +293,14 @@ def _simple(function: Callable[..., Any]) -> Callable[[Inputs, Attributes], Any]
 
 
 OPERATORS: dict[str, Callable[[Inputs, Attributes], Any]] = {
-    "Abs": _simple(torch.abs), "Add": _simple(torch.add), "AveragePool": _pool, "Cast": _cast, "Clip": _clip,
+    "Abs": _simple(torch.abs), "Acos": _simple(torch.acos), "Add": _simple(torch.add), "AveragePool": _pool,
+    "Cast": _cast, "Clip": _clip,
     "Concat": lambda given, a: torch.cat(given, dim=a["axis"]), "Conv": _conv, "Div": _simple(torch.div),
     "Elu": lambda given, a: nn.functional.elu(given[0], a.get("alpha", 1.0)), "Equal": _simple(torch.eq),
-    "Expand": _expand, "Gather": _gather, "Gemm": _gemm, "Greater": _simple(torch.gt),
+    "Expand": _expand, "Gather": _gather, "Gelu": _simple(nn.functional.gelu), "Gemm": _gemm,
+    "Greater": _simple(torch.gt),
     "HardSwish": _simple(nn.functional.hardswish), "IsNaN": _simple(torch.isnan),
+    "LayerNormalization": _layer_norm, "Not": _simple(torch.logical_not), "ReduceMin": _reduce(torch.amin),
     "LogSoftmax": lambda given, a: torch.log_softmax(given[0], a.get("axis", -1)), "MatMul": _simple(torch.matmul),
     "Mul": _simple(torch.mul), "Pad": _pad, "Pow": _simple(torch.pow), "Reciprocal": _simple(torch.reciprocal),
     "ReduceLogSumExp": _reduce(torch.logsumexp), "ReduceMax": _reduce(torch.amax), "ReduceMean": _reduce(torch.mean),

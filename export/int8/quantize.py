@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from last_edge.errors import UsageError
 from last_edge.export.int8.kernel_form import array
-from last_edge.export.int8.qdq import USUAL_TARGET, read_graph, target_named, with_qdq
+from last_edge.export.int8.qdq import USUAL_TARGET, float_nodes, read_graph, target_named, with_qdq
 from last_edge.export.int8.ranges import Method, calibrate
 from last_edge.export.onnx.session import open_session
 from last_edge.inputs.features import Inputs, batches, count_of, pick
@@ -23,10 +23,6 @@ from last_edge.tasks.config import QuantizeConfig
 FEW, BATCH = 128, 32
 # Of the scales of equalisation.
 SMALLEST, LARGEST = 0.1, 10.0
-
-
-AUTO = "auto"
-"""Of a recipe's ways to find ranges: the one that served a kind of bundle best."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +48,8 @@ class QuantizeOptions:
     def from_recipe(
         cls, limits: QuantizeConfig, *, keep_float: tuple[str, ...] = (), target: str = USUAL_TARGET
     ) -> QuantizeOptions:
-        """Options as a recipe's `quantize` section has them, `auto` being the default."""
-        method: Method = cls.method if limits.method == AUTO else limits.method  # type: ignore[assignment]
+        """Options as a recipe's `quantize` section has them."""
+        method: Method = limits.method  # type: ignore[assignment]
         return cls(method, limits.percentile, limits.equalise, keep_float=keep_float, target=target)
 
 
@@ -87,7 +83,9 @@ def prepare(graph: bytes, inputs: Inputs, options: QuantizeOptions) -> Prepared:
         )  # fmt: skip
     if options.equalise is not False and can:
         graph = equalise(graph, pick(pick(inputs, slice(None, None, max(1, count_of(inputs) // FEW))), slice(FEW)))
-    ranges = calibrate(graph, inputs, method=options.method, percentile=options.percentile)
+    model = read_graph(graph)
+    rounded = {str(node.name) for node in model.graph} - float_nodes(model, float_head=options.float_head)
+    ranges = calibrate(graph, inputs, method=options.method, percentile=options.percentile, nodes=rounded)
     return Prepared(graph, ranges, dataclasses.replace(options, equalise=options.equalise is not False and can))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
@@ -52,10 +52,12 @@ def front_outputs(proto: onnx.ModelProto) -> list[str]:
     return list(dict.fromkeys(name for node in nodes if node not in front for name in node.input if name in inside))
 
 
-def calibrate(graph: bytes, inputs: Inputs, *, method: Method, percentile: float) -> TensorsData:
+def calibrate(
+    graph: bytes, inputs: Inputs, *, method: Method, percentile: float, nodes: Collection[str] | None = None
+) -> TensorsData:
     """Range of every activation behind the front over the calibration windows; batch by batch, so memory stays small.
 
-    The front is run apart, because its NaN have no range. `InputError` without clips.
+    The front is run apart, because its NaN have no range. nodes: see `ranges_over`. `InputError` without clips.
     """
     if not count_of(inputs):
         raise InputError("no calibration clips")
@@ -70,15 +72,23 @@ def calibrate(graph: bytes, inputs: Inputs, *, method: Method, percentile: float
             values = front.run(names, {INPUT_NAME: given.pop(INPUT_NAME)})
             yield dict(zip(names, values, strict=True)) | given
 
-    return ranges_over(body, feeds(), method=method, percentile=percentile)
+    return ranges_over(body, feeds(), method=method, percentile=percentile, nodes=nodes)
 
 
 def ranges_over(
-    body: onnx.ModelProto, feeds: Iterable[Feed], *, method: Method, percentile: float, kinds: Sequence[str] = QUANTISED
-) -> TensorsData:
-    """Range of everything that nodes of these kinds read and write in a graph, over what it is fed."""
+    body: onnx.ModelProto, feeds: Iterable[Feed], *, method: Method, percentile: float,
+    kinds: Sequence[str] = QUANTISED, nodes: Collection[str] | None = None,
+) -> TensorsData:  # fmt: skip
+    """Range of everything that nodes of these kinds read and write in a graph, over what it is fed.
+
+    nodes: names of those that count, None for all. Attention's masked scores reach -10,000 in some clips alone: a
+    histogram that had begun with the others would grow to millions of bins.
+    """
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):  # its progress is no result
         calibrator = _calibrator(body, Path(folder), method, percentile, kinds)
+        if nodes is not None and method != "minmax":
+            own = [node for node in body.graph.node if node.op_type in kinds and node.name in nodes]
+            calibrator.tensors_to_calibrate &= {name for node in own for name in (*node.input, *node.output)}
         for feed in feeds:
             calibrator.collect_data(_OneBatch(feed))
         return calibrator.compute_data()

@@ -12,7 +12,7 @@ from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import Figure, model_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
-from last_edge.errors import InputError, UsageError
+from last_edge.errors import InputError
 from last_edge.export.int8.judge import Judge, milliseconds
 from last_edge.export.int8.plan import Made, Parts, Plan, Report, Row, calibration_clips, draft, parts_of
 from last_edge.export.int8.qat import train_rounded
@@ -31,9 +31,6 @@ class RecogniserRounding:
     """See `Rounding`. The gates are held on the clips that are measured; nothing of those chooses anything."""
 
     def __init__(self, bundle: Bundle, store: ClipStore, plan: Plan) -> None:
-        if plan.qat is not None and bundle.manifest.features is not None:
-            raise UsageError("no training of rounded weights with a second input", where=bundle.path,
-                             hint="without --qat")  # fmt: skip
         self.bundle, self.store, self.plan, self.target = bundle, store, plan, target_named(plan.options.target)
         self.precision = self.target.precision
         self.names: tuple[str, ...] = (model_file(self.precision),)
@@ -80,7 +77,8 @@ class RecogniserRounding:
         judge = judge_of(bundle, store, parts, threads=threads)
         if plan.search_budget is not None:
             table = sensitivities(prepared, judge)
-            kept, trials = search_float(prepared, judge, table, judge.inputs, budget=plan.search_budget)
+            most = None if plan.gates is None else plan.gates.most_bytes(bundle.manifest.model.params)
+            kept, trials = search_float(prepared, judge, table, budget=plan.search_budget, most_bytes=most)
             prepared = dataclasses.replace(prepared, options=dataclasses.replace(prepared.options, keep_float=kept))
             tables = {"sensitivity": [one.row() for one in table], "search": trials}
             for name, rows in tables.items():
@@ -89,7 +87,7 @@ class RecogniserRounding:
         if plan.qat is not None:
             made, tables["training"] = train_rounded(
                 made, _teacher(bundle, plan.teacher), judge, store=store, clips=parts.learning, spec=spec,
-                options=plan.qat, report=lambda row: report("training", [row]),
+                features=features, options=plan.qat, report=lambda row: report("training", [row]),
             )  # fmt: skip
         return made, parts.calibration, tables, prepared.options
 
@@ -142,11 +140,12 @@ def sensitivities(prepared: Prepared, judge: Judge) -> list[Sensitivity]:
 
 
 def search_float(
-    prepared: Prepared, judge: Judge, table: list[Sensitivity], inputs: Inputs, *, budget: float
+    prepared: Prepared, judge: Judge, table: list[Sensitivity], *, budget: float, most_bytes: float | None = None
 ) -> tuple[tuple[str, ...], list[dict[str, Figure]]]:
-    """Nodes to keep in float: taken in the order of the table while the graph stays within `budget` times its latency.
+    """Nodes to keep in float: taken in the order of the table while the graph stays within `budget` times its latency
+    and `most_bytes`, None for any number.
 
-    A node that breaks the budget is left rounded. Errors may cancel, so of all that were kept on the way those are
+    A node that breaks a bound is left rounded. Errors may cancel, so of all that were kept on the way those are
     returned that the judge found nearest to float; with them a row a trial.
     """
     taken: tuple[str, ...] = prepared.options.keep_float
@@ -155,10 +154,11 @@ def search_float(
     for one in table:
         tried = (*taken, one.name)
         graph = prepared.rounded(keep_float=tried)
-        spent = milliseconds({"int8": whole, "tried": graph}, inputs)
+        spent = milliseconds({"int8": whole, "tried": graph}, judge.inputs)
         times, verdict = spent["tried"] / spent["int8"], judge(graph)
-        within = times <= budget
-        rows.append({"node": one.name, **verdict.row(), "times_as_slow": round(times, 3), "within": within})
+        within = times <= budget and (most_bytes is None or len(graph) <= most_bytes)
+        rows.append({"node": one.name, **verdict.row(), "times_as_slow": round(times, 3), "bytes": len(graph),
+                     "within": within})  # fmt: skip
         taken = tried if within else taken
         if within and verdict.rank < best.rank:
             best, kept = verdict, tried

@@ -12,7 +12,6 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
-from onnxruntime.quantization import QuantType
 from onnxscript.rewriter import RewriteRule, RewriteRuleSet
 
 from last_edge.bundle.bundle import Bundle
@@ -23,7 +22,16 @@ from last_edge.errors import UsageError
 from last_edge.export.int8.judge import sentence_milliseconds
 from last_edge.export.int8.kernel_form import array, constant, name_of
 from last_edge.export.int8.plan import Made, Parts, Plan, Report, Row, draft, parts_of
-from last_edge.export.int8.qdq import FEWEST_WEIGHTS, compact, in_8_bits, weights_in_8_bits, with_pairs
+from last_edge.export.int8.qdq import (
+    FEWEST_WEIGHTS,
+    PRODUCT,
+    USUAL_TARGET,
+    compact,
+    in_8_bits,
+    products_in_8_bits,
+    target_named,
+    weights_in_8_bits,
+)
 from last_edge.export.int8.ranges import Feed, Method, ranges_over
 from last_edge.export.proof.evaluate import DeployedTranslator
 from last_edge.names import did_you_mean
@@ -39,7 +47,6 @@ ENCODER, DECODER = encoder_file(INT8), decoder_file(INT8)
 CANDIDATES = ((ENCODER, DECODER), (ENCODER,))
 """What may be shipped, the best first: without an 8-bit decoder the float one serves both encoders."""
 HINT = "--keep-float encoder/NODE, or other limits with --set quantize.…"
-PRODUCT = "MatMul"
 TIMED, BATCH = 5, 16
 
 
@@ -135,14 +142,14 @@ def int8_graph(
     # The table that scores sub-words is the one that embeds them, turned: a transposed constant is made one.
     turn = RewriteRule(lambda op, table, perm: op.Transpose(table, perm=perm, _outputs=["turned"]), _turned, _is_stored)
     RewriteRuleSet([turn]).apply_to_model(model)
-    proto = ir.to_proto(model)
-    constants = set(model.graph.initializers)
-    products = {node.name for node in proto.graph.node if node.op_type == PRODUCT and node.input[1] in constants}
-    made = with_pairs(
-        proto, ranges_over(proto, feeds, method=method, percentile=percentile, kinds=(PRODUCT,)),
-        activations=QuantType.QUInt8, excluded={node.name for node in proto.graph.node} - (products - set(keep_float)),
-        kinds=(PRODUCT,), ActivationSymmetric=False, OpTypesToExcludeOutputQuantization=[PRODUCT],
-    )  # fmt: skip
+    products = {
+        str(node.name) for node in model.graph
+        if node.op_type == PRODUCT and str(node.inputs[1].name) in model.graph.initializers
+    } - set(keep_float)  # fmt: skip
+    ranges = ranges_over(
+        ir.to_proto(model), feeds, method=method, percentile=percentile, kinds=(PRODUCT,), nodes=products
+    )
+    made = products_in_8_bits(model, ranges, target_named(USUAL_TARGET), products=products)
 
     def is_table(context: Any, table: ir.Value, rows: ir.Value, **_: Any) -> bool:
         """Whether a node takes rows of a large float table, and may; scales of such rows are a table of one column."""
@@ -181,7 +188,7 @@ def _rows_in_8_bits(op: Any, table: ir.Value, at: ir.Value, rows: ir.Value) -> i
     whole, scale = in_8_bits(array(table), keep=0)
     taken = op.Gather(constant(op, f"{name}/q", whole), at, axis=0)
     scales = op.Gather(constant(op, f"{name}/scale", scale), at, axis=0)
-    return op.Mul(op.Cast(taken, to=ir.DataType.FLOAT), scales)
+    return op.Mul(op.Cast(taken, to=ir.DataType.FLOAT), scales)  # type: ignore[no-any-return]
 
 
 def encoder_feeds(store: ClipStore, clips: Clips, *, frames: int) -> Iterator[Feed]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import Figure
 from last_edge.errors import GateError
+from last_edge.tasks.metrics import agreement_holds
 from last_edge.tasks.task import Answers
 
 Logits = NDArray[np.float32]
@@ -94,7 +95,7 @@ def disagreement(row: ParityRow, calibration: Mapping[str, Figure]) -> str:
     needed, n, agreement = LEAST_AGREEMENT[pair], int(row["n"]), float(row["agreement"])
     if pair == "fp32:int8":
         needed = min(needed, float(calibration.get(LIMIT, needed)))
-    if n * (100.0 - agreement) <= max(100.0, n * (100.0 - needed)):
+    if agreement_holds(round(n * agreement / 100.0), n, needed):
         return ""
     return f"{agreement:g}% of {n} answers agree, needed {needed:g}%"
 

@@ -162,7 +162,7 @@ class TokenHead(nn.Module):
         self.fc = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.dropout(x))
+        return self.fc(self.dropout(x))  # type: ignore[no-any-return]
 
 
 class PoseTransformerBody(Body):
@@ -190,12 +190,12 @@ class PoseTransformerBody(Body):
 
     def forward(self, streams: Tensor) -> Tensor:
         frames, seen = self.features(streams if streams.dim() == 4 else streams[:, 0])
-        first = self.cls.expand(len(frames), 1, -1)
+        first = self.cls.expand(frames.shape[0], 1, -1)  # len() would fix the batch of an exported graph
         x = self.dropout(self.norm(torch.cat([first, self.embed(frames)], dim=1) + self.positions))
         keep = torch.cat([torch.ones_like(seen[:, :1]), seen], dim=1)
         for layer in self.layers:
             x = layer(x, keep)
-        return self.head(x[:, 0])
+        return self.head(x[:, 0])  # type: ignore[no-any-return]
 
     def deployed(self, spec: InputSpec) -> EdgePoseTransformer:
         return EdgePoseTransformer(self)
@@ -236,7 +236,7 @@ class EdgePoseTransformer(nn.Module):
         x, masking = self.norm(x + self.table), ((1 - shown) * self.masked)[:, :, None]
         for layer in self.layers:
             x = layer(x, masking)
-        return self.head(x[:, 0, 0])
+        return self.head(x[:, 0, 0])  # type: ignore[no-any-return]
 
 
 def embedding_with_flag(embed: nn.Linear) -> nn.Conv2d:

@@ -321,9 +321,8 @@ class QuantizeConfig:
     """
 
     method: str = setting(
-        "auto", "how ranges are found, see `QuantizeOptions`; auto: entropy, of a stream percentile",
-        choices=("auto", "minmax", "percentile", "entropy"),
-    )  # fmt: skip
+        "entropy", "how ranges are found, see `QuantizeOptions`", choices=("minmax", "percentile", "entropy")
+    )
     percentile: float = setting(99.99, "of the percentile method", above=50, high=100)
     clips: int = setting(1000, "most calibration clips")
     equalise: bool | None = setting(
@@ -337,6 +336,10 @@ class QuantizeConfig:
     min_speedup: float = setting(0.8, "times as fast as FP32, 0 for any")
     max_bleu_drop: float = setting(0.5, "points of BLEU-4 below FP32")
     min_equal_sentences: float = setting(95.0, "percent of sentences that are FP32's")
+
+    def most_bytes(self, weights: int) -> float:
+        """Largest file for a model of so many weights."""
+        return self.max_bytes_per_param * weights + self.max_bytes_fixed
 
 
 @dataclass

@@ -54,6 +54,15 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     return round(max(float(low), 0.0), 2), round(min(float(high), 100.0), 2)
 
 
+def agreement_holds(same: int, n: int, least: float) -> bool:
+    """Whether `same` equal answers of `n` are at least `least` percent; one may always differ.
+
+    Where one weighs more than the limit leaves, the share's interval has to reach it.
+    """
+    few = 100.0 / n > 100.0 - least
+    return n - same <= 1 or 100.0 * same / n >= least - 1e-9 or (few and wilson(same, n)[1] >= least)
+
+
 def calibration_error(logits: Logits, labels: Labels, *, bins: int = CALIBRATION_BINS) -> float:
     """Expected calibration error in percent (Guo et al. 2017), equal-width bins of the top probability."""
     rows = _by_confidence(logits, labels, bins=bins)

@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME, model_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_fits, labelled_as, labelled_clips
 from last_edge.inputs.spec import InputSpec
 from last_edge.tasks.config import QuantizeConfig, Recipe
-from last_edge.tasks.metrics import metrics_of
+from last_edge.tasks.metrics import agreement_holds, metrics_of, wilson
 from last_edge.tasks.plan import Plan, make_plan, pretrain_plan
-from last_edge.tasks.task import Answers, Candidate, Clips, Gate, Graph, Views, Wanted, at_least, at_most
+from last_edge.tasks.task import Answers, Candidate, Clips, Gate, Graph, Views, Wanted, at_most
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from last_edge.tasks.maskclr import TrunkLearner
     from last_edge.tasks.start import Start
 
+Hits = NDArray[np.bool_]
 BATCH_AXIS, TIME_AXIS = "batch", "time"
 # Frames of the example behind a free time axis: any number but 1 and the window's own.
 EXAMPLE_FRAMES = 37
@@ -104,21 +106,20 @@ class Recognition:
     def gates(
         self, candidate: Candidate, wanted: Wanted, limits: QuantizeConfig, *, judge_speed: bool = True
     ) -> list[Gate]:
-        """Top-1, equal answers, the worst class, size and speed."""
+        """Top-1, equal answers, the worst class, size and speed; see `drop_gate` for few clips."""
         labels = np.asarray(wanted)
         answers, reference = (np.asarray(logits).argmax(1) for logits in (candidate.answers, candidate.reference))
-        right, before, one = answers == labels, reference == labels, 100.0 / len(labels)
-        drops = []
-        for label in np.unique(labels):
-            inside = labels == label
-            drop = 100.0 * float(before[inside].mean() - right[inside].mean())
-            drops.append((drop, max(limits.max_class_drop, 100.0 / int(inside.sum()))))
-        worst, allowed = max(drops, key=lambda pair: pair[0] - pair[1])
-        equal = 100.0 * float((answers == reference).mean())
+        right, before, same = answers == labels, reference == labels, answers == reference
+        by_class = [
+            drop_gate("drop of the worst class in points", before[labels == label], right[labels == label],
+                      most=limits.max_class_drop) for label in np.unique(labels)
+        ]  # fmt: skip
+        equal, least = 100.0 * float(same.mean()), min(limits.min_agreement, 100.0 - 100.0 / len(labels))
+        holds = agreement_holds(int(same.sum()), len(labels), limits.min_agreement)
         return [
-            at_most("drop of top-1 in points", 100.0 * float(before.mean() - right.mean()), max(limits.max_drop, one)),
-            at_least("equal answers in %", equal, min(limits.min_agreement, 100.0 - one)),
-            at_most("drop of the worst class in points", worst, allowed),
+            drop_gate("drop of top-1 in points", before, right, most=limits.max_drop),
+            Gate("equal answers in %", equal, f">= {least:.2f}", holds),
+            max(by_class, key=lambda gate: (not gate.holds, gate.got)),
             *candidate.costs(limits, judge_speed=judge_speed),
         ]
 
@@ -137,6 +138,21 @@ class Recognition:
 def one_clip(clips: int) -> float:
     """Percentage points that one of so many clips weighs, and 0 where every clip must come out the same."""
     return 100.0 / clips if clips >= ENOUGH_CLIPS else 0.0
+
+
+def drop_gate(name: str, before: Hits, after: Hits, *, most: float) -> Gate:
+    """Points lost between two answers to the same clips, right or wrong, (n,): at most `most`, and one clip always.
+
+    Of fewer than `ENOUGH_CLIPS`, or where a clip weighs more than that, the drop is judged by its interval, whose lower
+    end must not be above: of the clips that only one answer got right, by the interval of the share that went wrong
+    (McNemar 1947; Wilson 1927).
+    """
+    lost, won, n = int((before & ~after).sum()), int((after & ~before).sum()), len(before)
+    drop, one = 100.0 * (lost - won) / n, 100.0 / n
+    if drop <= one or (n >= ENOUGH_CLIPS and one <= most):
+        return at_most(name, drop, max(most, one))
+    lowest = 100.0 * (lost + won) / n * (wilson(lost, lost + won)[0] / 50.0 - 1.0)
+    return Gate(name, drop, f"<= {most:.2f}, or from {lowest:.2f} up by its interval", lowest <= most)
 
 
 class Pretraining(Recognition):

@@ -75,7 +75,7 @@ class Candidate:
 
     def costs(self, limits: QuantizeConfig, *, judge_speed: bool = True) -> list[Gate]:
         """Gates of size and speed. judge_speed: False where the files are meant for another processor than this."""
-        size = limits.max_bytes_per_param * self.weights + limits.max_bytes_fixed
+        size = limits.most_bytes(self.weights)
         speedup = self.reference_ms / self.ms
         fast = at_least(SPEED, speedup, limits.min_speedup) if judge_speed else Gate(SPEED, speedup, ELSEWHERE, True)
         return [at_most("bytes", self.size, size), fast]

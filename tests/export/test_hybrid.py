@@ -15,7 +15,7 @@ import torch
 from last_edge.bundle import Bundle
 from last_edge.clips.features import write_features
 from last_edge.clips.store import ClipStore
-from last_edge.errors import InputError, UsageError
+from last_edge.errors import InputError
 from last_edge.export.int8.quantize import quantize_graph
 from last_edge.export.onnx.onnx_graph import to_onnx
 from last_edge.export.onnx.session import logits_of
@@ -125,24 +125,18 @@ def test_landmarks_alone_are_refused(bundle: Path) -> None:
         logits_of(graph, {"landmarks": np.zeros((1, 8, 5, 3), np.float32)})
 
 
-def test_what_a_second_input_does_not_take_is_said(bundle: Path, store: Path, tmp_path: Path) -> None:
+def test_what_a_second_input_does_not_take_is_said(bundle: Path, tmp_path: Path) -> None:
     command: list[Any] = ["export", bundle.parent / "run", "--out", tmp_path / "b", "--dynamic-time"]
     assert main([str(part) for part in command]) == 2
-    with pytest.raises(UsageError, match="second input"):
-        raise_of("quantize", str(bundle), "--store", str(store), "--qat", "--force")
 
 
-def raise_of(*arguments: str) -> None:
-    """The error that a command ends with."""
-    from last_edge.tools.cli import application
-
-    application()(args=list(arguments), standalone_mode=False)
-
-
-def test_a_dry_run_tells_the_size_that_the_bundle_has(
-    store: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("choice", [["--qat", "--epochs", "1"], ["--keep-float", "auto", "--latency-budget", "9"]])
+def test_weights_are_trained_and_nodes_chosen_with_both_inputs(
+    choice: list[str], bundle: Path, store: Path, tmp_path: Path
 ) -> None:
-    sets = [part for text in SETS for part in ("--set", text)]
-    command = ["train", "--store", str(store), "--out", str(tmp_path / "r"), *sets, "--dry-run", "--json"]
-    assert main(command) == 0
-    assert json.loads(capsys.readouterr().out)["params"] == Bundle.open(bundle).manifest.model.params
+    own = tmp_path / "own"
+    shutil.copytree(bundle, own)
+    limits = ["--set", "quantize.min_speedup=0", "--set", "quantize.max_bytes_fixed=200000"]
+    assert main(["quantize", str(own), "--store", str(store), *choice, *limits, "--force", "--quiet"]) == 0
+    assert Bundle.open(own).graph("int8") != Bundle.open(bundle).graph("int8")
+    assert main(["verify", str(own)]) == 0

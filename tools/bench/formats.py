@@ -15,8 +15,8 @@ from last_edge.bundle.manifest import OUTPUT_NAME
 from last_edge.export.int8.quantize import quantize_graph
 from last_edge.export.onnx.onnx_graph import plain_onnx, to_onnx
 from last_edge.export.onnx.session import open_session
-from last_edge.export.proof.golden_points import golden_points
-from last_edge.inputs.features import LANDMARKS
+from last_edge.export.proof.golden_points import golden_inputs
+from last_edge.inputs.features import FeatureInput, pick
 from last_edge.inputs.spec import InputSpec
 from last_edge.machine import processor
 from last_edge.models.registry import create_model
@@ -29,6 +29,8 @@ from last_edge.tools.bench.record import page
 FORMS = ("plain", "fp32", "int8")
 """As it was trained (`export --plain`); what `export` ships; what `quantize` ships."""
 CALIBRATION = 16
+OWN = "own"
+"""As activation: the model's own, of those that have no choice."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,12 @@ class _Network:
     layout: str
     params: int
     spec: InputSpec
+    features: FeatureInput | None
     graphs: dict[str, bytes]
 
     def calls(self, threads: int) -> list[Call]:
         """One clip by each form."""
-        feed = {LANDMARKS: golden_points(self.spec)[:1]}
+        feed = pick(golden_inputs(self.spec, self.features), slice(1))
         sessions = [open_session(graph, threads=threads) for graph in self.graphs.values()]
         return [lambda index, session=session: session.run([OUTPUT_NAME], feed) for session in sessions]  # type: ignore[misc]
 
@@ -114,13 +117,15 @@ def bench_formats(asked: FormatsBench, notify: Callable[[str], None] = lambda te
 def _make(name: str, activation: str, layout: str, asked: FormatsBench) -> _Network:
     torch.manual_seed(0)
     spec = InputSpec(get_layout(layout), frames=asked.frames, scale="limb")
-    model = create_model(name, spec=spec, classes=asked.classes, act=activation).eval()
+    options = {} if activation == OWN else {"act": activation}
+    model = create_model(name, spec=spec, classes=asked.classes, **options).eval()
     labels = tuple(map(str, range(asked.classes)))
     edge = to_onnx(model.deployed(), labels=labels, name=name)
-    clips = np.concatenate([golden_points(spec, seed=seed)[:1] for seed in range(CALIBRATION)])
-    graphs = (plain_onnx(model, labels=labels, name=name), edge, quantize_graph(edge, {LANDMARKS: clips}))
+    drawn = [pick(golden_inputs(spec, model.features, seed=seed), slice(1)) for seed in range(CALIBRATION)]
+    clips = {key: np.concatenate([one[key] for one in drawn]) for key in drawn[0]}
+    graphs = (plain_onnx(model, labels=labels, name=name), edge, quantize_graph(edge, clips))
     params = sum(parameter.numel() for parameter in model.parameters())
-    return _Network(name, activation, layout, params, spec, dict(zip(FORMS, graphs, strict=True)))
+    return _Network(name, activation, layout, params, spec, model.features, dict(zip(FORMS, graphs, strict=True)))
 
 
 def _record(network: _Network, times: Sequence[Times], asked: FormatsBench) -> FormatRecord:
@@ -139,7 +144,7 @@ def _record(network: _Network, times: Sequence[Times], asked: FormatsBench) -> F
         p99_ms={form: each.p99 for form, each in latency.items()},
         faster={name: round(float(np.median(ratio)), 3) for name, ratio in pairs.items()},
         size_bytes={form: len(graph) for form, graph in network.graphs.items()},
-        limit_bytes=int(limits.max_bytes_per_param * network.params + limits.max_bytes_fixed),
+        limit_bytes=int(limits.most_bytes(network.params)),
         device=processor(),
         cores=os.cpu_count() or 1,
         platform=platform.platform(),

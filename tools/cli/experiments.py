@@ -35,6 +35,7 @@ def folds(
     subjects: Annotated[str | None, Option(help="Comma-separated: left out in turn; others always train.")] = None,
     seeds: opt.Seeds = None,
     pairs: Annotated[int, Option(min=0, help="To choose settings: leave out each with each of the next N.")] = 0,
+    groups: Annotated[int, Option(min=0, help="Leave out N groups of people instead of each person.")] = 0,
     teacher: Annotated[
         Path | None, Option(help="OUT of earlier folds: each fold is distilled from that fold's runs there.")
     ] = None,
@@ -50,18 +51,20 @@ def folds(
     With --pairs 1 or more settings can be chosen without a look at a fold's own clips: SUBJECT's row is the mean over
     the runs that left SUBJECT and one more out, each measured on that other one.
 
+    With --groups N everybody is in one of N groups that share each label evenly, OUT/group_1 to OUT/group_N.
+
     With --teacher the students learn from runs that left the same people out: as `distill` with these, every seed's.
 
     Example: last-edge folds --model last_lite_nano --recipe words --store runs/words/store --out runs/words/lite
     """
     from last_edge.files import write_text
-    from last_edge.tools.experiments.folds import Folds, plainly, summary, train_folds
+    from last_edge.tools.experiments.folds import Folds, plainly, pooled, summary, train_folds
     from last_edge.train.checkpoint import as_json
     from last_edge.train.environment import describe_environment
 
     request = choose(flags, out=out).request(force=False)
     recipe, chosen = request.recipe, opt.seeds_of(seeds) or (request.recipe.seed,)
-    wanted = Folds(recipe, request.store, out, opt.names_of(subjects), chosen, pairs, request.device)
+    wanted = Folds(recipe, request.store, out, opt.names_of(subjects), chosen, pairs, groups, request.device)
     learn = from_teachers(wanted, teacher) if teacher else plainly
     if dry_run:
         people = ", ".join(" and ".join(fold) for fold in wanted.folds)
@@ -70,16 +73,21 @@ def folds(
         return
     with screen.cells() as report:
         rows = train_folds(wanted, report=report, train=learn)
-    figures = summary(rows)
+    figures, clips = summary(rows), {} if pairs else pooled(wanted)
     result = {
         "schema_version": 1, "kind": "folds", "model": recipe.model.name, "pairs": pairs, "seeds": list(chosen),
         "dataset": wanted.opened.about.get("dataset", request.store.name), "store_sha256": wanted.opened.sha256,
-        "environment": describe_environment(), "rows": rows, "summary": figures,
+        "environment": describe_environment(), "rows": rows, "summary": figures, "pooled": clips,
     }  # fmt: skip
     spread = f"{figures['mean']:.2f} ± {figures['std']:.2f}, {figures['least']:.2f} to {figures['greatest']:.2f}"
-    title, columns = f"{recipe.model.name}, top-1 % over people: {spread}", fold_columns(rows, pairs=bool(pairs))
+    over = f"{groups} groups of people" if groups else "people"
+    title, columns = f"{recipe.model.name}, top-1 % over {over}: {spread}", fold_columns(rows, pairs=bool(pairs))
+    by_class = class_columns(clips) if clips else {}
+    if clips:
+        title += f"; of all {clips['n']} clips {clips['top1']:.2f}, mean over classes {clips['mean_class']:.2f}"
     about_seeds = f"Seeds {', '.join(map(str, chosen))}, store sha256 {wanted.opened.sha256[:12]}."
-    page = f"{title}\n\n{markdown(columns)}\n{about_seeds} Made by `{opt.command_line('folds')}`.\n"
+    tables = "\n".join(markdown(table) for table in (columns, by_class) if table)
+    page = f"{title}\n\n{tables}\n{about_seeds} Made by `{opt.command_line('folds')}`.\n"
     write_text(out / "folds.json", as_json(result))
     write_text(out / "folds.md", page)
     screen.emit(result, table=lambda: make_table(title, columns))
@@ -112,6 +120,17 @@ def fold_columns(rows: list[dict[str, Any]], *, pairs: bool) -> dict[str, list[A
         "clips": [row["clips"] for row in rows],
         "top-1 %": [f"{row['top1']:.2f}" for row in rows],
         "each": [each(row["each"]) for row in rows],
+    }
+
+
+def class_columns(clips: dict[str, Any]) -> dict[str, list[Any]]:
+    """A row a label, of `pooled`, and how many people are below two thirds."""
+    few = sum(top1 < 100 * 2 / 3 for top1 in clips["people"].values())
+    classes = clips["classes"]
+    return {
+        "label": [*classes, f"people of {len(clips['people'])} below two thirds"],
+        "clips": [*(row["clips"] for row in classes.values()), ""],
+        "top-1 %": [*(f"{row['top1']:.2f}" for row in classes.values()), few],
     }
 
 

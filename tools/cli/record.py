@@ -173,7 +173,8 @@ def teach(
     """
     from dataclasses import asdict, replace
 
-    from last_edge.tools.teach.options import State, TeachOptions
+    from last_edge.tools.teach.options import TeachOptions
+    from last_edge.tools.teach.state import State
 
     given: dict[str, Any] = {
         "videos": videos, "folders": folders, "takes": takes, "store": store, "source": source, "subject": subject,

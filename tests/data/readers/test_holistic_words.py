@@ -34,6 +34,24 @@ def test_clips_of_one_recorder(tmp_path):
     assert yes.confidence[0, 0, [0, 33, 54]].tolist() == [0.5, 1.0, 0.0]
 
 
+def test_one_file_of_many_recorders(tmp_path):
+    arrays = {
+        "pose": np.full((5, 33, 4), 0.5, np.float32),
+        "left_hand": np.full((5, 21, 3), np.nan, np.float32),
+        "right_hand": np.full((5, 21, 3), 0.25, np.float32),
+        "lengths": np.array([2, 3]),
+        "labels": np.array(["yes", "no"]),
+        "subjects": np.array(["s1", "s2"]),
+    }
+    np.savez(tmp_path / "signs_all.npz", **arrays)
+    yes, no = read_holistic_words(tmp_path / "signs_all.npz")
+    assert (yes.subject, no.subject, no.source_id, no.frames) == ("s1", "s2", "signer_s2/no/1", 3)
+    assert np.isnan(yes.coords[0, :, 33:54]).all() and not np.isnan(yes.coords[0, :, 54:]).any()
+    np.savez(tmp_path / "signs_all.npz", **{**arrays, "subjects": np.array(["s1"])})
+    with pytest.raises(InputError, match="do not fit"):
+        list(read_holistic_words(tmp_path))
+
+
 def test_options(tmp_path):
     (no,) = read_holistic_words(
         make_source(tmp_path), layout="mediapipe_holistic83", image_size="100x50", fps=15, words=("no",)
@@ -54,6 +72,7 @@ def test_bad_option(tmp_path, options):
         ({"pose": np.zeros((5, 32, 4), np.float32)}, "wrong joint count"),
         ({"left_hand": np.zeros((4, 21, 3), np.float32)}, "different length"),
         ({"left_hand": np.full((5, 21, 3), np.inf, np.float32)}, "infinite"),
+        ({"left_hand": np.full((5, 21, 3), np.nan, np.float32)}, "NaN"),
         ({"lens": np.array([2, 4])}, "add up"),
         ({"labels": None}, "'labels' is absent"),
         ({"labels": np.array(["yes", {}], dtype=object)}, "pickle"),

@@ -15,7 +15,10 @@ from last_edge.errors import GateError
 from last_edge.export.int8.plan import Plan
 from last_edge.export.int8.qdq import TARGETS
 from last_edge.export.int8.quantize_bundle import quantize_bundle
+from last_edge.export.proof.same import LIMIT, disagreement
 from last_edge.tasks.config import QuantizeConfig
+from last_edge.tasks.metrics import agreement_holds
+from last_edge.tasks.recognition import drop_gate
 from last_edge.tasks.registry import RECOGNITION
 from last_edge.tasks.task import Candidate, require_gates
 from last_edge.tools.cli import main
@@ -70,6 +73,24 @@ def test_one_clip_of_few_may_go_wrong() -> None:
     logits[0] = logits[0, ::-1]
     gates = RECOGNITION.gates(dataclasses.replace(few, answers=logits), np.arange(4), QuantizeConfig())
     assert all(gate.holds for gate in gates)
+
+
+@pytest.mark.parametrize(
+    ("clips", "lost", "won", "holds"),
+    [(48, 2, 5, True), (48, 2, 0, True), (48, 7, 0, False), (99, 9, 0, False), (100, 4, 0, False), (100, 3, 0, True)],
+)
+def test_a_class_of_few_clips_is_judged_by_its_interval(clips: int, lost: int, won: int, holds: bool) -> None:
+    before, after = np.ones(clips, bool), np.ones(clips, bool)
+    after[:lost], before[lost : lost + won] = False, False
+    gate = drop_gate("drop", before, after, most=3.0)
+    assert gate.got == pytest.approx(100 * (lost - won) / clips) and gate.holds == holds
+
+
+@pytest.mark.parametrize(("same", "n", "holds"), [(11, 12, True), (58, 60, True), (57, 60, False), (98, 100, False)])
+def test_equal_answers_of_few_clips_are_judged_by_their_interval(same: int, n: int, holds: bool) -> None:
+    assert agreement_holds(same, n, 99.0) == holds
+    row = {"pair": "fp32:int8", "n": n, "agreement": round(100 * same / n, 3)}
+    assert (disagreement(row, {LIMIT: 97.0}) == "") == agreement_holds(same, n, 97.0)
 
 
 def test_a_failed_gate_leaves_the_bundle_alone(

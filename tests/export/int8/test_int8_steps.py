@@ -33,9 +33,12 @@ from last_edge.export.int8.quantize import (
 from last_edge.export.int8.recogniser_int8 import search_float, sensitivities
 from last_edge.export.onnx.onnx_graph import to_onnx
 from last_edge.export.onnx.session import logits_of, open_session
+from last_edge.export.proof.golden_points import golden_points
+from last_edge.inputs import InputSpec
 from last_edge.inputs.features import Inputs
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.skeleton import get_layout
 
 MINMAX = QuantizeOptions(method="minmax")
 
@@ -191,10 +194,11 @@ def test_the_search_keeps_what_helps_within_the_budget(graph: bytes, points: Inp
     prepared = prepare(graph, points, MINMAX)
     table = sensitivities(prepared, judge)
     assert [one.error for one in table] == sorted((one.error for one in table), reverse=True) and len(table) == 26
-    kept, trials = search_float(prepared, judge, table[:12], judge.inputs, budget=1e9)
+    kept, trials = search_float(prepared, judge, table[:12], budget=1e9)
     assert kept and [row["node"] for row in trials] == [one.name for one in table[:12]]
     assert judge(prepared.rounded(keep_float=kept)).error < judge(prepared.rounded()).error
-    assert search_float(prepared, judge, table[:3], judge.inputs, budget=0.0)[0] == ()
+    assert search_float(prepared, judge, table[:3], budget=0.0)[0] == ()
+    assert search_float(prepared, judge, table[:3], budget=1e9, most_bytes=len(prepared.rounded()))[0] == ()
 
 
 @pytest.mark.parametrize("name", ["graph", "gated"])
@@ -221,6 +225,26 @@ def test_training_brings_rounded_answers_nearer_to_float(
     assert [node.op_type for node in onnx.load_from_string(trained).graph.node] == [
         node.op_type for node in onnx.load_from_string(made).graph.node
     ]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_of_tokens_the_products_with_weights_alone_are_rounded(target: str) -> None:
+    torch.manual_seed(0)
+    spec = InputSpec(get_layout("mediapipe_hand21"), frames=8)
+    model = create_model("pose_transformer_small", spec=spec, classes=5).eval()
+    torch.nn.init.normal_(model.body.head.fc.weight)  # type: ignore[union-attr, arg-type]
+    graph = to_onnx(model.deployed(), labels=tuple("abcde"), name="pose_transformer_small")
+    clips = np.concatenate([golden_points(spec, seed=seed)[:1] for seed in range(40)])
+    clips[35:, 4:] = np.nan  # masked scores of -10,000 come late, when the histograms have begun
+    inputs = {"landmarks": clips}
+    made = quantize_graph(graph, inputs, QuantizeOptions("entropy", target=target))
+    proto, expected = onnx.load_from_string(made), logits_of(graph, inputs)
+    makers = {name: node.op_type for node in proto.graph.node for name in node.output}
+    rounded = {node.op_type for node in proto.graph.node if "DequantizeLinear" in map(makers.get, node.input)}
+    assert "MatMul" in rounded and rounded <= {"MatMul", "Conv"} and len(made) < 0.4 * len(graph)
+    assert near(expected, logits_of(made, inputs), 0.05)
+    module = QdqModule(made)
+    assert near(logits_of(made, inputs), module(torch.from_numpy(clips)).detach().numpy(), 0.05)
 
 
 @pytest.mark.parametrize("explicit", [False, True])

@@ -73,6 +73,26 @@ def test_a_circle_of_six_has_six_pairs_of_neighbours(toy_store: Path, tmp_path: 
     assert len(wanted(toy_store, tmp_path, pairs=9).folds) == 15
 
 
+def test_groups_share_people_and_labels_and_every_clip_is_tested_once(
+    toy_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = [part for text in SMALL for part in ("--set", text)]
+    command = ["folds", "--model", "last_lite_nano", "--store", str(toy_store), "--out", str(tmp_path / "g")]
+    assert main([*command, "--groups", "3", *sets, "--threads", "1", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    groups = wanted(toy_store, tmp_path / "g", groups=3).folds
+    assert sorted(name for group in groups for name in group) == list("123456") and {len(g) for g in groups} == {2}
+    assert [row["subject"] for row in result["rows"]] == ["group_1", "group_2", "group_3"]
+    pooled, store = result["pooled"], ClipStore.open(toy_store)
+    assert pooled["n"] == len(store) and sum(row["clips"] for row in result["rows"]) == len(store)
+    assert pooled["top1"] == pytest.approx(sum(row["top1"] for row in result["rows"]) / 3, abs=0.02)
+    assert set(pooled["people"]) == set("123456") and set(pooled["classes"]) == set(store.labels)
+    with pytest.raises(UsageError, match="dealt"):
+        _ = wanted(toy_store, tmp_path, groups=7).folds
+    with pytest.raises(UsageError, match="dealt"):
+        _ = wanted(toy_store, tmp_path, groups=2, pairs=1).folds
+
+
 def test_students_learn_from_whoever_left_the_same_person_out(
     toy_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
