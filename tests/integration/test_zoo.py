@@ -18,6 +18,7 @@ STORES = {
     "shrec28": [[*SHREC, "--labels", "28"]],
     "live14": [SHREC, ["background", "--count", "300", "--between", "400"]],
     "utd27": [["prepare", "utd_mhad"]],
+    "shrec21": [["prepare", "shrec21"]],
 }
 """By the end of a bundle's name the commands of `last-edge data` that make what it was measured on."""
 
@@ -30,6 +31,16 @@ def test_verifies_and_runs(bundle: Path, tmp_path: Path, capsys: pytest.CaptureF
     events = tmp_path / "events.jsonl"
     assert main(["run", str(bundle), "--source", "synthetic", "--no-window", "--events", str(events), "--json"]) == 0
     assert json.loads(events.read_text().splitlines()[-1])["type"] == "summary"
+
+
+def test_what_a_network_for_streams_lacks_is_not_promised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "last_lite_stream_nano_shrec21"
+    assert main(["run", name, "--source", "samples", "--no-window"]) == 3
+    assert main(["thresholds", name]) == 0
+    assert main(["train", "--finetune", name, "--store", str(tmp_path), "--out", str(tmp_path / "run")]) == 3
+    written = capsys.readouterr()
+    assert "--source store:STORE" in written.err and "trained from the beginning" in written.err
+    assert "fit-spans" in written.out and "last-edge thresholds BUNDLE" not in written.out
 
 
 @pytest.mark.slow

@@ -317,7 +317,9 @@ def samples(
 def show(manifest: Manifest, screen: opt.Screen) -> None:
     """Thresholds and curves; as JSON both whole."""
     if not manifest.operating and not screen.json:
-        typer.echo("no curve; last-edge thresholds BUNDLE --store STORE --run RUN makes one")
+        made = "last-edge thresholds BUNDLE --store STORE --run RUN makes one"
+        rules = "it goes by rules for spans, which last-edge fit-spans RUN --store STORE finds"
+        typer.echo(f"no curve; {rules if manifest.stream else made}")
         return
     rows: list[dict[str, Any]] = [
         {"decode": decode, **{name: value for name, value in row.items() if name != "stated"},

@@ -130,7 +130,7 @@ def zoo_ls(screen: Screen = SCREEN) -> None:
 def hands_of(manifest: Manifest) -> int:
     """How many hands a bundle reads, finger by finger."""
     spec = manifest.input
-    if "wrist" in spec.layout.names[0]:
+    if spec.layout.one_hand:
         return spec.bodies
     parts = spec.layout.parts.items()
     return sum("hand" in name and len(joints) >= FEWEST_OF_A_HAND for name, joints in parts)

@@ -33,7 +33,11 @@ def finetune_values(bundle: Path, store: Path) -> dict[str, object]:
 
     Raises `InputError` for a bundle without float weights, a store of other points or one without two classes.
     """
-    opened, clips = Bundle.open(bundle).recogniser(), ClipStore.open(store)
+    opened = Bundle.open(bundle).recogniser()
+    if opened.manifest.stream is not None:
+        hint = "last-edge train --model last_lite_stream_nano --recipe shrec21_stream --store STORE --out RUN"
+        raise InputError("a network for streams is trained from the beginning", where=bundle, hint=hint)
+    clips = ClipStore.open(store)
     if WEIGHTS not in opened.contents:
         hint = "last-edge export RUN --out BUNDLE --weights"
         raise InputError("the bundle holds no float weights to start from", where=bundle, expected=WEIGHTS, hint=hint)
