@@ -7,11 +7,14 @@ the architecture that Python runs on: under emulation /proc/cpuinfo tells of the
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
+import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -164,3 +167,15 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def end_with_parent() -> None:
+    """In a process of a pool: end as soon as the one that started it is gone, even if it was killed."""
+    if (parent := multiprocessing.parent_process()) is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

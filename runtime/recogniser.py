@@ -37,14 +37,16 @@ class OpenOptions(TypedDict, total=False):
     """How a source is opened, see `open_feed`.
 
     loop: play what has an end again and again. detector: None takes the one that feeds the bundle's layout.
-    landmarks_by: the library that finds points in images; every: in one of so many. images: how images are turned and
-    timed before. person: who is followed of several people in view.
+    landmarks_by: the library that finds points in images; every: in one of so many. detect_every: as
+    `create_landmarks` takes it. images: how images are turned and timed before. person: who is followed of several
+    people in view.
     """
 
     loop: bool
     detector: Detector | None
     landmarks_by: By
     every: int
+    detect_every: int
     images: ImageOptions | None
     person: Person
 
@@ -212,7 +214,8 @@ class Recogniser(Closeable):
         """Events of a camera, an address, a video, a replay or a clip store, as they happen.
 
         source: as `last-edge run --source` takes it. frames: give every frame instead, an `Item` with its image or
-        points, the newest prediction and its events. how: see `WatchOptions`. Leaving the loop closes the source.
+        points, the newest prediction and its events; the last frame comes once more where its end makes an event. how:
+        see `WatchOptions`. Leaving the loop closes the source.
         Raises as `open_feed` does, at the first step.
         """
         items = self._items(source, **how)
@@ -232,11 +235,14 @@ class Recogniser(Closeable):
         named = source_of(str(source), self.path)
         with open_feed(named, layout=self.layout, hand=hand, bodies=self.spec.bodies, **opening) as feed:
             stream = self.stream(layout=feed.layout, units=feed.units, hand=hand, options=options)
-            with closing(iter(Watch(feed, stream, pace=pace, limit=limit))) as items:
+            watch = Watch(feed, stream, pace=pace, limit=limit)
+            with closing(iter(watch)) as items:
                 for item in items:
                     for text in feed.unread():
                         notice(text)
                     yield item
+            if events := watch.finish()[0]:
+                yield Item(events[-1][0], looked=False, prediction=stream.current, events=events)
             for text in feed.unread():
                 notice(text)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import select
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -122,3 +125,27 @@ def test_this_machine_has_a_name_and_its_own_instructions() -> None:
     text = machine.CPU_INFO.read_text() if machine.CPU_INFO.is_file() else ""
     if machine.platform.machine() == "x86_64" and text:
         assert "sse2" in machine.features()
+
+
+POOL = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from last_edge.machine import end_with_parent
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent) as pool:
+        pool.submit(os.getpid).result()
+        print("at work", flush=True)
+        pool.submit(time.sleep, 300).result()
+"""
+
+
+def test_a_process_of_a_pool_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
+    (tmp_path / "pool.py").write_text(POOL)
+    with subprocess.Popen([sys.executable, tmp_path / "pool.py"], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "at work\n"
+        parent.kill()
+        # The child holds the pipe open as long as it lives.
+        ended, _, _ = select.select([parent.stdout], [], [], 60)
+        assert ended and parent.stdout.read() == ""

@@ -15,11 +15,6 @@ LINEAR = ("params", "inference_params", "flops")
 """What grows with each class by the same number."""
 
 
-def kept_layouts() -> tuple[str, ...]:
-    """Layouts whose models are counted in the file; for others they are counted when somebody asks."""
-    return tuple(json.loads(FILE.read_text(encoding="utf-8")))
-
-
 def kept_counts(layout: str, classes: int) -> list[dict[str, Any]] | None:
     """The rows of `describe_models` to the last digit; None for a layout that is not kept."""
     kept = json.loads(FILE.read_text(encoding="utf-8")).get(layout)

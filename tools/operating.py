@@ -308,6 +308,10 @@ def judging_clips(
     manifest = bundle.manifest
     if translates(manifest) or manifest.features is not None:
         raise UsageError("only of bundles that tell classes by points alone", where=bundle.path)
+    if manifest.stream is not None:
+        hint = "last-edge fit-spans RUN --store STORE, then last-edge export RUN --out BUNDLE"
+        raise UsageError("a bundle that answers at every frame has rules for spans instead", where=bundle.path,
+                         hint=hint)  # fmt: skip
     if (run is None) == (not people):
         raise UsageError("whose clips judge?", expected="--run RUN, or --held-out PERSON")
     if run is None:

@@ -59,8 +59,8 @@ class FittedTable:
         rows = max(map(len, self.columns.values()), default=0)
         same = {name: cells[0] for name, cells in self.columns.items() if rows > 1 and len(set(map(str, cells))) == 1}
         varied = {name: cells for name, cells in self.columns.items() if name not in same}
-        told = ", ".join(f"{name} {value}" for name, value in same.items() if str(value))
-        title = f"{self.title}\n{told}" if told else self.title
+        common = ", ".join(f"{name} {value}" for name, value in same.items() if str(value))
+        title = f"{self.title}\n{common}" if common else self.title
         for table in (grid(self.title, self.columns), grid(title, varied)):
             if not rows or Measurement.get(console, options.update(width=10_000), table).maximum <= options.max_width:
                 yield table
@@ -173,6 +173,21 @@ def epoch_progress(title: str, *, quiet: bool) -> Iterator[Callable[[dict[str, f
                 bar.live.transient = bar.disable = True
                 bar.live.stop()
             raise
+
+
+@contextmanager
+def count_progress(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar with time left; yields the function that takes how much is done, and of how much."""
+    from rich.progress import Progress, SpinnerColumn
+
+    columns = (SpinnerColumn(), *Progress.get_default_columns())
+    with Progress(*columns, console=stderr(), disable=quiet) as bar:
+        task = bar.add_task(title, total=None)
+
+        def report(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of)
+
+        yield report
 
 
 def view_progress(*, quiet: bool) -> Callable[[int, int], None]:

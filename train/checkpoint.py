@@ -181,7 +181,7 @@ def fit_weights(model: nn.Module, tensors: dict[str, Tensor], *, where: Path) ->
 def read_trainer(folder: Path) -> dict[str, Any]:
     """The trainer's state; loads tensors and plain values only."""
     try:
-        return torch.load(folder / "trainer.pt", weights_only=True)  # type: ignore[no-any-return]
+        return torch.load(folder / "trainer.pt", weights_only=True)
     except Exception as error:
         raise InputError("trainer state cannot be read", where=folder / "trainer.pt", got=str(error)[:200]) from error
 

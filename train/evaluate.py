@@ -13,7 +13,8 @@ from last_edge.models.registry import TRANSLATORS
 from last_edge.models.sign2text import create_translator
 from last_edge.tasks.class_learner import predict
 from last_edge.tasks.config import Recipe
-from last_edge.tasks.registry import TRANSLATION
+from last_edge.tasks.registry import STREAMING, TRANSLATION
+from last_edge.tasks.stream.learner import frame_logits
 from last_edge.tasks.task import check_options
 from last_edge.tasks.translator import FILE, SubWords, Translator, search_options
 from last_edge.train.checkpoint import (
@@ -71,7 +72,10 @@ def evaluate_run(
     check_points(store, checkpoint.spec)
     store = task.labelled_as(store, checkpoint.labels, split)
     clips = task.clips(store, split)
-    logits = predict(checkpoint.model, store, clips, spec=checkpoint.spec)
+    if task is STREAMING:
+        logits = frame_logits(checkpoint.model, store, clips)
+    else:
+        logits = predict(checkpoint.model, store, clips, spec=checkpoint.spec)
     return task.figures(logits, store, clips, labels=checkpoint.labels, merge_at=merge_at)
 
 

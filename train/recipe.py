@@ -7,6 +7,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,7 +53,7 @@ def load_recipe(name: str | None, *, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe called `name` (shipped, or a path to YAML; None for the defaults) with `overrides` applied."""
     given = [] if name is None else [(_read(_find(name)), str(name))]
     given += [(_parse_override(text), f"--set {text}"[:200]) for text in overrides]
-    merged = OmegaConf.structured(Recipe)
+    merged = _schema()
     recipe = Recipe()
     for values, where in given:
         _check_plain(values, where)
@@ -67,6 +68,12 @@ def load_recipe(name: str | None, *, overrides: Sequence[str] = ()) -> Recipe:
             raise UsageError("recipe value has the wrong type", where=where, got=got) from error
     _check_values(recipe)
     return recipe
+
+
+@cache
+def _schema() -> Any:
+    """Names and types of a recipe; `merge` copies it."""
+    return OmegaConf.structured(Recipe)
 
 
 def dump_recipe(recipe: Recipe) -> str:

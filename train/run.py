@@ -275,12 +275,14 @@ class Run:
             self.contents = replace(self.contents, texts=self.contents.texts | {run_folder.CHANGES: lines})
         if not resume.changed:
             return
-        told = run_folder.differences_told(resume.changed)
+        other = run_folder.differences(resume.changed)
         if resume.finished and self._done():
-            raise run_folder.FinishedRun("this run is finished", where=self.request.out, got=told, hint=run_folder.MORE)
+            raise run_folder.FinishedRun(
+                "this run is finished", where=self.request.out, got=other, hint=run_folder.MORE
+            )
         if self.processes.first:
             (self.request.out / run_folder.FINAL).unlink(missing_ok=True)
-            log.warning("goes on after %s with other settings: %s", resume.folder.name, told)
+            log.warning("goes on after %s with other settings: %s", resume.folder.name, other)
 
     def _raise_stopped(self) -> None:
         hint = "the same command to resume"

@@ -113,11 +113,11 @@ def claim(
     if may_change and lasting and before.get("lasting") == lasting:
         return Resume(last, found, finished)
     hint = "the same flags to resume, another --out, or --force to start over"
-    got = differences_told(found) or "another store, other starting weights or other teachers"
+    got = differences(found) or "another store, other starting weights or other teachers"
     raise UsageError("this run was started with other settings", where=out, got=got, hint=hint)
 
 
-def differences_told(changed: dict[str, list[Any]]) -> str:
+def differences(changed: dict[str, list[Any]]) -> str:
     """A few of them, as "key then -> now"."""
     return ", ".join(f"{key} {then} -> {now}" for key, (then, now) in list(changed.items())[:SHOWN])
 

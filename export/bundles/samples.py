@@ -58,12 +58,16 @@ def _placed(window: Points, spec: InputSpec) -> Points:
 def add_samples(path: Path, store: ClipStore) -> Manifest:
     """Put typical motions of the store and a picture of them into a bundle; its manifest.
 
-    Raises `InputError` where the store is not of the bundle's kind, `UsageError` for a translator.
+    Raises `InputError` where the store is not of the bundle's kind, `UsageError` for a translator or a network for
+    streams.
     """
     bundle = Bundle.open(path)
     manifest = bundle.manifest
     if translates(manifest):
         raise UsageError("only of bundles that give classes", where=path)
+    if manifest.stream is not None:
+        hint = f"last-edge run {path} --source store:STORE plays recordings"
+        raise UsageError("typical motions are of clips; this bundle answers at every frame", where=path, hint=hint)
     store = labelled_as(store, manifest.labels, "train")
     check_store(bundle, store)
     samples = typical_motions(store, manifest.input, manifest.labels)

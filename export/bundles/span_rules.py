@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +26,7 @@ from last_edge.runtime.recognise.span_score import SpanScore
 from last_edge.runtime.recognise.spans import Candidate, SpanDecoder, SpanRules, candidates_of, events_of
 from last_edge.tasks.plan import stream_plan
 from last_edge.tasks.registry import STREAMING
+from last_edge.tasks.stream.frames import without_unknown
 from last_edge.tasks.stream.learner import stream_answers
 from last_edge.train.checkpoint import Which, checkpoint_folder, load_checkpoint, read_card
 from last_edge.train.recipe import load_recipe
@@ -43,7 +44,7 @@ EARLY, EARLY_WRONG = np.arange(0.3, 0.96, 0.05), 0.05
 
 
 @dataclass(frozen=True)
-class Heard:
+class FrameAnswers:
     """A recording and what a network says of each frame, at the network's rate, `delay_s` after it."""
 
     clip: int
@@ -69,19 +70,21 @@ def is_streamer(path: Path) -> bool:
         return False
 
 
-def hear(run: Path, store: ClipStore, clips: NDArray[np.int64], *, which: Which = "best") -> list[Heard]:
+def run_answers(run: Path, store: ClipStore, clips: NDArray[np.int64], *, which: Which = "best") -> list[FrameAnswers]:
     """What a run's checkpoint says of some recordings."""
     model = cast(LastLiteStream, load_checkpoint(run, which).model)
     return [
-        Heard(clip, softmax(logits), elapsed.astype(np.float64), model.delay / model.rate)
+        FrameAnswers(clip, softmax(logits), elapsed.astype(np.float64), model.delay / model.rate)
         for clip, logits, elapsed, _ in stream_answers(model, store, clips)
     ]
 
 
-def hear_bundle(bundle: Bundle, store: ClipStore, clips: NDArray[np.int64], *, precision: str = "fp32") -> list[Heard]:
+def bundle_answers(
+    bundle: Bundle, store: ClipStore, clips: NDArray[np.int64], *, precision: str = "fp32"
+) -> list[FrameAnswers]:
     """What a bundle's file says of some recordings."""
     assert (stream := bundle.manifest.stream) is not None
-    stepper, heard = open_stepper(bundle, bundle.graph(precision)), []
+    stepper, answers = open_stepper(bundle, bundle.graph(precision)), []
     for clip, points in zip(
         clips.tolist(), recordings(store, clips, bundle.manifest.input, stream.rate), strict=True
     ):  # fmt: skip
@@ -91,22 +94,31 @@ def hear_bundle(bundle: Bundle, store: ClipStore, clips: NDArray[np.int64], *, p
             logits.append(answer.logits[0])
             elapsed.append(float(answer.elapsed[0]))
         own = slice(stream.delay, None)
-        heard.append(Heard(clip, softmax(np.stack(logits[own])), np.array(elapsed[own]), stream.delay_s))
-    return heard
+        answers.append(FrameAnswers(clip, softmax(np.stack(logits[own])), np.array(elapsed[own]), stream.delay_s))
+    return answers
 
 
-def evaluate_bundle_spans(path: Path, store: ClipStore, *, split: str, precision: str = "fp32") -> dict[str, Any]:
-    """The contest's figures of a bundle's events on the recordings of a split; `InputError` without rules in it."""
-    bundle = Bundle.open(path)
-    rules = span_rules(bundle)
-    if rules is None:
+def rules_of(bundle: Bundle) -> SpanRules:
+    """A bundle's rules; `InputError` where it has none."""
+    if (rules := span_rules(bundle)) is None:
         hint = "last-edge fit-spans RUN --store STORE, then last-edge export RUN --out BUNDLE"
-        raise InputError("no rules for spans in this bundle", where=path, expected=SPANS, hint=hint)
-    store = STREAMING.labelled_as(store, bundle.manifest.labels, split)
+        raise InputError("no rules for spans in this bundle", where=bundle.path, expected=SPANS, hint=hint)
+    return rules
+
+
+def evaluate_bundle_spans(
+    bundle: Bundle, store: ClipStore, *, split: str = "test", precision: str = "fp32", unknown: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The contest's figures of a bundle's events on the recordings of a split; `InputError` without rules in it.
+
+    unknown: see `without_unknown`.
+    """
+    rules, labels = rules_of(bundle), bundle.manifest.labels
+    store = STREAMING.labelled_as(without_unknown(store, labels, unknown), labels, split)
     chosen = STREAMING.clips(store, split)
-    heard = hear_bundle(bundle, store, chosen, precision=precision)
+    answers = bundle_answers(bundle, store, chosen, precision=precision)
     about = {"split": split, "precision": precision, "recordings": len(chosen), "early_wrong": rules.early_wrong}
-    return {**about, **score_of(rules, heard, store)}
+    return {**about, **score_of(rules, answers, store)}
 
 
 def held_out(run: Path, store: ClipStore) -> NDArray[np.int64]:
@@ -118,34 +130,44 @@ def held_out(run: Path, store: ClipStore) -> NDArray[np.int64]:
     return clips
 
 
-def fit_rules(run: Path, store: ClipStore, *, others: Sequence[Path] = (), false_costs: float = 1.0) -> Found:
+Report = Callable[[int, int], None]
+"""Called with how many rules of the grid were tried, and how many there are."""
+
+
+def fit_rules(
+    run: Path, store: ClipStore, *, others: Sequence[Path] = (), false_costs: float = 1.0,
+    report: Report = lambda tried, of: None,
+) -> Found:  # fmt: skip
     """Rules for a run, found on what it held out itself, or what other runs of the same recipe did.
 
     false_costs: found gestures that one false event outweighs. Raises `InputError`, `UsageError`.
     """
     checkpoint = load_checkpoint(run)
-    heard: list[Heard] = []
+    answers: list[FrameAnswers] = []
     for each in others or (run,):
         labels = load_checkpoint(each).labels
         if labels != checkpoint.labels:
             raise InputError("the runs have other labels", where=each, expected=checkpoint.labels, got=labels)
         STREAMING.check_store(store, checkpoint.spec, labels)
-        heard += hear(each, store, held_out(each, store))
+        answers += run_answers(each, store, held_out(each, store))
     rate = cast(LastLiteStream, checkpoint.model).rate
-    return rules_for(heard, store, labels=checkpoint.labels[:-1], rate=rate, false_costs=false_costs)
+    return rules_for(answers, store, labels=checkpoint.labels[:-1], rate=rate, false_costs=false_costs, report=report)
 
 
 def rules_for(
-    heard: Sequence[Heard], store: ClipStore, *, labels: tuple[str, ...], rate: float, false_costs: float = 1.0
-) -> Found:
+    answers: Sequence[FrameAnswers], store: ClipStore, *, labels: tuple[str, ...], rate: float,
+    false_costs: float = 1.0, report: Report = lambda tried, of: None,
+) -> Found:  # fmt: skip
     """The best of a grid: detections less false events and half the Jaccard index more."""
     brief = _brief(store, labels)
     best: tuple[float, SpanRules] | None = None
-    for on, off, smoothing, hold in itertools.product(ONS, OFFS, SMOOTHINGS, HOLDS):
+    grid = list(itertools.product(ONS, OFFS, SMOOTHINGS, HOLDS))
+    for tried, (on, off, smoothing, hold) in enumerate(grid):
+        report(tried, len(grid))
         plain = SpanRules(labels, rate, on, on * off, hold, smoothing, 0.0, tuple(brief.tolist()), 0.0, 0.0)
         found = {
             each.clip: candidates_of(SpanDecoder(plain, each.delay_s), each.probabilities, each.elapsed_s)
-            for each in heard
+            for each in answers
         }
         start_s, end_s = _shifts(found, store, labels)
         for wider, least, sure in itertools.product(WIDER, LEAST, SURE):
@@ -156,25 +178,33 @@ def rules_for(
             if best is None or value > best[0]:
                 best = value, rules
     assert best is not None
-    rules = _with_early(best[1], heard, store)
-    return Found(rules, score_of(rules, heard, store), len(heard))
+    report(len(grid), len(grid))
+    rules = _with_early(best[1], answers, store)
+    return Found(rules, score_of(rules, answers, store), len(answers))
 
 
-def score_of(rules: SpanRules, heard: Sequence[Heard], store: ClipStore) -> dict[str, Any]:
-    """The contest's figures over recordings, in frames of the recordings, and by class."""
-    score = SpanScore(step=1.0)
-    for each in heard:
+def scored(
+    rules: SpanRules, answers: Sequence[FrameAnswers], store: ClipStore
+) -> tuple[SpanScore, list[frozenset[int]]]:
+    """Recordings by the contest's protocol, and of each the places of its gestures that were found."""
+    score, found = SpanScore(step=1.0), []
+    for each in answers:
         fps = float(store.index.fps[each.clip])
         events = events_of(rules, each.probabilities, each.elapsed_s, each.delay_s)
-        score.add(
+        found.append(score.add(
             [_span(event.label, event.start_s, event.end_s, fps) for event in events],
             annotated(store, each.clip),
             seconds=float(store.index.length[each.clip]) / fps,
             decided=[event.decided_s * fps for event in events],
             told=[(event.decided_s if event.told_s is None else event.told_s) * fps for event in events],
-        )
-    fps = store.fps
-    return {**score.to_dict(fps=fps), "gestures": score.annotated.total(), "by_class": score.by_class()}
+        ))  # fmt: skip
+    return score, found
+
+
+def score_of(rules: SpanRules, answers: Sequence[FrameAnswers], store: ClipStore) -> dict[str, Any]:
+    """The contest's figures over recordings, in frames of the recordings, and by class."""
+    score, _ = scored(rules, answers, store)
+    return {**score.to_dict(fps=store.fps), "gestures": score.annotated.total(), "by_class": score.by_class()}
 
 
 def annotated(store: ClipStore, clip: int) -> list[Span]:
@@ -232,11 +262,11 @@ def _value(score: SpanScore, false_costs: float) -> float:
     return float(figures["detection"] or 0.0) - false_costs * wrong + 0.5 * float(figures["jaccard"] or 0.0)
 
 
-def _with_early(rules: SpanRules, heard: Sequence[Heard], store: ClipStore) -> SpanRules:
+def _with_early(rules: SpanRules, answers: Sequence[FrameAnswers], store: ClipStore) -> SpanRules:
     """With the least mean probability at which labels can be told early and `EARLY_WRONG` of them at most are wrong."""
     for early in EARLY.tolist():
         tried, told, wrong = replace(rules, early=early), 0, 0
-        for each in heard:
+        for each in answers:
             fps = float(store.index.fps[each.clip])
             decoder, before = SpanDecoder(tried, each.delay_s), None
             for frame, (row, seconds) in enumerate(zip(each.probabilities, each.elapsed_s.tolist(), strict=True)):
@@ -268,16 +298,17 @@ def read_rules(run: Path) -> SpanRules:
 
 
 def evaluate_spans(
-    run: Path, store: ClipStore, *, split: str, which: Which = "best", clips: NDArray[np.int64] | None = None
-) -> dict[str, Any]:
-    """The contest's figures of a run's events on the recordings of a split."""
+    run: Path, store: ClipStore, *, split: str, which: Which = "best", clips: NDArray[np.int64] | None = None,
+    unknown: Sequence[str] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """The contest's figures of a run's events on the recordings of a split. unknown: see `without_unknown`."""
     checkpoint, rules = load_checkpoint(run, which), read_rules(run)
-    store = STREAMING.labelled_as(store, checkpoint.labels, split)
+    store = STREAMING.labelled_as(without_unknown(store, checkpoint.labels, unknown), checkpoint.labels, split)
     chosen = STREAMING.clips(store, split) if clips is None else clips
-    heard = hear(run, store, chosen, which=which)
+    answers = run_answers(run, store, chosen, which=which)
     return {
         "split": split,
         "recordings": len(chosen),
         "early_wrong": rules.early_wrong,
-        **score_of(rules, heard, store),
+        **score_of(rules, answers, store),
     }

@@ -125,7 +125,7 @@ class _Form:
         for taps in product.consumers():
             taps.attributes["dilations"] = ir.AttrInt64s("dilations", [1, self.padded])
         self.ranges |= {turned: str(x.name), made: str(product.name)}
-        return op.Transpose(made, perm=SWAP, _name=f"{name}/out")  # type: ignore[no-any-return]
+        return op.Transpose(made, perm=SWAP, _name=f"{name}/out")
 
     def is_of_a_gate(self, context: Any, x: ir.Value, mean: ir.Value) -> bool:
         """Whether motion energy is that of a map which a gate reads."""
@@ -167,14 +167,12 @@ class _Form:
 
     def _flat(self, op: Any, last: ir.Value, x: ir.Value, name: str) -> ir.Value:
         """(N, T, V, C) -> (N, T, V*C)."""
-        return op.Reshape(last, constant(op, f"{name}/flat", [-1, _size(x, 2), self.padded * _size(x, 1)]))  # type: ignore[no-any-return]
+        return op.Reshape(last, constant(op, f"{name}/flat", [-1, _size(x, 2), self.padded * _size(x, 1)]))
 
     def _over_time(self, op: Any, flat: ir.Value, x: ir.Value, name: str, frames: int) -> ir.Value:
         """Mean over time of (N, T, V*C), as (N, 1, V, C)."""
         share = constant(op, f"{name}/frames", np.full((1, frames), 1.0 / frames, np.float32))
-        return op.Reshape(  # type: ignore[no-any-return]
-            op.MatMul(share, flat), constant(op, f"{name}/joints", [-1, 1, self.padded, _size(x, 1)])
-        )
+        return op.Reshape(op.MatMul(share, flat), constant(op, f"{name}/joints", [-1, 1, self.padded, _size(x, 1)]))
 
     def _over_joints(self, op: Any, name: str) -> ir.Value:
         """(1, V) that makes the mean over the joints that are there."""
@@ -190,7 +188,7 @@ def _branch(op: Any, value: ir.Value, first: ir.Value, second: ir.Value) -> ir.V
         value = op.MatMul(value, constant(op, f"{conv.name}/matrix", array(weight)[:, :, 0, 0].T))
         value = op.Add(value, bias[0]) if bias else value
         value = op.Relu(value) if conv is first.producer() else value
-    return op.Sigmoid(value)  # type: ignore[no-any-return]
+    return op.Sigmoid(value)
 
 
 def _is_graph_product(node: ir.Node | None) -> bool:
@@ -292,4 +290,4 @@ def array(value: ir.Value | None) -> NDArray[Any]:
 def constant(tape: Any, name: str, value: Any) -> ir.Value:
     """A constant of the graph that a rule or tape writes."""
     array = np.ascontiguousarray(value)
-    return tape.initializer(ir.tensor(array.reshape(np.shape(value)), name=name))  # type: ignore[no-any-return]
+    return tape.initializer(ir.tensor(array.reshape(np.shape(value)), name=name))

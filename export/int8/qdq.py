@@ -262,7 +262,7 @@ def _hardswish_in_8_bits(op: Any, x: ir.Value, y: ir.Value) -> ir.Value:
     gate = values["step"], values["low"]
     sixth = op.DequantizeLinear(quantised, values["sixth"], zero)
     half = op.DequantizeLinear(values["half"], values["half_scale"], values["low"])
-    return op.Mul(x, op.DequantizeLinear(op.QuantizeLinear(op.Add(sixth, half), *gate), *gate))  # type: ignore[no-any-return]
+    return op.Mul(x, op.DequantizeLinear(op.QuantizeLinear(op.Add(sixth, half), *gate), *gate))
 
 
 def weights_in_8_bits(

@@ -57,7 +57,7 @@ class QdqModule(nn.Module):
             made = run(node, given) if run else OPERATORS[node.op_type](given, attributes_of(node))
             for name, value in zip(node.output, made if isinstance(made, Sequence) else [made], strict=False):
                 known[name] = value
-        return known[self.proto.graph.output[0].name]  # type: ignore[no-any-return]
+        return known[self.proto.graph.output[0].name]
 
     def to_bytes(self) -> bytes:
         """The graph with the trained weights, rounded as they were in training."""
@@ -115,17 +115,17 @@ class QdqModule(nn.Module):
         """A weight as the graph stores it: whole numbers of its grid, or itself."""
         weight, grid = self._weights[_key(name)], self._grids[name]
         if grid is None:
-            return weight  # type: ignore[no-any-return]
+            return weight
         low, high = INTEGERS[self._arrays[name].dtype]
         if high == SYMMETRIC:
             high = SEVEN_BITS if np.abs(self._arrays[name].astype(int)).max() <= SEVEN_BITS else SYMMETRIC
             low = -high
-        return Rounded.apply(weight, grid, torch.zeros(()), low, high)  # type: ignore[no-untyped-call, no-any-return]
+        return Rounded.apply(weight, grid, torch.zeros(()), low, high)  # type: ignore[no-untyped-call]
 
     def _quantise(self, node: onnx.NodeProto, given: list[Tensor]) -> Tensor:
         value, scale, zero = given
         low, high = INTEGERS[self._arrays[node.input[2]].dtype]
-        return Rounded.apply(value, scale, zero, low, high)  # type: ignore[no-untyped-call, no-any-return]
+        return Rounded.apply(value, scale, zero, low, high)  # type: ignore[no-untyped-call]
 
     def _dequantise(self, node: onnx.NodeProto, given: list[Tensor]) -> Tensor:
         value, scale = given[:2]
@@ -196,7 +196,7 @@ def _gemm(given: Inputs, a: Attributes) -> Tensor:
     left, right, *bias = given
     left = left.T if a.get("transA") else left
     product = left @ (right.T if a.get("transB") else right) * a.get("alpha", 1.0)
-    return product + bias[0] * a.get("beta", 1.0) if bias else product  # type: ignore[no-any-return]
+    return product + bias[0] * a.get("beta", 1.0) if bias else product
 
 
 def _slice(given: Inputs, a: Attributes) -> Tensor:
@@ -206,7 +206,7 @@ def _slice(given: Inputs, a: Attributes) -> Tensor:
         parts = [slice(None)] * x.dim()
         parts[axis] = slice(start, min(end, x.shape[axis]), step)
         x = x[tuple(parts)]
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 def _pad(given: Inputs, a: Attributes) -> Tensor:
@@ -238,18 +238,18 @@ def _split(given: Inputs, a: Attributes) -> list[Tensor]:
 def _reshape(given: Inputs, a: Attributes) -> Tensor:
     x, shape = given
     sizes = [x.shape[index] if size == 0 else int(size) for index, size in enumerate(shape.tolist())]
-    return x.reshape(sizes)  # type: ignore[no-any-return]
+    return x.reshape(sizes)
 
 
 def _unsqueeze(given: Inputs, a: Attributes) -> Tensor:
     x, axes = given[0], _axes(given) or []
     for axis in sorted(axis % (x.dim() + len(axes)) for axis in axes):
         x = x.unsqueeze(axis)
-    return x  # type: ignore[no-any-return]
+    return x
 
 
 def _squeeze(given: Inputs, a: Attributes) -> Tensor:
-    return given[0].squeeze(_axes(given))  # type: ignore[no-any-return]
+    return given[0].squeeze(_axes(given))
 
 
 def _clip(given: Inputs, a: Attributes) -> Tensor:
@@ -265,7 +265,7 @@ def _pool(given: Inputs, a: Attributes) -> Tensor:
 
 def _cast(given: Inputs, a: Attributes) -> Tensor:
     """To a kind that exported graphs cast to."""
-    return given[0].to(CASTS[a["to"]])  # type: ignore[no-any-return]
+    return given[0].to(CASTS[a["to"]])
 
 
 def _layer_norm(given: Inputs, a: Attributes) -> Tensor:
@@ -279,13 +279,13 @@ CASTS = {onnx.TensorProto.FLOAT: torch.float32, onnx.TensorProto.BOOL: torch.boo
 
 def _expand(given: Inputs, a: Attributes) -> Tensor:
     x, shape = given
-    return x * torch.ones(shape.tolist())  # type: ignore[no-any-return]
+    return x * torch.ones(shape.tolist())
 
 
 def _gather(given: Inputs, a: Attributes) -> Tensor:
     x, index = given
     axis = a.get("axis", 0)
-    return x.select(axis, int(index)) if index.dim() == 0 else x.index_select(axis, index)  # type: ignore[no-any-return]
+    return x.select(axis, int(index)) if index.dim() == 0 else x.index_select(axis, index)
 
 
 def _simple(function: Callable[..., Any]) -> Callable[[Inputs, Attributes], Any]:

@@ -25,6 +25,10 @@ FEW, BATCH = 128, 32
 SMALLEST, LARGEST = 0.1, 10.0
 
 
+AUTO = "auto"
+"""Of a recipe's ways to find ranges: the one that served a kind of bundle best."""
+
+
 @dataclass(frozen=True)
 class QuantizeOptions:
     """How ranges are found, what is done to the weights first, and what stays float.
@@ -48,8 +52,8 @@ class QuantizeOptions:
     def from_recipe(
         cls, limits: QuantizeConfig, *, keep_float: tuple[str, ...] = (), target: str = USUAL_TARGET
     ) -> QuantizeOptions:
-        """Options as a recipe's `quantize` section has them."""
-        method: Method = limits.method  # type: ignore[assignment]
+        """Options as a recipe's `quantize` section has them, `auto` being the default."""
+        method: Method = cls.method if limits.method == AUTO else limits.method  # type: ignore[assignment]
         return cls(method, limits.percentile, limits.equalise, keep_float=keep_float, target=target)
 
 

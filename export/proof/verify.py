@@ -177,7 +177,7 @@ def _parameters(manifest: Manifest) -> Check:
     info, task = manifest.model, task_of_bundle(manifest)
     try:
         model = task.build(info.name, spec=manifest.input, outputs=len(manifest.labels), options=info.kwargs)
-    except (LastEdgeError, TypeError, ValueError) as error:
+    except (LastEdgeError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         return Check("parameters", False, f"no such model can be built: {error}")
     count = sum(parameter.numel() for parameter in model.parameters())
     return Check("parameters", count == info.params, f"recorded {info.params:,}, counted {count:,}")

@@ -29,6 +29,7 @@ from last_edge.export.proof.same import fault
 from last_edge.files import cache_folder, writing
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.backends.base import has_module
+from last_edge.runtime.backends.onnxruntime import OnnxRuntimeTensorRT
 from last_edge.runtime.backends.tensorrt_engine import ANY_RTX, TensorRT, TensorRTForRTX, gpu_name
 from last_edge.runtime.recognise.model import INT8_TENSORRT, artefact_name, precision_for
 
@@ -201,10 +202,13 @@ def plan_engine(path: Path, *, flavour: str, precision: str | None = None, most:
     """Check that a bundle's graph is one that TensorRT takes; INT8 where the bundle has it in TensorRT's format.
 
     precision: `int8` means TensorRT's format; `fp16` is made of the FP32 graph. Raises `UsageError` when the engine is
-    there and not `force`, `InputError` without such a graph, `GateError` when the graph breaks a rule, or in float16
-    gives other golden answers.
+    there and not `force`, or answers at every frame; `InputError` without such a graph, `GateError` when the graph
+    breaks a rule, or in float16 gives other golden answers.
     """
     bundle, backend = Bundle.open(path).recogniser(), FLAVOURS[flavour]
+    if bundle.manifest.stream is not None:
+        hint = f"last-edge run {path} --backend {OnnxRuntimeTensorRT.name} takes the ONNX file as it is"
+        raise UsageError("an engine has no state; this bundle answers at every frame", where=path, hint=hint)
     chosen = precision_for(backend, precision or ("int8" if INT8_TENSORRT in bundle.precisions else "fp32"))
     if chosen != FP16 and chosen not in bundle.precisions:
         hint = "last-edge quantize BUNDLE --store STORE --target tensorrt"

@@ -124,8 +124,8 @@ def _input(manifest: Manifest) -> str:
         f"- `{name}` float32 ({', '.join(['N', *map(str, shape)])}), NaN where a point is missing; `{OUTPUT_NAME}` "
         f"float32 (N, {len(manifest.labels)}).",
         f"- Units: `{manifest.units}`. Axes: {manifest.axes}.{f' Hands: {manifest.hands}.' if manifest.hands else ''}",
-        f"- {feed} The graph does the rest: centre `{spec.centre}`, scale `{spec.scale}`, streams "
-        f"{', '.join(spec.streams)}.",
+        f"- {feed} The graph does the rest: centre `{spec.centre}`, scale `{spec.scale}`, missing points at the "
+        f"`{spec.missing}`, streams {', '.join(spec.streams)}.",
     ]
     return "## Input\n\n" + "\n".join(lines)
 

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
+from last_edge.clips.writer import writing_store
 from last_edge.errors import UsageError
 from last_edge.inputs.spec import sample_at
+from last_edge.skeleton import Annotation, SkeletonClip
 
 Points = NDArray[np.float32]
 
@@ -87,6 +90,37 @@ def compose(
         _Composer(store, chosen[subjects == subject], random, options).stream(subject)
         for subject in np.unique(subjects).tolist()
     ]
+
+
+def write_recordings(
+    store: ClipStore, out: Path, *, seed: int = 0, options: ComposeOptions | None = None, force: bool = False
+) -> ClipStore:
+    """A store of long recordings with annotated spans, one for each person and split of the labelled clips of a store.
+
+    What learns from recordings can so learn from clips. `InputError` where no clip has a label.
+    """
+    about = {**store.about, "title": f"recordings composed of {store.about.get('title', 'clips')}", "composed": seed}
+    labels = store.labels
+    with writing_store(
+        out, layout=store.layout, units=store.units, labels=labels, about=about, force=force
+    ) as writer:  # fmt: skip
+        for split in sorted(set(store.index.split.tolist())):
+            clips = store.select(split=split)
+            clips = clips[store.index.label[clips] >= 0]
+            for made in compose(store, clips, seed=seed, options=options) if len(clips) else ():
+                fps = 1 / float(np.diff(made.times).mean())
+                spans = tuple(
+                    Annotation(span.label, round(span.start_s * fps), round(span.end_s * fps))
+                    for span in made.spans
+                    if span.label
+                )
+                writer.add(
+                    SkeletonClip.from_points(
+                        made.points, layout=store.layout, fps=round(fps, 3), units=store.units, spans=spans,
+                        subject=made.subject, split=split, source_id="/".join(filter(None, (split, made.subject))),
+                    )
+                )  # fmt: skip
+    return ClipStore.open(out)
 
 
 class _Composer:

@@ -116,7 +116,7 @@ def read_index(path: Path) -> ClipIndex:
         raise InputError("clip store: wrong index columns", where=path, expected=names, got=sorted(columns))
     try:
         return ClipIndex(**{name: _column(name, columns[name]) for name in names})
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError("clip store: wrong type in the index", where=path, got=error) from error
 
 

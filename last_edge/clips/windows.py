@@ -95,7 +95,8 @@ def labelled_as(store: ClipStore, labels: tuple[str, ...], split: str) -> ClipSt
 def check_points(store: ClipStore, spec: InputSpec) -> None:
     """`InputError` when a store's clips are not what a specification takes: layout, axes, bodies."""
     if store.layout != spec.layout:
-        raise InputError("store has another layout", where=store.path, expected=spec.layout.name, got=store.layout.name)
+        expected, got = (f"{layout.name}, {layout.joints} joints" for layout in (spec.layout, store.layout))
+        raise InputError("store has another layout", where=store.path, expected=expected, got=got)
     _, bodies, _, axes = store.frames.shape
     if axes != spec.channels:
         raise InputError("store has another number of axes", where=store.path, expected=spec.channels, got=axes)

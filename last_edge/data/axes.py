@@ -85,17 +85,17 @@ def upside_down(lies: Iterable[Lie], layout: Layout) -> tuple[float, bool] | Non
     return share, share > seen.most
 
 
-def told(lies: Sequence[Lie], layout: Layout, units: Units) -> list[str]:
+def faults_of(lies: Sequence[Lie], layout: Layout, units: Units) -> list[str]:
     """What is odd of a store of such clips, in a sentence each."""
-    said, seen = [], Orientation.of(layout)
+    found, seen = [], Orientation.of(layout)
     wrong = upside_down(lies, layout)
     if wrong is not None and seen is not None and wrong[1]:
         down = "up in metres, down in image01"
-        said.append(f"upside down? {wrong[0]:.0%} of clips show {seen.what}; y points {down} (--axes, --rotate)")
+        found.append(f"upside down? {wrong[0]:.0%} of clips show {seen.what}; y points {down} (--axes, --rotate)")
     far = beyond_units(lies, units)
     if far is not None:
-        said.append(f"pixels? points lie at {far:.0f}, which is no {units} (--image-size, --units)")
-    return said
+        found.append(f"pixels? points lie at {far:.0f}, which is no {units} (--image-size, --units)")
+    return found
 
 
 def beyond_units(lies: Sequence[Lie], units: Units) -> float | None:

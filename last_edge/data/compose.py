@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from last_edge import records
 from last_edge.clips.compose import Points, eased, replayed
-from last_edge.clips.store import ClipStore
+from last_edge.clips.store import HEADER, ClipStore
 from last_edge.data.prepare import Prepared, store_clips
 from last_edge.errors import InputError, UsageError
+from last_edge.files import check_free
 from last_edge.inputs.spec import seen_span
 from last_edge.skeleton.clip import SkeletonClip
 
@@ -180,6 +181,8 @@ def compose_sentences(
     A person is in one split, and so is every text. The same options give the same sentences. Raises `UsageError` and
     `InputError`, as where a split has nobody or nobody in it has a person, a thing and a verb.
     """
+    if not dry_run:
+        check_free(out, force=force, marker=HEADER)
     store = ClipStore.open(path)
     words = default_lexicon(store.labels) if lexicon is None else load_lexicon(lexicon, store.labels)
     people = subjects_by_split(store, options)

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from last_edge.clips import ClipStore, writing_store
 from last_edge.clips.store import HEADER
-from last_edge.data.axes import Lie, lie_of, told
+from last_edge.data.axes import Lie, faults_of, lie_of
 from last_edge.data.readers.archive import leaving_out
 from last_edge.data.readers.holistic_words import read_holistic_words
 from last_edge.data.readers.how2sign import read_how2sign
@@ -353,7 +353,7 @@ def store_clips(
             for clip in chain([first], counted):
                 writer.add(clip)
         sha256 = ClipStore.open(out).sha256
-    for text in told(lies, first.layout, first.units):
+    for text in faults_of(lies, first.layout, first.units):
         logger.warning("%s", text)
     classes = len(met - {None} if labels is None else labels)
     return Prepared(

@@ -74,7 +74,7 @@ class Reading(SelfAttention):
 
     def forward(self, x: Tensor, other: Tensor, keep: Tensor) -> Tensor:  # type: ignore[override]
         read = self.dropout(self.read(x, other, keep))
-        return self.norm(x + read * keep.amax(1)[:, None, None])  # type: ignore[no-any-return]
+        return self.norm(x + read * keep.amax(1)[:, None, None])
 
 
 def mean_of(x: Tensor, keep: Tensor) -> Tensor:
@@ -202,7 +202,7 @@ class ClassHead(nn.Module):
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.deep(x))  # type: ignore[no-any-return]
+        return self.fc(self.deep(x))
 
 
 class HybridBody(Body):
@@ -227,7 +227,7 @@ class HybridBody(Body):
         if features is None:
             features = streams.new_full((len(streams), *self.options.second_input.shape), torch.nan)
         rows, there = self.visual(features)
-        return self.head(self.join(tokens, seen, rows, there))  # type: ignore[no-any-return]
+        return self.head(self.join(tokens, seen, rows, there))
 
     def deployed(self, spec: InputSpec) -> EdgeHybrid:
         return EdgeHybrid(self)
@@ -280,7 +280,7 @@ class EdgeReading(EdgeAttention):
 
     def forward(self, x: Tensor, other: Tensor, keep: Tensor) -> Tensor:
         read = self.read(x, other, masking_of(keep))
-        return self.norm(read * keep.amax(2)[:, :, None, None] + x)  # type: ignore[no-any-return]
+        return self.norm(read * keep.amax(2)[:, :, None, None] + x)
 
 
 class EdgeHybrid(nn.Module):
@@ -304,7 +304,7 @@ class EdgeHybrid(nn.Module):
         if isinstance(self.join, Cross):
             tokens, rows = self.own(tokens, rows, there), self.others(rows, tokens, seen)
         means = mean_of_maps(tokens, seen), mean_of_maps(rows, there)
-        return self.head(self.join.of_means(*means))  # type: ignore[no-any-return]
+        return self.head(self.join.of_means(*means))
 
 
 def mean_of_maps(x: Tensor, keep: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ class LandmarkModel(nn.Module):
 
     def from_streams(self, streams: Tensor, features: Tensor | None = None) -> Tensor:
         """Streams (N, [M,] S*C, T, V) -> logits (N, K). A body whose streams are all 0 is absent; keep it so."""
-        return self.body(streams) if features is None else self.body(streams, features)  # type: ignore[no-any-return]
+        return self.body(streams) if features is None else self.body(streams, features)
 
     @torch.no_grad()
     def deployed(self) -> LandmarkModel:

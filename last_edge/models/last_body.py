@@ -85,7 +85,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.tcn(self.act(self.gcn(x)))
-        return self.drop_path(self.st_att(self.gate(y))) + self.residual(x)  # type: ignore[no-any-return]
+        return self.drop_path(self.st_att(self.gate(y))) + self.residual(x)
 
     def deployed(self, frames: int) -> Self:
         """Itself, every part in its deployed form. frames: those that its temporal part leaves."""

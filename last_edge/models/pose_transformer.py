@@ -162,7 +162,7 @@ class TokenHead(nn.Module):
         self.fc = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.dropout(x))  # type: ignore[no-any-return]
+        return self.fc(self.dropout(x))
 
 
 class PoseTransformerBody(Body):
@@ -195,7 +195,7 @@ class PoseTransformerBody(Body):
         keep = torch.cat([torch.ones_like(seen[:, :1]), seen], dim=1)
         for layer in self.layers:
             x = layer(x, keep)
-        return self.head(x[:, 0])  # type: ignore[no-any-return]
+        return self.head(x[:, 0])
 
     def deployed(self, spec: InputSpec) -> EdgePoseTransformer:
         return EdgePoseTransformer(self)
@@ -236,7 +236,7 @@ class EdgePoseTransformer(nn.Module):
         x, masking = self.norm(x + self.table), ((1 - shown) * self.masked)[:, :, None]
         for layer in self.layers:
             x = layer(x, masking)
-        return self.head(x[:, 0, 0])  # type: ignore[no-any-return]
+        return self.head(x[:, 0, 0])
 
 
 def embedding_with_flag(embed: nn.Linear) -> nn.Conv2d:

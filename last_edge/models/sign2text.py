@@ -132,7 +132,7 @@ class Sign2Text(nn.Module):
         With a trunk: its tokens (see `TrunkTokens`).
         """
         if self.trunk is not None:
-            return self.trunk(points)  # type: ignore[no-any-return]
+            return self.trunk(points)
         joint, seen = self.front.normalised(points)
         frames = self.front.streams(joint, seen).transpose(1, 2).flatten(2)
         shown = seen.amin(dim=-1)
@@ -179,7 +179,7 @@ class Sign2Text(nn.Module):
         return logits[:, 0], keys, values
 
     def _embedded(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        return self.dropout(self.embed(tokens) * math.sqrt(self.options.width) + positions)  # type: ignore[no-any-return]
+        return self.dropout(self.embed(tokens) * math.sqrt(self.options.width) + positions)
 
     def _through(
         self, x: Tensor, past: tuple[Tensor, Tensor], memory: Memory, keep: Tensor
@@ -305,7 +305,7 @@ def create_translator(name: str, *, spec: InputSpec, tokens: int, **options: Any
     """Build a translator for an input and a number of sub-words; `options` override the variant's defaults."""
     if name not in TRANSLATORS:
         raise UsageError(f"unknown translation model {name!r}", expected=did_you_mean(name, TRANSLATORS))
-    return TRANSLATORS[name](spec, tokens, **options)  # type: ignore[no-any-return]
+    return TRANSLATORS[name](spec, tokens, **options)
 
 
 @register_translator

@@ -32,6 +32,7 @@ class Layout:
     scale: two joints (or two groups, by their mean) whose distance is the unit of length.
     limbs: undirected graph edges beyond the tree; empty means the tree alone.
     parts: named groups of joints, used by `data info`.
+    description: for people; layouts that differ in it alone are the same.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Layout:
     scale: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     limbs: tuple[tuple[int, int], ...] = ()
     parts: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    description: str = ""
+    description: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         for fault in _faults(self):

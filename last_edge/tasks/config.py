@@ -321,8 +321,9 @@ class QuantizeConfig:
     """
 
     method: str = setting(
-        "entropy", "how ranges are found, see `QuantizeOptions`", choices=("minmax", "percentile", "entropy")
-    )
+        "auto", "how ranges are found, see `QuantizeOptions`; auto: entropy, of a stream percentile",
+        choices=("auto", "minmax", "percentile", "entropy"),
+    )  # fmt: skip
     percentile: float = setting(99.99, "of the percentile method", above=50, high=100)
     clips: int = setting(1000, "most calibration clips")
     equalise: bool | None = setting(

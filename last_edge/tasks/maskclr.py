@@ -239,7 +239,7 @@ class MaskCLR:
         else:
             looked_at = self.saliency(model, self._clamped(model.front.streams(joint, seen)))
             priority = masks.by_saliency(looked_at.repeat_interleave(bodies, dim=0))
-        return masks(priority).reshape(*joint.shape[:-1], 1)  # type: ignore[no-any-return]
+        return masks(priority).reshape(*joint.shape[:-1], 1)
 
 
 def _decoder(model: LandmarkModel, config: PretrainConfig) -> nn.Module:
@@ -263,7 +263,7 @@ class PoseDecoder(nn.Module):
         self.linear = nn.Linear(width, spec.bodies * spec.layout.joints * spec.channels)
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.linear(features.mean(dim=(2, 3))).unflatten(1, self.shape)  # type: ignore[no-any-return]
+        return self.linear(features.mean(dim=(2, 3))).unflatten(1, self.shape)
 
 
 class PointDecoder(nn.Module):

@@ -171,10 +171,10 @@ class Command(Destination):
     def send(self, facts: dict[str, str | float]) -> None:
         if self.label not in (ANY, facts["label"]):
             return
-        told = {f"LAST_EDGE_{name.upper()}": str(value) for name, value in facts.items()}
+        environment = {f"LAST_EDGE_{name.upper()}": str(value) for name, value in facts.items()}
         try:
             subprocess.run(
-                self._words, input=json.dumps(facts), text=True, env=os.environ | told, timeout=60, check=True,
+                self._words, input=json.dumps(facts), text=True, env=os.environ | environment, timeout=60, check=True,
                 stdout=subprocess.DEVNULL,
             )  # fmt: skip
         except (subprocess.SubprocessError, FileNotFoundError, PermissionError) as error:

@@ -99,9 +99,12 @@ class Stepper(Backend):
         return np.asarray(self.sequences(points)[0][:, -1])
 
 
-def stepping(stepper: Stepper, frames: Points) -> Callable[[int], None]:
-    """A call that takes the next of some frames (T, V, C), over and over, and carries the state on."""
-    state, rows = stepper.start(), frames[:, None]
+def stepping(stepper: Stepper, frames: Points, *, people: int = 1) -> Callable[[int], None]:
+    """A call that takes the next of some frames (T, V, C), over and over, and carries the state on.
+
+    people: so many of them in one call, all with the same points.
+    """
+    state, rows = stepper.start(people), np.repeat(frames[:, None], people, axis=1)
 
     def step(index: int) -> None:
         nonlocal state

@@ -39,16 +39,24 @@ def detector_for(layout: Layout) -> Detector:
 
 def create_landmarks(
     detector: Detector, *, hand: str = "first", layout: str = "", by: By = "auto", person: str = "largest",
-    bodies: int = 1,
+    bodies: int = 1, detect_every: int = 1,
 ) -> LandmarkSource:  # fmt: skip
     """A ready detector.
 
     hand: which hand a hand detector follows. layout: of the bundle; decides about face points. by: which library runs
     the networks; `auto` takes MediaPipe where one is installed that reports to nobody, else LiteRT. `MissingError`
     where neither is. person: who is followed of several in view, see `last_edge.skeleton.people`. bodies: how many
-    people a pose detector gives.
+    people a pose detector gives. detect_every: LiteRT looks for further hands in one image of so many while it follows
+    one; `UsageError` where nobody looks for further hands, or MediaPipe does.
     """
     library = library_here() if by == "auto" else by
+    if detect_every > 1 and (
+        library == "mediapipe" or not ("hand" in detector and hand != "first" or detector == "holistic")
+    ):
+        expected = "LiteRT, and a hand by its side or both beside a body"
+        got = f"{library}, {detector}" + (f", hand {hand}" if "hand" in detector else "")
+        hint = "--landmarks-by litert, --hand left or right; --landmarks-every rests for whole images"
+        raise UsageError("nobody looks for further hands here", expected=expected, got=got, hint=hint)
     # A source that gives points needs neither, and starts sooner without them.
     if library == "mediapipe":
         from last_edge.runtime.landmarks.mediapipe import HandLandmarks as Hands
@@ -58,12 +66,13 @@ def create_landmarks(
         from last_edge.runtime.landmarks.litert import LiteRTHands as Hands  # type: ignore[assignment]
         from last_edge.runtime.landmarks.litert import LiteRTHolistic as Holistic  # type: ignore[assignment]
         from last_edge.runtime.landmarks.litert import LiteRTPose as Body  # type: ignore[assignment]
+    rests = {} if detect_every == 1 else {"detect_every": detect_every}
     if detector in ("hand", "hand_lite"):
-        return Hands(model=detector, hand=hand, person=person)
+        return Hands(model=detector, hand=hand, person=person, **rests)
     if detector in ("pose", "pose_lite", "pose_heavy"):
         return Body(model=detector, person=person, bodies=bodies)
     whole = "mediapipe_holistic83" if layout in FACED else "mediapipe_holistic75"
-    return Holistic(layout=whole, person=person)
+    return Holistic(layout=whole, person=person, **rests)
 
 
 def library_here() -> str:

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from last_edge.errors import InputError, MissingError
-from last_edge.files import cache_folder, sha256_of, writing
+from last_edge.files import cache_folder, check_writable, sha256_of, writing
 from last_edge.names import did_you_mean
 from last_edge.runtime.landmarks import task_bundle
 
@@ -169,6 +169,7 @@ def fetch(name: str, *, official: bool = False, force: bool = False) -> Path:
     path = cache_folder() / model.file
     if path.is_file() and not force and sha256_of(path) in model.accepted:
         return path
+    check_writable(path, option="LAST_EDGE_CACHE")
     content = _download(model) if official else _assemble(model)
     assembled = model.assembled_sha256 if has_mediapipe() else model.plain_sha256 or model.assembled_sha256
     expected = model.official_sha256 if official else assembled

@@ -121,14 +121,15 @@ def source_of(text: str, bundle: Path) -> str:
 
 def open_feed(
     text: str, *, layout: Layout, detector: Detector | None = None, hand: str = "first", loop: bool = False,
-    landmarks_by: By = "auto", every: int = 1, images: ImageOptions | None = None, person: str = "largest",
-    bodies: int = 1,
+    landmarks_by: By = "auto", every: int = 1, detect_every: int = 1, images: ImageOptions | None = None,
+    person: str = "largest", bodies: int = 1,
 ) -> Feed:  # fmt: skip
     """The source a user named, with a detector where it gives images.
 
     layout: what a bundle takes, which decides about the detector (None takes the one that feeds it) and about what a
     generated motion shows. hand: which hand a hand detector follows. loop: played again and again. landmarks_by: the
-    library that finds points in images. every: in one image of so many. images: how images are turned and timed before.
+    library that finds points in images. every: in one image of so many. detect_every: as
+    `create_landmarks` takes it. images: how images are turned and timed before.
     person: who is followed of several people in view, see `last_edge.skeleton.people`; bodies: how many of them a
     bundle takes.
     Raises as `open_source` and `create_landmarks` do, `UsageError` when no detector feeds the layout.
@@ -142,7 +143,7 @@ def open_feed(
     try:
         kind = detector or detector_for(layout)
         how = {"hand": hand, "layout": layout.name, "person": person}
-        found = create_landmarks(kind, by=landmarks_by, bodies=bodies, **how)
+        found = create_landmarks(kind, by=landmarks_by, bodies=bodies, detect_every=detect_every, **how)
         return Feed(source, found, every=every, person=person, bodies=bodies)
     except BaseException:
         source.close()

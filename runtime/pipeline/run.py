@@ -22,8 +22,8 @@ from last_edge.runtime.recognise.model import Precision
 from last_edge.runtime.recognise.results import ClipResult, Event
 from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.recogniser import Recogniser
-from last_edge.runtime.service.notify import Watchdog
-from last_edge.runtime.sources import ImageOptions
+from last_edge.runtime.service import Watchdog
+from last_edge.runtime.sources import Frame, ImageOptions
 from last_edge.runtime.view.presenter import Presenter
 from last_edge.runtime.view.saving import ClipKeeper
 from last_edge.skeleton.people import Person
@@ -43,9 +43,10 @@ class RunOptions:
     live source always does. loop: play what has an end again and again.
     precision: None takes INT8 where the bundle has it. detector: None takes the one that feeds the bundle's layout.
     hand: which hand a hand detector follows. person: who is followed of several people in view. landmarks_by: the
-    library that finds points in images; every: in one of so many. max_age_s: live, frames older than this are dropped
-    where a newer one waits. threads: of the model; None for what `bench tune` found fastest, else 1. backend: what runs
-    it. force: replace existing files. images: how a source's images are turned and timed.
+    library that finds points in images; every: in one of so many. detect_every: as `create_landmarks` takes it.
+    max_age_s: live, frames older than this are dropped where a newer one waits. threads: of the model; None for what
+    `bench tune` found fastest, else 1. backend: what runs it. force: replace existing files. images: how a source's
+    images are turned and timed.
     """
 
     events: Path | None = None
@@ -62,6 +63,7 @@ class RunOptions:
     person: Person = "largest"
     landmarks_by: By = "auto"
     every: int = 1
+    detect_every: int = 1
     max_age_s: float | None = None
     threads: int | None = None
     backend: str = OnnxRuntimeCpu.name
@@ -135,6 +137,7 @@ def run(
                 loop=options.loop,
                 landmarks_by=options.landmarks_by,
                 every=options.every,
+                detect_every=options.detect_every,
                 images=options.images,
                 person=options.person,
                 bodies=model.spec.bodies,
@@ -160,6 +163,9 @@ class Session:
         self._on_event, self._on_notice = on_event or (lambda event: None), on_notice or (lambda text: None)
         self._stream = model.stream(layout=feed.layout, units=feed.units, hand=options.hand, options=options.recognise)
         self._watch = Watch(feed, self._stream, pace=options.pace, limit=options.limit, max_age_s=options.max_age_s)
+        if options.recognise.early and model.rules is not None:
+            wrong = f"{model.rules.early_wrong:.1%} of such answers were wrong where the rules were found"
+            feed.notices.append(f"gestures are told before they end: {wrong}")
         self._watchdog = Watchdog()
         self._keeper = ClipKeeper(options.keep, units=feed.units)
         self._models = {model.precision: model}
@@ -193,7 +199,9 @@ class Session:
             self._stopped = True
         self._watchdog.stopping()
         self._tell()
-        self._log_clips(self._watch.clips.finish())
+        events, clips = self._watch.finish()
+        self._log_events(events)
+        self._log_clips(clips)
         self._seconds = time.perf_counter() - began
 
     def _present(self, item: Item) -> bool:
@@ -216,11 +224,14 @@ class Session:
         self._tell()
         self._log_clips(item.clips)
         self._log.frame(item, dropped=sum(self._watch.pipeline.dropped.values()))
-        for frame, event in item.events:
+        self._log_events(item.events)
+        return more
+
+    def _log_events(self, events: list[tuple[Frame, Event]]) -> None:
+        for frame, event in events:
             self._events += 1
             self._log.event(event, frame=frame)
             self._on_event(event)
-        return more
 
     def _swap_precision(self) -> str:
         """The key p: go on with the bundle's other precision; each is loaded once."""

@@ -11,7 +11,7 @@ from last_edge.errors import UsageError
 from last_edge.runtime.pipeline.feed import Feed
 from last_edge.runtime.pipeline.pipeline import NOTHING, STAGES, Item, Pipeline, Timings
 from last_edge.runtime.recognise.adapt import HandShape
-from last_edge.runtime.recognise.results import ClipResult
+from last_edge.runtime.recognise.results import ClipResult, Event
 from last_edge.runtime.recognise.stream import Stream
 from last_edge.runtime.recognise.window import Points
 from last_edge.runtime.sources import Frame
@@ -46,9 +46,18 @@ class Watch:
             live=self.pace != "fast", paced=self.pace == "real", limit=limit, max_age_s=max_age_s,
         )  # fmt: skip
         self._held: Points = NOTHING
+        self._newest: Frame | None = None
 
     def __iter__(self) -> Generator[Item]:
         return iter(self.pipeline)
+
+    def finish(self) -> tuple[list[tuple[Frame, Event]], list[ClipResult]]:
+        """After the iteration: the events of what the last recording still showed, and what it was as a whole."""
+        return self._closing(), self.clips.finish()
+
+    def _closing(self) -> list[tuple[Frame, Event]]:
+        newest, self._newest = self._newest, None
+        return [] if newest is None else [(newest, event) for event in self.stream.finish()]
 
     def _find_points(self, item: Item) -> None:
         """A frame that the detector leaves out shows the points of the one before."""
@@ -65,9 +74,11 @@ class Watch:
             item.prediction = self.stream.current
             return
         if self.clips.starts_another(frame):
+            item.events += self._closing()
             item.clips += self.clips.finish()
             self.stream.start_clip()
         self.clips.take(frame, item.points)
+        self._newest = frame
         with self.timings.measure("recognise", into=item.milliseconds):
             before = self.stream.current
             item.events += [

@@ -73,6 +73,10 @@ class MotionSegmenter:
             return self._cut(self._began_s)
         return None
 
+    def finish(self) -> tuple[Points, Times] | None:
+        """The motion that the end of a recording ends, if any."""
+        return None if self._began_s is None else self._cut(self._began_s)
+
     def _cut(self, began_s: float) -> tuple[Points, Times] | None:
         """The motion with its pads; None when it was too short."""
         self._began_s, pad = None, self._options.pad_s

@@ -36,8 +36,9 @@ class SpanScore:
     def add(
         self, detections: Sequence[Span], annotated: Sequence[Span], *, seconds: float = 0.0,
         decided: Sequence[float] | None = None, told: Sequence[float] | None = None,
-    ) -> None:  # fmt: skip
-        """Count one recording. Misclassified and false detections count for the label that they name.
+    ) -> frozenset[int]:  # fmt: skip
+        """Count one recording; the places of the annotated gestures that were found. Misclassified and false detections
+        count for the label that they name.
 
         decided, told: of each detection, the moment when it was decided, and when its label was told.
         """
@@ -66,6 +67,7 @@ class SpanScore:
                 if span.label == detection.label and common > 0:
                     union = self._length(detection) + self._length(span) - common
                     self.overlaps.setdefault(span.label, []).append(common / union)
+        return frozenset(found)
 
     def jaccard(self, label: str) -> float:
         """Overlap by union over the detections of a label that touch it; missed and wrong ones count as 0."""

@@ -82,11 +82,13 @@ class Candidate:
 class SpanDecoder:
     """Holds the state between frames. told: the label that an early decision has told of the gesture that lasts.
 
-    delay_s: seconds that an answer of the network comes after the frame that it is for.
+    delay_s: seconds that an answer of the network comes after the frame that it is for. early: a gesture is an event as
+    soon as its label is told, and not once more at its end. least: the least mean probability of an event where this is
+    more than the rules ask for; may be changed at any time.
     """
 
-    def __init__(self, rules: SpanRules, delay_s: float = 0.0) -> None:
-        self.rules, self.delay_s = rules, delay_s
+    def __init__(self, rules: SpanRules, delay_s: float = 0.0, *, early: bool = False) -> None:
+        self.rules, self.delay_s, self.early, self.least = rules, delay_s, early, 0.0
         self.reset()
 
     def reset(self) -> None:
@@ -100,9 +102,18 @@ class SpanDecoder:
         self._told_s: float | None = None
 
     def push(self, probabilities: Numbers, elapsed_s: float, time_s: float) -> SpanEvent | None:
-        """Take probabilities (K + 1,), background last, that came at `time_s`; the event that they end, if any."""
-        found = self.candidate(probabilities, elapsed_s, time_s)
-        return None if found is None else self.accepted(found)
+        """Take probabilities (K + 1,), background last, that came at `time_s`; the event that they decide, if any."""
+        return self._event(self.candidate(probabilities, elapsed_s, time_s), time_s)
+
+    def end(self, time_s: float) -> SpanEvent | None:
+        """The event that is still shown when a recording ends."""
+        return self._event(self.close(time_s), time_s)
+
+    def _event(self, found: Candidate | None, time_s: float) -> SpanEvent | None:
+        if self.early and self.told is not None and self._told_s == time_s:
+            return self._named(self._so_far(time_s))
+        already = self.early and found is not None and found.told_s is not None
+        return None if found is None or already else self.accepted(found)
 
     def candidate(self, probabilities: Numbers, elapsed_s: float, time_s: float) -> Candidate | None:
         """As `push`, before the tables are asked."""
@@ -125,29 +136,34 @@ class SpanDecoder:
         """What is still shown when a recording ends."""
         if not self._began:
             return None
-        label, rules = int(self._sum.argmax()), self.rules
-        start_s = min(self._first_s, float(np.median(self._began[len(self._began) // 2 :]))) + rules.start_s
-        end_s = self._last_s + rules.end_s
-        mean = float(self._sum[label]) / len(self._began)
-        made = Candidate(label, mean, max(start_s, 0.0), max(end_s, start_s, 0.0), time_s, self._told_s)
+        made = self._so_far(time_s)
         self._sum, self._began, self._below = np.zeros_like(self._sum), [], 0
         self.told = self._told_s = None
         return made
 
+    def _so_far(self, time_s: float) -> Candidate:
+        """What is shown, as if it ended now."""
+        label, rules = int(self._sum.argmax()), self.rules
+        start_s = min(self._first_s, float(np.median(self._began[len(self._began) // 2 :]))) + rules.start_s
+        end_s = self._last_s + rules.end_s
+        mean = float(self._sum[label]) / len(self._began)
+        return Candidate(label, mean, max(start_s, 0.0), max(end_s, start_s, 0.0), time_s, self._told_s)
+
     def accepted(self, found: Candidate) -> SpanEvent | None:
         """The event that a candidate is by the tables; None where it was too short or not sure enough."""
         rules, label = self.rules, found.label
-        if found.probability < rules.sure or found.end_s - found.start_s < rules.least_s[label]:
-            return None
-        return SpanEvent(
-            rules.labels[label], found.probability, found.start_s, found.end_s, found.decided_s, found.told_s
-        )
+        short = found.end_s - found.start_s < rules.least_s[label]
+        return None if short or found.probability < max(rules.sure, self.least) else self._named(found)
+
+    def _named(self, found: Candidate) -> SpanEvent:
+        label = self.rules.labels[found.label]
+        return SpanEvent(label, found.probability, found.start_s, found.end_s, found.decided_s, found.told_s)
 
     def _tell(self, time_s: float) -> None:
         label = int(self._sum.argmax())
         mean = float(self._sum[label]) / len(self._began)
         lasted = self._last_s - float(np.median(self._began))
-        if self.told is None and mean >= self.rules.early and lasted >= self.rules.least_s[label]:
+        if self.told is None and mean >= max(self.rules.early, self.least) and lasted >= self.rules.least_s[label]:
             self.told, self._told_s = self.rules.labels[label], time_s
 
 

@@ -36,7 +36,8 @@ Decode = Literal["sliding", "segments"]
 class RecogniseOptions:
     """How a stream is cut into windows.
 
-    decode: `sliding` or `segments`. reject: refuse what the bundle's energy threshold calls unknown.
+    decode: `sliding` or `segments`. reject: refuse what the bundle's energy threshold calls unknown. early: a bundle
+    that answers at every frame tells a gesture as soon as its label is sure, not when it ends.
     false_per_hour: most false events an hour by the bundle's curve; None for the point that the bundle states.
     window_s: length of the sliding window in seconds. stride_s: seconds between predictions.
     gap_s: seconds without any point after which the window starts anew.
@@ -45,6 +46,7 @@ class RecogniseOptions:
 
     decode: Decode = "sliding"
     reject: bool = True
+    early: bool = False
     false_per_hour: float | None = None
     window_s: float = 2.5
     stride_s: float = 0.2
@@ -106,6 +108,10 @@ class Stream(Closeable, ABC):
         self._newest_s = time_s
         self._hand.add(seen)
         return self._take(points, time_s)
+
+    @abstractmethod
+    def finish(self) -> list[Event]:
+        """The recording has ended: the events of what was still shown. The next frame may begin another."""
 
     @abstractmethod
     def _take(self, points: Points, time_s: float) -> list[Event]:
@@ -170,6 +176,8 @@ class WindowStream(Stream):
         rejection: Rejection | None = None, person: str = "largest",
     ) -> None:  # fmt: skip
         super().__init__(adapter=adapter, labels=labels, options=options, person=person)
+        if options.early:
+            raise UsageError("--early is for bundles that answer at every frame", hint="--decode sliding tells early")
         self.use(backend, rejection or Rejection())
         self._window = SlidingWindow(seconds=options.window_s, gap_s=options.gap_s)
         self._segmenter = MotionSegmenter(adapter.spec.layout, options.segments)
@@ -183,6 +191,13 @@ class WindowStream(Stream):
         self._window.clear()
         self._segmenter.clear()
         self._next_s = -np.inf
+
+    def finish(self) -> list[Event]:
+        """See `Stream`: a motion that has not come to rest ends with the recording."""
+        if self._options.decode != "segments":
+            return []
+        event = self._decide(self._segmenter.finish(), self._newest_s)
+        return [] if event is None else [event]
 
     def _take(self, points: Points, time_s: float) -> list[Event]:
         push = self._push_segment if self._options.decode == "segments" else self._push_window
@@ -205,7 +220,10 @@ class WindowStream(Stream):
         return self._predict_window(time_s)
 
     def _push_segment(self, points: Points, time_s: float) -> Event | None:
-        motion = self._segmenter.push(points, self.adapter(points[:, None])[:, 0], time_s)
+        return self._decide(self._segmenter.push(points, self.adapter(points[:, None])[:, 0], time_s), time_s)
+
+    def _decide(self, motion: tuple[Points, Times] | None, time_s: float) -> Event | None:
+        """The event that a motion is, if any."""
         if motion is None:
             return None
         began = time.perf_counter()

@@ -126,6 +126,7 @@ def evaluate_streams(
             stream.use(backend, stream.rejection)
         moments = enumerate(composed.times.tolist())
         events = [event for frame, moment in moments for event in stream.push(composed.points[:, frame], moment)]
+        events += stream.finish()
         for score in (whole, one):
             score.add(events, composed.spans, seconds=float(composed.times[-1]))
         spans.add(

@@ -62,6 +62,7 @@ class RecordOptions:
     person: Person = "largest"
     landmarks_by: By = "auto"
     every: int = 1
+    detect_every: int = 1
     window: bool = False
     images: ImageOptions = field(default_factory=ImageOptions)
 

@@ -57,7 +57,7 @@ def record(
         layout = get_layout("mediapipe_hand21") if wanted is None else wanted.spec.layout
         with open_feed(
             source, layout=layout, detector=options.detector, hand=options.hand, landmarks_by=options.landmarks_by,
-            every=options.every, images=options.images, person=options.person,
+            every=options.every, detect_every=options.detect_every, images=options.images, person=options.person,
             bodies=1 if wanted is None else wanted.spec.bodies,
         ) as feed:  # fmt: skip
             session = RecordSession(store, older, feed, wanted=wanted, options=options, on_notice=on_notice)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from last_edge.clips.compose import ComposeOptions, Stream, compose, tremble
+from last_edge.clips.compose import ComposeOptions, Stream, compose, tremble, write_recordings
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips
 from last_edge.errors import UsageError
@@ -63,3 +63,16 @@ def test_what_cannot_be_composed_is_refused(toy_store: Path) -> None:
         streams(toy_store, unknown=("dance",))
     with pytest.raises(UsageError, match="cannot be composed"):
         ComposeOptions(idle_s=(0.1, 1.0))
+
+
+def test_clips_become_recordings_with_spans(toy_store: Path, tmp_path: Path) -> None:
+    """One a person and split, with a span for each of their clips, and spans lie apart."""
+    store = ClipStore.open(toy_store)
+    made = write_recordings(store, tmp_path / "recordings", options=ComposeOptions(made=0.3))
+    people = {(split, subject) for split, subject in zip(store.index.split, store.index.subject, strict=True)}
+    assert {(split, subject) for split, subject in zip(made.index.split, made.index.subject, strict=True)} == people
+    shown = [made.labels[label] for spans in made.index.spans for label in spans[:, 0]]
+    assert sorted(shown) == sorted(store.labels[label] for label in store.index.label)
+    for clip in made.recordings():
+        spans = made.index.spans[clip]
+        assert spans[0, 1] > 0 and (spans[1:, 1] > spans[:-1, 2]).all() and spans[-1, 2] < made.index.length[clip]

@@ -1,4 +1,4 @@
-"""Which way up a store's clips lie and in which unit, told at `data prepare` and by a gate."""
+"""Which way up a store's clips lie and in which unit, faults_of at `data prepare` and by a gate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from last_edge.clips import ClipStore, writing_store
-from last_edge.data.axes import lie_of, told, upside_down
+from last_edge.data.axes import faults_of, lie_of, upside_down
 from last_edge.data.gates import run_gates
 from last_edge.data.prepare import READERS
 from last_edge.errors import InputError, UsageError
@@ -133,7 +133,7 @@ def test_help_says_unit_and_axes_of_every_format(name: str, capsys: pytest.Captu
 def test_an_odd_store_is_described() -> None:
     layout = get_layout("shrec22")
     lies = [lie_of(standing("shrec22", "metres") * np.float32([1, -900, 1]), layout, "metres")] * 3
-    assert [text.partition("?")[0] for text in told(lies, layout, "metres")] == ["upside down", "pixels"]
+    assert [text.partition("?")[0] for text in faults_of(lies, layout, "metres")] == ["upside down", "pixels"]
 
 
 def test_the_gate_reads_a_store_as_it_is(tmp_path: Path) -> None:

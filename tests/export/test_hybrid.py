@@ -130,6 +130,15 @@ def test_what_a_second_input_does_not_take_is_said(bundle: Path, tmp_path: Path)
     assert main([str(part) for part in command]) == 2
 
 
+def test_a_dry_run_tells_the_size_that_the_bundle_has(
+    store: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = [part for text in SETS for part in ("--set", text)]
+    command = ["train", "--store", str(store), "--out", str(tmp_path / "r"), *sets, "--dry-run", "--json"]
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)["params"] == Bundle.open(bundle).manifest.model.params
+
+
 @pytest.mark.parametrize("choice", [["--qat", "--epochs", "1"], ["--keep-float", "auto", "--latency-budget", "9"]])
 def test_weights_are_trained_and_nodes_chosen_with_both_inputs(
     choice: list[str], bundle: Path, store: Path, tmp_path: Path

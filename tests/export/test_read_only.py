@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from last_edge.clips.store import ClipStore
+from last_edge.data.readers.nslt import SPLITS
 from last_edge.errors import EXIT_INPUT
 from last_edge.tools import cli
 
@@ -52,11 +54,13 @@ def locked(tmp_path: Path, exported: Path) -> Iterator[Path]:
     about = {"lengths": [9], "labels": ["a"], "subjects": ["1"], "split": ["train"]}
     np.savez(folder / "rec" / "clip.npz", frames=np.ones((9, 21, 3), np.float32), **about)  # type: ignore[arg-type]
     (folder / "rec" / "a.mp4").touch()
+    rows = {f"{part}{label}": {"subset": part, "action": [label, 1, 30]} for part in SPLITS for label in (0, 1)}
+    (folder / "nslt_2.json").write_text(json.dumps(rows))
     shutil.copytree(exported, folder / "bundle")
-    for each in (folder, folder / "bundle"):
+    for each in (folder, folder / "bundle", folder / "rec"):
         each.chmod(0o555)
     yield folder
-    for each in (folder, folder / "bundle"):
+    for each in (folder, folder / "bundle", folder / "rec"):
         each.chmod(0o755)
 
 
@@ -94,6 +98,19 @@ COMMANDS: dict[str, list[str]] = {
     "data background": ["data", "background", "STORE", *OUT],
     "data convert": ["data", "convert", "STORE", "--bundle", "bundle", *OUT],
     "data extract": ["data", "extract", "rec", *OUT],
+    "data prepare videos": ["data", "prepare", "videos", "rec", *OUT],
+    "data synth-nslt": ["data", "synth-nslt", "nslt_2.json", *OUT],
+    "data compose": ["data", "compose", "STORE", *OUT],
+    "fit-spans": ["fit-spans", "rec", "--store", "STORE"],
+    "probe": ["probe", "RUN", "--store", "STORE", *OUT],
+    "ablate": ["ablate", "--plan", "ablation_demo", "--store", "STORE", *OUT],
+    "thresholds": ["thresholds", "bundle", "--store", "STORE", "--held-out", "1"],
+    "engine": ["engine", "bundle", "--flavour", "tensorrt-rtx", "--precision", "fp32"],
+    "web --export": ["web", "bundle", "--export", "new"],
+    "service install": ["service", "install", "bundle", "--source", "synthetic"],
+    "bench peers": ["bench", "peers", "--store", "STORE", *OUT],
+    "models fetch": ["models", "fetch", "hand"],
+    "zoo get": ["zoo", "get", "last_lite_nano_shrec14"],
 }
 
 
@@ -103,6 +120,8 @@ def test_a_command_that_may_not_write_says_so_and_leaves_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.chdir(locked)
+    for variable in ("LAST_EDGE_CACHE", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(variable, str(locked / "new"))
     words = [{"STORE": str(store.path), "RUN": str(run)}.get(word, word) for word in COMMANDS[name]]
     before = sorted(locked.rglob("*"))
     with bound_by_modes():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -22,64 +25,79 @@ ODD: tuple[Any, ...] = (
 )  # fmt: skip
 
 
+SEEDS = st.integers(0, 2**48)
+"""A change is drawn as one number: drawing each of its parts takes longer than most readers."""
+
+
 def budget(count: int) -> settings:
     """So many inputs, the same ones each time."""
     checks = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
     return settings(max_examples=count, deadline=None, derandomize=True, suppress_health_check=checks, database=None)
 
 
-@st.composite
-def changed_bytes(draw: st.DrawFn, content: bytes) -> bytes:
+def changed_bytes(content: bytes) -> st.SearchStrategy[bytes]:
     """One to four changes of some bytes."""
+    return SEEDS.map(lambda seed: change_bytes(Random(seed), content))
+
+
+def changed_json(content: bytes) -> st.SearchStrategy[bytes]:
+    """One to three values replaced by odd ones, dropped, or put under a new name."""
+    return SEEDS.map(lambda seed: change_json(Random(seed), content))
+
+
+def changed_file(contents: Mapping[Path, bytes]) -> st.SearchStrategy[tuple[Path, bytes]]:
+    """One of the files, and what is to stand in it instead."""
+    paths = sorted(contents)
+
+    def change(seed: int) -> tuple[Path, bytes]:
+        random = Random(seed)
+        path = random.choice(paths)
+        as_json = path.suffix == ".json" and random.random() < 0.5
+        return path, (change_json if as_json else change_bytes)(random, contents[path])
+
+    return SEEDS.map(change)
+
+
+def change_bytes(random: Random, content: bytes) -> bytes:
+    """See `changed_bytes`."""
     mutable = bytearray(content)
-    for _ in range(draw(st.integers(1, 4))):
-        place = draw(st.integers(0, max(len(mutable) - 1, 0)))
-        kind = draw(st.sampled_from(("flip", "cut", "token", "double", "drop", "number")))
+    for _ in range(random.randint(1, 4)):
+        place = random.randrange(max(len(mutable), 1))
+        kind = random.choice(("flip", "cut", "token", "double", "drop", "number"))
         if kind == "flip" and mutable:
-            mutable[place] ^= 1 << draw(st.integers(0, 7))
+            mutable[place] ^= 1 << random.randrange(8)
         elif kind == "cut":
             del mutable[place:]
         elif kind == "token":
-            mutable[place:place] = draw(st.sampled_from(TOKENS))
+            mutable[place:place] = random.choice(TOKENS)
         elif kind == "double":
             mutable += mutable[place : place + 4096]
         elif kind == "drop":
-            del mutable[place : place + draw(st.integers(1, 64))]
+            del mutable[place : place + random.randint(1, 64)]
         elif mutable:
-            mutable[place : place + 4] = draw(st.sampled_from((b"\xff" * 4, b"\0" * 4, b"\xff\xff\xff\x7f", b"\1")))
+            mutable[place : place + 4] = random.choice((b"\xff" * 4, b"\0" * 4, b"\xff\xff\xff\x7f", b"\1"))
     return bytes(mutable)
 
 
-@st.composite
-def changed_json(draw: st.DrawFn, content: bytes) -> bytes:
-    """One to three values replaced by odd ones, dropped, or put under a new name."""
+def change_json(random: Random, content: bytes) -> bytes:
+    """See `changed_json`."""
     tree = json.loads(content)
-    for _ in range(draw(st.integers(1, 3))):
+    for _ in range(random.randint(1, 3)):
         here: Any = tree
-        for _ in range(draw(st.integers(0, 5))):
+        for _ in range(random.randint(0, 5)):
             keys = list(here) if isinstance(here, dict) else list(range(len(here)))
             inner = [key for key in keys if isinstance(here[key], dict | list) and here[key]]
             if not inner:
                 break
-            here = here[draw(st.sampled_from(inner))]
+            here = here[random.choice(inner)]
         keys = list(here) if isinstance(here, dict) else list(range(len(here)))
         if not keys:
             continue
-        key = draw(st.sampled_from(keys))
-        if draw(st.booleans()):
-            here[key] = draw(st.sampled_from(ODD))
-        elif draw(st.booleans()):
+        key = random.choice(keys)
+        if random.random() < 0.5:
+            here[key] = copy.deepcopy(random.choice(ODD))  # a later change may reach into it
+        elif random.random() < 0.5:
             del here[key]
         elif isinstance(here, dict):
-            here[draw(st.sampled_from(("", "x", "schema_version", "\ud800")))] = here[key]
+            here[random.choice(("", "x", "schema_version", "\ud800"))] = here[key]
     return json.dumps(tree).encode()
-
-
-@st.composite
-def changed_file(draw: st.DrawFn, files: list[Path]) -> tuple[Path, bytes]:
-    """One of the files, and what is to stand in it instead."""
-    path = draw(st.sampled_from(files))
-    content = path.read_bytes()
-    if path.suffix == ".json" and draw(st.booleans()):
-        return path, draw(changed_json(content))
-    return path, draw(changed_bytes(content))

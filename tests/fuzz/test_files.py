@@ -7,22 +7,26 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.core import TyperGroup
 
 from last_edge.bundle import Bundle
 from last_edge.bundle.bundle import write_archive
 from last_edge.errors import EXIT_BUG
 from last_edge.skeleton import get_layout
 from last_edge.tools import cli
+from last_edge.tools.register import Settings
 from tests.data.readers.samples import OTHERS, SAMPLES
 from tests.fuzz.mutate import COUNTS, budget, changed_file
 
 MakeBundle = Callable[..., Path]
+Playground = Callable[[str], tuple[st.SearchStrategy[tuple[Path, bytes]], Callable[[tuple[Path, bytes]], None]]]
 Target = Callable[[Path, Path, Path], list[str]]
 """Puts files into a folder and says the command that reads them, given a bundle and a store."""
 
@@ -105,48 +109,53 @@ TARGETS: dict[str, Target] = {
 }  # fmt: skip
 
 
+def parsed(whole: Any, words: list[str]) -> Callable[..., None]:
+    """The command of some words, put together and parsed once, not for each input."""
+    context = whole.make_context("last-edge", list(words), obj=Settings())
+    while isinstance(context.command, TyperGroup):
+        with context:
+            name, inner, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
+            context = inner.make_context(name, rest, parent=context)
+
+    def invoke(**given: Any) -> None:
+        with context:
+            context.command.invoke(context)
+
+    return invoke
+
+
 @pytest.fixture
-def playground(
-    tmp_path: Path, make_bundle: MakeBundle, toy_store: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], Callable[[st.DataObject], None]]:
-    """`playground(target)` prepares its files; what it gives changes one, runs the command and puts it back."""
+def playground(tmp_path: Path, make_bundle: MakeBundle, toy_store: Path, monkeypatch: pytest.MonkeyPatch) -> Playground:
+    """`playground(target)` prepares its files; it gives changes of one, and what runs the command on such a change."""
     work = tmp_path / "work"
     work.mkdir()
     bundle = make_bundle()
     monkeypatch.chdir(work)
     monkeypatch.setattr(os, "fsync", lambda handle: None)
-    whole = typer.main.get_command(cli.application())  # put together once, not for each input
-    monkeypatch.setattr(cli, "application", lambda words: whole)
+    whole = typer.main.get_command(cli.application())
 
-    def prepare(name: str) -> Callable[[st.DataObject], None]:
+    def prepare(name: str) -> Any:
         command = TARGETS[name](work, bundle, toy_store)
-        files = sorted(path for path in work.rglob("*") if path.is_file())
+        once = parsed(whole, command)
+        monkeypatch.setattr(cli, "application", lambda words: once)
+        whole_files = {path: path.read_bytes() for path in work.rglob("*") if path.is_file()}
 
-        def try_one(data: st.DataObject) -> None:
-            path, content = data.draw(changed_file(files))
-            before = path.read_bytes()
+        def try_one(change: tuple[Path, bytes]) -> None:
+            path, content = change
             path.write_bytes(content)
             try:
                 assert cli.main(command) != EXIT_BUG, f"{path.name}: {content[:200]!r}"
             finally:
-                path.write_bytes(before)
+                path.write_bytes(whole_files[path])
                 shutil.rmtree(work / "out", ignore_errors=True)
 
-        return try_one
+        return changed_file(whole_files), try_one
 
     return prepare
 
 
 @COUNTS
 @pytest.mark.parametrize("name", TARGETS)
-def test_no_changed_file_is_a_bug(
-    name: str, count: int, playground: Callable[[str], Callable[[st.DataObject], None]]
-) -> None:
-    try_one = playground(name)
-
-    @budget(count)
-    @given(st.data())
-    def run(data: st.DataObject) -> None:
-        try_one(data)
-
-    run()
+def test_no_changed_file_is_a_bug(name: str, count: int, playground: Playground) -> None:
+    changes, try_one = playground(name)
+    budget(count)(given(changes)(try_one))()

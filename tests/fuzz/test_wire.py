@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,7 +108,9 @@ def test_no_value_of_a_recipe_is_a_bug(count: int) -> None:
 
 
 @COUNTS
-def test_no_words_at_the_command_line_are_a_bug(count: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_words_at_the_command_line_are_a_bug(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = typer.main.get_command(cli.application())  # put together once, not for each input
+    monkeypatch.setattr(cli, "application", lambda words: whole)
     known = ("run", "eval", "data", "info", "report", "verify", "--json", "--store", "--out", "--source", "synthetic",
              "zoo", "recipes", "show", "models")  # fmt: skip
     words = st.one_of(st.sampled_from(known), st.text(max_size=12))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -112,3 +113,8 @@ def test_faulty_layout_file_is_refused_by_name(tmp_path, change, reason):
 def test_unknown_layout_names_the_nearest():
     with pytest.raises(InputError, match="shrec22"):
         get_layout("shrec2")
+
+
+def test_layouts_that_are_described_in_other_words_are_the_same():
+    layout = get_layout("shrec22")
+    assert replace(layout, description="A hand.") == layout != replace(layout, centre=(0,))

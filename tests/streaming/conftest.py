@@ -9,13 +9,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from last_edge.bundle import Bundle
+from last_edge import records
+from last_edge.bundle import Bundle, write_bundle
+from last_edge.bundle.manifest import SPANS
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.export.bundles.bundle_writer import export_run
 from last_edge.inputs import InputSpec
 from last_edge.models.last_lite_stream import LastLiteStream
 from last_edge.models.registry import create_streamer
+from last_edge.runtime.recognise.spans import SpanRules
 from last_edge.skeleton import Annotation, SkeletonClip, get_layout
 from last_edge.train.checkpoint import ModelCard, write_checkpoint
 from tests.models.test_deployed import shake
@@ -46,12 +49,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
     about = {"axes": "x right", "licence": "test data"}
     with writing_store(path, layout=SPEC.layout, units="metres", labels=GESTURES, about=about) as writer:
         for number in range(9):
+            split = "train" if number < 6 else "test"
             spans = tuple(
                 Annotation(label, 100 + 150 * place, 180 + 150 * place) for place, label in enumerate(GESTURES)
             )
             clip = SkeletonClip.from_points(
                 hand(600, seed=number)[None], layout=SPEC.layout, fps=50, units="metres", spans=spans,
-                subject=str(number % 3), split="train" if number < 6 else "test", source_id=f"recording-{number}",
+                subject=f"{split}-{number % 3}", split=split, source_id=f"recording-{number}",
             )  # fmt: skip
             writer.add(clip)
     return ClipStore.open(path)
@@ -83,6 +87,18 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory, run: Path) -> Path:
     """Where the bundle lies."""
     path = tmp_path_factory.mktemp("bundle") / "hands"
     export_run(run, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def ruled_path(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path) -> Path:
+    """The same bundle with rules for spans, by which most of a recording is one gesture or another."""
+    bundle, path = Bundle.open(bundle_path), tmp_path_factory.mktemp("ruled") / "hands"
+    rules = SpanRules(
+        GESTURES, 25.0, 0.9, 0.6, 2, 0.5, 0.0, (0.1, 0.1, 0.1), 0.02, -0.02, early=0.5, early_wrong=0.25
+    )  # fmt: skip
+    files = {name: bundle.read(name) for name in bundle.manifest.files if name != "card.md"}
+    write_bundle(path, bundle.manifest, files={**files, SPANS: records.to_json(rules).encode()})
     return path
 
 

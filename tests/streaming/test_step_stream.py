@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,15 @@ from numpy.typing import NDArray
 
 import last_edge
 from last_edge.bundle import Bundle
+from last_edge.clips.recordings import held_still
+from last_edge.clips.store import ClipStore
 from last_edge.errors import UsageError
-from last_edge.runtime.recognise.decoding import DecodingOptions
+from last_edge.runtime.recognise.decoding import DecodingOptions, softmax
 from last_edge.runtime.recognise.model import open_stepper
-from last_edge.runtime.recognise.step_stream import StepStream
+from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.spans import SpanEvent, events_of
+from last_edge.runtime.recognise.step_stream import StepStream, Ticks
 from last_edge.runtime.recognise.stream import RecogniseOptions, Stream
-from last_edge.runtime.recognise.ticks import Ticks
 from last_edge.runtime.recogniser import Recogniser
 from tests.streaming.conftest import LABELS, hand
 
@@ -119,6 +123,79 @@ def test_events_begin_when_the_model_says(recogniser: Recogniser) -> None:
     stream = recogniser.stream(options=PLAIN)
     events = [event for number, frame in enumerate(hand(400, seed=4)) for event in stream.push(frame, number / 25)]
     assert events and all(event.label != "background" and event.start_s <= event.end_s for event in events)
+
+
+def played(stream: Stream, points: NDArray[np.float32], times: NDArray[np.float64]) -> list[Event]:
+    return [event for frame, time_s in zip(points, times.tolist(), strict=True) for event in stream.push(frame, time_s)]
+
+
+def rows(events: Sequence[Event | SpanEvent]) -> list[tuple[str, float, float]]:
+    """Label, beginning and the moment of the decision."""
+    moments = [event.end_s if isinstance(event, Event) else event.decided_s for event in events]
+    found = zip(events, moments, strict=True)
+    return [(event.label, round(event.start_s, 3), round(moment, 3)) for event, moment in found]
+
+
+def test_a_recording_played_live_gives_the_events_of_eval(ruled_path: Path) -> None:
+    """What is shown when a recording ends included, and what the last frames say, whose answers come later."""
+    points, model, ended = hand(300, seed=4, gone=False), Recogniser.open(ruled_path), 0
+    opened = Bundle.open(ruled_path)
+    stepper, stream = open_stepper(opened, opened.graph("fp32")), model.stream()
+    assert isinstance(stream, StepStream) and model.rules is not None
+    for last in range(240, 300, 6):
+        shown = points[:last]
+        live = played(stream, shown, np.arange(last) / 25)
+        closing = stream.finish()
+        logits, elapsed, state = [], [], stepper.start()
+        for frame in held_still(shown, 2):
+            answer, state = stepper.step(frame[None], state)
+            logits.append(answer.logits[0])
+            elapsed.append(float(answer.elapsed[0]))
+        expected = events_of(model.rules, softmax(np.stack(logits[2:])), np.array(elapsed[2:]), 2 / 25)
+        assert rows(live + closing) == rows(expected) and expected
+        ended += len(closing)
+        assert stream.finish() == []
+        stream.start_clip()
+    assert ended > 2
+
+
+def test_what_is_shown_when_the_hand_is_lost_is_an_event(ruled_path: Path) -> None:
+    points, times, ended = hand(300, seed=4, gone=False), np.arange(300) / 25, 0
+    for last in range(240, 300, 6):
+        stream = Recogniser.open(ruled_path).stream()
+        played(stream, points[:last], times[:last])
+        ended += len(played(stream, points[:1], times[last - 1 : last] + 5.0))
+    assert ended > 2
+
+
+def test_early_events_come_once_and_sooner(ruled_path: Path) -> None:
+    points, times, model = hand(400, seed=4), np.arange(400) / 25, Recogniser.open(ruled_path)
+    stream = model.stream()
+    usual = played(stream, points, times) + stream.finish()
+    stream = model.stream(options=RecogniseOptions(early=True))
+    early = played(stream, points, times) + stream.finish()
+    assert len(early) == len(usual) and early[0].start_s <= usual[0].end_s
+    assert all(one.end_s <= other.end_s for one, other in zip(early, usual, strict=True))
+    assert sum(other.end_s - one.end_s for one, other in zip(early, usual, strict=True)) > 1
+
+
+def test_early_events_need_rules_that_say_how_often_they_are_wrong(recogniser: Recogniser) -> None:
+    with pytest.raises(UsageError, match="how often early answers are wrong"):
+        recogniser.stream(options=RecogniseOptions(early=True))
+
+
+def test_watch_ends_what_each_recording_still_shows(ruled_path: Path, store: ClipStore) -> None:
+    """As `Stream.finish`, for every recording that a source plays, the last one too; a source's time goes on."""
+    model, expected, ended = Recogniser.open(ruled_path), list[Event](), 0
+    for clip in store.recordings():
+        stream, points = model.stream(), store.points(int(clip))
+        expected += [event for frame in range(600) for event in stream.push(points[:, frame], frame / 50)]
+        ended += len(closing := stream.finish())
+        expected += closing
+    got = list(model.watch(f"store:{store.path}"))
+    assert [event.label for event in got] == [event.label for event in expected] and ended > 2
+    lengths = ([event.end_s - event.start_s for event in events] for events in (got, expected))
+    np.testing.assert_allclose(*lengths, atol=1e-3)
 
 
 def test_there_is_nothing_to_cut(recogniser: Recogniser) -> None:

@@ -10,16 +10,13 @@ import numpy as np
 import pytest
 
 from last_edge import records
-from last_edge.bundle import Bundle, write_bundle
-from last_edge.bundle.manifest import SPANS
 from last_edge.runtime.recognise.decoding import DecodingOptions
-from last_edge.runtime.recognise.spans import SpanRules
 from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.recogniser import Recogniser
-from tests.streaming.conftest import GESTURES, hand
+from tests.streaming.conftest import hand
 from tests.web.conftest import chromium, listening, opened, real_site  # noqa: F401
 
-PLAY = """async ({ points, shape, times, threshold, rules, predict }) => {
+PLAY = """async ({ points, shape, times, threshold, rules, predict, early, side }) => {
   const load = (name) => import(`/js/${name}.js`);
   const [{ Adapter }, { Points }, { openModel, checkModel }, { makeRecogniser }, { loadClips }] = await Promise.all(
     ["adapter", "points", "model", "step_recogniser", "clips"].map(load));
@@ -28,21 +25,19 @@ PLAY = """async ({ points, shape, times, threshold, rules, predict }) => {
   const clip = new Points(...shape, Float32Array.from(points.map((value) => value ?? NaN)));
   const model = await openModel(site.graphs[0], site);
   const check = await checkModel(model, (await loadClips(site)).golden);
-  const recogniser = makeRecogniser(site, model, new Adapter(source, site.input, site.units), { threshold });
+  const adapter = new Adapter(source, site.input, site.units, "first", site.hands);
+  const recogniser = makeRecogniser(site, model, adapter, { threshold, early });
   const events = [];
   const tops = [];
   for (const [number, time] of times.entries()) {
-    const event = await recogniser.push(clip.frame(number), time);
+    const event = await recogniser.push(clip.frame(number), time, side);
     if (event) events.push(event);
     tops.push(recogniser.current?.top[0] ?? null);
   }
+  events.push(...(await recogniser.finish()));
   return { events, tops, difference: check.difference, milliseconds: check.milliseconds,
            whole: predict ? await recogniser.predict(clip, times) : null };
 }"""
-
-
-def some_rules() -> SpanRules:
-    return SpanRules(GESTURES, 25.0, 0.9, 0.6, 2, 0.5, 0.0, (0.1, 0.1, 0.1), 0.02, -0.02)
 
 
 @pytest.fixture(scope="module")
@@ -60,25 +55,27 @@ def motion(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return points, times
 
 
-@pytest.mark.parametrize("ruled", [False, True], ids=["frame by frame", "by rules"])
-def test_answers_and_events_are_those_of_python(page: Any, bundle_path: Path, tmp_path: Path, ruled: bool) -> None:
-    rules = some_rules() if ruled else None
-    bundle, path = Bundle.open(bundle_path), bundle_path
-    if rules is not None:
-        files = {name: bundle.read(name) for name in bundle.manifest.files if name != "card.md"}
-        path = tmp_path / "ruled"
-        write_bundle(path, bundle.manifest, files={**files, SPANS: records.to_json(rules).encode()})
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize(
+    ("ruled", "early"), [(False, False), (True, False), (True, True)], ids=["frame by frame", "by rules", "early"]
+)
+def test_answers_and_events_are_those_of_python(
+    page: Any, bundle_path: Path, ruled_path: Path, ruled: bool, early: bool, side: str
+) -> None:
     points, times = motion(5)
-    model, options = Recogniser.open(path), RecogniseOptions(decoding=DecodingOptions(threshold=0.3))
+    model = Recogniser.open(ruled_path if ruled else bundle_path)
+    options = RecogniseOptions(early=early, decoding=DecodingOptions(threshold=0.3))
     stream, events, tops = model.stream(options=options), [], []
     for frame, time_s in zip(points, times.tolist(), strict=True):
-        events += stream.push(frame, time_s)
+        events += stream.push(frame, time_s, seen=side)
         tops.append(stream.current.best if stream.current else None)
+    events += stream.finish()
     sent = [None if np.isnan(value) else float(value) for value in points.ravel()]
     got = page.evaluate(
         PLAY,
         {"points": sent, "shape": [1, *points.shape], "times": times.tolist(), "threshold": 0.3,
-         "rules": None if rules is None else records.to_dict(rules), "predict": not ruled},
+         "rules": None if model.rules is None else records.to_dict(model.rules), "predict": not ruled, "early": early,
+         "side": side},
     )  # fmt: skip
     assert got["difference"] < 1e-3 and got["milliseconds"] > 0
     assert None in tops and [top and top["label"] for top in got["tops"]] == [top and top.label for top in tops]
@@ -87,7 +84,7 @@ def test_answers_and_events_are_those_of_python(page: Any, bundle_path: Path, tm
         values = (found["start"], found["end"], found["probability"])
         assert values == pytest.approx((event.start_s, event.end_s, event.probability), abs=1e-3)
     if not ruled:
-        prediction = model.stream(options=options).predict(points, times)
+        prediction = stream.predict(points, times)
         assert [guess["label"] for guess in got["whole"]] == [guess.label for guess in prediction.top]
         shares = [guess.probability for guess in prediction.top]
         assert [guess["probability"] for guess in got["whole"]] == pytest.approx(shares, abs=1e-3)

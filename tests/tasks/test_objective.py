@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from last_edge.clips.store import ClipStore
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.skeleton import Layout
 from last_edge.tasks.config import AugmentConfig
 from last_edge.tasks.objective import smoothed_cross_entropy, training_streams
+from last_edge.tasks.registry import task_of
+from last_edge.train.recipe import load_recipe
 
 QUIET = AugmentConfig(noise_joint=0, noise_velocity=0, noise_bone=0)
 
@@ -38,3 +43,16 @@ def test_glitches_are_clamped_in_training(toy_layout: Layout) -> None:
     free, held = (training_streams(model, points, noise=QUIET, clamp=clamp) for clamp in (0.0, 5.0))
     assert not torch.allclose(free[0], held[0])
     torch.testing.assert_close(free[1:], held[1:])
+
+
+def test_curves_on_the_same_terms_know_neither_augmentation_nor_smoothing(toy_store: Path) -> None:
+    rows = []
+    task = task_of("last_lite_nano")
+    for changed in ([], ["augment.noise_joint=0.5", "augment.rotation_deg=90", "training.label_smoothing=0.5"]):
+        sets = ["model.name=last_lite_nano", "input.frames=16", *changed]
+        store = ClipStore.open(toy_store)
+        recipe = task.fitted(load_recipe("demo", overrides=sets), store)
+        learner = task.learner(task.plan(store, recipe), recipe)
+        torch.manual_seed(0)
+        rows.append(learner.validate(learner.model().eval(), learner.objective()))
+    assert rows[0] == rows[1] and {"clean_loss", "val_loss", "clean_top1", "val_top1"} <= rows[0].keys()

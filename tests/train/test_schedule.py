@@ -10,6 +10,7 @@ from last_edge.errors import UsageError
 from last_edge.tasks.config import TrainingConfig
 from last_edge.train.foresee import hyperparameters
 from last_edge.train.optimizer import epoch_rates, final_rate, learning_rate, restarts
+from last_edge.train.processes import resolve_amp
 from last_edge.train.recipe import load_recipe
 
 PHASES = ("phase_a", "phase_b", "phase_d", "phase_abd", "legacy_multistep")
@@ -131,6 +132,16 @@ def test_the_summary_names_what_counts() -> None:
     lines = "\n".join(hyperparameters(load_recipe("asl_augmented", overrides=changed)))
     assert "focal, gamma 2, classes weighted by their clips" in lines
     assert "after 30 epochs without a better validation score" in lines and "dropout: 0.25" in lines
+
+
+def test_mixed_precision_that_a_processor_does_without_is_told_or_refused() -> None:
+    recipe = load_recipe(None, overrides=["training.amp=auto"])
+    assert "mixed precision: off: auto is fp16 on a GPU alone; --set training.amp=bf16" in "\n".join(
+        hyperparameters(recipe)
+    )
+    assert "mixed precision: auto" in hyperparameters(recipe, device="cuda")
+    with pytest.raises(UsageError, match="needs a GPU"):
+        resolve_amp("fp16", "cpu")
 
 
 @pytest.mark.parametrize("scheduler", ["constant", "cosine_warmup_restart", "multistep_warmup", "cosine_warmup_epochs"])

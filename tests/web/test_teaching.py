@@ -131,7 +131,7 @@ def hand(label: str, number: int) -> list[Any]:
     points = np.tile(shape, (40, 1, 1)) + random.normal([0.6, 0.5, 0], 0.03)
     points[:, :, :2] += np.linspace(0, 1, 40)[:, None, None] * np.array(WAYS[label])
     points += random.normal(0, 0.002, (40, 1, 3))
-    return np.round(points, 5).tolist()  # type: ignore[no-any-return]
+    return np.round(points, 5).tolist()
 
 
 @pytest.mark.slow

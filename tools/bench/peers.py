@@ -12,25 +12,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from last_edge.bundle import Bundle
+from last_edge.bundle.manifest import OUTPUT_NAME
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.errors import UsageError
 from last_edge.export.onnx.onnx_graph import plain_onnx
-from last_edge.export.onnx.session import logits_of
+from last_edge.export.onnx.session import logits_of, open_session
 from last_edge.files import writing
+from last_edge.inputs.features import LANDMARKS
 from last_edge.inputs.spec import InputSpec
+from last_edge.machine import processor
 from last_edge.models.landmark_model import Body, LandmarkModel
 from last_edge.models.registry import BUILDERS
 from last_edge.names import did_you_mean
 from last_edge.skeleton.graph import spatial_partition
 from last_edge.tasks.config import Recipe
-from last_edge.tasks.metrics import metrics_of
+from last_edge.tasks.metrics import metrics_of, wilson
+from last_edge.timing import Call, Schedule, clock_for, pinned, summarise, time_in_turns
+from last_edge.tools.bench.record import page
 from last_edge.train.checkpoint import load_checkpoint
+from last_edge.train.recipe import identity_of, load_recipe
 from last_edge.train.request import Report, Request, silent
 from last_edge.train.run import run_training
 
@@ -72,13 +79,14 @@ class RefinedGraph(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         total = None
-        for place, (query, key, widen, value) in enumerate(
-            zip(self.query, self.key, self.widen, self.value, strict=True)
-        ):
-            one, other = query(x).mean(2), key(x).mean(2)
-            own = widen(torch.tanh(one.unsqueeze(-1) - other.unsqueeze(-2)))
-            topology = self.shared[place] + self.alpha * own
-            part = torch.einsum("ncuv,nctv->nctu", topology, value(x))
+        pose = x.mean(2, keepdim=True)
+        for place in range(len(self.shared)):
+            query, key = self.query[place](pose), self.key[place](pose)
+            apart = torch.tanh(query.squeeze(2).unsqueeze(-1) - key)
+            weight, bias = self.widen[place].parameters()
+            own = functional.conv2d(apart, self.alpha.view(1, 1, 1, 1) * weight, self.alpha * bias)
+            topology = self.shared[place] + own
+            part: Tensor = self.value[place](x) @ topology.transpose(2, 3)
             total = part if total is None else total + part
         assert total is not None
         return total
@@ -152,7 +160,7 @@ class GraphNetwork(Body):
         x = streams[:, : self.axes]
         n, c, t, v = x.shape
         x = self.norm(x.transpose(2, 3).reshape(n, c * v, t)).reshape(n, c, v, t).transpose(2, 3)
-        return self.head(self.blocks(x).mean((2, 3)))  # type: ignore[no-any-return]
+        return self.head(self.blocks(x).mean((2, 3)))
 
 
 class Recurrent(Body):
@@ -182,7 +190,7 @@ class Recurrent(Body):
         x = streams[:, : self.axes].transpose(1, 2).flatten(2)
         for layer in self.layers:
             x, _ = layer(x)
-        return self.head(x[:, -1])  # type: ignore[no-any-return]
+        return self.head(x[:, -1])
 
 
 def _frames_convolved(channels: int, out: int, kernel: int) -> nn.Sequential:
@@ -237,7 +245,7 @@ class DoubleFeatures(Body):
         sparse = flat[..., ::2]
         slow = functional.pad(sparse[..., 1:] - sparse[..., :-1], (0, 1))
         features = [self.distances(apart.transpose(1, 2)), self.slow(slow), self.fast(fast)]
-        return self.head(self.stages(torch.cat(features, 1)).amax(2))  # type: ignore[no-any-return]
+        return self.head(self.stages(torch.cat(features, 1)).amax(2))
 
 
 Make = Callable[[InputSpec, int], Body]
@@ -271,9 +279,11 @@ def register() -> None:
 
 @dataclass(frozen=True)
 class PeerRecord:
-    """A trained peer. top1, top3: percent over `n` test clips by the exported file itself. epochs, seed: of the recipe.
+    """A trained peer. top1, top3: percent over `n` test clips by the exported file itself. epochs, frames, seed: of the
+    recipe.
 
-    params: weights. file: the ONNX file; clips_per_s: of the last epoch's training, one process.
+    params: weights. file: the ONNX file; clips_per_s: of the last epoch's training, one process. p50_ms, p95_ms: a
+    clip of that file, all in turns on one core by the thread's own processor time; None where it was not timed.
     """
 
     name: str
@@ -287,12 +297,22 @@ class PeerRecord:
     clips_per_s: float
     file: str
     store_sha256: str
+    frames: int = 0
+    size_bytes: int | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    device: str = ""
+    command: str = ""
     schema_version: int = 1
 
 
-def peer_names(wanted: Sequence[str]) -> tuple[str, ...]:
-    """The wanted peers, all where none is named, with or without `peer_`; `UsageError` for an unknown one."""
+def peer_names(wanted: Sequence[str], *, own: bool = False) -> tuple[str, ...]:
+    """The wanted peers, all where none is named, with or without `peer_`; `UsageError` for an unknown one.
+
+    own: this project's models may be named too.
+    """
     known = {name.removeprefix("peer_"): name for name in PEERS}
+    known |= {name: name for name in BUILDERS if own and name not in PEERS}
     for name in wanted:
         if name.removeprefix("peer_") not in known:
             raise UsageError(f"unknown peer {name!r}", expected=did_you_mean(name, known))
@@ -315,18 +335,21 @@ def write_peer(name: str, spec: InputSpec, labels: tuple[str, ...], folder: Path
 
 
 def train_peer(
-    name: str, recipe: Recipe, store: Path, out: Path, *, device: str = "cpu", report: Report = silent,
-    notify: Callable[[str], None] = lambda text: None,
+    name: str, recipe: Recipe, store: Path, out: Path, *, device: str = "cpu", command: str = "",
+    report: Report = silent,
 ) -> PeerRecord:  # fmt: skip
-    """Train a peer by a recipe into OUT/NAME, or go on with that, and export it as OUT/NAME.onnx.
+    """Train a peer, or a model of ours, by a recipe into OUT/NAME, or go on with that, and export it as OUT/NAME.onnx.
 
-    The same windows, augmentation, validation people and schedule as any model of the recipe. Raises as `run_training`.
+    The same windows, augmentation, validation people and schedule as any model of the recipe. Raises as `run_training`,
+    and `UsageError` where OUT/NAME was finished by another recipe.
     """
     register()
     own = replace(recipe, model=replace(recipe.model, name=name, options={}))
     run = out / name
     if not (run / "final.json").exists():
         run_training(Request(own, store, run, device=device), report=report)
+    elif identity_of(load_recipe(str(run / "recipe.yaml"))) != identity_of(own):
+        raise UsageError("trained by another recipe", where=run, hint="another --out")
     checkpoint = load_checkpoint(run)
     content = plain_onnx(checkpoint.model, labels=checkpoint.labels, name=name)
     with writing(out / f"{name}.onnx") as stream:
@@ -335,10 +358,54 @@ def train_peer(
     clips = labelled_clips(opened, SPLIT)
     measured = metrics_of(logits_of(content, plain_batch(opened, clips, checkpoint.spec)), opened, clips)
     timing = [json.loads(line) for line in (run / "timing.jsonl").read_text(encoding="utf-8").splitlines()]
-    notify(f"{name}: {measured['top1']} %")
     return PeerRecord(
-        name=name, title=PEERS[name][0], params=sum(parameter.numel() for parameter in checkpoint.model.parameters()),
+        name=name, title=PEERS[name][0] if name in PEERS else f"`{name}`, from labels alone",
+        params=sum(parameter.numel() for parameter in checkpoint.model.parameters()),
         top1=measured["top1"], top3=measured["top3"], n=measured["n"], epochs=recipe.training.epochs, seed=recipe.seed,
         clips_per_s=float(timing[-1]["clips_per_s"]) if timing else 0.0, file=f"{name}.onnx",
-        store_sha256=opened.sha256,
+        store_sha256=opened.sha256, frames=checkpoint.spec.frames, size_bytes=len(content), command=command,
     )  # fmt: skip
+
+
+def time_peers(rows: Sequence[PeerRecord], out: Path, schedule: Schedule | None = None) -> list[PeerRecord]:
+    """The records with the latency of their files in `out`, all of them in turns on one core."""
+    calls: list[Call] = []
+    for row in rows:
+        session = open_session((out / row.file).read_bytes(), threads=1)
+        shape = [1, *session.get_inputs()[0].shape[1:]]
+        clip = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        calls.append(lambda index, session=session, clip=clip: session.run([OUTPUT_NAME], {LANDMARKS: clip}))  # type: ignore[misc]
+    with pinned(1):
+        times = time_in_turns(calls, schedule or Schedule(), clock=clock_for(1))
+    latencies = [summarise(own) for own in times]
+    return [
+        replace(row, p50_ms=latency.p50, p95_ms=latency.p95, device=processor())
+        for row, latency in zip(rows, latencies, strict=True)
+    ]
+
+
+def to_markdown(rows: Sequence[PeerRecord]) -> str:
+    """A page: accuracy beside latency and size, the most accurate first, under the commands that measured them."""
+    ordered = sorted(rows, key=lambda row: -row.top1)
+    return page("Peers", ABOUT, ordered, columns=COLUMNS, where=where)
+
+
+ABOUT = """\
+Trained by one recipe from labels alone, the test split measured once, of the exported float file; files timed in turns
+on one core by the thread's own processor time.
+"""
+COLUMNS: dict[str, Callable[[PeerRecord], str]] = {
+    "network": lambda row: row.title,
+    "parameters": lambda row: f"{row.params:,}",
+    "test top-1 %": lambda row: f"{row.top1:.2f}",
+    "95% interval": lambda row: "{:.1f} to {:.1f}".format(*wilson(round(row.top1 * row.n / 100), row.n)),
+    "top-3 %": lambda row: f"{row.top3:.2f}",
+    "ms a clip, p50 / p95": lambda row: "" if row.p50_ms is None else f"{row.p50_ms:.2f} / {row.p95_ms:.2f}",
+    "file kB": lambda row: "" if row.size_bytes is None else f"{row.size_bytes / 1000:,.0f}",
+    "trained, clips/s": lambda row: f"{row.clips_per_s:.0f}",
+}
+
+
+def where(row: PeerRecord) -> str:
+    """The machine, windows and schedule of a row."""
+    return f"{row.device or 'not timed'}; windows of {row.frames} frames, {row.epochs} epochs, seed {row.seed}"

@@ -65,8 +65,9 @@ class BenchRecord:
     batch 1. calls: how many were timed. rss_mb: peak memory of a fresh process that loads the file and runs it.
     load_ms: opening the graph. top1, top3: percent over `n` clips of `split`, as measured of this very file and
     written in the manifest; None where it was not. kind: `bundle`, a bare `file`, or a `plain` export to compare with.
-    settings: what of the backend's is not as usual. faster_than_fp32: p50 of the FP32 file of the same artefact,
-    backend and threads over this one's; faster_than_plain: the same of the plain file, None where there is none.
+    people: how many a call answers. settings: what of the backend's is not as usual. faster_than_fp32: p50 of the FP32
+    file of the same artefact, backend and threads over this one's; faster_than_plain: the same of the plain file, None
+    where there is none.
     board: as the device tree names it. heat: hottest sensor after the run; slowed: why the processor was slowed before
     or after it, "" where it was not: such a row counts for nothing.
     """
@@ -96,6 +97,7 @@ class BenchRecord:
     n: int | None = None
     split: str = ""
     kind: str = "bundle"
+    people: int = 1
     settings: str = ""
     faster_than_fp32: float | None = None
     faster_than_plain: float | None = None
@@ -143,6 +145,7 @@ def bench_table(rows: Sequence[BenchRecord]) -> Any:
         "backend": [f"{row.backend} {row.backend_version}" for row in rows],
         "precision": [row.precision for row in rows],
         "threads": [str(row.threads) for row in rows],
+        "people": [str(row.people) if row.people > 1 else "" for row in rows],
         "settings": [row.settings for row in rows],
         **{f"{part} ms": [_milliseconds(getattr(row, f"{part}_ms")) for row in rows] for part in ("p50", "p95", "p99")},
         "× fp32": [_shown(row.faster_than_fp32) for row in rows],

@@ -39,7 +39,8 @@ class BenchOptions:
     """precisions: empty for all a bundle has. backends: by name, `all` for every one that can run here.
 
     threads: of the model; empty for each bundle's own, else one. usual: leave a bundle's own settings alone.
-    plain: ONNX files to compare every other with. memory: start a process a row to weigh it.
+    plain: ONNX files to compare every other with. memory: start a process a row to weigh it. people: how many a call
+    answers, of bundles that answer at every frame.
     """
 
     precisions: tuple[str, ...] = ()
@@ -48,6 +49,7 @@ class BenchOptions:
     plain: tuple[Path, ...] = ()
     usual: bool = False
     memory: bool = True
+    people: int = 1
     schedule: Schedule = field(default_factory=Schedule)
 
 
@@ -87,8 +89,10 @@ def load_all(path: Path, options: BenchOptions, *, kind: Kind = "file") -> list[
     if stream is not None:
         return load_streams(
             stream, precisions=options.precisions, threads=options.threads, backends=options.backends,
-            usual=options.usual,
+            usual=options.usual, people=options.people,
         )  # fmt: skip
+    if options.people > 1:
+        raise UsageError("--people is for bundles that answer at every frame", where=path, got=options.people)
     loaded = []
     for backend in chosen_backends(options.backends):
         for subject in subjects_of(path, backend, precisions=options.precisions, kind=kind):
@@ -111,6 +115,7 @@ def _record(graph: Loaded, latency: Latency, options: BenchOptions) -> BenchReco
         file=subject.file, device=processor(), cores=os.cpu_count() or 1, platform=platform.platform(),
         backend=backend.name, backend_version=backend.version(), precision=subject.precision,
         threads=graph.settings.threads, settings=graph.settings.describe() if backend is OnnxRuntimeCpu else "",
+        people=options.people,
         input_shape=tuple(subject.one(0)[LANDMARKS].shape), calls=latency.calls, rounds=options.schedule.rounds,
         p50_ms=latency.p50, p95_ms=latency.p95, p99_ms=latency.p99, size_bytes=len(subject.content),
         load_ms=graph.load_ms, rss_mb=memory, split=str(subject.metrics.get("split", "")), **accuracy,

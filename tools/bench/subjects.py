@@ -263,10 +263,12 @@ def stream_bundle(path: Path) -> Bundle | None:
 
 
 def load_streams(
-    bundle: Bundle, *, precisions: Sequence[str], threads: Sequence[int], backends: Sequence[str], usual: bool
-) -> list[Loaded]:
+    bundle: Bundle, *, precisions: Sequence[str], threads: Sequence[int], backends: Sequence[str], usual: bool,
+    people: int = 1,
+) -> list[Loaded]:  # fmt: skip
     """Each precision that a bundle has or is asked for, in each backend and for each thread count.
 
+    people: how many a call answers.
     Raises `UsageError` for a backend that runs no streams.
     """
     here = [name for name, kind in RUN_STREAMS.items() if kind.is_available()]
@@ -275,11 +277,12 @@ def load_streams(
         for precision in precisions or bundle.precisions:
             own = Settings() if usual else settings_of(bundle.manifest, precision)
             for count in threads or (own.threads,):
-                loaded.append(_load(bundle, precision, replace(own, threads=count), backend=name))
+                loaded.append(load_stream(bundle, precision, replace(own, threads=count), backend=name, people=people))
     return loaded
 
 
-def _load(bundle: Bundle, precision: str, settings: Settings, *, backend: str) -> Loaded:
+def load_stream(bundle: Bundle, precision: str, settings: Settings, *, backend: str, people: int = 1) -> Loaded:
+    """One graph of a stream's bundle, to be asked about a frame and a state."""
     graph = bundle.graph(precision)
     stepper, load_ms = time_loading(lambda: open_stepper(bundle, graph, settings, backend=backend))
     # What is seen of the first golden clip, so that the next frame is always another.
@@ -289,4 +292,5 @@ def _load(bundle: Bundle, precision: str, settings: Settings, *, backend: str) -
         content=graph, precision=precision, inputs={LANDMARKS: frames}, settings=settings,
         metrics=bundle.manifest.metrics.get(precision, {}), bundle=bundle,
     )  # fmt: skip
-    return Loaded(subject, BACKENDS[backend], settings, load_ms, stepping(stepper, frames), alone=False)
+    return Loaded(subject, BACKENDS[backend], settings, load_ms, stepping(stepper, frames, people=people),
+                  alone=False)  # fmt: skip

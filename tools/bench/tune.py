@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -17,12 +18,14 @@ from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.backends.onnxruntime import Buffers, OrtOptions
 from last_edge.runtime.recognise.model import Settings
 from last_edge.timing import Latency, Schedule, summarise, time_in_turns
-from last_edge.tools.bench.subjects import Subject, load_one, subjects_of
+from last_edge.tools.bench.subjects import Loaded, load_one, load_stream, stream_bundle, subjects_of
 
 # Share by which settings must beat the usual ones, in a second measurement, to be kept: less is noise.
 LEAST_GAIN = 0.02
 SEARCH = Schedule(rounds=6, calls=20)
 USUAL = Settings()
+Load = Callable[..., Loaded]
+"""Opens a graph by `settings`."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,15 @@ def candidates(options: TuneOptions) -> list[Settings]:
 def tune_bundle(path: Path, options: TuneOptions | None = None) -> list[Tuned]:
     """The fastest settings of each graph; writes nothing. Raises `InputError` for a damaged bundle."""
     options = options or TuneOptions()
-    return [_tune(subject, options) for subject in subjects_of(path, OnnxRuntimeCpu, precisions=options.precisions)]
+    if (bundle := stream_bundle(path)) is not None:
+        loads = {
+            precision: partial(load_stream, bundle, precision, backend=OnnxRuntimeCpu.name)
+            for precision in options.precisions or bundle.precisions
+        }
+    else:
+        subjects = subjects_of(path, OnnxRuntimeCpu, precisions=options.precisions)
+        loads = {subject.precision: partial(load_one, subject, OnnxRuntimeCpu) for subject in subjects}
+    return [_tune(precision, load, options) for precision, load in loads.items()]
 
 
 def keep(path: Path, results: Sequence[Tuned]) -> Manifest:
@@ -86,18 +97,18 @@ def keep(path: Path, results: Sequence[Tuned]) -> Manifest:
     return rewrite_bundle(bundle, manifest)
 
 
-def _tune(subject: Subject, options: TuneOptions) -> Tuned:
+def _tune(precision: str, load: Load, options: TuneOptions) -> Tuned:
     tried = candidates(options)
-    found = _time(subject, tried, SEARCH)
+    found = _time(load, tried, SEARCH)
     best = tried[min(range(len(tried)), key=lambda index: found[index].p50)]
-    usual, again = _time(subject, [USUAL, best], options.schedule)
+    usual, again = _time(load, [USUAL, best], options.schedule)
     chosen, latency = (best, again) if again.p50 < usual.p50 * (1.0 - LEAST_GAIN) else (USUAL, usual)
     rows = tuple((settings, latency.p50) for settings, latency in zip(tried, found, strict=True))
-    return Tuned(subject.precision, chosen, latency.p50, usual.p50, rows)
+    return Tuned(precision, chosen, latency.p50, usual.p50, rows)
 
 
-def _time(subject: Subject, tried: Sequence[Settings], schedule: Schedule) -> list[Latency]:
-    loaded = [load_one(subject, OnnxRuntimeCpu, settings) for settings in tried]
+def _time(load: Load, tried: Sequence[Settings], schedule: Schedule) -> list[Latency]:
+    loaded = [load(settings=settings) for settings in tried]
     return [summarise(times) for times in time_in_turns([graph.run for graph in loaded], schedule)]
 
 

@@ -115,21 +115,21 @@ def ask(
 
 def differences(here: Answers, there: Answers) -> list[str]:
     """In which answers a board differs by more than it may."""
-    told = [f"{name}: {there.checks.get(name)} checks fail, here {count}" for name, count in here.checks.items()
+    unlike = [f"{name}: {there.checks.get(name)} checks fail, here {count}" for name, count in here.checks.items()
             if there.checks.get(name) != count]  # fmt: skip
     for name, right in here.right.items():
         for precision, count in right.items():
             if abs(there.right[name][precision] - count) > MOST_OTHER[precision]:
-                told.append(f"{name}, {precision}: {there.right[name][precision]} clips right, here {count}")
+                unlike.append(f"{name}, {precision}: {there.right[name][precision]} clips right, here {count}")
     for name, clips in here.events.items():
         for clip, events in clips.items():
             if not same_events(events, there.events[name][clip]):
-                told.append(f"{name}, {clip}: events {shown(there.events[name][clip])}, here {shown(events)}")
-    return told
+                unlike.append(f"{name}, {clip}: events {shown(there.events[name][clip])}, here {shown(events)}")
+    return unlike
 
 
 def same_events(one: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]) -> bool:
-    """Whether two machines told the same gestures at the same moments, about as surely."""
+    """Whether two machines saw the same gestures at the same moments, about as surely."""
     return len(one) == len(other) and all(
         first["label"] == second["label"]
         and all(abs(first[side] - second[side]) <= MOST_APART_S for side in ("start_s", "end_s"))
@@ -188,8 +188,8 @@ def page(here: Answers, boards: dict[str, Answers], *, about: dict[str, str]) ->
         columns[machine] = [given.get(question, "") for question in asked]
     parts += [markdown(columns), "Peak memory on the boards holds the emulator's own, about as much again.\n"]
     found = {board: differences(here, answers) for board, answers in boards.items()}
-    for board, told in found.items():
-        parts.append(f"{board} ({PROCESSORS[board]}): " + ("; ".join(told) if told else "the same answers") + ".\n")
+    for board, unlike in found.items():
+        parts.append(f"{board} ({PROCESSORS[board]}): " + ("; ".join(unlike) if unlike else "the same answers") + ".\n")
     return "\n".join(parts)
 
 
@@ -320,9 +320,9 @@ def main() -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         question = Question(bundles, options.store, options.clip, options.most, options.frames)
-        told = check(root, question, boards=boards, out=options.out)
-        if told:
-            raise GateError("a board answers otherwise", got="\n".join(told))
+        unlike = check(root, question, boards=boards, out=options.out)
+        if unlike:
+            raise GateError("a board answers otherwise", got="\n".join(unlike))
     except LastEdgeError as error:
         sys.stderr.write(f"error: {error.render()}\n")
         return error.exit_code

@@ -52,6 +52,7 @@ def bench(
     repeats: opt.Repeats = 10,
     calls: Annotated[int, Option(min=1, help="Timed calls a file and round.")] = 50,
     max_ms: Annotated[float | None, Option(help="Fail (exit 4) when a p50 is above this.")] = None,
+    people: Annotated[int, Option(min=1, help="Of a stream: so many people answered in one call.")] = 1,
     memory: Annotated[bool, Option("--memory/--no-memory", help="Measure memory, a process a file.")] = True,
     out: opt.OutFile = None,
     peers: Annotated[
@@ -84,7 +85,8 @@ def bench(
     opt.check_out(out, share, force=force)
     chosen = BenchOptions(
         tuple(precision or ()), threads=tuple(threads or ()), backends=tuple(backend or ("onnxruntime-cpu",)),
-        plain=tuple(plain or ()), usual=usual, memory=memory, schedule=Schedule(rounds=repeats, calls=calls),
+        plain=tuple(plain or ()), usual=usual, memory=memory, people=people,
+        schedule=Schedule(rounds=repeats, calls=calls),
     )  # fmt: skip
     with TemporaryDirectory() as folder:
         others: list[Path] = []
@@ -291,9 +293,13 @@ def live(
 
 def peers(
     store: opt.Store,
-    out: Annotated[Path, Option(help="Folder of the runs, the ONNX files and peers.json.")],
+    out: Annotated[Path, Option(help="Folder of the runs, the ONNX files, peers.json and peers.md.")],
     models: Annotated[
-        str | None, Option(help="st_gcn, ctr_gcn, dd_net_small, dd_net, gru, lstm; comma-separated. Default: all.")
+        str | None,
+        Option(
+            help="st_gcn, ctr_gcn, dd_net_small, dd_net, gru, lstm, or a model of `last-edge models`; comma-separated. "
+            "Default: the six."
+        ),
     ] = None,
     recipe: opt.RecipeName = "shrec17",
     set_: opt.Set = None,
@@ -302,34 +308,36 @@ def peers(
     dry_run: opt.DryRun = False,
     screen: opt.Screen = opt.SCREEN,
 ) -> None:
-    """Train what others recognise skeletons with by one recipe, export each and measure the exported file.
+    """Train what others recognise skeletons with by one recipe, export each, measure and time the exported files.
 
-    The same windows, augmentation, validation people and schedule for all; interrupted, the same command goes on.
-    `last-edge bench BUNDLE OUT/*.onnx` times them in turns with a bundle.
+    The same windows, augmentation, validation people and schedule for all; interrupted, the same command goes on. All
+    that OUT holds, from earlier commands too, is timed in turns with the rest and stands in the table.
 
     Example: last-edge bench peers --store runs/shrec14/store --models dd_net,gru,lstm --out runs/peers
     """
-    import json
-
     from last_edge import records
-    from last_edge.files import write_text
-    from last_edge.tools.bench.peers import peer_names, train_peer
+    from last_edge.tools.bench.peers import COLUMNS, PeerRecord, peer_names, time_peers, to_markdown, train_peer, where
+    from last_edge.tools.bench.record import load_records
     from last_edge.train.processes import resolve_device
     from last_edge.train.recipe import load_recipe
 
-    names, chosen = peer_names(opt.names_of(models)), load_recipe(recipe, overrides=set_ or [])
+    names, chosen = peer_names(opt.names_of(models), own=True), load_recipe(recipe, overrides=set_ or [])
     if dry_run:
         screen.emit({"peers": list(names), "epochs": chosen.training.epochs, "out": str(out)})
         return
     opt.torch_threads(threads)
-    rows = []
+    kept = out / "peers.json"
+    done = {row.name: row for row in load_records(kept, PeerRecord)} if kept.is_file() else {}
     for name in names:
         with screen.epochs(name) as report:
-            rows.append(train_peer(name, chosen, store, out, device=resolve_device(device), report=report))
-        write_text(out / "peers.json", json.dumps([records.to_dict(row) for row in rows], indent=1) + "\n")
-    shown = ("name", "params", "top1", "top3", "n", "epochs", "clips_per_s")
-    columns = {name: [getattr(row, name) for row in rows] for name in shown}
-    screen.emit([records.to_dict(row) for row in rows], table=lambda: make_table("peers, test top-1 %", columns))
+            command = opt.command_line("bench")
+            made = train_peer(name, chosen, store, out, device=resolve_device(device), command=command, report=report)
+        done[name] = made
+        write_pages(list(done.values()), [kept], page=to_markdown)
+    with screen.status("timing"):
+        rows = time_peers(list(done.values()), out)
+    write_pages(rows, [kept, out / "peers.md"], page=to_markdown)
+    screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
 
 
 def soak(

@@ -86,6 +86,7 @@ COMMANDS: dict[str, Function | Group] = {
             "compose": synth.compose,
             "convert": data.convert,
             "background": data.background,
+            "recordings": data.recordings,
         },
         "last-edge data synth --out runs/signs/store",
     ),

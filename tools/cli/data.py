@@ -156,8 +156,8 @@ def prepare(name: str, dataset: Dataset) -> Function:
     for option in dataset.options:
         kind, meaning = FORMAT_OPTIONS[option]
         default = reads[option].default if option in reads else None
-        told = "" if kind is bool or default is None else f" Default: {default}."
-        annotation = Annotated[kind | None, Option(help=meaning + told)]  # type: ignore[valid-type]
+        default_text = "" if kind is bool or default is None else f" Default: {default}."
+        annotation = Annotated[kind | None, Option(help=meaning + default_text)]  # type: ignore[valid-type]
         own.append(Parameter(option, Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
     usual = signature(command, eval_str=True).parameters.values()
     common = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in usual if each.name != "given"]
@@ -487,3 +487,35 @@ def background(
     screen.emit({
         "store": str(out), "clips": len(made), "of background": len(made) - len(opened), "classes": len(made.labels),
     })  # fmt: skip
+
+
+def recordings(
+    store: opt.StoreArgument,
+    out: opt.Out,
+    least_idle: Annotated[float, Option(help="Shortest time between two clips, in seconds.")] = 2.0,
+    most_idle: Annotated[float, Option(help="Longest time between two clips, in seconds.")] = 5.0,
+    made: Annotated[float, Option(min=0, max=0.9, help="Share of made motions that are no gesture.")] = 0.2,
+    seed: opt.Seed = 0,
+    dry_run: opt.DryRun = False,
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
+) -> None:
+    """Write a long recording of each person's clips, idle time and made motions between, with annotated spans.
+
+    A network for streams learns from recordings; so it learns from a store of clips too.
+
+    Example: last-edge data recordings STORE --out RECORDINGS, then train --recipe shrec21_stream --store RECORDINGS
+    """
+    from last_edge.clips.compose import ComposeOptions, write_recordings
+    from last_edge.clips.store import HEADER, ClipStore
+    from last_edge.files import check_free
+
+    options, opened = ComposeOptions(idle_s=(least_idle, most_idle), made=made), ClipStore.open(store)
+    if dry_run:
+        check_free(out, force=force, marker=HEADER)
+        screen.emit({"would_write": str(out), "people": len(set(opened.index.subject.tolist()))})
+        return
+    written = write_recordings(opened, out, seed=seed, options=options, force=force)
+    spans = sum(map(len, written.index.spans))
+    minutes = round(float((written.index.length / written.index.fps).sum()) / 60, 1)
+    screen.emit({"store": str(out), "recordings": len(written), "gestures": spans, "minutes": minutes})

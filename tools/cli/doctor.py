@@ -31,6 +31,12 @@ PACKAGES = {
 IMPORTED_AS = {
     "cv2": "opencv-python", "pose_format": "pose-format", "ai_edge_litert": "ai-edge-litert", "yaml": "omegaconf",
 }  # fmt: skip
+# On a Jetson: PyPI's packages are not for its GPU, JetPack brings TensorRT.
+ORT_FOR_JETPACK = "pip uninstall onnxruntime, then NVIDIA's wheel of onnxruntime-gpu for this JetPack and Python"
+ON_JETSON = {
+    "onnxruntime-cuda": ORT_FOR_JETPACK, "onnxruntime-tensorrt": ORT_FOR_JETPACK,
+    "tensorrt": "JetPack's own: python3 -m venv --system-site-packages; pip install cuda-python",
+}  # fmt: skip
 FETCH = "last-edge models fetch"
 
 
@@ -148,13 +154,16 @@ def _mediapipe() -> str:
 
 def _backends() -> Iterator[Check]:
     """What could run a bundle here; one is enough."""
+    from last_edge import machine
+
+    mends = ON_JETSON if machine.is_jetson(machine.board()) else {}
     try:
         from last_edge.runtime.backends import BACKENDS
     except ImportError:
         return
     for name, backend in BACKENDS.items():
         reason = backend.why_not()
-        yield Check("Backends", name, not reason, reason or backend.version(), backend.mend)
+        yield Check("Backends", name, not reason, reason or backend.version(), mends.get(name, backend.mend))
 
 
 def installed(package: str) -> str | None:

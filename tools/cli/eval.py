@@ -11,7 +11,7 @@ from typer import Argument, Option
 from last_edge.errors import UsageError
 from last_edge.tools.cli import options as opt
 from last_edge.tools.cli import translate
-from last_edge.tools.output import make_table, rows_table
+from last_edge.tools.output import count_progress, make_table, rows_table
 
 if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 GESTURES = 200
 TAKEN_FOR, CLASSES_SHOWN = 3, 20
 Which = Literal["best", "last", "final"]
-Unknown = Annotated[list[str] | None, Option("--unknown", help="With --stream: a class played as unknown; repeatable.")]
+Unknown = Annotated[
+    list[str] | None,
+    Option("--unknown", help="With --stream: a class played as unknown, `*` all not learnt; repeatable."),
+]
 People = Annotated[list[str] | None, Option("--subject", help="With --stream: only these of the split; repeatable.")]
 
 
@@ -42,6 +45,9 @@ def eval(
     false_alarms_per_hour: opt.FalsePerHour = None,
     rest_seconds: opt.RestSeconds = 1.5,
     subject: People = None,
+    observed: Annotated[
+        bool, Option("--observed", help="Accuracy by how much of each clip was seen, 10 to 100% of its frames.")
+    ] = False,
     mirror: Annotated[
         bool, Option("--mirror", help="Of a bundle: clips show the hand it was not trained on; mirror them.")
     ] = False,
@@ -51,7 +57,9 @@ def eval(
 ) -> None:
     """Measure a run or the exported file of a bundle on a split: top-1/3/5, per class, per subject, confusion, ECE.
 
-    Labels of store and artefact are matched by name; classes without a clip are told and not measured.
+    Labels of store and artefact are matched by name; classes without a clip are told and not measured. Of a model for
+    streams: the share of frames that are right. With --observed, how soon it knows: top-1 by the share of each clip's
+    frames that it has seen, of a model for streams by its answer at that frame.
 
     With --stream, a bundle's events on long recordings composed of clips: detection rate, false events a minute, delay;
     of a run of a model for streams, its events on a store's long recordings by SHREC 2021's protocol. Of a translator:
@@ -70,11 +78,18 @@ def eval(
             {"--subject": subject, "--unknown": unknown, "--false-alarms-per-hour": false_alarms_per_hour},
         )
     opened = ClipStore.open(store)
+    if observed:
+        from last_edge.tools.experiments.observed import observed as measure_observed
+
+        refuse("without --observed", {"--stream": stream, "--merge-at": merge_at, "--beam": beam, "--mirror": mirror})
+        found = measure_observed(artefact, opened, split=split, precision=precision, which=which)
+        rows = [{"% of frames seen": share, "top-1 %": top1} for share, top1 in found["observed"].items()]
+        screen.emit(found, table=lambda: rows_table(f"{found['n']} clips of {split}", rows))
+        return
     if stream and (not is_bundle(artefact) or on_recordings(artefact, opened)):
         score = evaluate_recordings(
-            artefact, opened, split=split, which=which, precision=precision,
-            refused={"--gestures": gestures != GESTURES, "--unknown": unknown, "--subject": subject,
-                     "--mirror": mirror},
+            artefact, opened, split=split, which=which, precision=precision, unknown=unknown or [],
+            refused={"--gestures": gestures != GESTURES, "--subject": subject, "--mirror": mirror},
         )  # fmt: skip
         screen.emit(score, table=lambda: span_table(score))
         return
@@ -95,8 +110,18 @@ def eval(
     if "bleu4" in figures:
         screen.emit(figures if screen.json else translate.readable(figures))
         return
+    if "frames" in figures:
+        screen.emit(figures, table=lambda: frames_table(figures))
+        return
     screen.emit(figures, table=lambda: figures_table(figures))
     tell_absent(figures, screen)
+
+
+def frames_table(figures: dict[str, Any]) -> Any:
+    """Of a network for streams: the share of frames that are right, by class."""
+    head = f"{figures['frames']}% of {figures['n']} frames right, mean of classes {figures['mean_class']}%"
+    rows = [{"class": name, "frames right %": share} for name, share in figures["by_class"].items()]
+    return rows_table(f"{head}; --stream scores its events", rows)
 
 
 def figures_table(figures: dict[str, Any]) -> Any:
@@ -216,22 +241,24 @@ def on_recordings(bundle: Path, store: ClipStore) -> bool:
 
 def evaluate_recordings(
     run: Path, store: ClipStore, *, split: str, which: Which | None, precision: opt.Precision | None,
-    refused: dict[str, object],
+    unknown: list[str], refused: dict[str, object],
 ) -> dict[str, Any]:  # fmt: skip
     """The score of a run's or bundle's events on a split's annotated recordings; `UsageError` for another model's."""
-    from last_edge.bundle import is_bundle
+    from last_edge.bundle import Bundle, is_bundle
     from last_edge.export.bundles.span_rules import evaluate_bundle_spans, evaluate_spans, is_streamer
 
     if is_bundle(run):
         refuse("of a run of a model for streams", {"--which": which})
         refuse("on streams composed of clips", refused)
-        return evaluate_bundle_spans(run, store, split=split, precision=precision or "fp32")
+        return evaluate_bundle_spans(
+            Bundle.open(run), store, split=split, precision=precision or "fp32", unknown=unknown
+        )
     refuse("of a bundle", {"--precision": precision})
     if not is_streamer(run):
         hint = "last-edge export RUN --out BUNDLE, then eval BUNDLE --stream"
         raise UsageError("--stream takes a bundle, or a run of a model for streams", where=run, hint=hint)
     refuse("on streams composed of clips", refused)
-    return evaluate_spans(run, store, split=split, which=which or "best")
+    return evaluate_spans(run, store, split=split, which=which or "best", unknown=unknown)
 
 
 def span_table(score: dict[str, Any]) -> Any:
@@ -264,8 +291,11 @@ def fit_spans(
     """
     from last_edge.clips.store import ClipStore
     from last_edge.export.bundles.span_rules import fit_rules, write_rules
+    from last_edge.files import check_writable
 
-    found = fit_rules(run, ClipStore.open(store), others=held_out or (), false_costs=false_costs)
+    check_writable(run / "spans.json", option="RUN")
+    with count_progress("rules", quiet=screen.silent) as report:
+        found = fit_rules(run, ClipStore.open(store), others=held_out or (), false_costs=false_costs, report=report)
     path = write_rules(run, found)
     score = {"split": "held out", "recordings": found.recordings, "early_wrong": found.rules.early_wrong, **found.score}
     screen.emit({"rules": str(path), **score}, table=lambda: span_table(score))

@@ -9,6 +9,7 @@ import typer
 from typer import Argument, Option
 
 from last_edge.errors import UsageError
+from last_edge.files import check_free, check_writable, write_text, writing
 from last_edge.tools.cli import options as opt
 from last_edge.tools.output import rows_table, stderr
 
@@ -92,7 +93,6 @@ def export(
 def export_plain(run: Path, out: Path, *, dry_run: bool, force: bool) -> dict[str, Any]:
     """The run's graph without folding, as one ONNX file."""
     from last_edge.export.onnx.onnx_graph import plain_onnx
-    from last_edge.files import check_free, writing
     from last_edge.train.checkpoint import load_checkpoint
 
     check_free(out, force=force)
@@ -138,6 +138,8 @@ def engine(
     """
     from last_edge.export.targets.tensorrt import add_graph, build_engine, on_device, plan_engine, why_not
 
+    if not dry_run:
+        check_writable(bundle, option="BUNDLE")
     plan = plan_engine(bundle, flavour=flavour, precision=precision, most=max_batch, force=force)
     about = {"engine": plan.target, "source": plan.source, "checked": plan.checked}
     if dry_run or why_not(plan.backend):
@@ -163,7 +165,7 @@ def quantize(
     recipe: opt.RecipeName = None,
     set_: opt.Set = None,
     target: Annotated[str, Option(help="cpu-vnni, arm64, tensorrt or web.")] = "cpu-vnni",
-    method: Annotated[str | None, Option(help="minmax, percentile or entropy; default: the recipe's.")] = None,
+    method: Annotated[str | None, Option(help="auto, minmax, percentile or entropy; default: the recipe's.")] = None,
     percentile: Annotated[float | None, Option(help="With that method: percent of values inside.")] = None,
     clips: Annotated[int | None, Option(min=1, help="Most calibration clips, drawn by class.")] = None,
     keep_float: KeepFloat = None,
@@ -214,6 +216,7 @@ def quantize(
     if dry_run:
         screen.emit(preview_quantize(bundle, opened, plan, split=split, force=force))
         return
+    check_writable(bundle, option="BUNDLE")
     made = quantize_bundle(
         bundle, opened, plan, split=split, threads=threads, force=force,
         report=lambda name, rows: None if screen.quiet else stderr().print(rows_table(name, rows)),
@@ -230,7 +233,6 @@ def compare_variants(
 ) -> None:  # fmt: skip
     """The table of variants, on the screen and, with --out, in a file with the command that made it."""
     from last_edge.export.int8.recogniser_int8 import METHODS, compare_bundle, markdown
-    from last_edge.files import write_text
 
     opt.check_out(out, force=force)
     if dry_run:
@@ -283,6 +285,7 @@ def thresholds(
         clips = judging_clips(Bundle.open(bundle), opened, run, people)
         screen.emit({"would_write": str(bundle), "clips_of_held_out_people": len(clips)})
         return
+    check_writable(bundle, option="BUNDLE")
     fitted = fit_thresholds(
         bundle, opened, run=run, people=people, measure=measure, threads=threads, report=screen.note
     )
@@ -308,6 +311,7 @@ def samples(
         Bundle.open(bundle)
         screen.emit({"would_write": str(bundle), "files": [SAMPLES, PICTURE]})
         return
+    check_writable(bundle, option="BUNDLE")
     from last_edge.export.bundles.samples import add_samples
 
     manifest = add_samples(bundle, opened)

@@ -99,6 +99,14 @@ LandmarksBy = Annotated[
 LandmarksEvery = Annotated[
     int, Option("--landmarks-every", min=1, max=10, help="Find landmarks in every Nth image only, for slow boards.")
 ]
+DetectEvery = Annotated[
+    int,
+    Option(
+        "--detect-every", min=1, max=100,
+        help="Look for further hands in every Nth image only while one is followed, for slow boards: LiteRT, with "
+        "--hand left or right or --landmarks holistic.",
+    ),
+]  # fmt: skip
 Hand = Annotated[
     Literal["first", "left", "right"],
     Option(
@@ -121,6 +129,12 @@ Decode = Annotated[
 ]
 Reject = Annotated[
     bool, Option("--reject/--no-reject", help="Reject unknown motions by the bundle's energy threshold.")
+]
+Early = Annotated[
+    bool,
+    Option(
+        "--early", help="A bundle that answers at every frame: tell a gesture once its label is sure, not at its end."
+    ),
 ]
 FalsePerHour = Annotated[
     float | None,
@@ -151,6 +165,7 @@ class Seeing(OptionGroup):
     landmarks: Landmarks = "auto"
     landmarks_by: LandmarksBy = "auto"
     landmarks_every: LandmarksEvery = 1
+    detect_every: DetectEvery = 1
     hand: Hand = "first"
     person: PersonName = "largest"
     flip: Flip = False
@@ -163,7 +178,7 @@ class Seeing(OptionGroup):
 
         return {
             "detector": None if self.landmarks == "auto" else self.landmarks, "landmarks_by": self.landmarks_by,
-            "every": self.landmarks_every, "hand": self.hand, "person": self.person,
+            "every": self.landmarks_every, "detect_every": self.detect_every, "hand": self.hand, "person": self.person,
             "images": ImageOptions(self.flip, turn_of(self.rotate), self.fps),
         }  # fmt: skip
 
@@ -192,9 +207,10 @@ class Screen(OptionGroup):
     @contextmanager
     def status(self, text: str) -> Iterator[Callable[[str], None]]:
         """A line on stderr that says what is being done; yields the function that changes it."""
-        console = output.stderr()
-        console.quiet = self.silent
-        with console.status(text) as status:
+        if self.silent:
+            yield lambda text: None
+            return
+        with output.stderr().status(text) as status:
             yield status.update
 
     @contextmanager

@@ -173,8 +173,7 @@ def teach(
     """
     from dataclasses import asdict, replace
 
-    from last_edge.tools.teach.options import TeachOptions
-    from last_edge.tools.teach.state import State
+    from last_edge.tools.teach.options import State, TeachOptions
 
     given: dict[str, Any] = {
         "videos": videos, "folders": folders, "takes": takes, "store": store, "source": source, "subject": subject,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
@@ -23,32 +23,53 @@ Bench = Annotated[bool, Option("--bench/--no-bench", help="Time exported files t
 
 def compare(
     one: Annotated[str, Argument(metavar="A", help="A run, a bundle or a name of the zoo; BUNDLE:int8.")],
-    other: Annotated[str, Argument(metavar="B", help="What it is compared with.")],
+    others: Annotated[list[str], Argument(metavar="B…", help="What it is compared with, each by itself.")],
     store: StoreFolder,
     split: Annotated[str, Option(help="train, val or test.")] = "test",
+    out: Annotated[Path | None, Option(help="Also a .md page or a .json file.")] = None,
+    force: Force = False,
     screen: Screen = SCREEN,
 ) -> None:
     """Say whether A is better than B on a store, clip by clip: difference, interval, p, and where they differ.
 
     The interval is the paired bootstrap's over clips, p McNemar's exact one; both must agree before a difference is
-    called shown. The labels of both are matched with the store's by name.
+    called shown. The labels of both are matched with the store's by name. Of networks for streams the gestures of a
+    store's recordings that are found stand in the place of clips.
 
     Example: last-edge compare runs/shrec14/bundle:int8 runs/shrec14/bundle --store runs/shrec14/store
     """
-    from last_edge.clips.store import ClipStore
-    from last_edge.tools.experiments.compare import answered, compared
+    import json
 
+    from last_edge.clips.store import ClipStore
+    from last_edge.files import write_text
+    from last_edge.tools.experiments.compare import answered, compared
+    from last_edge.tools.report.render import comparison_page
+
+    check_out(out, force=force, kinds=(".md", ".json"))
     opened = ClipStore.open(store)
-    found = compared(*(answered(name, opened, split=split) for name in (one, other)))
-    low, high = found["interval"]
-    line = f"{found['difference']:+.2f} points ({low:+.2f} to {high:+.2f}), p {found['p']:g}"
-    screen.emit(found if screen.json else {
-        one: f"{found['top1'][0]:.2f} %",
-        other: f"{found['top1'][1]:.2f} %",
-        "difference": f"{line}, {found['n']} clips: {found['verdict']}",
-        "classes": differing(found["by_class"]),
-        "people": differing(found["by_subject"]),
-    })  # fmt: skip
+    first = answered(one, opened, split=split)
+    rows = [compared(first, answered(name, opened, split=split)) for name in others]
+    whole = rows[0] if len(rows) == 1 else {"comparisons": rows}
+    if out is not None:
+        page = comparison_page(rows, command=command_line("compare"), store=opened)
+        write_text(out, page if out.suffix == ".md" else json.dumps(whole, indent=2) + "\n")
+    screen.emit(whole if screen.json else {key: text for row in rows for key, text in lines_of(row).items()})
+
+
+def lines_of(row: dict[str, Any]) -> dict[str, str]:
+    """A comparison in five lines."""
+    low, high = row["interval"]
+    streams, right = "found" in row, row.get("found") or row["top1"]
+    false = [f" found, {rate:g} false an hour" for rate in row["false_per_hour"]] if streams else ["", ""]
+    line = f"{row['difference']:+.2f} points ({low:+.2f} to {high:+.2f}), p {row['p']:g}"
+    above = f"above {row['other']}"
+    return {
+        row["one"]: f"{right[0]:.2f} %{false[0]}",
+        row["other"]: f"{right[1]:.2f} %{false[1]}",
+        f"difference {above}": f"{line}, {row['n']} {'gestures' if streams else 'clips'}: {row['verdict']}",
+        f"classes {above}": differing(row["by_class"]),
+        f"people {above}": differing(row["by_subject"]),
+    }
 
 
 def differing(rows: dict[str, dict[str, float]]) -> str:

@@ -90,6 +90,7 @@ def run(
     rest_seconds: opt.RestSeconds = 1.5,
     reject: opt.Reject = True,
     false_alarms_per_hour: opt.FalsePerHour = None,
+    early: opt.Early = False,
     threshold: Threshold = None,
     threads: ModelThreads = None,
     backend: BackendName = "onnxruntime-cpu",
@@ -131,6 +132,7 @@ def run(
         recognise=RecogniseOptions(
             decode=decode,
             reject=reject,
+            early=early,
             false_per_hour=false_alarms_per_hour,
             window_s=window_seconds,
             stride_s=stride_seconds,
@@ -200,7 +202,7 @@ def service_install(
     Example: last-edge service install last_lite_nano_shrec14 --source cam:0,vga -- --landmarks-every 2
     """
     from last_edge.files import check_free, write_text
-    from last_edge.runtime.service.unit import complaints, next_commands, unit_of
+    from last_edge.runtime.service import complaints, next_commands, unit_of
 
     unit = unit_of(bundle, source, name=name, more=more or ())
     if dry_run:
@@ -221,7 +223,7 @@ def service_remove(name: ServiceName = "last-edge", screen: opt.Screen = opt.SCR
     Example: last-edge service remove --name last-edge
     """
     from last_edge.errors import InputError
-    from last_edge.runtime.service.unit import Unit
+    from last_edge.runtime.service import Unit
 
     path: Path = Unit(name, (), "").path
     if not path.is_file():

@@ -16,8 +16,19 @@ from last_edge.bundle.zoo import find_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, labelled_as, labelled_clips
 from last_edge.errors import InputError, UsageError
+from last_edge.export.bundles.span_rules import (
+    FrameAnswers,
+    bundle_answers,
+    is_streamer,
+    read_rules,
+    rules_of,
+    run_answers,
+    scored,
+)
 from last_edge.export.proof.evaluate import deployed
+from last_edge.runtime.recognise.spans import SpanRules
 from last_edge.tasks.class_learner import predict
+from last_edge.tasks.registry import STREAMING
 from last_edge.train.checkpoint import load_checkpoint
 
 Hits = NDArray[np.bool_]
@@ -115,17 +126,22 @@ def spread_of(percents: Sequence[float] | NDArray[np.float64]) -> Spread:
 
 @dataclass(frozen=True)
 class Answered:
-    """Which clips of a split an artefact has right. name: as it was asked for. hits: (clips,)."""
+    """Which clips of a split an artefact has right, or which gestures of its recordings it finds.
+
+    name: as it was asked for. hits, labels, subjects: (clips,) or (gestures,). false_per_hour: of recordings.
+    """
 
     name: str
     hits: Hits
-    store: ClipStore
-    clips: NDArray[np.int64]
+    labels: NDArray[np.str_]
+    subjects: NDArray[np.str_]
+    false_per_hour: float | None = None
 
 
 def answered(name: str, store: ClipStore, *, split: str = "test") -> Answered:
     """The right answers of a run or a bundle; `BUNDLE:int8` names its INT8 file, `BUNDLE` its FP32 one.
 
+    Of a network for streams they are the gestures of the recordings that its events find, by the contest's protocol.
     Labels are matched by name. Raises `InputError` for labels that it never learnt, `UsageError` for a translator.
     """
     path, colon, precision = name.rpartition(":")
@@ -142,28 +158,49 @@ def answered(name: str, store: ClipStore, *, split: str = "test") -> Answered:
         checkpoint = load_checkpoint(place)
         spec, labels = checkpoint.spec, checkpoint.labels
     check_points(store, spec)
+    chosen = precision if colon and precision in PRECISIONS else "fp32"
+    if bundle is not None and bundle.manifest.stream is not None:
+        own, rules = STREAMING.labelled_as(store, labels, split), rules_of(bundle)
+        return _found(name, own, rules, bundle_answers(bundle, own, STREAMING.clips(own, split), precision=chosen))
+    if bundle is None and is_streamer(place):
+        own, rules = STREAMING.labelled_as(store, labels, split), read_rules(place)
+        return _found(name, own, rules, run_answers(place, own, STREAMING.clips(own, split)))
     own = labelled_as(store, labels, split)
     clips = labelled_clips(own, split)
     if bundle is not None:
-        chosen = precision if colon and precision in PRECISIONS else "fp32"
         logits = np.asarray(deployed(bundle, chosen).answers(own, clips))
     else:
         logits = predict(checkpoint.model, own, clips, spec=spec)
-    return Answered(name, np.asarray(logits.argmax(1) == own.index.label[clips]), store, clips)
+    names = np.array(own.labels)[own.index.label[clips]]
+    hits = np.asarray(logits.argmax(1) == own.index.label[clips])
+    return Answered(name, hits, names, own.index.subject[clips].astype(str))
+
+
+def _found(name: str, store: ClipStore, rules: SpanRules, by_frame: Sequence[FrameAnswers]) -> Answered:
+    score, found = scored(rules, by_frame, store)
+    rows = [
+        (place in places, store.labels[label], str(store.index.subject[each.clip]))
+        for each, places in zip(by_frame, found, strict=True)
+        for place, label in enumerate(store.index.spans[each.clip][:, 0].tolist())
+    ]
+    hits, labels, subjects = zip(*rows, strict=True)
+    false = score.to_dict(fps=store.fps)["false_per_hour"]
+    return Answered(name, np.array(hits), np.array(labels), np.array(subjects), false)
 
 
 def compared(one: Answered, other: Answered) -> dict[str, Any]:
     """`one` above `other`: the difference in points of top-1, its 95 % interval, McNemar's p, and who and what differs.
 
-    by_class, by_subject: points, wins and losses of each that differs, the most first.
+    Of recordings in points of the gestures found, beside `false_per_hour`. `UsageError` for one artefact of clips and
+    one of recordings. by_class, by_subject: points, wins and losses of each that differs, the most first.
     """
+    streams = one.false_per_hour is not None
+    if streams != (other.false_per_hour is not None):
+        raise UsageError("one answers clips, the other recordings", got=f"{one.name}, {other.name}",
+                         hint="last-edge eval --stream of each, on recordings of its own")  # fmt: skip
     found = paired_difference(one.hits[None], other.hits[None])
     p = mcnemar(one.hits, other.hits)
-    index = one.store.index
-    names = {
-        "by_class": np.array(one.store.labels)[index.label[one.clips]],
-        "by_subject": index.subject[one.clips].astype(str),
-    }
+    names = {"by_class": one.labels, "by_subject": one.subjects}
     groups = {}
     for kind, of in names.items():
         rows = {}
@@ -178,7 +215,8 @@ def compared(one: Answered, other: Answered) -> dict[str, Any]:
     return {
         "one": one.name,
         "other": other.name,
-        "top1": [round(100 * float(answers.hits.mean()), 2) for answers in (one, other)],
+        "found" if streams else "top1": [round(100 * float(answers.hits.mean()), 2) for answers in (one, other)],
+        **({"false_per_hour": [one.false_per_hour, other.false_per_hour]} if streams else {}),
         "difference": found.points,
         "interval": [found.low, found.high],
         "p": round(p, 4),

@@ -20,6 +20,7 @@ from last_edge.data.prepare import Prepared, store_clips
 from last_edge.data.readers.nslt import nslt_labels
 from last_edge.errors import InputError, MissingError
 from last_edge.files import check_writable, write_text
+from last_edge.machine import end_with_parent
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout
 from last_edge.tools.extract.plan import Job, as_frames
@@ -139,7 +140,7 @@ def on_this_machine(jobs: Sequence[Job], *, processes: int, work: Work = extract
     """Outcomes as they come. A video that takes its process down is one without a result; the others go on."""
     spawn = multiprocessing.get_context("spawn")
     suspects: list[Job] = []
-    with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(processes, mp_context=spawn, initializer=end_with_parent) as pool:
         futures = {pool.submit(work, job): job for job in jobs}
         for future in as_completed(futures):
             try:
@@ -147,7 +148,7 @@ def on_this_machine(jobs: Sequence[Job], *, processes: int, work: Work = extract
             except BrokenProcessPool:
                 suspects.append(futures[future])
     for job in suspects:  # each in a process of its own: another one's crash may have ended the pool it was in
-        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        with ProcessPoolExecutor(1, mp_context=spawn, initializer=end_with_parent) as pool:
             try:
                 yield pool.submit(work, job).result()
             except BrokenProcessPool:

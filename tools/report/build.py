@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from last_edge import records
-from last_edge.clips.compose import Stream, compose
+from last_edge.clips.compose import Span, Stream, compose
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, labelled_as, labelled_clips
+from last_edge.export.bundles.span_rules import annotated, bundle_answers, rules_of
 from last_edge.files import sha256_of
+from last_edge.runtime.backends import OnnxRuntimeCpu
+from last_edge.runtime.recognise.model import usual_precision
+from last_edge.runtime.recognise.spans import events_of
 from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.recognise.stream_eval import evaluate_streams
 from last_edge.runtime.recogniser import Recogniser
@@ -29,6 +35,8 @@ LEAST_SHOWN = 0.15
 """Highest probability that a class must reach to have a line of its own in a timeline."""
 EVENTS = ("minutes", "gestures", "detection", "false_positives", "jaccard", "delay_frames", "false_per_hour",
           "detection_rate", "delay_p50_s")  # fmt: skip
+SPAN_EVENTS = ("recordings", "gestures", "detection", "false_positives", "false_positives_and_misclassified", "jaccard",
+               "delay_frames", "told_frames", "false_per_hour")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -122,13 +130,38 @@ def _measured_on(result: BundleResult, store: ClipStore) -> bool:
 
 
 def streams(found: Collection, stores: Sequence[ClipStore], *, gestures: int) -> list[Any]:
-    """Events of each measured bundle on recordings composed of test clips, and the first minute of one of them."""
-    return [
-        _events(result, store, gestures=gestures)
-        for result in found.bundles
-        for store in stores
-        if gestures and _measured_on(result, store)
+    """Events of each measured bundle on recordings composed of test clips, of one that answers at every frame on the
+    store's own, and the first minute of one of them."""
+    fitting = [(result, store) for result in found.bundles for store in stores if _measured_on(result, store)]
+    own = [_recorded(result, store) for result, store in fitting if result.streams]
+    return own + [
+        _events(result, store, gestures=gestures) for result, store in fitting if gestures and not result.streams
     ]
+
+
+def _recorded(result: BundleResult, store: ClipStore) -> dict[str, Any]:
+    """Of a bundle that answers at every frame: what was measured, and the test recording that shows most gestures."""
+    precision = usual_precision(result.bundle, OnnxRuntimeCpu.name)
+    clips = store.recordings(SPLIT)
+    most = clips[np.argmax([len(store.index.spans[clip]) for clip in clips])]
+    (answer,) = bundle_answers(result.bundle, store, np.array([most]), precision=precision)
+    rules, fps = rules_of(result.bundle), float(store.index.fps[most])
+    truth = [Span(span.label, span.start_s / fps, span.end_s / fps) for span in annotated(store, int(most))]
+    events = [
+        Span(event.label, event.start_s, event.end_s)
+        for event in events_of(rules, answer.probabilities, answer.elapsed_s, answer.delay_s)
+    ]
+    moments = (np.arange(len(answer.probabilities)) / rules.rate).tolist()
+    guesses = [dict(zip(rules.labels, row.tolist(), strict=False)) for row in answer.probabilities]
+    score = result.measured[precision]
+    return {
+        "artefact": str(result.path), "precision": precision, "store_sha256": store.sha256, "composed": False,
+        "figures": {name: score[name] for name in SPAN_EVENTS},
+        "timeline": _timeline(
+            f"recording {store.index.source_id[most]}", rules.labels, truth=truth, events=events, moments=moments,
+            guesses=guesses,
+        ),
+    }  # fmt: skip
 
 
 def _events(result: BundleResult, store: ClipStore, *, gestures: int) -> dict[str, Any]:
@@ -139,7 +172,7 @@ def _events(result: BundleResult, store: ClipStore, *, gestures: int) -> dict[st
     options = RecogniseOptions()
     score = evaluate_streams(model, played, layout=own.layout, units=own.units, options=options)
     return {
-        "artefact": str(result.path), "precision": model.precision, "store_sha256": store.sha256,
+        "artefact": str(result.path), "precision": model.precision, "store_sha256": store.sha256, "composed": True,
         "figures": {name: score[name] for name in EVENTS}, "timeline": timeline(model, played[0], own, options),
     }  # fmt: skip
 
@@ -149,25 +182,39 @@ def timeline(model: Recogniser, played: Stream, store: ClipStore, options: Recog
     stream = model.stream(layout=store.layout, units=store.units, options=options)
     moments: list[float] = []
     guesses: list[dict[str, float]] = []
-    events: list[dict[str, Any]] = []
+    events: list[Span] = []
     for frame, moment in enumerate(played.times.tolist()):
         if moment > SHOWN_S:
             break
-        for event in stream.push(played.points[:, frame], moment):
-            events.append({"label": event.label, "start_s": round(event.start_s, 3), "end_s": round(event.end_s, 3)})
+        events += [
+            Span(event.label, event.start_s, event.end_s) for event in stream.push(played.points[:, frame], moment)
+        ]
         now = stream.current
         if now is not None and (not moments or now.end_s > moments[-1]):
-            moments.append(round(now.end_s, 3))
+            moments.append(now.end_s)
             guesses.append({guess.label: guess.probability for guess in now.top})
-    shown = [name for name in model.labels if any(row.get(name, 0.0) > LEAST_SHOWN for row in guesses)]
-    truth = [
-        {"label": span.label, "start_s": round(span.start_s, 3), "end_s": round(span.end_s, 3)}
-        for span in played.spans
-        if span.start_s < SHOWN_S
-    ]
-    posteriors = {name: [round(row.get(name, 0.0), 3) for row in guesses] for name in shown}
+    about = f"person {played.subject}"
+    return _timeline(about, model.labels, truth=played.spans, events=events, moments=moments, guesses=guesses)
+
+
+def _timeline(
+    about: str, labels: Sequence[str], *, truth: Sequence[Span], events: Sequence[Span], moments: Sequence[float],
+    guesses: Sequence[Mapping[str, float]],
+) -> dict[str, Any]:  # fmt: skip
+    """The first minute as plain values. about: what is played. guesses: probabilities at each of the moments."""
+    taken = [place for place, moment in enumerate(moments) if moment <= SHOWN_S]
+    shown = [name for name in labels if any(guesses[place].get(name, 0.0) > LEAST_SHOWN for place in taken)]
+    kept = {
+        kind: [
+            {"label": span.label, "start_s": round(span.start_s, 3), "end_s": round(span.end_s, 3)}
+            for span in spans
+            if span.start_s < SHOWN_S
+        ]
+        for kind, spans in (("truth", truth), ("events", events))
+    }
     return {
-        "person": played.subject, "truth": truth, "events": events, "moments_s": moments, "posteriors": posteriors,
+        "about": about, **kept, "moments_s": [round(moments[place], 3) for place in taken],
+        "posteriors": {name: [round(guesses[place].get(name, 0.0), 3) for place in taken] for name in shown},
     }  # fmt: skip
 
 

@@ -11,10 +11,19 @@ from typing import Any
 
 from last_edge import records
 from last_edge.bundle import Bundle, is_bundle
-from last_edge.bundle.manifest import MANIFEST, decoder_of, encoder_file, encoder_precisions, model_file, translates
+from last_edge.bundle.manifest import (
+    MANIFEST,
+    SPANS,
+    decoder_of,
+    encoder_file,
+    encoder_precisions,
+    model_file,
+    translates,
+)
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
 from last_edge.files import sha256_of
+from last_edge.tasks.stream.frames import stream_labels
 from last_edge.timing import Schedule
 from last_edge.tools.bench.live import LiveRecord
 from last_edge.tools.bench.record import BENCH_FILE, BenchRecord, load_records
@@ -46,7 +55,11 @@ class RunResult:
 
 @dataclass(frozen=True)
 class BundleResult:
-    """A bundle with every hash checked. measured: full metrics by precision, where a store was at hand, and which."""
+    """A bundle with every hash checked.
+
+    measured: full metrics by precision, where a store was at hand, and which; of one that answers at every frame those
+    of `evaluate_bundle_spans`.
+    """
 
     bundle: Bundle
     measured: dict[str, Metrics] = field(default_factory=dict)
@@ -61,6 +74,11 @@ class BundleResult:
     def translates(self) -> bool:
         """Whether it gives sentences."""
         return translates(self.bundle.manifest)
+
+    @property
+    def streams(self) -> bool:
+        """Whether it answers at every frame of long recordings."""
+        return self.bundle.manifest.stream is not None
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -233,12 +251,16 @@ def _to_time(found: Collection) -> list[BundleResult]:
 
 def _evaluated(result: BundleResult, stores: Sequence[ClipStore]) -> BundleResult:
     """With the figures of the first store that fits, by precision."""
+    from last_edge.export.bundles.span_rules import evaluate_bundle_spans
     from last_edge.export.proof.evaluate import evaluate_bundle
 
     spec, labels = result.bundle.manifest.input, result.bundle.manifest.labels
     for store in stores:
         fits = (store.index.text != "").any() if result.translates else store.labels == labels
+        if result.streams:
+            fits = stream_labels(store) == labels and len(store.recordings("test")) and SPANS in result.bundle.contents
         if store.layout == spec.layout and fits:
-            measured = {name: evaluate_bundle(result.bundle, store, precision=name) for name in result.precisions}
+            measure = evaluate_bundle_spans if result.streams else evaluate_bundle
+            measured = {name: measure(result.bundle, store, precision=name) for name in result.precisions}
             return dataclasses.replace(result, measured=measured, store_sha256=store.sha256)
     return result

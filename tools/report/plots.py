@@ -17,7 +17,7 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from last_edge.tools.report.collect import BundleResult, Collection, RunResult
 from last_edge.tools.report.rows import COSTS, Row, wilson
@@ -54,7 +54,11 @@ CURVES = (
     ("BLEU-4 of greedy search on sentences of held-out people", "BLEU-4", {"val_bleu4": "-"}),
 )  # fmt: skip
 AXES = {"latency": ("p50 latency, ms (batch 1)", 1.0), "size": ("size of the file, kB", 1e-3)}
+BETWEEN = "the first minute; what was done above, what was answered below, each class's probability between"
 BUDGETS = {"latency": "budget_ms", "size": "budget_kb"}
+ROW_S = 20.0
+BAND, BANDS = 0.2, {"truth": (1.15, 1.58), "events": (-0.35, -0.58)}
+"""Height of a band of spans, and of each the place of its lower edge and of its names; probabilities lie in 0..1."""
 GAP = 0.075
 """Share of the height between two names."""
 
@@ -150,7 +154,7 @@ def _of_files(found: Collection) -> Iterator[Drawing]:
 
 def _of_streams(report: Mapping[str, Any]) -> Iterator[Drawing]:
     for row in report["streams"]:
-        about = f"{row['artefact']} {row['precision']}, person {row['timeline']['person']}: the first minute"
+        about = f"{row['artefact']} {row['precision']}, {row['timeline']['about']}: {BETWEEN}"
         yield Drawing(STREAMS, about, timeline(row["timeline"], name=row["artefact"]))
 
 
@@ -250,24 +254,42 @@ def share_bars(shares: Mapping[str, float], *, name: str) -> str:
 
 
 def timeline(shown: Mapping[str, Any], *, name: str) -> str | None:
-    """What was done, what was answered and the probabilities of the most likely classes, over seconds."""
+    """What was done above, what was answered below, and between them the probabilities of the classes, over seconds.
+
+    Rows of `ROW_S` seconds, so that names stay readable where the page is narrow.
+    """
     if not shown["truth"]:
         return None
-    labels = sorted({span["label"] for kind in ("truth", "events") for span in shown[kind]})
-    colour = dict(zip(labels, COLOURS, strict=False))
+    labels = sorted({*shown["posteriors"], *(span["label"] for kind in BANDS for span in shown[kind])})
+    colour = dict(zip(labels, (COLOURS * (1 + len(labels) // len(COLOURS))), strict=False))
+    last = max([*shown["moments_s"], *(span["end_s"] for span in shown["truth"])])
+    rows = max(1, int(np.ceil(last / ROW_S)))
     with styled(f"timeline {name}"):
-        figure, axes = canvas(9.6, 3.4)
-        for place, kind in ((1.32, "truth"), (1.12, "events")):
-            for span in shown[kind]:
-                length = max(span["end_s"] - span["start_s"], 0.2)
-                axes.broken_barh([(span["start_s"], length)], (place, 0.13), color=colour[span["label"]], alpha=0.85)
-                if kind == "truth":
-                    axes.text(span["start_s"], 1.48, span["label"] or "unknown", fontsize=7, rotation=35)
-        for label, values in shown["posteriors"].items():
-            axes.plot(shown["moments_s"], values, color=colour.get(label, INK), linewidth=1)
-        axes.set_yticks([0, 0.5, 1, 1.18, 1.38], ["0", "0.5", "1", "answered", "done"], fontsize=8)
-        axes.set(xlabel="seconds", ylabel="probability", ylim=(-0.03, 2.05))
+        figure = Figure(figsize=(5.4, 0.3 + 1.7 * rows), layout="constrained")
+        figure.patch.set_alpha(0)
+        for row, axes in enumerate(figure.subplots(rows, 1, squeeze=False)[:, 0]):
+            axes.patch.set_alpha(0)
+            _row_of_timeline(axes, shown, colour, start_s=row * ROW_S)
+        axes.set_xlabel("seconds", fontsize=8)
         return finish(figure)
+
+
+def _row_of_timeline(axes: Axes, shown: Mapping[str, Any], colour: Mapping[str, str], *, start_s: float) -> None:
+    for kind, (low, text) in BANDS.items():
+        for span in shown[kind]:
+            begin, end = max(span["start_s"], start_s), min(max(span["end_s"], span["start_s"] + 0.2), start_s + ROW_S)
+            if begin < end:
+                axes.broken_barh([(begin, end - begin)], (low, BAND), color=colour[span["label"]], alpha=0.85)
+                axes.text(begin, text, span["label"] or "unknown", fontsize=8, va="center")
+    for label, values in shown["posteriors"].items():
+        axes.plot(shown["moments_s"], values, color=colour[label], linewidth=1.1)
+    places = {low + BAND / 2: said for said, (low, _) in zip(("done", "answered"), BANDS.values(), strict=True)}
+    axes.set_yticks([0, 1, *places], ["0", "1", *places.values()], fontsize=8)
+    axes.grid(axis="y", visible=False)
+    axes.axhline(0, color=INK, linewidth=0.6, alpha=0.4)
+    axes.xaxis.set_major_locator(MultipleLocator(5))
+    axes.tick_params(axis="x", labelsize=8)
+    axes.set(xlim=(start_s, start_s + ROW_S), ylim=(-0.78, 1.78))
 
 
 def accuracy_against(rows: Sequence[Row], cost: str, *, choice: Mapping[str, Any]) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from last_edge import __version__, records
+from last_edge.clips.store import ClipStore
 from last_edge.errors import MissingError
 from last_edge.tools.bench.record import BenchRecord
 from last_edge.tools.report.collect import BundleResult, Collection, RunResult
@@ -217,6 +218,36 @@ def compared_cells(row: dict[str, Any]) -> list[str]:
     ]  # fmt: skip
 
 
+def comparison_page(rows: Sequence[dict[str, Any]], *, command: str, store: ClipStore) -> str:
+    """The page of `compare --out FILE.md`: each pair, then the classes and people of each pair that differ."""
+    right = [row.get("found") or row["top1"] for row in rows]
+    texts = [
+        [*compared_cells(row), *(f"{share:.2f}" for share in shares)] for row, shares in zip(rows, right, strict=True)
+    ]
+    header = (*COMPARED, "% of A", "% of B")
+    lines = [
+        "# Is one better?",
+        "",
+        f"```sh\n{command}\n```",
+        "",
+        f"Store `{store.path.name}`, sha256 {store.sha256[:12]}.",
+        "",
+    ]
+    lines += [_line(header), _line(["---"] * len(header)), *map(_line, texts)]
+    for row in rows:
+        for kind, what in (("by_class", "class"), ("by_subject", "person")):
+            lines += ["", f"## {row['one']} above {row['other']}, by {what}", ""]
+            if not row[kind]:
+                lines.append("None differs.")
+                continue
+            lines += [_line([what, "points", "A alone is right", "B alone is right"]), _line(["---"] * 4)]
+            lines += [
+                _line([name, f"{each['points']:+.1f}", str(each["wins"]), str(each["losses"])])
+                for name, each in row[kind].items()
+            ]
+    return "\n".join(lines) + "\n"
+
+
 def _line(texts: Sequence[str]) -> str:
     return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
 
@@ -286,7 +317,7 @@ def commands(report: Report) -> dict[str, list[str]]:
         ],
         "streams": [
             line("eval", row["artefact"], "--store", stores[0], "--stream", "--precision", row["precision"],
-                 "--gestures", str(asked["gestures"])) for row in report["streams"]
+                 *(("--gestures", str(asked["gestures"])) if row["composed"] else ())) for row in report["streams"]
         ],
         "live": list(dict.fromkeys(row["command"] for row in report["live"] if row["command"])),
         "training": [

@@ -94,7 +94,7 @@ def _bundle_accuracy(result: BundleResult, precision: str) -> dict[str, Any]:
 
 
 def _accuracy(metrics: Metrics, *, split: str, source: str) -> dict[str, Any]:
-    if not metrics:
+    if "top1" not in metrics and "bleu4" not in metrics:
         return {}
     figures: dict[str, Any] = {key: metrics[key] for key in FIGURES if key in metrics}
     return {**figures, "split": split, "accuracy_from": source}
@@ -112,6 +112,8 @@ def task_of(result: BundleResult) -> str:
     manifest = result.bundle.manifest
     if result.translates:
         return f"sentences of {manifest.input.layout.name}"
+    if result.streams:
+        return f"streams of {manifest.input.layout.name}"
     names = hashlib.sha256("\n".join(sorted(manifest.labels)).encode()).hexdigest()
     return f"{len(manifest.labels)} classes of {manifest.input.layout.name} ({names[:4]})"
 

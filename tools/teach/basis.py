@@ -35,13 +35,18 @@ def base_for(layout: Layout, named: str) -> Path | None:
     points that has float weights; None for none, or where there is no such.
 
     A hand starts from a hand's bundle and a body from one of the same joints: a hand alone has lost where on the body a
-    sign is made. `InputError` for a named bundle without float weights.
+    sign is made. `InputError` for a named bundle without float weights, or one that answers at every frame.
     """
     if named == SCRATCH:
         return None
     if named:
         path = find_bundle(named)
-        if WEIGHTS not in Bundle.open(path).recogniser().contents:
+        bundle = Bundle.open(path).recogniser()
+        if bundle.manifest.stream is not None:
+            hint = "--base none, or a base that takes clips; last-edge train --recipe shrec21_stream learns recordings"
+            what = "takes teach a bundle that takes clips; this one answers at every frame"
+            raise InputError(what, where=path, expected="a bundle without a state", hint=hint)
+        if WEIGHTS not in bundle.contents:
             hint = "--base none, or last-edge export RUN --out BUNDLE --weights"
             raise InputError("the bundle holds no float weights to start from", where=path, expected=WEIGHTS, hint=hint)
         return path

@@ -21,6 +21,7 @@ from last_edge.clips.compose import Span
 from last_edge.clips.store import HEADER, ClipStore
 from last_edge.clips.writer import with_splits
 from last_edge.errors import InterruptedRun
+from last_edge.machine import end_with_parent
 from last_edge.names import is_background
 from last_edge.runtime.recognise.stream import Decode
 from last_edge.runtime.recogniser import Recogniser
@@ -148,7 +149,8 @@ def _all(jobs: Sequence[FoldJob], workers: int) -> Iterator[tuple[FoldJob, FoldA
     if workers < 2:
         yield from ((job, train_fold(job)) for job in jobs)
         return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=end_with_parent) as pool:
         futures = {pool.submit(train_fold, job): job for job in jobs}
         try:
             for future in as_completed(futures):

@@ -1,12 +1,19 @@
-"""What a teaching is asked for."""
+"""What a teaching is asked for, and what it has done so far."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from last_edge.errors import UsageError
+from last_edge import records
+from last_edge.errors import InputError, UsageError
+from last_edge.files import write_text
 
 LAYOUTS = {"hand": "mediapipe_hand21", "holistic": "mediapipe_holistic75", "pose": "mediapipe_pose33"}
+FILE = "teach.json"
 
 
 @dataclass(frozen=True)
@@ -43,3 +50,37 @@ class TeachOptions:
                              hint="last-edge data prepare --help; one store of all, then --store")  # fmt: skip
         if self.detector not in LAYOUTS:
             raise UsageError("no such detector", expected=", ".join(LAYOUTS), got=self.detector)
+
+
+class State:
+    """Options of the last call, and by step what it depended on and gave: a second call goes on where it stopped.
+
+    It is `teach.json` in the teaching's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
+        content = records.read_json(self.path) if self.path.is_file() else {"options": {}, "done": {}}
+        if not isinstance(content, dict) or not {"options", "done"} <= content.keys():
+            raise InputError("not the state of a teaching", where=self.path, hint=f"rm {self.path}")
+        self.options: dict[str, Any] = content["options"]
+        self._done: dict[str, dict[str, Any]] = content["done"]
+
+    def result(self, step: str, key: str) -> Any:
+        """What a step gave for this very key; None where it is still to be done."""
+        done = self._done.get(step, {})
+        return done.get("result") if done.get("key") == key else None
+
+    def once(self, step: str, key: str, there: Path, make: Callable[[], Any]) -> tuple[Any, bool]:
+        """What a step gives, made now or before, and whether it was made now. there: what it leaves behind."""
+        before = self.result(step, key)
+        if before is not None and there.exists():
+            return before, False
+        result = json.loads(json.dumps(make()))
+        self._done[step] = {"key": key, "result": result}
+        self.save()
+        return result, True
+
+    def save(self) -> None:
+        """Write the file."""
+        write_text(self.path, records.canonical({"options": self.options, "done": self._done}))

@@ -22,13 +22,11 @@ from last_edge.runtime.record.session import record
 from last_edge.runtime.sources import ImageOptions
 from last_edge.runtime.view.window import has_screen
 from last_edge.skeleton import SkeletonClip
-from last_edge.tools.teach.options import LAYOUTS, TeachOptions
-from last_edge.tools.teach.state import State
+from last_edge.tools.teach.options import LAYOUTS, State, TeachOptions
 
 if TYPE_CHECKING:
     from last_edge.tasks.config import Recipe
-    from last_edge.tools.teach.figures import Figures
-    from last_edge.tools.teach.report import Taught
+    from last_edge.tools.teach.figures import Figures, Taught
     from last_edge.tools.teach.takes import Taken
 
 RECORDED, TAKES, LESSON, FOLDS, RUN, BUNDLE, REPORT = (
@@ -221,7 +219,7 @@ class Teacher:
 
     def teach(self) -> Taught:
         """Every step in its order, those done before left out, and a report."""
-        from last_edge.tools.teach.report import Taught, report_of
+        from last_edge.tools.teach.figures import Taught, report_of
 
         with locked(self.folder / "teach"):
             self.state.save()

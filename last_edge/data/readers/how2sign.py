@@ -122,7 +122,7 @@ def _part(person: Any, name: str, count: int, where: str) -> NDArray[np.float32]
         raise InputError(f"{name} of the wrong length", where=where, expected=f"{3 * count} numbers", got=got)
     try:
         packed = np.array(values, np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} holds something else than numbers", where=where) from error
     if not np.isfinite(packed).all():
         raise InputError("NaN or infinite point", where=where, got=name)

@@ -271,8 +271,8 @@ def read_asl_signs(
                 subject=row["participant_id"], source_id=row["sequence_id"],
             )  # fmt: skip
     if unlisted:
-        told = ", ".join(sorted(unlisted)[:SHOWN])
-        logger.warning("%d files without a row in train.csv, left out: %s", len(unlisted), told)
+        names = ", ".join(sorted(unlisted)[:SHOWN])
+        logger.warning("%d files without a row in train.csv, left out: %s", len(unlisted), names)
 
 
 def _of_parts(columns: dict[str, NDArray[Any]], where: Path, layout: str) -> Points:

@@ -107,7 +107,7 @@ def _row(row: Any, where: str) -> NsltClip:
     try:
         split, (label, first, last) = row["subset"], row["action"]
         made = NsltClip(int(label), str(split), int(first), int(last))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         expected = '{"subset": ..., "action": [class, first, last]}'
         raise InputError("not a row of an NSLT subset", where=where, expected=expected, got=row) from error
     if made.split not in SPLITS or made.label < 0 or made.first < 1 or not (made.last == TO_THE_END or made.last >= 1):
@@ -128,12 +128,8 @@ def _wlasl(values: list[Any], path: Path) -> tuple[dict[str, NsltClip], tuple[st
             raise InputError("not a row of WLASL", where=where, expected=expected, got=str(entry)[:80])
         glosses.append(str(entry["gloss"]))
         for instance in entry["instances"]:
-            action = (
-                {name: instance.get(name) for name in ("frame_start", "frame_end")}
-                if isinstance(instance, dict)
-                else {}
-            )
-            if None in action.values() or not {"video_id", "split"} <= set(instance):
+            needed = ("video_id", "split", "frame_start", "frame_end")
+            if not isinstance(instance, dict) or any(instance.get(name) is None for name in needed):
                 raise InputError("not a row of WLASL", where=where, expected=expected, got=str(instance)[:80])
             row = {"subset": instance["split"], "action": [label, instance["frame_start"], instance["frame_end"]]}
             made = _row(row, f"{where} › {instance['video_id']}")

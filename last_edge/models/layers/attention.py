@@ -62,7 +62,7 @@ class SelfAttention(nn.Module):
         parts = ((self.query, x), (self.key, other), (self.value, other))
         query, key, value = (split_heads(part(tokens), self.heads) for part, tokens in parts)
         weights = self.dropout(attention_weights(query, key, keep)).to(value.dtype)
-        return self.out((weights @ value).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return self.out((weights @ value).transpose(1, 2).flatten(2))
 
 
 class EncoderLayer(nn.Module):
@@ -79,7 +79,7 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:
         x = self.attention_norm(x + self.dropout(self.attention(x, keep)))
         read = self.project(nn.functional.gelu(self.expand(x)))
-        return self.norm(x + self.dropout(read))  # type: ignore[no-any-return]
+        return self.norm(x + self.dropout(read))
 
     def deployed(self) -> EdgeEncoderLayer:
         """On tokens as maps, with constants in place of shapes."""
@@ -101,7 +101,7 @@ class EdgeAttention(nn.Module):
         parts = ((self.query, x), (self.key, other), (self.value, other))
         query, key, value = (split_heads(part(tokens).squeeze(1), self.heads) for part, tokens in parts)
         weights = torch.softmax(query @ key.transpose(-1, -2) + masking, dim=-1)
-        return self.out((weights @ value).transpose(1, 2).flatten(2).unsqueeze(1))  # type: ignore[no-any-return]
+        return self.out((weights @ value).transpose(1, 2).flatten(2).unsqueeze(1))
 
 
 class EdgeEncoderLayer(EdgeAttention):
@@ -114,7 +114,7 @@ class EdgeEncoderLayer(EdgeAttention):
 
     def forward(self, x: Tensor, masking: Tensor) -> Tensor:
         x = self.attention_norm(self.read(x, x, masking) + x)
-        return self.norm(self.project(nn.functional.gelu(self.expand(x))) + x)  # type: ignore[no-any-return]
+        return self.norm(self.project(nn.functional.gelu(self.expand(x))) + x)
 
 
 class Attention(nn.Module):
@@ -139,7 +139,7 @@ class Attention(nn.Module):
             scores = query.float() @ keys.float().transpose(-1, -2) * query.shape[-1] ** -0.5
             weights = torch.softmax(scores + (1 - keep.to(scores.dtype))[:, None] * MASKED, dim=-1)
         read = self.dropout(weights).to(values.dtype) @ values
-        return self.out(read.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return self.out(read.transpose(1, 2).flatten(2))
 
 
 class FeedForward(nn.Module):
@@ -153,7 +153,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.dropout(nn.functional.gelu(self.expand(self.norm(x))))
-        return x + self.dropout(self.project(inner))  # type: ignore[no-any-return]
+        return x + self.dropout(self.project(inner))
 
 
 class PreNormEncoderLayer(nn.Module):
@@ -168,7 +168,7 @@ class PreNormEncoderLayer(nn.Module):
     def forward(self, x: Tensor, keep: Tensor) -> Tensor:
         inner = self.norm(x)
         x = x + self.dropout(self.attention(inner, *self.attention.pair(inner), keep[:, None]))
-        return self.forward_part(x)  # type: ignore[no-any-return]
+        return self.forward_part(x)
 
 
 class DecoderLayer(nn.Module):

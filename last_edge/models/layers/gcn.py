@@ -56,7 +56,7 @@ class SpatialGCN(nn.Module):
         if self.attention is not None:
             weights = torch.softmax(self.attention(self._pooled(groups, graph)).float(), -1)
             graph = graph * weights[:, :, None, None]
-        return self.bn(stacked_product(graph, groups))  # type: ignore[no-any-return]
+        return self.bn(stacked_product(graph, groups))
 
     def deployed(self) -> EdgeGraphConv:
         """Weights (K*C', C) regrouped to (C', K, C), norm and edge mask multiplied into them and the graph."""
@@ -89,7 +89,7 @@ class FrameGraphConv(SpatialGCN):
         rows = spread.view(self.subsets, joints, count * frames, channels).permute(2, 1, 0, 3).flatten(2)
         weight = self.conv.weight.view(self.subsets, -1, channels).transpose(0, 1).flatten(1)
         mixed = nn.functional.linear(rows.flatten(0, 1), weight)
-        return self.bn(mixed.view(count, frames, joints, -1).permute(0, 3, 1, 2))  # type: ignore[no-any-return]
+        return self.bn(mixed.view(count, frames, joints, -1).permute(0, 3, 1, 2))
 
 
 class EdgeGraphConv(nn.Module):
@@ -108,7 +108,7 @@ class EdgeGraphConv(nn.Module):
         self.taps = taps
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.taps(torch.matmul(x, self.graph))  # type: ignore[no-any-return]
+        return self.taps(torch.matmul(x, self.graph))
 
 
 class EdgeAttentiveGraphConv(EdgeGraphConv):
@@ -132,7 +132,7 @@ class EdgeAttentiveGraphConv(EdgeGraphConv):
     def forward(self, x: Tensor) -> Tensor:
         means = torch.matmul(x.mean(dim=2), self.mean_graph)
         weights = torch.softmax(self.score(means.flatten(1)), dim=-1) @ self.spread
-        return self.taps(torch.matmul(x, (self.graph * weights[:, None, :])[:, None]))  # type: ignore[no-any-return]
+        return self.taps(torch.matmul(x, (self.graph * weights[:, None, :])[:, None]))
 
 
 class AdaptiveGraphConv(nn.Module):
@@ -156,7 +156,7 @@ class AdaptiveGraphConv(nn.Module):
         shared = torch.cat([self.fixed, symmetric(self.A_learned)[None]])
         own = similarity(self.embed(channels_last(x).mean(1, keepdim=True).permute(0, 3, 1, 2)).squeeze(2))
         graphs = torch.cat([shared.to(x.dtype).expand(len(x), -1, -1, -1), own.to(x.dtype)[:, None]], dim=1)
-        return self.conv(spread_product(graphs, x))  # type: ignore[no-any-return]
+        return self.conv(spread_product(graphs, x))
 
     def deployed(self, norm: nn.Module) -> EdgeAdaptiveGraphConv:
         """The conv's (C', (K+2)*C) weights cut into those of the constant graphs and those of the sample's.

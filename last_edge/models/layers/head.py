@@ -45,7 +45,7 @@ class GatedHead(nn.Module):
             normed = self.ib(normed)
         elif self.ib is not None and self.training:
             self.ib(feature)
-        return self.fc(self.dropout(normed))  # type: ignore[no-any-return]
+        return self.fc(self.dropout(normed))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classify(self.pool(x))
@@ -78,7 +78,7 @@ class EdgeHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, V) -> logits (N, K)."""
-        return self.fc(torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1))  # type: ignore[no-any-return]
+        return self.fc(torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1))
 
 
 class EdgeBodiesHead(nn.Module):
@@ -97,7 +97,7 @@ class EdgeBodiesHead(nn.Module):
 
     def classify(self, feature: Tensor) -> Tensor:
         """Pooled feature (N, C) -> logits (N, K)."""
-        return self.fc(feature)  # type: ignore[no-any-return]
+        return self.fc(feature)
 
 
 class MeanHead(nn.Module):
@@ -109,7 +109,7 @@ class MeanHead(nn.Module):
         self.fc = nn.Linear(channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.dropout(channels_last(x).mean(dim=(1, 2))))  # type: ignore[no-any-return]
+        return self.fc(self.dropout(channels_last(x).mean(dim=(1, 2))))
 
 
 def present_bodies(streams: Tensor) -> Tensor:

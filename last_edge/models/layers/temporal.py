@@ -45,7 +45,7 @@ class EpSepTCN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.act(self.expand_bn(self.expand(x)))
         y = self.act(self.depthwise_bn(self.depthwise(y)))
-        return self.project_bn(self.project(y)) + self.skip(x)  # type: ignore[no-any-return]
+        return self.project_bn(self.project(y)) + self.skip(x)
 
     def deployed(self) -> Self:
         """Itself, the norms folded into the convolutions before them."""
@@ -69,7 +69,7 @@ class SeparableTCN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.pointwise(self.depthwise(torch.relu(self.norm_in(x))))
-        return self.dropout(self.norm_out(y))  # type: ignore[no-any-return]
+        return self.dropout(self.norm_out(y))
 
     def deployed(self) -> Self:
         """Itself, the first norm an affine convolution that ReLU is fused with, the other folded."""
@@ -100,7 +100,7 @@ class LinearAttention(nn.Module):
         query, key, value = qkv.permute(3, 0, 1, 4, 2, 5)
         read = _attend(query, key, value).transpose(2, 3).flatten(3)
         y = self.dropout(self.out(read.to(qkv.dtype))).permute(0, 3, 2, 1)
-        return self.pool(y)  # type: ignore[no-any-return]
+        return self.pool(y)
 
     def deployed(self) -> EdgeLinearAttention:
         """With 1x1 convolutions on the map as it lies."""
@@ -132,7 +132,7 @@ class EdgeLinearAttention(nn.Module):
         weight = torch.matmul(query, key.sum(dim=-1, keepdim=True)).clamp(min=SMALLEST_NORMALISER)
         read = torch.matmul(query, torch.matmul(key, value.permute(0, 1, 4, 3, 2))) / weight
         y = self.out(read.permute(0, 1, 4, 3, 2).reshape(-1, channels, frames, joints))
-        return self.pool(y)  # type: ignore[no-any-return]
+        return self.pool(y)
 
 
 def strided_projection(channels_in: int, channels_out: int, *, stride: int, bias: bool = False) -> nn.Sequential:

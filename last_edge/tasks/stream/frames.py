@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
+from last_edge.errors import UsageError
 
 BACKGROUND = "background"
 
@@ -15,6 +18,26 @@ BACKGROUND = "background"
 def stream_labels(store: ClipStore) -> tuple[str, ...]:
     """Names of a streaming model's classes: the store's, and background behind them."""
     return (*store.labels, BACKGROUND)
+
+
+EVERY_OTHER = "*"
+"""Stands for all labels that were never learnt."""
+
+
+def without_unknown(store: ClipStore, labels: tuple[str, ...], unknown: Sequence[str]) -> ClipStore:
+    """A store whose spans of some labels are background: movements that a network with `labels` does not know.
+
+    unknown: names, or `EVERY_OTHER`. `UsageError` for one that the store lacks.
+    """
+    if not unknown:
+        return store
+    if strange := set(unknown) - {*store.labels, EVERY_OTHER}:
+        raise UsageError("no such label in the store", got=", ".join(sorted(strange)), expected=", ".join(store.labels))
+    gone = [name in unknown or (EVERY_OTHER in unknown and name not in labels) for name in store.labels]
+    spans = np.empty(len(store), np.object_)
+    for clip, own in enumerate(store.index.spans):
+        spans[clip] = own[~np.array([gone[label] for label in own[:, 0]], bool)]
+    return replace(store, index=replace(store.index, spans=spans))
 
 
 def frame_figures(answers: NDArray[np.int64], wanted: NDArray[np.int64], labels: tuple[str, ...]) -> dict[str, Any]:

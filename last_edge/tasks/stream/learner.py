@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from last_edge.clips.recordings import held_still
+from last_edge.clips.recordings import frame_answers, held_still
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import padded
 from last_edge.data.augment import Augment
@@ -188,6 +188,17 @@ class StreamLearner:
                 wanted = np.concatenate([truth[:, CLASS].astype(np.int64) for *_, truth in parts])
                 found[name] = frame_figures(answers, wanted, self.labels)
         return found
+
+
+@torch.inference_mode()
+def frame_logits(model: nn.Module, store: ClipStore, clips: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(F, K) of every frame of some recordings at their own rate, one recording behind the other."""
+    assert isinstance(model, LastLiteStream)
+
+    def answer(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(model(torch.from_numpy(points)).logits.float().numpy())
+
+    return frame_answers(answer, store, clips, model.spec, rate=model.rate, delay=model.delay)
 
 
 def _both(crop: Crop) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

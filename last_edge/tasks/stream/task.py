@@ -117,9 +117,11 @@ class Streaming:
         unknown = [store.labels[label] for label in sorted(shown) if store.labels[label] not in known]
         if unknown:
             close = ", ".join(f"{name}: {' or '.join(nearest(name, known))}" for name in unknown)
+            hint = "last-edge eval ... --stream --unknown '*' plays them as movements that mean nothing"
             raise InputError(
-                "labels that were never learnt", where=store.path, expected=", ".join(known), got=f"{unknown} ({close})"
-            )
+                "labels that were never learnt", where=store.path, expected=", ".join(known),
+                got=f"{unknown} ({close})", hint=hint,
+            )  # fmt: skip
         places = np.array([known.index(name) if name in known else -1 for name in store.labels] + [-1], np.int64)
         spans = np.empty(len(store), np.object_)
         for clip, own in enumerate(store.index.spans):

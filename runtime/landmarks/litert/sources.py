@@ -95,14 +95,14 @@ class LiteRTHolistic(LiteRTSource):
     shape where no body is seen. MediaPipe's holistic task looks for hands at the wrists alone.
     """
 
-    def __init__(self, *, layout: str = "mediapipe_holistic75", person: str = "largest") -> None:
+    def __init__(self, *, layout: str = "mediapipe_holistic75", person: str = "largest", detect_every: int = 1) -> None:
         if layout != "mediapipe_holistic75":
             hint = "--landmarks-by mediapipe, or a bundle of mediapipe_holistic75"
             raise UsageError(f"LiteRT has no face points for {layout!r}", expected="mediapipe_holistic75", hint=hint)
         super().__init__(model="holistic", layout=layout, person=person)
         threads = threads_here()
         self._pose = PoseTracker(model_path("pose"), threads=threads, choose=self._pick)
-        self._hands = HandTracker(model_path("hand"), hands=MOST_HANDS, threads=threads)
+        self._hands = HandTracker(model_path("hand"), hands=MOST_HANDS, threads=threads, detect_every=detect_every)
 
     def __call__(self, image: Image, timestamp_s: float) -> Points:
         self._begin(image, timestamp_s)

@@ -123,9 +123,10 @@ def test_the_table_of_wlasl_brings_glosses_signers_and_frames(tmp_path: Path) ->
     assert subset.labels == ("book", "drink") and set(subset.rows) == {"00335", "00336"}
     assert subset.about("a/00336.pose") == {"label": "drink", "split": "test", "subject": "90"}
     assert (subset.rows["00336"].first, subset.rows["00336"].last) == (4, 9)
-    path.write_text(json.dumps([{"gloss": "book", "instances": [{"video_id": "1"}]}]))
-    with pytest.raises(InputError, match="not a row of WLASL"):
-        Subset(path)
+    for row in ({"video_id": "1"}, instance | {"split": None}, instance | {"frame_start": float("inf")}, 2, None):
+        path.write_text(json.dumps([{"gloss": "book", "instances": [row]}]))
+        with pytest.raises(InputError, match="not a row of"):
+            Subset(path)
 
 
 def test_wlasl_is_prepared_by_one_command(tmp_path: Path, real: Callable[[str], Path]) -> None:

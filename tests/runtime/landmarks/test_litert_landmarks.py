@@ -22,7 +22,7 @@ from last_edge.runtime.landmarks.litert.pose import STRIDES as POSE_STRIDES
 from last_edge.runtime.landmarks.litert.pose import OneEuro, refined
 from last_edge.runtime.landmarks.mediapipe import what_it_sends
 from last_edge.runtime.sources.video import VideoSource
-from last_edge.tools.bench.landmarks import TO_THE_WAIST, alone, apart, both, itself
+from last_edge.tools.bench.landmarks import TO_THE_WAIST, alone, apart, both, itself, step_by_step
 
 CLIPS = sorted((find_data("clips") or Path()).glob("*.mp4"))
 SHORT = "how2sign_0fO5ETSwyg_1-5.mp4"
@@ -74,6 +74,13 @@ def test_a_hand_among_others_begins_as_mediapipe_begins_it() -> None:
     assert apart(theirs[None], ours[None]).max() < 0.002
 
 
+def test_each_step_of_a_hand_is_mediapipes() -> None:
+    pytest.importorskip("mediapipe")
+    needs("hand")
+    distances = apart(*step_by_step(clip(SHORT)))
+    assert len(distances) > 20 and distances.max() < 0.0005
+
+
 @pytest.mark.parametrize("hand", ["left", "right"])
 def test_a_side_is_the_same_hand(hand: str) -> None:
     theirs, ours = pair(clip(SHORT), "hand", hand=hand)
@@ -108,7 +115,8 @@ def test_holistic_joins_body_and_hands() -> None:
 def test_every_clip_shows_the_same_hand(path: Path) -> None:
     theirs, ours = pair(path, "hand")
     distances, lost = apart(theirs, ours).max(1), np.isnan(ours[:, 0, 0]).sum() - np.isnan(theirs[:, 0, 0]).sum()
-    # A hand that blurs moves by more between two runs of MediaPipe that begin all but alike.
+    assert apart(*step_by_step(path)).max() < 0.001
+    # Over a video a hand that blurs parts further, and MediaPipe from itself where the two begin all but alike.
     assert np.median(distances) < 0.003 and (distances < 0.01).mean() > 0.8
     assert lost <= 1
 
@@ -140,6 +148,15 @@ def test_the_palm_detector_rests_between_its_turns() -> None:
     images = [image[..., ::-1] for image, _ in frames(clip(SHORT), 6)]
     one_hand = [tracker(image)[:1] for image in images]
     assert all(one_hand) and len(calls) < 6
+
+
+def test_the_palm_detector_rests_only_where_it_looks_for_further_hands() -> None:
+    for by, how in (("mediapipe", {"hand": "left"}), ("litert", {"hand": "first"})):
+        with pytest.raises(UsageError, match="nobody looks for further hands here"):
+            create_landmarks("hand", by=by, detect_every=5, **how)  # type: ignore[arg-type]
+    needs("hand")
+    source = create_landmarks("hand", by="litert", detect_every=5, hand="left")
+    assert source._tracker.detect_every == 5  # type: ignore[attr-defined]
 
 
 def test_auto_takes_mediapipe_where_it_is_and_else_litert(monkeypatch: pytest.MonkeyPatch) -> None:

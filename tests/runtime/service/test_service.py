@@ -12,8 +12,7 @@ import pytest
 
 from last_edge.errors import InputError, UsageError
 from last_edge.runtime.pipeline.run import RunOptions, run
-from last_edge.runtime.service.notify import Watchdog
-from last_edge.runtime.service.unit import Unit, complaints, quoted, unit_of
+from last_edge.runtime.service import Unit, Watchdog, complaints, quoted, unit_of
 from last_edge.tools.cli import main
 
 MakeBundle = Callable[..., Path]

@@ -49,15 +49,23 @@ def test_every_peer_reads_clips_with_missing_points_and_learns_from_them(name: s
 
 
 @pytest.mark.slow
-def test_the_command_trains_exports_and_measures(toy_store: Path, tmp_path: Path) -> None:
+def test_the_command_trains_exports_measures_and_times(
+    toy_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "peers"
-    words = ["bench", "peers", "--store", str(toy_store), "--models", "gru,dd_net_small", "--recipe", "demo", "--out",
-             str(out), "--set", "training.epochs=2", "--quiet"]  # fmt: skip
-    assert cli.main(words) == 0
+    words = ["bench", "peers", "--store", str(toy_store), "--recipe", "demo", "--out", str(out), "--quiet"]
+    short = ["--set", "training.epochs=2", "--set", "input.frames=16"]
+    assert cli.main([*words, *short, "--models", "gru"]) == 0
+    assert cli.main([*words, *short, "--models", "dd_net_small,last_lite_nano"]) == 0
     rows = json.loads((out / "peers.json").read_text())
-    assert [row["name"] for row in rows] == ["peer_gru", "peer_dd_net_small"] and rows[0]["n"] == 24
+    assert [row["name"] for row in rows] == ["peer_gru", "peer_dd_net_small", "last_lite_nano"] and rows[0]["n"] == 24
+    assert all(0 < row["p50_ms"] <= row["p95_ms"] and row["frames"] == 16 for row in rows)
+    page = (out / "peers.md").read_text()
+    assert "two GRU layers of 128" in page and "`last_lite_nano`, from labels alone" in page
     points = np.random.default_rng(0).normal(size=(2, 24, 5, 3)).astype(np.float32)
     assert logits_of((out / "peer_gru.onnx").read_bytes(), {"landmarks": points}).shape == (2, 3)
+    assert cli.main([*words, "--set", "training.epochs=1", "--models", "gru"]) == EXIT_USAGE
+    assert "trained by another recipe" in capsys.readouterr().err
 
 
 def test_an_unknown_peer_is_told_and_a_dry_run_writes_nothing(toy_store: Path, tmp_path: Path) -> None:

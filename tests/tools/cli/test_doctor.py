@@ -86,6 +86,13 @@ def test_every_backend_is_listed_with_what_brings_it() -> None:
         assert check.ok == BACKENDS[name].is_available() and check.mend == BACKENDS[name].mend and not check.needed
 
 
+def test_on_a_jetson_nothing_of_pypi_is_named_for_its_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("last_edge.machine.board", lambda: "NVIDIA Jetson Orin Nano Developer Kit")
+    mends = {check.name: check.mend for check in checks.all_checks() if check.group == "Backends"}
+    assert "for this JetPack" in mends["onnxruntime-cuda"] and "JetPack's own" in mends["tensorrt"]
+    assert mends["openvino"] == "pip install 'last-edge[openvino]'"
+
+
 @pytest.mark.parametrize(
     ("machine", "hint"), [("x86_64", "pip install 'last-edge[runtime]'"), ("aarch64", "--landmarks-by litert")]
 )

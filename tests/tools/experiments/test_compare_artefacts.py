@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from last_edge.clips import ClipStore, writing_store
-from last_edge.errors import EXIT_INPUT
+from last_edge.errors import EXIT_INPUT, EXIT_USAGE
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.skeleton import SkeletonClip
 from last_edge.tools.cli import main
@@ -54,6 +54,20 @@ def test_a_model_is_no_better_than_itself(hands: Path, capsys: pytest.CaptureFix
     assert "no difference shown" in shown and "none differs" in shown
 
 
+def test_several_are_compared_with_one_in_a_page_and_as_json(
+    hands: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["compare", "last_lite_nano_shrec14", "last_e_nano_shrec14", "last_lite_nano_shrec14:int8"]
+    page = tmp_path / "page.md"
+    assert main([*words, "--store", str(hands), "--out", str(page), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["comparisons"]
+    assert [row["other"] for row in rows] == words[2:]
+    text = page.read_text()
+    assert f"| {words[1]} | {words[2]} | {rows[0]['difference']:+.2f} |" in text and "| p1 |" in text
+    assert main([*words, "--store", str(hands), "--out", str(page)]) == EXIT_USAGE
+    assert "will not overwrite" in capsys.readouterr().err
+
+
 def test_what_is_no_artefact_is_named(hands: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "last_lite_nano_shrec14", "last_lite_shrec", "--store", str(hands)]) == EXIT_INPUT
     assert "last_lite_nano_shrec14" in capsys.readouterr().err
@@ -64,9 +78,8 @@ def test_both_the_interval_and_the_p_must_agree(hands: Path) -> None:
     clips = np.arange(24)
     one, other = np.ones(24, bool), np.ones(24, bool)
     other[:5] = False
-    close = compared(Answered("a", one, store, clips), Answered("b", other, store, clips))
+    about = np.array(store.labels)[store.index.label[clips]], store.index.subject[clips].astype(str)
+    close = compared(Answered("a", one, *about), Answered("b", other, *about))
     assert close["interval"][0] > 0 and close["p"] > 0.05 and close["verdict"] == "no difference shown"
     other[:8] = False
-    assert compared(Answered("a", one, store, clips), Answered("b", other, store, clips))["verdict"].startswith(
-        "a diff"
-    )
+    assert compared(Answered("a", one, *about), Answered("b", other, *about))["verdict"].startswith("a diff")

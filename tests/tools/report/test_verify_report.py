@@ -17,7 +17,7 @@ from last_edge.bundle import Bundle, write_bundle
 from last_edge.bundle.manifest import CARD
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
-from last_edge.errors import EXIT_GATE
+from last_edge.errors import EXIT_GATE, EXIT_INPUT
 from last_edge.export.int8.plan import Plan
 from last_edge.export.int8.quantize_bundle import quantize_bundle
 from last_edge.skeleton import SkeletonClip
@@ -268,6 +268,18 @@ def test_a_leak_between_splits_is_found(here: None, leak: str) -> None:
     assert told in found
     report = failed()
     assert told in report and "data store" in report, "and the report was made of another store"
+
+
+@pytest.mark.parametrize("part", ["files", "stores", "timed", "environment", "title"])
+def test_a_report_of_odd_types_is_refused(here: None, part: str, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(REPORT, lambda said: said.update({part: None}))
+    assert cli.main(["verify", str(REPORT), "--quiet"]) == EXIT_INPUT
+    assert f"report.json › {part}" in capsys.readouterr().err
+
+
+def test_rows_of_odd_types_are_told_beside_pages_that_are_not_drawn_from_them(here: None) -> None:
+    edit(REPORT, lambda said: said.update(rows=[None], choices=3))
+    assert "report.md: not held against the JSON" in failed()
 
 
 def test_a_report_that_does_not_tell_its_sources_is_refused(here: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ export class App {
     byId("measure").addEventListener("click", () => this.tell(() => this.measure()));
     byId("precision").addEventListener("change", () => this.tell(() => this.useModel(settings().precision)));
     byId("threshold").addEventListener("input", () => this.useSettings());
-    byId("reject").addEventListener("change", () => this.useSettings());
+    for (const name of ["reject", "early"]) byId(name).addEventListener("change", () => this.useSettings());
     for (const name of ["hand", "delegate"])
       byId(name).addEventListener("change", () => this.playing === "camera" && this.begin("camera"));
   }
@@ -52,10 +52,10 @@ export class App {
 
   useSettings() {
     showThreshold();
-    const { threshold, reject } = settings();
+    const { threshold, reject, early } = settings();
     if (!this.recogniser) return;
     this.recogniser.decoder.threshold = threshold;
-    this.recogniser.reject = reject;
+    Object.assign(this.recogniser, { reject, early });
   }
 
   // Open a graph of the bundle, hold it against the golden tensors, and go on with it.
@@ -170,6 +170,7 @@ export class App {
     const times = Array.from({ length: clip.points.frames }, (_, frame) => frame / clip.fps);
     const top = await recogniser.predict(clip.points, times);
     if (recogniser !== this.recogniser || this.playing !== "play") return;
+    for (const event of await recogniser.finish()) this.view.event(event);
     this.view.prediction({ top, known: true });
     const truth = clip.label ? ` It is made as: ${clip.label}.` : " It is a made motion of no class that this model knows.";
     this.end(`The whole clip: ${top[0].label}, ${Math.round(top[0].probability * 100)}%.${truth}`);

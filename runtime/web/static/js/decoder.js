@@ -58,19 +58,21 @@ export class Decoder {
 
 // From probabilities at every frame to gestures with a beginning and an end: the twin of runtime/recognise/spans.py.
 export class SpanDecoder {
-  // rules: of site.json. delay: seconds that an answer of the network comes after the frame that it is for.
+  // rules: of site.json. delay: seconds that an answer of the network comes after the frame that it is for. early: a
+  // gesture is an event as soon as its label is sure, and not once more at its end; may be changed at any time, as
+  // `least` may, the least mean probability of an event where this is more than the rules ask for.
   constructor(rules, delay) {
-    Object.assign(this, { rules, delay });
+    Object.assign(this, { rules, delay, early: false, least: 0 });
     this.reset();
   }
 
   // Forget everything: what comes next is another recording, or a body that was lost.
   reset() {
-    Object.assign(this, { mean: null, began: [], first: 0, last: 0, below: 0 });
+    Object.assign(this, { mean: null, began: [], first: 0, last: 0, below: 0, told: false });
     this.sum = this.rules.labels.map(() => 0);
   }
 
-  // Take a frame's probabilities, background last; the gesture that it ends, or null.
+  // Take a frame's probabilities, background last; the gesture that it decides, or null.
   push(probabilities, elapsed, time) {
     const { on, off, hold, smoothing } = this.rules;
     const at = time - this.delay;
@@ -84,7 +86,7 @@ export class SpanDecoder {
       if (!this.began.length) this.first = at;
       this.began.push(at - elapsed);
       Object.assign(this, { last: at, below: 0 });
-      return null;
+      return this.tell(time);
     }
     this.below++;
     return this.below >= hold ? this.close(time) : null;
@@ -93,15 +95,35 @@ export class SpanDecoder {
   // What is still shown, as it ends: {label, probability, start, end, decided}, or null where it is too short or unsure.
   close(time) {
     if (!this.began.length) return null;
-    const { labels, sure, least_s, start_s, end_s } = this.rules;
+    const { labels, sure, least_s } = this.rules;
+    const { label, ...found } = this.soFar(time);
+    const { told } = this;
+    Object.assign(this, { sum: labels.map(() => 0), began: [], below: 0, told: false });
+    const short = found.end - found.start < least_s[label];
+    if (told || short || found.probability < Math.max(sure, this.least)) return null;
+    return { label: labels[label], ...found };
+  }
+
+  // The gesture that lasts, once its label is sure and early answers are wanted; else null.
+  tell(time) {
+    if (!this.early || this.told) return null;
+    const { labels, early, least_s } = this.rules;
+    const { label, ...found } = this.soFar(time);
+    const lasted = this.last - median(this.began);
+    const sure = found.probability >= Math.max(early, this.least) && lasted >= least_s[label];
+    if (!sure) return null;
+    this.told = true;
+    return { label: labels[label], ...found };
+  }
+
+  // What is shown, as if it ended now; its label by number.
+  soFar(time) {
+    const { start_s, end_s } = this.rules;
     const label = this.sum.indexOf(Math.max(...this.sum));
     const begun = Math.min(this.first, median(this.began.slice(Math.floor(this.began.length / 2))));
     const start = Math.max(begun + start_s, 0);
     const end = Math.max(this.last + end_s, start);
-    const probability = this.sum[label] / this.began.length;
-    Object.assign(this, { sum: labels.map(() => 0), began: [], below: 0 });
-    if (probability < sure || end - start < least_s[label]) return null;
-    return { label: labels[label], probability, start, end, decided: time };
+    return { label, probability: this.sum[label] / this.began.length, start, end, decided: time };
   }
 }
 

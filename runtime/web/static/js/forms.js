@@ -4,10 +4,12 @@ import { byId } from "./view.js";
 const SOURCES = ["camera", "play"];
 
 // Fill the lists and show only what a bundle has a use for.
-export function fillForms({ graphs, threshold, camera }, clips) {
+export function fillForms({ graphs, threshold, camera, rules }, clips) {
   byId("precision").append(...graphs.map(({ precision, bytes }) => option(precision, `${precision}, ${kilobytes(bytes)}`)));
   byId("clip").append(...clips.map(({ name }, index) => option(index, name)));
   setThreshold(threshold);
+  byId("early-setting").hidden = !(rules?.early < 1);
+  if (rules) byId("early-wrong").textContent = `${(100 * rules.early_wrong).toFixed(1)}%`;
   byId("hand-setting").hidden = camera?.detector !== "hand";
   byId("delegate-setting").hidden = byId("mirror-setting").hidden = !camera;
   byId("camera-note").hidden = Boolean(camera);
@@ -24,6 +26,7 @@ export function settings() {
   return {
     threshold: Number(byId("threshold").value),
     reject: byId("reject").checked,
+    early: byId("early").checked,
     hand: byId("hand").value,
     delegate: byId("delegate").value,
     mirrored: byId("mirror").checked,

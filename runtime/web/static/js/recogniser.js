@@ -42,6 +42,11 @@ export class Recogniser {
     return this.predictWindow(time);
   }
 
+  // The recording has ended: the events of what was still shown.
+  async finish() {
+    return [];
+  }
+
   // The prediction for a whole clip, smoothed by nothing.
   async predict(points, times) {
     const { probabilities } = await this.answer(points, times);
@@ -64,6 +69,11 @@ export class Recogniser {
   async answer(points, times) {
     const { points: fitting, mirrored } = this.adapter.fit(points, this.hand.side);
     const given = await this.model.logits(fitTimes(fitting, times, this.frames));
+    return this.read(given, mirrored);
+  }
+
+  // What a model's logits say: of a mirrored hand the labels are those of its mirror image.
+  read(given, mirrored) {
     const logits = mirrored ? given.map((_, place) => given[this.mirroredLabels[place]]) : given;
     return {
       probabilities: this.rejection.probabilities(logits),

@@ -1,13 +1,14 @@
-"""A systemd unit that runs a bundle: started again when it ends, watched, its words in the journal, without root."""
+"""`run` as a service of systemd: its unit, started again when it ends, and what the run tells systemd; without root."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
-import subprocess
+import socket
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,8 @@ def unit_of(bundle: Path, source: str, *, name: str, more: Sequence[str] = ()) -
 
 def complaints(unit: Unit, folder: Path) -> list[str]:
     """What `systemd-analyze verify` says of the unit, written into a folder; empty where it is content or absent."""
+    import subprocess
+
     file = folder / f"{unit.name}.service"
     file.write_text(unit.text(), encoding="utf-8")
     command = ["systemd-analyze", "--user", "verify", str(file)]
@@ -106,3 +109,43 @@ def next_commands(unit: Unit) -> list[str]:
         "sudo loginctl enable-linger $USER",
         f"journalctl --user --unit {shlex.quote(unit.name)} --follow",
     ]
+
+
+class Watchdog:
+    """Speaks the protocol of sd_notify(3) over the socket that systemd names; silent where it names none.
+
+    interval_s: how often systemd wants to hear of us, None where it does not watch.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        environment = os.environ if environment is None else environment
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        given = environment.get("WATCHDOG_USEC", "")
+        self.interval_s = int(given) / 1e6 / 2 if given.isdecimal() and self._address else None
+        self._told_s = -float("inf")
+
+    def ready(self) -> None:
+        """The source is open and the first frame is through."""
+        self._tell("READY=1")
+
+    def alive(self) -> None:
+        """A frame came through; told at half the interval at most."""
+        now = time.monotonic()
+        if self.interval_s is not None and now - self._told_s >= self.interval_s:
+            self._told_s = now
+            self._tell("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        """The run ends by itself."""
+        self._tell("STOPPING=1")
+
+    def _tell(self, state: str) -> None:
+        if not self._address:
+            return
+        # An address that begins with @ is of the abstract namespace.
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | getattr(socket, "SOCK_CLOEXEC", 0)) as channel:
+            try:
+                channel.sendto(state.encode(), address)
+            except OSError:
+                return

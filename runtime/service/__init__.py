@@ -1,1 +1,0 @@
-"""`run` without a screen: as a service of systemd, which starts it again and watches it."""
