@@ -32,7 +32,7 @@ from last_edge.files import sha256_of
 from last_edge.names import is_background
 from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Probabilities, Rejection, Row, energy
 from last_edge.runtime.recognise.results import Event
-from last_edge.runtime.recognise.stream import Decode, RecogniseOptions
+from last_edge.runtime.recognise.stream import DECODERS, Decode, RecogniseOptions
 from last_edge.runtime.recognise.stream_eval import StreamScore
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.skeleton import SkeletonClip
@@ -108,6 +108,15 @@ class _Tape(Decoder):
     decide = push
 
 
+def played_each(model: Recogniser, takes: Sequence[Take], decodes: Sequence[Decode]) -> dict[Decode, list[Played]]:
+    """Everything that the graph says of streams, for each way of decoding; windows are asked once for two of them."""
+    records: dict[Decode, list[Played]] = {}
+    for decode in decodes:
+        asked = records.get("sliding") if decode == "spans" else None
+        records[decode] = [played(model, take, decode) for take in takes] if asked is None else asked
+    return records
+
+
 def played(model: Recogniser, take: Take, decode: Decode) -> Played:
     """Everything that the graph says of a stream."""
     stream = model.stream(options=RecogniseOptions(decode=decode))
@@ -168,7 +177,7 @@ def curve(records: Sequence[Played], decode: Decode, *, labels: tuple[str, ...],
         for threshold in THRESHOLDS:
             score = StreamScore()
             for answers, record in said:
-                decoder = Decoder(labels, DecodingOptions(threshold=threshold))
+                decoder = DECODERS[decode](labels, DecodingOptions(threshold=threshold))
                 events = events_of(answers, decoder, decode, least=least)
                 score.add(events, record.spans, seconds=record.seconds)
             false = score.wrong + score.repeated + score.in_unknown + score.in_idle
@@ -271,10 +280,8 @@ def fit_thresholds(
     judged = Bundle(path, dataclasses.replace(bundle.manifest, thresholds=fitted), contents)
     model = Recogniser(judged, precision=None if own else "fp32", threads=threads)
     takes = takes_of(judged.manifest, store, judging, measure)
-    records: dict[Decode, list[Played]] = {}
-    for decode in measure.decodes:
-        report(f"{decode}: {len(takes)} streams")
-        records[decode] = [played(model, take, decode) for take in takes]
+    report(f"{', '.join(measure.decodes)}: {len(takes)} streams")
+    records = played_each(model, takes, measure.decodes)
     curves, counted = curves_of(records, labels=model.labels, temperature=model.rejection.temperature)
     manifest = dataclasses.replace(bundle.manifest, thresholds={**fitted, **counted}, operating=curves)
     return rewrite_bundle(bundle, manifest)

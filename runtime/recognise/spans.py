@@ -16,8 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import InputError
+from last_edge.names import is_background
+from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD, Decoder, DecodingOptions
+from last_edge.runtime.recognise.results import Event
 
 Numbers = NDArray[np.float64]
+LOWEST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -184,3 +188,47 @@ def candidates_of(decoder: SpanDecoder, probabilities: Numbers, elapsed_s: Numbe
             found.append(made)
     last = decoder.close((len(probabilities) - 1) / rate + decoder.delay_s)
     return found if last is None else [*found, last]
+
+
+OFF, HOLD, EARLY = 0.5, 2, 0.5
+"""Of `SpanwiseDecoder`: the share of the threshold below which a gesture is over, for how many answers, and the least
+mean probability of its label, where the threshold is not below it."""
+
+
+class SpanwiseDecoder(Decoder):
+    """The rule of `SpanDecoder` in the place of a `Decoder`: for any network's answers, windows' among them.
+
+    A gesture is told once, when its probability reaches the threshold and its label is sure, and the next one not
+    before this one was over: the probability that any gesture is shown stayed below half the threshold. An answer that
+    is unknown shows none. Of the options smoothing and threshold count.
+    """
+
+    def __init__(self, labels: tuple[str, ...], options: DecodingOptions) -> None:
+        self._gestures = [place for place, label in enumerate(labels) if not is_background(label)]
+        self._names = tuple(labels[place] for place in self._gestures)
+        self._spans = SpanDecoder(self._rules(options.smoothing, USUAL_THRESHOLD), early=True)
+        super().__init__(labels, options)
+
+    def reset(self) -> None:
+        """See `Decoder`."""
+        super().reset()
+        self._spans.reset()
+
+    def push(self, probabilities: Numbers, *, start_s: float, end_s: float, known: bool = True) -> Event | None:
+        """See `Decoder`."""
+        super().push(probabilities, start_s=start_s, end_s=end_s, known=known)
+        self._spans.rules = self._rules(self._options.smoothing, self.threshold)
+        found = self._spans.push(self._shown(probabilities, known), 0.0, end_s)
+        return None if found is None else Event(found.label, found.probability, start_s, end_s)
+
+    def _rules(self, smoothing: float, threshold: float) -> SpanRules:
+        none = (0.0,) * len(self._names)
+        on = max(threshold, LOWEST)
+        return SpanRules(self._names, 1.0, on, OFF * on, HOLD, smoothing, 0.0, none, 0.0, 0.0, early=min(EARLY, on))
+
+    def _shown(self, probabilities: Numbers, known: bool) -> Numbers:
+        """(K,) to (G + 1,): the gestures', and behind them that none is shown; of labels without background this is
+        what the likeliest lacks, and the row sums to more than 1."""
+        gestures = probabilities[self._gestures] * known
+        shown = gestures.sum() if self.background else gestures.max()
+        return np.append(gestures, 1.0 - shown)

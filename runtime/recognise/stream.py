@@ -1,7 +1,9 @@
-"""Recognition of a stream by a model that takes clips, in one of two ways; both count in seconds, never in frames.
+"""Recognition of a stream by a model that takes clips, in one of three ways; all count in seconds, never in frames.
 
 - sliding: a window over the last seconds, a prediction every stride, events by smoothing, patience and debounce. It
   needs no boundaries between gestures.
+- spans: the same windows, decided as a network for streams is: one event from when a gesture begins to be shown until
+  it no longer is.
 - segments: the body's motion is cut where it rests, and each motion is predicted once, as a whole.
 
 A motion that the model was not taught is refused by its energy score, where the bundle says which is too low.
@@ -25,19 +27,22 @@ from last_edge.runtime.recognise.adapt import Adapter, HandVote
 from last_edge.runtime.recognise.decoding import UNLIKE, Decoder, DecodingOptions, Probabilities, Rejection, energy
 from last_edge.runtime.recognise.results import Event, Guess, Prediction
 from last_edge.runtime.recognise.segmenter import MotionSegmenter, SegmentOptions
+from last_edge.runtime.recognise.spans import SpanwiseDecoder
 from last_edge.runtime.recognise.window import Points, SlidingWindow, Times, fit_times
 from last_edge.skeleton.people import Follower
 
 TOP = 3
-Decode = Literal["sliding", "segments"]
+Decode = Literal["sliding", "segments", "spans"]
+DECODERS = {"sliding": Decoder, "segments": Decoder, "spans": SpanwiseDecoder}
 
 
 @dataclass(frozen=True)
 class RecogniseOptions:
     """How a stream is cut into windows.
 
-    decode: `sliding` or `segments`. reject: refuse what the bundle's energy threshold calls unknown. early: a bundle
-    that answers at every frame tells a gesture as soon as its label is sure, not when it ends.
+    decode: `sliding`, `segments` or `spans`, a sliding window whose answers are decided by `SpanwiseDecoder`.
+    reject: refuse what the bundle's energy threshold calls unknown. early: a bundle that answers at every frame tells a
+    gesture as soon as its label is sure, not when it ends.
     false_per_hour: most false events an hour by the bundle's curve; None for the point that the bundle states.
     window_s: length of the sliding window in seconds. stride_s: seconds between predictions.
     gap_s: seconds without any point after which the window starts anew.
@@ -76,7 +81,7 @@ class Stream(Closeable, ABC):
         self, *, adapter: Adapter, labels: tuple[str, ...], options: RecogniseOptions, person: str = "largest"
     ) -> None:
         self.adapter, self._labels, self._options = adapter, labels, options
-        self.decoder = Decoder(labels, options.decoding)
+        self.decoder: Decoder = DECODERS[options.decode](labels, options.decoding)
         self._follower = Follower(person, bodies=adapter.spec.bodies)
         self._mirrored, self._hand = list(mirrored_order(labels)), HandVote()
         self._newest_s = -np.inf

@@ -17,7 +17,7 @@ from last_edge.runtime.landmarks.models import get_model
 from last_edge.runtime.recognise.adapt import LIMB_METRES, SIDES
 from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD, choose_point
 from last_edge.runtime.recognise.model import ACCEPT, span_rules
-from last_edge.runtime.recognise.stream import TOP, RecogniseOptions
+from last_edge.runtime.recognise.stream import TOP, Decode, RecogniseOptions
 from last_edge.runtime.web.clips import Clip, pack
 from last_edge.runtime.web.features import features_of
 from last_edge.skeleton import Layout, get_layout
@@ -37,17 +37,20 @@ class Page:
 
 
 def describe(
-    bundle: Bundle, *, clips: Sequence[Clip], detector: Detector | None, false_per_hour: float | None = None
-) -> Page:
+    bundle: Bundle, *, clips: Sequence[Clip], detector: Detector | None, false_per_hour: float | None = None,
+    decode: Decode = "sliding",
+) -> Page:  # fmt: skip
     """Everything the page needs beside the graphs. detector: of the camera; None where none feeds the bundle.
 
-    false_per_hour: see `choose_point`."""
+    false_per_hour: see `choose_point`. decode: how windows are decided; a page cuts no motions.
+    """
     manifest = bundle.manifest
     if manifest.units not in ("image01", "metres"):
         raise InputError("bundle in unknown units", where=bundle.path, expected="image01 or metres", got=manifest.units)
     units = cast(Units, manifest.units)
     spec, thresholds, rules = manifest.input, manifest.thresholds, span_rules(bundle)
-    point = choose_point(manifest.operating, RecogniseOptions().decode, most_false=false_per_hour, where=bundle.path)
+    options = RecogniseOptions(decode)
+    point = choose_point(manifest.operating, decode, most_false=false_per_hour, where=bundle.path)
     usual = USUAL_THRESHOLD if rules is None else rules.sure
     threshold = thresholds.get(ACCEPT, usual) if point is None else point.threshold
     least_energy = thresholds.get("energy") if point is None else point.energy
@@ -82,7 +85,7 @@ def describe(
         ],
         "threshold": threshold,
         "rejection": {"temperature": thresholds.get("temperature", 1.0), "energy": least_energy},
-        "options": {**records.to_dict(RecogniseOptions()), "top": TOP},
+        "options": {**records.to_dict(options), "top": TOP},
         "camera": None if detector is None else _camera(detector, spec, units),
         "clips": [
             {**entry, "source": describe_source(clip.layout, clip.units, spec=spec, target_units=units)}

@@ -15,6 +15,7 @@ from last_edge.errors import InputError
 from last_edge.files import writing_folder
 from last_edge.runtime.landmarks import Detector
 from last_edge.runtime.landmarks.models import get_model, model_path
+from last_edge.runtime.recognise.stream import Decode
 from last_edge.runtime.web.clips import Clip, golden_clips
 from last_edge.runtime.web.describe import camera_detector, describe
 from last_edge.runtime.web.packages import MARKER, MEDIAPIPE, ONNX_RUNTIME, NpmPackage, fetch, is_cached, read_package
@@ -59,12 +60,14 @@ def make_site(
     landmarks: Detector | None = None,
     clips: Sequence[Clip] = (),
     false_per_hour: float | None = None,
+    decode: Decode = "sliding",
     on_fetch: OnFetch | None = None,
 ) -> Site:
     """Gather every file; packages that the cache lacks are fetched, each after a call of `on_fetch`.
 
     landmarks: detector of the camera; None takes what the bundle needs. clips: to play besides the golden skeletons.
     false_per_hour: most false events an hour by the bundle's curve; None for the point that it states.
+    decode: how windows are decided, `sliding` or `spans`.
     Raises `UsageError`, `InputError` (of a translator too, and of a model that reads more than landmarks), and
     `MissingError` when a package or the landmark model cannot be had.
     """
@@ -75,7 +78,7 @@ def make_site(
         raise InputError("a browser has no such features", where=bundle.path, expected=expected, got=got, hint=hint)
     detector = camera_detector(manifest.input, landmarks)
     clips = [*clips, *golden_clips(bundle, cast(Units, manifest.units))]
-    page = describe(bundle, clips=clips, detector=detector, false_per_hour=false_per_hour)
+    page = describe(bundle, clips=clips, detector=detector, false_per_hour=false_per_hour, decode=decode)
     model = None if detector is None else model_path(detector)
     files = {
         **dict(static_files()),

@@ -18,8 +18,8 @@ from last_edge.clips.compose import Span, compose
 from last_edge.clips.windows import labelled_clips
 from last_edge.data.background import background_clips
 from last_edge.errors import InputError, UsageError
-from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions
-from last_edge.runtime.recognise.stream import Decode, RecogniseOptions
+from last_edge.runtime.recognise.decoding import DecodingOptions
+from last_edge.runtime.recognise.stream import DECODERS, Decode, RecogniseOptions
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tools.cli import main
@@ -61,7 +61,7 @@ def takes(tmp_path: Path) -> list[Take]:
     return [*(Take(stream.points, stream.times, stream.spans) for stream in streams), *silent]
 
 
-@pytest.mark.parametrize("decode", ["sliding", "segments"])
+@pytest.mark.parametrize("decode", ["sliding", "segments", "spans"])
 def test_a_record_gives_the_events_of_the_runtime(make_bundle: MakeBundle, takes: list[Take], decode: Decode) -> None:
     model = Recogniser.open(make_bundle())
     options = RecogniseOptions(decode=decode, reject=False, decoding=DecodingOptions(threshold=0.7))
@@ -70,7 +70,7 @@ def test_a_record_gives_the_events_of_the_runtime(make_bundle: MakeBundle, takes
         event for frame, at in enumerate(takes[0].times.tolist()) for event in live.push(takes[0].points[:, frame], at)
     ]
     answers = answers_of(played(model, takes[0], decode), model.rejection.temperature)
-    decoder = Decoder(model.labels, DecodingOptions(threshold=0.7))
+    decoder = DECODERS[decode](model.labels, DecodingOptions(threshold=0.7))
     assert expected
     assert events_of(answers, decoder, decode, least=-np.inf) == expected
     assert events_of(answers, decoder, decode, least=np.inf) == []

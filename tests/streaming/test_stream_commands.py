@@ -40,6 +40,16 @@ def test_its_settings_are_tuned_by_the_frame(bundle_path: Path) -> None:
     assert found.precision == "fp32" and len(found.tried) == 6 and found.p50_ms > 0
 
 
+def test_run_says_how_often_early_answers_are_wrong(
+    ruled_path: Path, store: ClipStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["run", "--limit", "300", "--no-window", "--early", "--source"]
+    assert cli.main([*command, f"store:{store.path}", str(ruled_path)]) == 0
+    assert "25.0% of such answers were wrong" in " ".join(capsys.readouterr().err.split())
+    assert cli.main([*command, "synthetic", "last_lite_nano_shrec14"]) == EXIT_USAGE
+    assert "--early is for bundles that answer at every frame" in capsys.readouterr().err
+
+
 def test_several_people_are_timed_as_a_batch(bundle_path: Path) -> None:
     options = BenchOptions(memory=False, people=3, schedule=Schedule(rounds=1, calls=2, warm_up=0))
     (row,) = bench_bundles([bundle_path], options)

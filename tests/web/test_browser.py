@@ -14,7 +14,7 @@ import pytest
 
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.decoding import DecodingOptions, Rejection
-from last_edge.runtime.recognise.stream import RecogniseOptions, WindowStream
+from last_edge.runtime.recognise.stream import Decode, RecogniseOptions, WindowStream
 from last_edge.runtime.recognise.window import fit_times
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.web.packages import MEDIAPIPE, is_cached, read_package
@@ -39,8 +39,9 @@ LOGITS = f"""async ({{ precision, points, shape, times }}) => {{{PARTS}
   const fitted = fitTimes(adapter.convert(clip), times, site.input.frames);
   return {{ fitted: Array.from(fitted.data), logits: Array.from(await model.logits(fitted)) }};
 }}"""
-EVENTS = f"""async ({{ precision, points, shape, times, threshold, rejection }}) => {{{PARTS}
-  const recogniser = new Recogniser({{ ...site, rejection }}, model, adapter, {{ threshold }});
+EVENTS = f"""async ({{ precision, points, shape, times, threshold, rejection, decode }}) => {{{PARTS}
+  const asked = {{ ...site, rejection, options: {{ ...site.options, decode }} }};
+  const recogniser = new Recogniser(asked, model, adapter, {{ threshold }});
   const events = [];
   const tops = [];
   for (const [number, time] of times.entries()) {{
@@ -113,12 +114,13 @@ def test_logits_are_those_of_python(page: Any, precision: str) -> None:
         np.testing.assert_allclose(got["logits"], model.backend(fitted)[0], atol=1e-3)
 
 
+@pytest.mark.parametrize("decode", ["sliding", "spans"])
 @pytest.mark.parametrize("energy", [None, 5.1])
-def test_events_of_a_stream_are_those_of_python(page: Any, energy: float | None) -> None:
+def test_events_of_a_stream_are_those_of_python(page: Any, energy: float | None, decode: Decode) -> None:
     points, times = hand_motion(500, seed=1)
     rejection = Rejection(1.5, -np.inf if energy is None else energy)
-    expected, tops = python_events(points, times, threshold=0.3, rejection=rejection)
-    settings = {"threshold": 0.3, "rejection": {"temperature": 1.5, "energy": energy}}
+    expected, tops = python_events(points, times, threshold=0.3, rejection=rejection, decode=decode)
+    settings = {"decode": decode, "threshold": 0.3, "rejection": {"temperature": 1.5, "energy": energy}}
     got = page.evaluate(EVENTS, {"precision": "fp32", **sent(points, times), **settings})
     assert len(expected) > 1 and None in tops
     assert [event["label"] for event in got["events"]] == [event.label for event in expected]
@@ -129,11 +131,11 @@ def test_events_of_a_stream_are_those_of_python(page: Any, energy: float | None)
 
 
 def python_events(
-    points: np.ndarray, times: np.ndarray, *, threshold: float, rejection: Rejection
+    points: np.ndarray, times: np.ndarray, *, threshold: float, rejection: Rejection, decode: Decode = "sliding"
 ) -> tuple[list[Any], list[str | None]]:
     """Events, and the likeliest class after each frame, of the Python runtime."""
     model, adapter = python_side("fp32")
-    options = replace(RecogniseOptions(), decoding=DecodingOptions(threshold=threshold))
+    options = replace(RecogniseOptions(decode), decoding=DecodingOptions(threshold=threshold))
     recogniser = WindowStream(model.backend, adapter=adapter, labels=model.labels, options=options, rejection=rejection)
     events, tops = [], []
     for number, time_s in enumerate(times):

@@ -15,6 +15,7 @@ from last_edge.tools.output import count_progress, make_table, rows_table
 
 if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore
+    from last_edge.runtime.recognise.stream import Decode
 
 GESTURES = 200
 TAKEN_FOR, CLASSES_SHOWN = 3, 20
@@ -43,6 +44,9 @@ def eval(
     decode: opt.Decode = "sliding",
     reject: opt.Reject = True,
     false_alarms_per_hour: opt.FalsePerHour = None,
+    threshold: Annotated[
+        float | None, Option(min=0, max=1, help="With --stream: least probability of an event. Default: the bundle's.")
+    ] = None,
     rest_seconds: opt.RestSeconds = 1.5,
     subject: People = None,
     observed: Annotated[
@@ -75,7 +79,12 @@ def eval(
     else:
         refuse(
             "with --stream",
-            {"--subject": subject, "--unknown": unknown, "--false-alarms-per-hour": false_alarms_per_hour},
+            {
+                "--subject": subject,
+                "--unknown": unknown,
+                "--false-alarms-per-hour": false_alarms_per_hour,
+                "--threshold": threshold,
+            },
         )
     opened = ClipStore.open(store)
     if observed:
@@ -89,7 +98,8 @@ def eval(
     if stream and (not is_bundle(artefact) or on_recordings(artefact, opened)):
         score = evaluate_recordings(
             artefact, opened, split=split, which=which, precision=precision, unknown=unknown or [],
-            refused={"--gestures": gestures != GESTURES, "--subject": subject, "--mirror": mirror},
+            refused={"--gestures": gestures != GESTURES, "--subject": subject, "--mirror": mirror,
+                     "--threshold": threshold},
         )  # fmt: skip
         screen.emit(score, table=lambda: span_table(score))
         return
@@ -98,7 +108,7 @@ def eval(
         score = evaluate_streams(
             artefact, opened, split=split, precision=precision, threads=threads, gestures=gestures,
             unknown=unknown or [], decode=decode, reject=reject, rest_seconds=rest_seconds, subjects=subject or [],
-            seed=seed, false_per_hour=false_alarms_per_hour,
+            seed=seed, false_per_hour=false_alarms_per_hour, threshold=threshold,
         )  # fmt: skip
         screen.emit(score, table=lambda: stream_table(score))
         tell_absent(score, screen)
@@ -195,8 +205,8 @@ def evaluate(
 
 def evaluate_streams(
     bundle: Path, store: ClipStore, *, split: str, precision: opt.Precision | None, threads: int | None, gestures: int,
-    unknown: list[str], decode: Literal["sliding", "segments"], reject: bool, rest_seconds: float, subjects: list[str],
-    seed: int, false_per_hour: float | None = None,
+    unknown: list[str], decode: Decode, reject: bool, rest_seconds: float, subjects: list[str],
+    seed: int, false_per_hour: float | None = None, threshold: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The score of a bundle's events on composed streams, and how it was taken.
 
@@ -205,6 +215,7 @@ def evaluate_streams(
     from last_edge.clips.compose import ComposeOptions, compose
     from last_edge.clips.windows import check_points, labelled_as, labelled_clips
     from last_edge.runtime.recognise import stream_eval
+    from last_edge.runtime.recognise.decoding import DecodingOptions
     from last_edge.runtime.recognise.segmenter import SegmentOptions
     from last_edge.runtime.recognise.stream import RecogniseOptions
     from last_edge.runtime.recogniser import Recogniser
@@ -220,7 +231,11 @@ def evaluate_streams(
     clips = clips[[not subjects or person in subjects for person in people]]
     streams = compose(store, clips, count=gestures, seed=seed, options=ComposeOptions(unknown=tuple(unknown)))
     options = RecogniseOptions(
-        decode=decode, reject=reject, false_per_hour=false_per_hour, segments=SegmentOptions(rest_s=rest_seconds)
+        decode=decode,
+        reject=reject,
+        false_per_hour=false_per_hour,
+        segments=SegmentOptions(rest_s=rest_seconds),
+        decoding=DecodingOptions(threshold=threshold),
     )
     score = stream_eval.evaluate_streams(
         model, streams, layout=store.layout, units=store.units, options=options, unknown=unknown

@@ -124,8 +124,12 @@ PersonName = Annotated[
     ),
 ]
 Decode = Annotated[
-    Literal["sliding", "segments"],
-    Option("--decode", help="sliding: windows over the last seconds. segments: motions cut where the body rests."),
+    Literal["sliding", "segments", "spans"],
+    Option(
+        "--decode",
+        help="sliding: windows over the last seconds. segments: motions cut where the body rests. spans: windows, one "
+        "event from when a gesture is shown until it no longer is.",
+    ),
 ]
 Reject = Annotated[
     bool, Option("--reject/--no-reject", help="Reject unknown motions by the bundle's energy threshold.")

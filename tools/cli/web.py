@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -39,6 +39,9 @@ def web(
     clips: Clips = None,
     clip_count: Count = 6,
     false_alarms_per_hour: FalsePerHour = None,
+    decode: Annotated[
+        Literal["sliding", "spans"], typer.Option(help="How windows are decided, as for `run`.")
+    ] = "sliding",
     dry_run: DryRun = False,
     force: Force = False,
     screen: Screen = SCREEN,
@@ -64,7 +67,7 @@ def web(
         return
     played = clips_to_play(opened, clips, clip_count)
     site = make_site(
-        opened, landmarks=detector, clips=played, false_per_hour=false_alarms_per_hour,
+        opened, landmarks=detector, clips=played, false_per_hour=false_alarms_per_hour, decode=decode,
         on_fetch=lambda package: screen.note(f"fetching {package.name} {package.version} into the cache"),
     )  # fmt: skip
     if export is not None:

@@ -27,7 +27,7 @@ from last_edge.runtime.recognise.stream import Decode
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.tasks.config import Recipe
 from last_edge.tools.experiments.repeat import once
-from last_edge.tools.operating import Played, Take, played, silent_takes
+from last_edge.tools.operating import Played, Take, played_each, silent_takes
 from last_edge.tools.teach.basis import shows_nothing
 
 MOST_FOLDS = 5
@@ -185,7 +185,7 @@ def train_fold(job: FoldJob) -> FoldAnswer:
         export_run(job.folder / RUN, bundle, hands=job.hands)
     with Recogniser.open(bundle, threads=1) as model:
         takes = streams_of(store, tests, bodies=model.spec.bodies)
-        played_as = {decode: [played(model, take, decode) for take in takes] for decode in get_args(Decode)}
+        played_as = played_each(model, takes, get_args(Decode))
     return FoldAnswer(logits, played_as)
 
 

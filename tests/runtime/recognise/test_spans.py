@@ -9,7 +9,8 @@ import pytest
 
 from last_edge import records
 from last_edge.errors import InputError
-from last_edge.runtime.recognise.spans import SpanDecoder, SpanRules, events_of
+from last_edge.runtime.recognise.decoding import DecodingOptions
+from last_edge.runtime.recognise.spans import SpanDecoder, SpanRules, SpanwiseDecoder, events_of
 
 LABELS = ("wave", "tap")
 RULES = SpanRules(
@@ -85,3 +86,34 @@ def test_rules_are_a_file_and_must_fit_together(tmp_path) -> None:  # type: igno
     for change in ({"off": 0.7}, {"hold": 0}, {"least_s": (0.5,)}, {"smoothing": 0.0}):
         with pytest.raises(InputError, match="do not fit together"):
             replace(RULES, **change)
+
+
+def told(decoder: SpanwiseDecoder, rows: np.ndarray, *, known: bool = True) -> list[tuple[str, float]]:
+    """Label and moment of each event of windows one second apart."""
+    moments = enumerate(rows, start=1)
+    events = (decoder.push(row, start_s=at - 1.0, end_s=float(at), known=known) for at, row in moments)
+    return [(event.label, event.end_s) for event in events if event is not None]
+
+
+def test_windows_tell_a_gesture_once_and_the_next_when_it_was_over() -> None:
+    """A dip of one answer, or to more than half the threshold, does not end it; two low answers do."""
+    decoder = SpanwiseDecoder((*LABELS, "nothing"), DecodingOptions(smoothing=1.0, threshold=0.8))
+    shown = posterior(
+        (2, 0.7, 0), (3, 0.9, 0), (1, 0, 0), (2, 0.9, 0), (4, 0.5, 0), (2, 0.9, 0), (2, 0, 0), (2, 0.9, 0)
+    )
+    assert told(decoder, shown) == [("wave", 3.0), ("wave", 17.0)]
+    decoder.reset()
+    assert told(decoder, posterior((2, 0.45, 0.45), (3, 0.1, 0.85))) == [("tap", 3.0)], "not before its label is sure"
+
+
+def test_windows_of_unknown_motions_and_of_background_tell_nothing() -> None:
+    decoder = SpanwiseDecoder((*LABELS, "nothing"), DecodingOptions(threshold=0.6))
+    assert told(decoder, posterior((5, 0.9, 0)), known=False) == []
+    assert told(decoder, posterior((5, 0.2, 0.1))) == []
+    decoder.threshold = 0.2
+    assert told(decoder, posterior((5, 0.25, 0.0))) == [("wave", 1.0)], "the threshold may change at any time"
+
+
+def test_without_background_the_likeliest_says_how_much_is_shown() -> None:
+    decoder = SpanwiseDecoder(LABELS, DecodingOptions(smoothing=1.0, threshold=0.8))
+    assert told(decoder, np.array([[0.6, 0.4], [0.7, 0.3], [0.95, 0.05]])) == [("wave", 3.0)]

@@ -127,6 +127,50 @@ export class SpanDecoder {
   }
 }
 
+// Of SpanwiseDecoder: the share of the threshold below which a gesture is over, for how many answers, and the least mean
+// probability of its label.
+const OFF = 0.5;
+const HOLD = 2;
+const EARLY = 0.5;
+const LOWEST = 1e-6;
+
+// The rule of SpanDecoder in the place of a Decoder, for answers of windows: told once, from when a gesture is shown
+// until it no longer is. The twin of SpanwiseDecoder in runtime/recognise/spans.py.
+export class SpanwiseDecoder extends Decoder {
+  constructor(labels, options, threshold) {
+    super(labels, options, threshold);
+    this.gestures = labels.map((_, place) => place).filter((place) => !this.background[place]);
+    this.spans = new SpanDecoder(this.rules(), 0);
+    this.spans.early = true;
+  }
+
+  reset() {
+    super.reset();
+    this.spans?.reset();
+  }
+
+  push(probabilities, { start, end, known = true }) {
+    super.push(probabilities, { start, end, known });
+    this.spans.rules = this.rules();
+    const found = this.spans.push(this.shown(probabilities, known), 0, end);
+    return found && { label: found.label, probability: found.probability, start, end };
+  }
+
+  rules() {
+    const names = this.gestures.map((place) => this.labels[place]);
+    const on = Math.max(this.threshold, LOWEST);
+    const numbers = { on, off: OFF * on, hold: HOLD, smoothing: this.options.smoothing, sure: 0, early: Math.min(EARLY, on) };
+    return { labels: names, least_s: names.map(() => 0), start_s: 0, end_s: 0, ...numbers };
+  }
+
+  // The gestures' probabilities, and behind them that none is shown.
+  shown(probabilities, known) {
+    const gestures = this.gestures.map((place) => (known ? probabilities[place] : 0));
+    const sum = gestures.reduce((total, value) => total + value, 0);
+    return [...gestures, 1 - (this.background.some(Boolean) ? sum : Math.max(...gestures))];
+  }
+}
+
 function median(values) {
   const sorted = [...values].sort((one, other) => one - other);
   const middle = Math.floor(sorted.length / 2);

@@ -1,5 +1,5 @@
 // Turns points into predictions and events with a sliding window over time: the twin of runtime/recognise/recognise.py.
-import { Decoder } from "./decoder.js";
+import { Decoder, SpanwiseDecoder } from "./decoder.js";
 import { HandVote } from "./hand_vote.js";
 import { Rejection } from "./rejection.js";
 import { SlidingWindow, fitTimes } from "./window.js";
@@ -11,7 +11,8 @@ export class Recogniser {
     Object.assign(this, { model, adapter, reject });
     this.rejection = new Rejection(site.rejection);
     this.window = new SlidingWindow(site.options.window_s, site.options.gap_s);
-    this.decoder = new Decoder(site.labels, site.options.decoding, threshold);
+    const kind = site.options.decode === "spans" ? SpanwiseDecoder : Decoder;
+    this.decoder = new kind(site.labels, site.options.decoding, threshold);
     this.mirroredLabels = site.mirrored_labels;
     this.hand = new HandVote();
     this.next = -Infinity;
