@@ -4,7 +4,7 @@
 bundle's files and what could ship beside them: half precision, half precision of the weights alone, which is float
 when it runs, and the 8 bits of `quantize --target web`. Turns alternate, so that all meet the same disturbances; the
 clock is processor time, which holds on a machine that does other things too: by the wall's a long call is interrupted
-more often than a short one.
+more often than a short one. Of a bundle that answers at every frame the forms are its files, and the time is a frame's.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from playwright.sync_api import sync_playwright
 
 from last_edge.bundle import Bundle
-from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
+from last_edge.bundle.manifest import FRAME_NAME, INPUT_NAME, OUTPUT_NAME
 from last_edge.export.int8.quantize import QuantizeOptions, quantize_graph
 from last_edge.export.onnx.session import open_session
 from last_edge.machine import processor
+from last_edge.runtime.backends.stepper import Stepper
 from tests.web.conftest import CHROMIUM, listening, opened, real_site
 
 TURNS, WARM, WEB_CALLS, NATIVE_CALLS = 8, 2, 100, 100
 PROC = Path("/proc")
 OPEN = """async (forms) => {
-  const [{ Model }, { loadClips }] = await Promise.all(["model", "clips"].map((name) => import(`/js/${name}.js`)));
+  const [{ openModel }, { loadClips }] = await Promise.all(["model", "clips"].map((name) => import(`/js/${name}.js`)));
   const site = await (await fetch("site.json")).json();
   window.golden = (await loadClips(site)).golden.points;
   window.models = {};
-  for (const form of forms) window.models[form] = await Model.open({ file: `forms/${form}.onnx` }, site);
+  for (const form of forms) window.models[form] = await openModel({ file: `forms/${form}.onnx` }, site);
 }"""
 TURN = """async ({ form, calls }) => {
   for (let number = 0; number < calls; number++)
@@ -51,6 +52,8 @@ Turn = Callable[[], None]
 
 def forms_of(bundle: Bundle) -> dict[str, bytes]:
     """What could run in a page, by name. The ranges of the 8 bits for the web are those of the golden skeletons."""
+    if bundle.manifest.stream is not None:
+        return {name: bundle.graph(name) for name in bundle.precisions}
     whole = bundle.graph("fp32")
     half = convert_float_to_float16(onnx.load_from_string(whole), keep_io_types=True, disable_shape_infer=True)
     rounded = quantize_graph(whole, {INPUT_NAME: bundle.golden.points}, QuantizeOptions("minmax", target="web"))
@@ -84,6 +87,7 @@ def main(path: Path) -> dict[str, Any]:
     site = dataclasses.replace(
         site, files={**site.files, **{f"forms/{name}.onnx": graph for name, graph in forms.items()}}
     )
+    frames = 1 if bundle.manifest.stream is None else bundle.golden.points.shape[1]
     program = next(filter(None, map(shutil.which, CHROMIUM)))
     spent: dict[str, dict[str, list[float]]] = {name: {"web": [], "native": []} for name in forms}
     with sync_playwright() as driver, listening(site) as server:
@@ -102,7 +106,7 @@ def main(path: Path) -> dict[str, Any]:
                         began = clock()
                         work()
                         if turn >= WARM:
-                            row[place].append((clock() - began) * 1000 / calls)
+                            row[place].append((clock() - began) * 1000 / calls / frames)
         browser.close()
     ms = {name: {place: statistics.median(each) for place, each in row.items()} for name, row in spent.items()}
     return {"bundle": path.name, "chromium": version, "processor": processor(), "ms": ms,
@@ -132,10 +136,15 @@ def web(page: Any, form: str) -> Turn:
 def native(graph: bytes, points: Any) -> Turn:
     """A turn of ONNX Runtime for this processor."""
     session = open_session(graph)
+    step = Stepper(graph) if FRAME_NAME in [given.name for given in session.get_inputs()] else None
 
     def turn() -> None:
         for number in range(NATIVE_CALLS):
-            session.run([OUTPUT_NAME], {INPUT_NAME: points[number % len(points)][None]})
+            clip = points[number % len(points)][None]
+            if step is None:
+                session.run([OUTPUT_NAME], {INPUT_NAME: clip})
+            else:
+                step.sequences(clip)
 
     return turn
 
