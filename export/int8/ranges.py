@@ -15,7 +15,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
 from onnxruntime.quantization.calibrate import CalibraterBase, TensorsData, create_calibrator
 
 from last_edge.bundle.manifest import INPUT_NAME, OUTPUT_NAME
-from last_edge.errors import InputError
+from last_edge.errors import GateError, InputError
 from last_edge.export.onnx.session import open_session
 from last_edge.inputs.features import Inputs, batches, count_of
 
@@ -32,8 +32,13 @@ CALIBRATION_BATCH = 32
 
 
 def first_map(nodes: Sequence[Any]) -> int:
-    """Index of the node whose output is the first feature map: the first convolution or its activation."""
-    first = next(index for index, node in enumerate(nodes) if node.op_type == "Conv")
+    """Index of the node whose output is the first feature map: the first convolution or its activation.
+
+    `GateError` for a graph without one, which has no 8-bit form.
+    """
+    first = next((index for index, node in enumerate(nodes) if node.op_type == "Conv"), -1)
+    if first < 0:
+        raise GateError("the graph has no convolution to round to 8 bits")
     return first + 1 if nodes[first + 1].op_type == "Relu" else first
 
 

@@ -26,7 +26,9 @@ from last_edge.inputs.spec import InputSpec
 from last_edge.models import create_model
 from last_edge.models.hybrid_nslt import Options
 from last_edge.models.landmark_model import LandmarkModel
+from last_edge.models.point_kernel import PointKernelBody
 from last_edge.models.registry import adjust, resolve_name
+from last_edge.names import is_background
 from last_edge.tasks.config import AugmentConfig, Recipe
 from last_edge.tasks.metrics import metrics_of
 from last_edge.tasks.objective import CrossEntropy, Objective, class_weights
@@ -36,6 +38,8 @@ from last_edge.tasks.task import Batch, Row, Views
 
 BATCH = 64
 HYBRIDS = ("hybrid_nslt",)
+SOLVED = ("point_kernel",)
+"""Models whose weights follow from the training clips before the first step."""
 WIDTH = "feature_dim"
 log = logging.getLogger(__name__)
 
@@ -68,6 +72,12 @@ class ClassLearner(OneHot):
         self.plan, self.recipe, self.views, self.device = plan, recipe, views, device
         self.options, self.labels = dict(recipe.model.options), plan.store.labels
         self.texts: dict[str, str] = {}
+        self.solved = resolve_name(recipe.model.name) in SOLVED
+        if self.solved:
+            if start is not None:
+                hint = "train without --init and --finetune; teach with --base none"
+                raise UsageError(f"{recipe.model.name} follows from its clips alone", got=start.path, hint=hint)
+            self.options["centres"] = len(plan.train)
         super().__init__(len(self.labels), recipe.training.mixup)
         if views is not None and views.count and recipe.training.augment_on == "device":
             hint = "--set training.augment_on=processor, or --set distill.cache_views=0"
@@ -83,7 +93,20 @@ class ClassLearner(OneHot):
         return create_model(self.recipe.model.name, spec=self.plan.spec, classes=self.width, **self.options)
 
     def begin(self, model: nn.Module) -> StartReport | None:
+        if self.solved:
+            self._solve(model)
         return None if self.start is None else self.start.into(model)
+
+    @torch.inference_mode()
+    def _solve(self, model: nn.Module) -> None:
+        """Give a model of `SOLVED` its weights from the training clips, not augmented."""
+        assert isinstance(model, LandmarkModel) and isinstance(model.body, PointKernelBody)
+        plan, labels = self.plan, self.plan.store.index.label[self.plan.train]
+        batches = (plan.train[start : start + BATCH] for start in range(0, len(plan.train), BATCH))
+        points = (next(iter(plain_batch(plan.store, clips, plan.spec, None).values())) for clips in batches)
+        streams = torch.cat([model.front(torch.from_numpy(batch)) for batch in points])
+        silent = torch.tensor([is_background(self.labels[label]) for label in labels.tolist()])
+        model.body.solve(streams, torch.from_numpy(labels), silent=silent)
 
     def objective(self) -> Objective:
         return cross_entropy(self.recipe, self.plan, self.device)

@@ -18,14 +18,14 @@ DECAY = {
     "last_lite_nano": (18, 1), "last_lite_small": (26, 1), "last_lite_trim": (26, 1),
     "last_v2_small": (75, 9), "last_v2_base": (95, 21), "last_v2_large": (123, 25),
     "pose_transformer_small": (0, 20), "pose_transformer_medium": (0, 26), "pose_transformer_large": (0, 38),
-    "hybrid_nslt": (0, 16),
+    "hybrid_nslt": (0, 16), "point_kernel": (0, 2),
 }  # fmt: skip
 NORMS = {
     "last_e_nano": 28, "last_e_small": 40, "last_e_base": 46, "last_e_large": 46,
     "last_lite_nano": 22, "last_lite_small": 30, "last_lite_trim": 30,
     "last_v2_small": 48, "last_v2_base": 56, "last_v2_large": 72,
     "pose_transformer_small": 0, "pose_transformer_medium": 0, "pose_transformer_large": 0,
-    "hybrid_nslt": 0,
+    "hybrid_nslt": 0, "point_kernel": 0,
 }  # fmt: skip
 FREE = {
     "last_e_nano": {"edge": 3, "MotionGate.alpha": 3, "JointAttention.alpha": 3, "pool_gate": 1, "Linear.bias": 1},
@@ -51,6 +51,7 @@ FREE = {
         "cls": 1, "positions": 1, "Linear.bias": 38, "LayerNorm.weight": 13, "LayerNorm.bias": 13,
     },
     "hybrid_nslt": {"Linear.bias": 16, "LayerNorm.weight": 6, "LayerNorm.bias": 6},
+    "point_kernel": {"Linear.bias": 1},
 }  # fmt: skip
 UNIQUE = ("edge", "pool_gate", "A_learned", "stream_weights", "cls", "positions")
 

@@ -87,17 +87,18 @@ BUNDLE = "bundle"
 
 def finish_bundle(
     run: Path, store: Path, *, base: Path | None, limits: QuantizeConfig, out: Path | None = None, hands: str = "",
-    **changes: Any,
+    weights: bool = True, **changes: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """Export a finished run to `out`, usually RUN/bundle, and quantise it; path, licence and each precision's top-1.
 
     base: the bundle that it started from, whose licence goes on beside that of the clips. What the store tests is
     measured on its test split; without one INT8 is held to FP32 on the clips that were learnt, and neither has figures:
-    what a model says of clips it learnt is no result. changes: further fields of the manifest.
+    what a model says of clips it learnt is no result. weights: with the float weights. changes: further fields of the
+    manifest.
     """
     opened, path = ClipStore.open(store), out or run / BUNDLE
     split = "test" if (opened.index.label[opened.select(split="test")] >= 0).any() else "train"
-    export_run(run, path, store=opened if split == "test" else None, weights=True, hands=hands, force=True)
+    export_run(run, path, store=opened if split == "test" else None, weights=weights, hands=hands, force=True)
     bundle, start = Bundle.open(path), None if base is None else Bundle.open(base).manifest
     own = str(opened.about.get("licence", "")) or "unknown"
     licence = f"clips: {own}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,11 @@ from last_edge.bundle.zoo import find_bundle, zoo
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.data.background import background_clips, background_layouts
-from last_edge.errors import InputError
+from last_edge.errors import InputError, UsageError
 from last_edge.names import is_background
 from last_edge.runtime.recognise.adapt import HandShape
 from last_edge.runtime.record.target import AXES, Target, Wanted, converted
 from last_edge.skeleton import Layout, SkeletonClip
-from last_edge.skeleton.convert import conversions
 from last_edge.tasks.config import Recipe
 from last_edge.tools.experiments.finetune import finetune_values
 from last_edge.train.recipe import load_recipe, set_values
@@ -27,6 +27,8 @@ from last_edge.train.recipe import load_recipe, set_values
 SCRATCH = "none"
 STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 1200, 30, 200
 MOST_BACKGROUND, LEAST_BACKGROUND = 210, 60
+HAND_BACKGROUND = 600
+"""Clips without a gesture beside takes of a hand alone: no training becomes longer by them."""
 NOTHING = "nothing"
 
 
@@ -34,10 +36,11 @@ def base_for(layout: Layout, named: str) -> Path | None:
     """The bundle that a teaching on points of a layout starts from: the one that is named, else the zoo's for such
     points that has float weights; None for none, or where there is no such.
 
-    A hand starts from a hand's bundle and a body from one of the same joints: a hand alone has lost where on the body a
-    sign is made. `InputError` for a named bundle without float weights, or one that answers at every frame.
+    A hand alone starts from none unless one is named: a model that follows from the takes at once is more accurate
+    (docs/results/own_gestures.md). A body starts from a bundle of the same joints. `InputError` for a named bundle
+    without float weights, or one that answers at every frame.
     """
-    if named == SCRATCH:
+    if named == SCRATCH or (layout.one_hand and not named):
         return None
     if named:
         path = find_bundle(named)
@@ -53,9 +56,7 @@ def base_for(layout: Layout, named: str) -> Path | None:
     found = []
     for path in zoo().values():
         bundle = Bundle.open(path, verify_hashes=False)
-        taught = bundle.manifest.input.layout
-        hands = layout.one_hand and taught.one_hand and (layout.name, taught.name) in conversions()
-        fits = taught.names == layout.names or hands
+        fits = bundle.manifest.input.layout.names == layout.names
         if fits and WEIGHTS in bundle.contents and not translates(bundle.manifest):
             found.append((len(bundle.manifest.labels), path.name, path))
     return max(found)[2] if found else None
@@ -86,14 +87,23 @@ def hand_shown(clips: list[SkeletonClip]) -> str:
     return next(filter(None, map(shape.add, frames)), "")
 
 
-def write_lesson(clips: list[SkeletonClip], out: Path, *, labels: tuple[str, ...], licence: str) -> ClipStore:
-    """The store that is learnt: takes, and as many clips in which nobody makes a gesture (60 to 210), as one class.
+def background_count(clips: Sequence[SkeletonClip], base: Path | None) -> int:
+    """How many clips in which nobody makes a gesture are learnt beside takes: as many (60 to 210), or of a hand alone
+    without a base 600."""
+    if base is None and clips[0].layout.one_hand:
+        return HAND_BACKGROUND
+    return int(np.clip(len(clips), LEAST_BACKGROUND, MOST_BACKGROUND))
+
+
+def write_lesson(
+    clips: list[SkeletonClip], out: Path, *, labels: tuple[str, ...], licence: str, count: int
+) -> ClipStore:
+    """The store that is learnt: takes, and `count` clips in which nobody makes a gesture, as one class.
 
     Where no such clips are made for the layout the recorded ones, if any, are alone.
     """
     first = clips[0]
     quiet = next((label for label in labels if is_background(label)), NOTHING)
-    count = int(np.clip(len(clips), LEAST_BACKGROUND, MOST_BACKGROUND))
     others: list[SkeletonClip] = []
     if first.layout.name in background_layouts():
         found = background_clips(first.layout, units=first.units, count=count, channels=first.coords.shape[-1])
@@ -126,11 +136,14 @@ def shows_nothing(store: ClipStore) -> NDArray[np.bool_]:
 def recipe_for(store: ClipStore, base: Path | None, *, epochs: int | None, seed: int) -> Recipe:
     """The recipe of a lesson: `finetune` on a base, else `teach`; unless said, epochs for about 1,200 steps."""
     values: dict[str, object] = {}
+    if base is None and store.layout.one_hand:
+        if epochs:
+            hint = "--base NAME, a bundle of the zoo, is trained"
+            raise UsageError("gestures of a hand without a base take no epochs", got=f"--epochs {epochs}", hint=hint)
+        return load_recipe("teach_hand", overrides=set_values({"seed": seed}.items()))
     if base is not None:
         values = finetune_values(base, store.path)
         values.pop("training.epochs")
-    elif store.layout.one_hand:
-        values |= {"input.centre": "first", "input.scale": "limb"}
     elif len(store.layout.hands) == store.layout.joints:
         values |= {"model.name": "last_lite_nano", "input.centre": "first", "input.scale": "limb"}
     else:

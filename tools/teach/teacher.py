@@ -111,7 +111,7 @@ class Teacher:
 
     def lesson(self) -> ClipStore:
         """The takes as the base takes them, with clips of other motions beside them."""
-        from last_edge.tools.teach.basis import fitted_clips, write_lesson
+        from last_edge.tools.teach.basis import background_count, fitted_clips, write_lesson
 
         store = ClipStore.open(self.folder / TAKES)
         base = self.base()
@@ -119,7 +119,8 @@ class Teacher:
 
         def make() -> dict[str, str]:
             clips, hand = fitted_clips(store, base, hand=self.options.hand)
-            write_lesson(clips, place, labels=store.labels, licence=self.options.licence)
+            write_lesson(clips, place, labels=store.labels, licence=self.options.licence,
+                         count=background_count(clips, base))  # fmt: skip
             return {"hand": hand}
 
         made, _ = self.state.once("lesson", key, place / HEADER, make)
@@ -184,6 +185,7 @@ class Teacher:
 
     def bundle(self) -> Manifest:
         """Export and quantise what was trained, with the held-out figures and thresholds."""
+        from last_edge.tasks.class_learner import SOLVED
         from last_edge.tools.experiments.finetune import finish_bundle
 
         figures, run, place, base = self.measure(), self.train(), self.folder / BUNDLE, self.base()
@@ -194,7 +196,8 @@ class Teacher:
             self._tell("bundle: export, INT8")
             return finish_bundle(
                 run, store.path, base=base, limits=recipe.quantize, out=place, name=self.folder.resolve().name,
-                hands=self._hands(), thresholds=figures.thresholds, operating=figures.operating,
+                hands=self._hands(), weights=recipe.model.name not in SOLVED, thresholds=figures.thresholds,
+                operating=figures.operating,
                 held_out=figures.in_manifest(),
             )  # fmt: skip
 
@@ -227,7 +230,7 @@ class Teacher:
             for warning in taken.warnings:
                 self._tell(f"note: {warning}")
             base = self.base()
-            self._tell(f"base: {base.name if base else 'none fits these points; a small model from nothing'}")
+            self._tell(f"base: {base.name if base else 'none; learnt from these takes alone'}")
             figures = self.measure()
             manifest = self.bundle()
             taught = Taught(
