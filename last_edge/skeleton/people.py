@@ -125,6 +125,11 @@ class Follower:
         self._followed: list[int | None] = [None] * self.bodies
         self._last: list[tuple[Seen, float] | None] = [None] * self.bodies
 
+    @property
+    def followed(self) -> int | None:
+        """The number of the first one who is followed, counted in the order in which people came; None for nobody."""
+        return self._followed[0]
+
     def pick(self, people: Sequence[Seen | None], time_s: float) -> list[int | None]:
         """The place in `people` of each followed body, None for one that is not in view."""
         there = [place for place, each in enumerate(people) if each is not None]

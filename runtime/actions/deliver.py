@@ -36,9 +36,12 @@ Notice = Callable[[str], None]
 
 
 def facts_of(event: Event) -> dict[str, str | float]:
-    """An event as programs get it: label, start_s, end_s, score."""
-    numbers = {"start_s": event.start_s, "end_s": event.end_s, "score": event.probability}
-    return {"label": event.label} | {name: round(number, 5) for name, number in numbers.items()}
+    """An event as programs get it: label, start_s, end_s, score, and of hand, person, x and y what is known."""
+    numbers = {"start_s": event.start_s, "end_s": event.end_s, "score": event.probability, "x": event.x, "y": event.y}
+    facts: dict[str, str | float] = {"label": event.label}
+    facts |= {name: round(number, 5) for name, number in numbers.items() if number is not None}
+    facts |= {"hand": event.hand} if event.hand else {}
+    return facts if event.person is None else facts | {"person": event.person}
 
 
 class Destination(ABC):

@@ -37,12 +37,18 @@ class Event:
     """A recognised gesture, after smoothing, rejection and debounce.
 
     start_s: where the window that shows it begins. end_s: the moment of the decision. probability: smoothed, 0..1.
+    hand: `left` or `right` where the source says which it shows, else "". person: number of who is followed, where a
+    frame showed several; x, y: middle of their points at `end_s`, in the source's units. None where not known.
     """
 
     label: str
     probability: float
     start_s: float
     end_s: float
+    hand: str = ""
+    person: int | None = None
+    x: float | None = None
+    y: float | None = None
     schema_version: int = 1
 
 

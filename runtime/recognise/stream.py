@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -29,7 +29,7 @@ from last_edge.runtime.recognise.results import Event, Guess, Prediction
 from last_edge.runtime.recognise.segmenter import MotionSegmenter, SegmentOptions
 from last_edge.runtime.recognise.spans import SpanwiseDecoder
 from last_edge.runtime.recognise.window import Points, SlidingWindow, Times, fit_times
-from last_edge.skeleton.people import Follower
+from last_edge.skeleton.people import Follower, Seen
 
 TOP = 3
 Decode = Literal["sliding", "segments", "spans"]
@@ -112,7 +112,14 @@ class Stream(Closeable, ABC):
             raise UsageError("frames must come in the order of time", expected=f">= {self._newest_s} s", got=time_s)
         self._newest_s = time_s
         self._hand.add(seen)
-        return self._take(points, time_s)
+        events = self._take(points, time_s)
+        return [self._of_whom(event, points) for event in events] if events else []
+
+    def _of_whom(self, event: Event, points: Points) -> Event:
+        """The event with hand, person and place, as far as they are known."""
+        place = Seen.of(points[0])
+        x, y = (None, None) if place is None else (place.x, place.y)
+        return replace(event, hand=self._hand.hand, person=self._follower.followed, x=x, y=y)
 
     @abstractmethod
     def finish(self) -> list[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.server
 import json
 import shutil
@@ -71,6 +72,8 @@ def test_a_broker_confirms_each_event(broker: int) -> None:
     reader.loop_stop()
     assert got == [("room/lamp", facts_of(WAVE)), ("room/lamp", facts_of(FIST))]
     assert facts_of(WAVE) == {"label": "wave", "start_s": 1.0, "end_s": 1.5, "score": 0.875}
+    placed = dataclasses.replace(WAVE, hand="left", person=1, x=0.5, y=0.25)
+    assert facts_of(placed) == facts_of(WAVE) | {"x": 0.5, "y": 0.25, "hand": "left", "person": 1}
 
 
 def test_what_an_absent_broker_did_not_get_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,9 +151,14 @@ def teach(
     ] = None,
     base: Annotated[
         str | None,
-        typer.Option("--base", help="Bundle to start from; none: from nothing. Default: the zoo's for these points."),
+        typer.Option(
+            "--base", help="Bundle to start from; none: from nothing. Default: none for a hand alone, else the zoo's."
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Default: by the number of takes.")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", min=1, help="Default: by the number of takes; not for a hand without a base."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=0, help="Trainings at a time while measuring; 0: one a core.")
     ] = None,
@@ -163,7 +168,7 @@ def teach(
     dry_run: DryRun = False,
     screen: Screen = SCREEN,
 ) -> None:
-    """Teach gestures of your own: record, measure, train and export a bundle with INT8, in minutes without a GPU.
+    """Teach gestures of your own: record, measure, train and export a bundle, in minutes without a GPU.
 
     Takes come from the camera, or from files. The accuracy that is printed was measured on people, or takes, left out
     of training; NAME/report.md has it, and what to record next. Every step saves its result: the same command

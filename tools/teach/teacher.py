@@ -174,7 +174,7 @@ class Teacher:
 
         def make() -> dict[str, Any]:
             self.state.once("begun", key, self.folder, lambda: True)
-            self._tell(f"training on all takes, {recipe.training.epochs} epochs")
+            self._tell("training on all takes")
             request = Request(recipe, store.path, place, force=not begun, test=False)
             return {"epochs": run_training(request, report=report)["epochs"]}
 
@@ -193,7 +193,7 @@ class Teacher:
         key = _key(store.sha256, recipe, records.digest(figures))
 
         def make() -> dict[str, Any]:
-            self._tell("bundle: export, INT8")
+            self._tell("bundle: export")
             return finish_bundle(
                 run, store.path, base=base, limits=recipe.quantize, out=place, name=self.folder.resolve().name,
                 hands=self._hands(), weights=recipe.model.name not in SOLVED, thresholds=figures.thresholds,
@@ -203,7 +203,7 @@ class Teacher:
 
         made, new = self.state.once("bundle", key, place / MANIFEST, make)
         manifest = Bundle.open(place).manifest
-        said = "INT8 and FP32" if "int8" in manifest.precisions else f"FP32 alone, {made.get('int8', '')}"
+        said = "INT8 and FP32" if "int8" in manifest.precisions else f"FP32 alone; INT8 {made.get('int8', '')}"
         self._tell(f"bundle: {place}, {said}{'' if new else ' (as before)'}")
         return manifest
 

@@ -64,6 +64,20 @@ def test_a_movement_is_one_event_with_its_time() -> None:
     assert moved[0].start_s == 0.0 and moved[0].probability == pytest.approx(1 / (1 + np.exp(-2.0)), rel=1e-5)
 
 
+def test_an_event_tells_where_by_which_hand_and_by_whom_it_was_made() -> None:
+    one = recogniser(Direction(), stride_s=0.0)
+    (event,) = [event for event in play(one, [0.0] * 10 + [0.1, 0.2, 0.3]) if event.label == "moved"]
+    assert (event.x, event.y) == (pytest.approx(0.1), pytest.approx(0.1)) and (event.hand, event.person) == ("", None)
+    crowd = recogniser(Direction(), stride_s=0.0)
+    events = []
+    for frame, x in enumerate([0.0] * 10 + [0.1, 0.2, 0.3]):
+        near, far = np.full((21, 3), x, np.float32), np.full((21, 3), 5.0, np.float32)
+        near[0] -= 0.4  # the larger of the two
+        events += crowd.push(np.stack([far, near]), frame / 10, seen="right")
+    (event,) = [event for event in events if event.label == "moved"]
+    assert (event.hand, event.person, event.x) == ("right", 1, pytest.approx(0.1))
+
+
 def test_predicts_once_a_stride_on_the_models_window() -> None:
     backend = Direction()
     play(recogniser(backend, stride_s=0.5), [0.0] * 21)
