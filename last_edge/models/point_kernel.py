@@ -93,11 +93,11 @@ class PointKernelBody(Body):
 
     def forward(self, streams: Tensor) -> Tensor:
         first = streams if streams.dim() == 4 else streams[:, 0]
-        return self.head(activations(self.standard(first), self.centres.weight))  # type: ignore[no-any-return]
+        return self.head(activations(self.standard(first), self.centres.weight))
 
     def standard(self, streams: Tensor) -> Tensor:
         """Streams (N, S*C, T, V) -> standardised features (N, F)."""
-        return (self.features(streams) - self.mean) * self.scale  # type: ignore[no-any-return]
+        return (self.features(streams) - self.mean) * self.scale
 
     @torch.no_grad()
     def solve(self, streams: Tensor, labels: Tensor, *, silent: Tensor) -> None:
@@ -140,7 +140,7 @@ class EdgePointKernel(nn.Module):
 
     def forward(self, streams: Tensor) -> Tensor:
         x = (self.features(streams) - self.mean) * self.scale
-        return self.head(torch.exp(self.distance(x) - x.square().sum(1, keepdim=True)))  # type: ignore[no-any-return]
+        return self.head(torch.exp(self.distance(x) - x.square().sum(1, keepdim=True)))
 
 
 def activations(x: Tensor, centres: Tensor) -> Tensor:
