@@ -5,7 +5,10 @@ const SOURCES = ["camera", "play"];
 
 // Fill the lists and show only what a bundle has a use for.
 export function fillForms({ graphs, threshold, camera, rules }, clips) {
-  byId("precision").append(...graphs.map(({ precision, bytes }) => option(precision, `${precision}, ${kilobytes(bytes)}`)));
+  // WebAssembly has no fast 8-bit product: docs/results/quantisation.md, "In the browser".
+  const speed = { fp32: ", fastest in browsers" };
+  const said = ({ precision, bytes }) => option(precision, `${precision}, ${kilobytes(bytes)}${speed[precision] ?? ""}`);
+  byId("precision").append(...graphs.map(said));
   byId("clip").append(...clips.map(({ name }, index) => option(index, name)));
   setThreshold(threshold);
   byId("early-setting").hidden = !(rules?.early < 1);
