@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import sys
 import types
 import typing
@@ -16,6 +17,8 @@ from last_edge.files import write_text
 from last_edge.names import did_you_mean
 
 Record = TypeVar("Record")
+HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+"""Where a surrogate may stand, which is a letter only with its other half."""
 
 
 def to_dict(record: Any) -> dict[str, Any]:
@@ -57,11 +60,18 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(content: bytes | str, *, where: object) -> Any:
-    """Parse somebody's JSON; `InputError` also where it is nested too deep or holds a number of thousands of digits."""
+    """Parse somebody's JSON; `InputError` also where it is nested too deep, holds a number of thousands of digits, or
+    half of a letter, which no file can be written with.
+    """
     try:
-        return json.loads(content)
+        if isinstance(content, bytes):
+            content = content.decode(json.detect_encoding(content))
+        value = json.loads(content)
+        if HALF.search(content):
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise InputError("not a JSON file", where=where, got=str(error)[:200]) from error
+    return value
 
 
 def from_dict(kind: type[Record], value: Any, *, where: object) -> Record:

@@ -83,3 +83,11 @@ def test_an_input_spec_carries_its_layout_whole(tmp_path: Path) -> None:
     records.save(spec, tmp_path / "input.json")
     again = records.load(InputSpec, tmp_path / "input.json")
     assert again == spec and again.sha256 == spec.sha256
+
+
+def test_half_a_letter_is_no_json_and_a_whole_one_is() -> None:
+    whole = '{"name": "\\ud83d\\ude00 \\\\ud800"}'
+    assert records.parse_json(whole, where="x") == records.parse_json(whole.encode("utf-16"), where="x")
+    for half in ('{"name": "\\ud800"}', b'["\\uDFFF"]', b'["\xed\xa0\x80"]'):
+        with pytest.raises(InputError, match="not a JSON file"):
+            records.parse_json(half, where="x")

@@ -51,7 +51,7 @@ def recipe_files() -> dict[str, Path]:
 
 def load_recipe(name: str | None, *, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe called `name` (shipped, or a path to YAML; None for the defaults) with `overrides` applied."""
-    given = [] if name is None else [(_read(_find(name)), str(name))]
+    given = [] if name is None else [(read_yaml(_find(name)), str(name))]
     given += [(_parse_override(text), f"--set {text}"[:200]) for text in overrides]
     merged = _schema()
     recipe = Recipe()
@@ -116,21 +116,22 @@ def _find(name: str) -> Path:
     return shipped[name]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, *, what: str = "recipe", hint: str = "last-edge recipes ls") -> dict[str, Any]:
+    """A YAML file's mapping. Raises `InputError` for what is no text, too large, tagged or refers to itself."""
     try:
         with path.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
-            raise InputError("recipe is too large", where=path, expected=f"at most {MOST_BYTES:,} bytes")
+            raise InputError(f"{what} is too large", where=path, expected=f"at most {MOST_BYTES:,} bytes")
         values = _parse_yaml(content.decode("utf-8-sig"), path)
     except FileNotFoundError as error:
-        raise InputError("recipe not found", where=path, hint="last-edge recipes ls") from error
+        raise InputError(f"{what} not found", where=path, hint=hint) from error
     except UnicodeDecodeError as error:
-        raise InputError("recipe is not text", where=path, expected="UTF-8", got=error) from error
+        raise InputError(f"{what} is not text", where=path, expected="UTF-8", got=error) from error
     except yaml.YAMLError as error:
-        raise InputError("recipe is not YAML", where=path, got=error) from error
+        raise InputError(f"{what} is not YAML", where=path, got=error) from error
     if not isinstance(values, dict):
-        raise InputError("a recipe is a YAML mapping", where=path, got=type(values).__name__)
+        raise InputError(f"a {what} is a YAML mapping", where=path, got=type(values).__name__)
     return values
 
 
@@ -147,7 +148,7 @@ def _parse_yaml(text: str, where: object) -> Any:
         elif isinstance(event, yaml.NodeEvent):
             values += 1
             if (tag := getattr(event, "tag", None)) not in (None, "!"):
-                raise InputError("a recipe has no YAML tags", where=where, got=tag, hint="leave the tag out")
+                raise InputError("no YAML tags are read", where=where, got=tag, hint="leave the tag out")
             if isinstance(event, yaml.CollectionStartEvent):
                 opened.append((event.anchor, values - 1))
             elif event.anchor:
@@ -157,9 +158,9 @@ def _parse_yaml(text: str, where: object) -> Any:
             if anchor:
                 sizes[anchor] = values - before
         if values > MOST_VALUES:
-            raise InputError("recipe holds too many values", where=where, expected=f"at most {MOST_VALUES:,}")
+            raise InputError("too many values in the YAML", where=where, expected=f"at most {MOST_VALUES:,}")
         if len(opened) > DEEPEST:
-            raise InputError("recipe is nested too deeply", where=where, expected=f"at most {DEEPEST} levels")
+            raise InputError("YAML is nested too deeply", where=where, expected=f"at most {DEEPEST} levels")
     return yaml.load(text, RecipeLoader)
 
 

@@ -144,5 +144,5 @@ def _mapping(path: Path, read: Any) -> dict[str, Any]:
 def _read_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InputError("not a YAML file", where=path, got=error) from error

@@ -63,7 +63,7 @@ def read_keys(path: Path, labels: Sequence[str] = ()) -> Mapping[str, Presses]:
         raise MissingError("--keys needs PyYAML", got=error, hint="pip install 'last-edge[keys]'") from error
     try:
         table = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # words alone: y is no truth
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InputError("not a YAML file", where=path, got=str(error).splitlines()[0]) from error
     if not isinstance(table, dict) or not table:
         raise InputError("a table of keys is empty or none", where=path, expected=EXAMPLE, got=table)

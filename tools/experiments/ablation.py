@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from last_edge import records
@@ -23,7 +22,7 @@ from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import held_out
 from last_edge.tasks.registry import PRETRAINING
 from last_edge.tools.experiments.repeat import compared_clips, hits_of, once
-from last_edge.train.recipe import load_recipe
+from last_edge.train.recipe import load_recipe, read_yaml
 from last_edge.train.request import Report, Request
 from last_edge.train.run import run_training
 from last_edge.train.run_folder import FINAL
@@ -113,12 +112,7 @@ def load_plan(name: str) -> AblationPlan:
     path = Path(name) if Path(name).suffix in (".yaml", ".yml") else plan_files().get(name)
     if path is None:
         raise UsageError(f"unknown plan {name!r}", expected=did_you_mean(name, plan_files()), hint="--plan FILE.yaml")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError("plan not found", where=path, hint=f"--plan {next(iter(plan_files()))}") from error
-    except yaml.YAMLError as error:
-        raise InputError("plan is not YAML", where=path, got=error) from error
+    values = read_yaml(path, what="plan", hint=f"--plan {next(iter(plan_files()))}")
     plan = records.from_dict(AblationPlan, values, where=path)
     _check(plan, path)
     return plan

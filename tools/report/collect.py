@@ -174,8 +174,9 @@ def read_run(path: Path) -> RunResult:
     best = path / "checkpoints" / name
     recipe, weights = path / RECIPE_FILE, best / "model.safetensors"
     return RunResult(
-        path, final=_object(path / "final.json"), history=_history(path / "metrics.jsonl"),
-        recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "", environment=_object(best / "env.json"),
+        path, final=_final(path / "final.json"), history=_history(path / "metrics.jsonl"),
+        recipe=recipe.read_text(encoding="utf-8") if recipe.exists() else "",
+        environment=_environment(best / "env.json"),
         size_bytes=weights.stat().st_size if weights.exists() else None, best=name,
     )  # fmt: skip
 
@@ -191,6 +192,76 @@ def read_bench(paths: Iterable[Path]) -> dict[str, list[BenchRecord]]:
     return found
 
 
+@dataclass(frozen=True)
+class ClassFigures:
+    """What `classification_metrics` gives; `InputError` names what is otherwise."""
+
+    top1: float
+    top3: float
+    top5: float
+    n: int
+    mean_class: float
+    ece: float
+    per_class: dict[str, float]
+    per_subject: dict[str, float]
+    confusion: tuple[tuple[int, ...], ...]
+    labels: tuple[str, ...]
+    reliability: tuple[dict[str, float], ...] = ()
+    absent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SentenceFigures:
+    """Of a translator."""
+
+    bleu4: float
+    chrf: float
+    wer: float
+    exact: float
+    n: int
+
+
+@dataclass(frozen=True)
+class FrameFigures:
+    """Of a network for streams."""
+
+    frames: float
+    mean_class: float
+    n: int
+
+
+FIGURES_BY: dict[str, type] = {"top1": ClassFigures, "bleu4": SentenceFigures, "frames": FrameFigures}
+"""The figures of a split by one that only they hold."""
+
+
+def _final(path: Path) -> Metrics:
+    """What a finished run measured, as its page shows it; empty where it is not finished."""
+    final = _object(path)
+    for name, kind in {"model": str, "params": int, "val_subjects": list}.items():
+        if not isinstance(final.get(name, kind()), kind):
+            raise InputError(
+                f"{name} is of another type", where=path, expected=kind.__name__, got=str(final[name])[:80]
+            )
+    for split in ("val", "test"):
+        if split in final:
+            figures = final[split] if isinstance(final[split], dict) else {}
+            figures_kind = next((kind for name, kind in FIGURES_BY.items() if name in figures), ClassFigures)
+            names = {field.name for field in dataclasses.fields(figures_kind)}
+            own = {name: value for name, value in figures.items() if name in names}
+            known: Any = records.from_dict(figures_kind, own, where=f"{path} › {split}")
+            counts, labels = getattr(known, "confusion", ()), getattr(known, "labels", ())
+            if any(len(row) != len(labels) for row in (labels, *counts)) or len(counts) != len(labels):
+                raise InputError("confusion and labels do not fit", where=f"{path} › {split}")
+    return final
+
+
+def _environment(path: Path) -> dict[str, Any]:
+    environment = _object(path)
+    if not isinstance(environment.get("packages") or {}, dict):
+        raise InputError("packages are no object", where=path)
+    return environment
+
+
 def _object(path: Path) -> dict[str, Any]:
     """A JSON object, empty where there is no such file."""
     content = records.read_json(path) if path.exists() else {}
@@ -203,8 +274,11 @@ def _history(path: Path) -> tuple[dict[str, float], ...]:
     if not path.exists():
         return ()
     rows = tuple(records.parse_json(line, where=path) for line in path.read_bytes().splitlines() if line.strip())
-    if not all(isinstance(row, dict) and "epoch" in row for row in rows):
+    if not all(isinstance(row, dict) and row.get("epoch") is not None for row in rows):
         raise InputError("every line needs an epoch", where=path)
+    odd = [name for row in rows for name, value in row.items() if not isinstance(value, int | float | None)]
+    if odd:
+        raise InputError("figures of an epoch are numbers", where=path, got=odd[0])
     return rows
 
 

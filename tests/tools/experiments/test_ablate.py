@@ -224,6 +224,22 @@ def test_a_faulty_plan_is_refused_by_name(tmp_path: Path, changes: dict[str, Any
     assert named in error.value.render()
 
 
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"\xff\xfeseeds", "plan is not text"),
+        (b"a: &a [1]\nb: &b [*a, *a]\n" + b"c: [*b, *b]\n" * 5000, "too many values"),
+        (b"[" * 5000, "nested too deeply"),
+        (b"seeds: !!python/name:os.system", "no YAML tags"),
+        (b"seeds", "a plan is a YAML mapping"),
+    ],
+)
+def test_a_plan_is_read_as_carefully_as_a_recipe(tmp_path: Path, content: bytes, named: str) -> None:
+    (tmp_path / "plan.yaml").write_bytes(content)
+    with pytest.raises(InputError, match=named):
+        load_plan(str(tmp_path / "plan.yaml"))
+
+
 def test_an_unknown_plan_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="ablation_kd"):
         load_plan("ablation_dk")

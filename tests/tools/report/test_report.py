@@ -190,6 +190,10 @@ def test_changed_bundle_is_refused(folder: Path) -> None:
     [
         ("final.json", "[]"),
         ("final.json", "{"),
+        ("final.json", '{"params": "many"}'),
+        ("final.json", '{"test": {"top1": 50.0}}'),
+        ("final.json", '{"test": 3}'),
+        ("metrics.jsonl", '{"epoch": 1, "val_loss": "low"}'),
         ("metrics.jsonl", "{}\n"),
         ("metrics.jsonl", "\xff"),
         ("run.json", "3"),
