@@ -10,21 +10,23 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from last_edge.errors import UsageError
+from last_edge.errors import InputError, UsageError
+from last_edge.models.layers.gcn import SubsetGate
 from last_edge.tasks.config import TrainingConfig
 
 NORMS = (_BatchNorm, nn.LayerNorm)
+FREE = (*NORMS, SubsetGate)
 FREE_SCALARS = ("alpha", "edge", "pool_gate", "A_learned", "stream_weights", "cls", "positions", "table")
 FUSED_ON = ("cpu", "cuda")
 
 
 def decay_groups(model: nn.Module) -> dict[str, list[str]]:
-    """Parameter names that decay and that do not: biases, norms and the learned structure go free."""
+    """Parameter names that decay and that do not: biases, norms, gates of subsets and the learned structure go free."""
     free = {
         f"{prefix}.{name}" if prefix else name
         for prefix, module in model.named_modules()
         for name, _ in module.named_parameters(recurse=False)
-        if isinstance(module, NORMS) or name == "bias" or name in FREE_SCALARS
+        if isinstance(module, FREE) or name == "bias" or name in FREE_SCALARS
     }
     names = [name for name, _ in model.named_parameters()]
     return {"decay": [n for n in names if n not in free], "no_decay": [n for n in names if n in free]}
@@ -54,7 +56,14 @@ def resolve_fused(fused: str, kind: str) -> bool | None:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Continue from a saved state; its settings are those that the optimiser was built with, not the state's."""
+    """Continue from a saved state; its settings are those that the optimiser was built with, not the state's.
+
+    `InputError` for a state of other groups, as runs have that were begun before a weight changed its group.
+    """
+    expected, got = ([len(group["params"]) for group in one["param_groups"]] for one in (optimizer.state_dict(), state))
+    if expected != got:
+        what = "the run was begun with other groups of weight decay"
+        raise InputError(what, expected=expected, got=got, hint="--force starts over, --init RUN from its weights")
     groups = [
         {**built, "params": group["params"]}
         for built, group in zip(optimizer.param_groups, state["param_groups"], strict=True)

@@ -72,7 +72,7 @@ class Start:
         for field in ALIKE:
             expected, got = (getattr(one, field) for one in (spec, self.spec))
             if expected != got:
-                hint = f"--set input.{field}=... to make both alike" if field in SETTINGS else None
+                hint = f"--set {setting_of(field, got)} to make both alike" if field in SETTINGS else None
                 expected, got = (getattr(value, "name", value) for value in (expected, got))
                 what = f"the trunk reads another input: {field}"
                 raise InputError(what, where=self.path, expected=expected, got=got, hint=hint)
@@ -91,6 +91,11 @@ class Start:
         fresh = [name for name in model.state_dict() if name not in fits]
         unused = [name for name in self.tensors if name not in fits]
         return StartReport(str(self.path), self.folder.name, self.sha256, tuple(loaded), tuple(fresh), tuple(unused))
+
+
+def setting_of(field: str, value: str | Iterable[str]) -> str:
+    """A setting of the input as `--set` takes it."""
+    return f"input.{field}={value if isinstance(value, str) else '[' + ','.join(value) + ']'}"
 
 
 def trunk_of(tensors: dict[str, Value]) -> dict[str, Value]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from last_edge.skeleton import Layout, SkeletonClip
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import make_plan, pretrain_plan
 from last_edge.tasks.registry import PRETRAINING
+from last_edge.tools.cli import main
 from last_edge.train.checkpoint import checkpoint_folder, load_checkpoint, read_pointer
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request
@@ -146,6 +148,19 @@ def test_a_distillation_starts_from_the_trunk(pretrained: Path, toy_store: Path,
     wanted = request(toy_store, tmp_path / "student", "training.epochs=1", f"training.init={pretrained}")
     final = run_distillation(wanted, [teacher])
     assert final["init"]["run"] == str(pretrained) and len(final["init"]["sha256"]) == 64
+
+
+def test_the_command_that_is_shown_next_starts_from_the_trunk(
+    toy_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = ["input.frames=16", "training.epochs=1", "pretrain.blocks=4", "input.streams=[joint,bone]"]
+    command = ["pretrain", "maskclr", "--model", "last_lite_nano", "--store", str(toy_store), "--quiet"]
+    wanted = [part for text in sets for part in ("--set", text)]
+    assert main([*command, "--out", str(tmp_path / "pre"), *wanted]) == 0
+    shown = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("next: "))
+    words = shlex.split(shown.removeprefix("next: last-edge ").replace("RUN", str(tmp_path / "run")))
+    assert main([*words, "--set", "training.epochs=1", "--set", "input.frames=16", "--quiet"]) == 0
+    assert (tmp_path / "run" / "final.json").is_file()
 
 
 def test_another_trunk_is_another_run(pretrained: Path, toy_store: Path, tmp_path: Path) -> None:

@@ -7,14 +7,16 @@ from collections import Counter
 import pytest
 from torch import nn
 
+from last_edge.errors import InputError
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model, model_names
 from last_edge.skeleton import Layout
-from last_edge.train.optimizer import decay_groups
+from last_edge.tasks.config import TrainingConfig
+from last_edge.train.optimizer import build_optimizer, decay_groups, load_optimizer
 
 # Parameters by kind of module and name: those that decay, then batch norms (weight and bias each), then the rest.
 DECAY = {
-    "last_e_nano": (30, 7), "last_e_small": (46, 16), "last_e_base": (54, 21), "last_e_large": (54, 21),
+    "last_e_nano": (30, 7), "last_e_small": (46, 11), "last_e_base": (54, 15), "last_e_large": (54, 15),
     "last_lite_nano": (18, 1), "last_lite_small": (26, 1), "last_lite_trim": (26, 1),
     "last_v2_small": (75, 9), "last_v2_base": (95, 21), "last_v2_large": (123, 25),
     "pose_transformer_small": (0, 20), "pose_transformer_medium": (0, 26), "pose_transformer_large": (0, 38),
@@ -29,11 +31,17 @@ NORMS = {
 }  # fmt: skip
 FREE = {
     "last_e_nano": {"edge": 3, "MotionGate.alpha": 3, "JointAttention.alpha": 3, "pool_gate": 1, "Linear.bias": 1},
-    "last_e_small": {"edge": 5, "MotionGate.alpha": 5, "JointAttention.alpha": 5, "pool_gate": 1, "Linear.bias": 1},
-    "last_e_base": {"edge": 6, "MotionGate.alpha": 6, "JointAttention.alpha": 6, "pool_gate": 1, "Linear.bias": 3},
-    "last_e_large": {
-        "edge": 6, "MotionGate.alpha": 4, "HybridGate.alpha": 2, "JointAttention.alpha": 6, "pool_gate": 1,
+    "last_e_small": {
+        "edge": 5, "MotionGate.alpha": 5, "JointAttention.alpha": 5, "SubsetGate.weight": 5, "pool_gate": 1,
+        "Linear.bias": 1,
+    },
+    "last_e_base": {
+        "edge": 6, "MotionGate.alpha": 6, "JointAttention.alpha": 6, "SubsetGate.weight": 6, "pool_gate": 1,
         "Linear.bias": 3,
+    },
+    "last_e_large": {
+        "edge": 6, "MotionGate.alpha": 4, "HybridGate.alpha": 2, "JointAttention.alpha": 6, "SubsetGate.weight": 6,
+        "pool_gate": 1, "Linear.bias": 3,
     },
     "last_lite_nano": {"pool_gate": 1, "Linear.bias": 1},
     "last_lite_small": {"pool_gate": 1, "Linear.bias": 1},
@@ -82,3 +90,14 @@ def test_every_parameter_is_in_its_group(ntu25: Layout, name: str) -> None:
     weights, biases = (sum(n for kind, n in norms.items() if kind.endswith(end)) for end in (".weight", ".bias"))
     assert weights == biases == NORMS[name]
     assert {kind: count for kind, count in got["no_decay"].items() if kind not in norms} == FREE[name]
+
+
+def test_a_state_of_other_groups_is_refused(ntu25: Layout) -> None:
+    model = create_model("last_e_small", spec=InputSpec(ntu25, frames=16), classes=3)
+    optimizer = build_optimizer(model, TrainingConfig())
+    state = optimizer.state_dict()
+    load_optimizer(optimizer, state)
+    one, other = state["param_groups"]
+    moved = [{**one, "params": [*one["params"], 1000]}, {**other, "params": other["params"][1:]}]
+    with pytest.raises(InputError, match="other groups"):
+        load_optimizer(optimizer, {**state, "param_groups": moved})

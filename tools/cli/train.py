@@ -137,6 +137,8 @@ def maskclr(out: Out, flags: Flags, dry_run: DryRun = False, force: Force = Fals
     Example: last-edge pretrain maskclr --model last_lite_nano --store runs/shrec14/store --out runs/shrec14/pretrained
     """
     from last_edge.tasks.registry import PRETRAINING
+    from last_edge.tasks.start import SETTINGS, setting_of
+    from last_edge.train.recipe import load_recipe
 
     request = choose(flags, out=out, recipe="maskclr").request(force=force, may_change=True)
     if dry_run:
@@ -157,6 +159,8 @@ def maskclr(out: Out, flags: Flags, dry_run: DryRun = False, force: Force = Fals
     names = [name for name in ("loss", "reconstruction", "contrast", "val_loss") if name in row]
     losses = "  ".join(f"{name} {row[name]:.3f}" for name in names)
     about = f"{losses}, epoch {row['epoch']} of {final['epochs']}"
-    hint = f"last-edge train --model {final['model']} --init {out} --store STORE --out RUN"
-    shown = {"run": str(out), "model": final["model"], "trunk_params": final["params"], "losses": about, "next": hint}
-    screen.emit(shown)
+    usual, own = (vars(recipe.input) for recipe in (load_recipe(None), request.recipe))
+    alike = "".join(f" --set {setting_of(name, own[name])}" for name in SETTINGS if own[name] != usual[name])
+    command = f"last-edge train --model {final['model']} --init {out} --store {request.store} --out RUN{alike}"
+    shown = {"run": str(out), "model": final["model"], "trunk_params": final["params"], "losses": about}
+    screen.emit({**shown, "next": command})

@@ -20,6 +20,10 @@ NARROWEST = 4
 SMALLEST_SQUARE = 1e-6
 
 
+class SubsetGate(nn.Linear):
+    """Scores of a graph convolution's subsets, which weight decay leaves alone: it would pull their blend to even."""
+
+
 class SpatialGCN(nn.Module):
     """y = BN(sum_k w_k (W_k x) (A_k * E_k)): (N, C_in, T, V) -> (N, C_out, T, V).
 
@@ -44,7 +48,7 @@ class SpatialGCN(nn.Module):
         self.edge = nn.Parameter(torch.ones_like(self.adjacency)) if learn_edges else None
         self.conv = Pointwise(channels_in, self.subsets * channels_out)
         width = self.subsets * channels_out
-        self.attention = nn.Linear(width, self.subsets, bias=False) if subset_attention else None
+        self.attention = SubsetGate(width, self.subsets, bias=False) if subset_attention else None
         self.bn = nn.BatchNorm2d(channels_out)
 
     def graph(self) -> Tensor:
