@@ -22,6 +22,10 @@ LEAST_EARLY = 0.1
 LIGHTEST, HEAVIEST = 0.4, 2.5
 CONTEXT_S, BACKGROUND_S, MOVE_S = (0.15, 1.2), (0.5, 3.0), (0.16, 0.48)
 DRIFT = 0.5
+ELEVATION_DEG = (0.0, 75.0)
+"""A hand over a table sensor points away and its palm down; before a camera it points up and shows its palm."""
+BLURRED, BLUR = 0.6, (8.0, 40.0)
+"""Share of pictures with motion blur, and the limb lengths a second from which a hand is then not found."""
 DEPTH, DEPTH_SEEN = 2, (0.4, 1.1)
 """The axis, and the share of a body's depth that a detector of landmarks sees in a picture."""
 CUT_SHARE = 0.3
@@ -168,14 +172,30 @@ class StreamCrops:
         even = replace(drawn, positions=np.arange(len(points), dtype=np.float64))
         changed = np.asarray(apply(points[None], even, layout=layout)[0])
         if axes == DEPTH + 1 and random.random() < options.webcam:
-            depth = changed[..., DEPTH]
-            own = depth - depth[:, list(layout.centre)].mean(axis=1, keepdims=True)
-            coarse = random.normal(size=own.shape) * (options.offset * size)
-            changed[..., DEPTH] = own * random.uniform(*DEPTH_SEEN) + coarse
+            changed = self._pictured(changed, size, random)
         if random.random() < options.lost:
             first = int(random.integers(len(points)))
             changed[first : first + int(random.uniform(0.04, 0.6) * self._rate)] = np.nan
         return changed
+
+    def _pictured(self, points: Points, size: float, random: Random) -> Points:
+        """(T, V, 3) as a detector of landmarks gives them of a picture.
+
+        Seen from higher or lower, so that a hand that was recorded over a table stands upright; depth from the body's
+        centre alone, less of it and noisy; and not found in frames in which it moves too fast.
+        """
+        angle, centre = np.radians(random.uniform(*ELEVATION_DEG)), list(self._store.layout.centre)
+        turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+        seen = np.asarray(points @ turn.T, np.float32)
+        middle = seen[:, centre].mean(axis=1, keepdims=True)
+        own = seen[..., DEPTH] - middle[..., DEPTH]
+        coarse = random.normal(size=own.shape) * (self._options.offset * size)
+        seen[..., DEPTH] = own * random.uniform(*DEPTH_SEEN) + coarse
+        way = np.diff(middle[:, 0, :DEPTH], axis=0, prepend=middle[:1, 0, :DEPTH])
+        speed = np.nan_to_num(np.linalg.norm(way, axis=1)) * self._rate / size
+        if random.random() < BLURRED:
+            seen[speed > random.uniform(*BLUR)] = np.nan
+        return seen
 
     def _size(self, clip: int) -> float:
         length = limb_length(self._store.points(clip)[0], self._store.layout)

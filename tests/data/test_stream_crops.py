@@ -130,5 +130,20 @@ def test_a_picture_shows_depth_from_the_centre_alone(store: ClipStore) -> None:
     for share in (0.0, 1.0):
         options = CropOptions(**(vars(PLAIN) | {"webcam": share, "offset": 1e-6}))
         made[share] = crops(store, options=options).crop(0, np.random.default_rng(1)).points
-    np.testing.assert_allclose(made[1.0][..., :2], made[0.0][..., :2], atol=1e-3)
-    assert np.ptp(made[0.0][:, 0, 2]) > 100 and np.abs(made[1.0][:, 0, 2]).max() < 1, "the way in depth is not seen"
+    seen = ~np.isnan(made[1.0]).any(axis=(1, 2))
+    np.testing.assert_allclose(made[1.0][seen][..., 0], made[0.0][seen][..., 0], atol=1e-3)
+    assert np.ptp(made[0.0][:, 0, 2]) > 100
+    assert np.abs(made[1.0][seen][:, 0, 2]).max() < 1, "the way in depth is not seen"
+
+
+def test_a_picture_is_taken_from_any_height_and_loses_what_is_fast(store: ClipStore) -> None:
+    options, missing, heights = CropOptions(**(vars(PLAIN) | {"webcam": 1.0, "offset": 1e-6})), 0, set[float]()
+    for seed in range(8):
+        made = crops(store, options=options).crop(0, np.random.default_rng(seed)).points
+        plain = crops(store, options=PLAIN).crop(0, np.random.default_rng(seed)).points
+        gone = np.isnan(made).all(axis=(1, 2))
+        assert not np.isnan(made[~gone]).any(), "a hand is found or is not"
+        missing += int(gone.sum())
+        if not gone.all():
+            heights.add(round(float(np.ptp(made[~gone][..., 1]) - np.ptp(plain[~gone][..., 1])), 1))
+    assert missing > 0 and len(heights) > 3
