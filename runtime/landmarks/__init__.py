@@ -50,9 +50,8 @@ def create_landmarks(
     one; `UsageError` where nobody looks for further hands, or MediaPipe does.
     """
     library = library_here() if by == "auto" else by
-    if detect_every > 1 and (
-        library == "mediapipe" or not ("hand" in detector and hand != "first" or detector == "holistic")
-    ):
+    several_hands = detector == "holistic" or ("hand" in detector and hand != "first")
+    if detect_every > 1 and (library == "mediapipe" or not several_hands):
         expected = "LiteRT, and a hand by its side or both beside a body"
         got = f"{library}, {detector}" + (f", hand {hand}" if "hand" in detector else "")
         hint = "--landmarks-by litert, --hand left or right; --landmarks-every rests for whole images"
