@@ -124,7 +124,7 @@ class StepStream(Stream):
             events += self._answer(tick, moment, mirrored=mirrored)
         return events
 
-    def finish(self) -> list[Event]:
+    def _end(self) -> list[Event]:
         """See `Stream`: the last frame stands still until the model has answered it, and what is shown then ends."""
         if self._last is None:
             return []

@@ -85,6 +85,7 @@ class Stream(Closeable, ABC):
         self._follower = Follower(person, bodies=adapter.spec.bodies)
         self._mirrored, self._hand = list(mirrored_order(labels)), HandVote()
         self._newest_s = -np.inf
+        self._newest: Points | None = None
         self.current: Prediction | None = None
         self._score = 0.0
 
@@ -110,7 +111,7 @@ class Stream(Closeable, ABC):
             points = self._follower(points, time_s)
         if not time_s >= self._newest_s:
             raise UsageError("frames must come in the order of time", expected=f">= {self._newest_s} s", got=time_s)
-        self._newest_s = time_s
+        self._newest_s, self._newest = time_s, points
         self._hand.add(seen)
         events = self._take(points, time_s)
         return [self._of_whom(event, points) for event in events] if events else []
@@ -121,9 +122,14 @@ class Stream(Closeable, ABC):
         x, y = (None, None) if place is None else (place.x, place.y)
         return replace(event, hand=self._hand.hand, person=self._follower.followed, x=x, y=y)
 
-    @abstractmethod
     def finish(self) -> list[Event]:
         """The recording has ended: the events of what was still shown. The next frame may begin another."""
+        points, self._newest = self._newest, None
+        return [] if points is None else [self._of_whom(event, points) for event in self._end()]
+
+    @abstractmethod
+    def _end(self) -> list[Event]:
+        """As `finish`, after a frame."""
 
     @abstractmethod
     def _take(self, points: Points, time_s: float) -> list[Event]:
@@ -141,7 +147,7 @@ class Stream(Closeable, ABC):
         self._hand.clear()
         self._follower.clear()
         self.decoder.reset()
-        self._newest_s = -np.inf
+        self._newest_s, self._newest = -np.inf, None
         self.current = None
 
     def close(self) -> None:
@@ -204,7 +210,7 @@ class WindowStream(Stream):
         self._segmenter.clear()
         self._next_s = -np.inf
 
-    def finish(self) -> list[Event]:
+    def _end(self) -> list[Event]:
         """See `Stream`: a motion that has not come to rest ends with the recording."""
         if self._options.decode != "segments":
             return []

@@ -154,6 +154,7 @@ def test_a_recording_played_live_gives_the_events_of_eval(ruled_path: Path) -> N
         expected = events_of(model.rules, softmax(np.stack(logits[2:])), np.array(elapsed[2:]), 2 / 25)
         assert rows(live + closing) == rows(expected) and expected
         ended += len(closing)
+        assert all(event.x is not None for event in closing), "told where it was made, as other events are"
         assert stream.finish() == []
         stream.start_clip()
     assert ended > 2
