@@ -111,6 +111,27 @@ def test_refusal_is_explained(chromium: Chromium, shrec: Site) -> None:
         assert page.get_by_role("button", name="Start camera").is_enabled()
 
 
+def test_a_take_is_recorded_once_the_camera_is_there(camera: Any, shrec: Site) -> None:
+    with listening(shrec) as server, opened(camera, server.url) as page:
+        page.get_by_role("button", name="Record a take").click()
+        page.get_by_text("Name the gesture first.").wait_for()
+        page.get_by_label("Gesture", exact=True).fill("ambulance")
+        page.get_by_role("button", name="Record a take").click()
+        page.get_by_text("ambulance in 3…").wait_for()
+        assert page.inner_text("#state").startswith("Watching.")  # no second of a take goes by while models load
+        page.get_by_text("Kept: ambulance, take 1.").wait_for()
+        assert page.inner_text("#counts") == "ambulance 1"
+
+
+def test_a_take_without_a_camera_is_refused(chromium: Chromium, shrec: Site) -> None:
+    browser = chromium("--use-fake-device-for-media-stream", "--deny-permission-prompts")
+    with listening(shrec) as server, opened(browser, server.url) as page:
+        page.get_by_label("Gesture", exact=True).fill("wave")
+        page.get_by_role("button", name="Record a take").click()
+        page.get_by_text("There is no camera to record from.").wait_for()
+        assert page.get_by_role("button", name="Record a take").is_enabled()
+
+
 @pytest.mark.parametrize("layout", ["mediapipe_pose33", "mediapipe_holistic75"])
 def test_other_detectors_feed_the_page(camera: Any, make_bundle: MakeBundle, layout: str) -> None:
     with listening(patient(real_site(make_bundle(layout=layout)))) as server, opened(camera, server.url) as page:

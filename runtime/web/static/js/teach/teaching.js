@@ -56,7 +56,11 @@ export class Teaching {
     const label = byId("gesture").value.trim();
     if (!label) throw new Error("Name the gesture first.");
     await whileDisabled("take", async () => {
-      if (this.app.playing !== "camera") this.app.begin("camera");
+      if (this.app.playing !== "camera") {
+        this.say("Starting the camera…");
+        await this.app.begin("camera");
+      }
+      if (this.app.playing !== "camera") throw new Error("There is no camera to record from.");
       for (let left = COUNT_DOWN; left > 0; left--) {
         this.say(`${label} in ${left}…`);
         await seconds(1);
