@@ -69,7 +69,7 @@ class BenchRecord:
     file of the same artefact, backend and threads over this one's; faster_than_plain: the same of the plain file, None
     where there is none.
     board: as the device tree names it. heat: hottest sensor after the run; slowed: why the processor was slowed before
-    or after it, "" where it was not: such a row counts for nothing.
+    or after it, "" where it was not: such a row counts for nothing. clock: `wall`, or `processor` time of a thread.
     """
 
     artefact: str
@@ -104,6 +104,7 @@ class BenchRecord:
     board: str = ""
     heat: float | None = None
     slowed: str = ""
+    clock: str = "wall"
     schema_version: int = 1
 
     @property
@@ -157,7 +158,8 @@ def bench_table(rows: Sequence[BenchRecord]) -> Any:
         "slowed": [row.slowed for row in rows],
     }
     filled = {name: cells for name, cells in columns.items() if any(cells)}
-    return make_table(f"{rows[0].device}, batch 1; ×: how many times faster", filled)
+    by = "" if rows[0].clock == "wall" else f", {rows[0].clock} time"
+    return make_table(f"{rows[0].device}, batch 1{by}; ×: how many times faster", filled)
 
 
 def _milliseconds(value: float) -> str:

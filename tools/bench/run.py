@@ -7,10 +7,11 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from last_edge.inputs.features import LANDMARKS, Inputs
 from last_edge.machine import board, heat, processor
 from last_edge.runtime.backends import BACKENDS, OnnxRuntimeCpu
 from last_edge.runtime.recognise.model import Settings
-from last_edge.timing import Latency, Schedule, peak_process_mb, summarise, time_in_turns
+from last_edge.timing import Latency, Schedule, clock_for, peak_process_mb, summarise, time_in_turns
 from last_edge.tools.bench.record import BenchRecord, with_ratios
 from last_edge.tools.bench.subjects import (
     Kind,
@@ -40,7 +41,8 @@ class BenchOptions:
 
     threads: of the model; empty for each bundle's own, else one. usual: leave a bundle's own settings alone.
     plain: ONNX files to compare every other with. memory: start a process a row to weigh it. people: how many a call
-    answers, of bundles that answer at every frame.
+    answers, of bundles that answer at every frame. clock: `wall`, or `processor` time of one thread of ONNX Runtime,
+    so that other programs do not count.
     """
 
     precisions: tuple[str, ...] = ()
@@ -50,6 +52,7 @@ class BenchOptions:
     usual: bool = False
     memory: bool = True
     people: int = 1
+    clock: Literal["wall", "processor"] = "wall"
     schedule: Schedule = field(default_factory=Schedule)
 
 
@@ -67,8 +70,12 @@ def bench_bundles(paths: Sequence[Path], options: BenchOptions | None = None) ->
     loaded = [graph for path, kind in operands for graph in load_all(path, options, kind=kind)]
     if not loaded:
         raise UsageError("no file for these backends", got=options.backends, hint="last-edge doctor")
+    alone = all(graph.settings.threads == 1 and graph.backend is OnnxRuntimeCpu for graph in loaded)
+    if options.clock == "processor" and not alone:
+        raise UsageError("processor time is of one thread", expected=f"--threads 1 and {OnnxRuntimeCpu.name} alone")
+    clock = time.perf_counter if options.clock == "wall" else clock_for(1)
     before = heat()
-    times = time_in_turns([graph.run for graph in loaded], options.schedule)
+    times = time_in_turns([graph.run for graph in loaded], options.schedule, clock=clock)
     after = heat()
     slowed = ", ".join(dict.fromkeys((*before.slowed, *after.slowed)))
     rows = [_record(graph, summarise(own), options) for graph, own in zip(loaded, times, strict=True)]
@@ -115,7 +122,7 @@ def _record(graph: Loaded, latency: Latency, options: BenchOptions) -> BenchReco
         file=subject.file, device=processor(), cores=os.cpu_count() or 1, platform=platform.platform(),
         backend=backend.name, backend_version=backend.version(), precision=subject.precision,
         threads=graph.settings.threads, settings=graph.settings.describe() if backend is OnnxRuntimeCpu else "",
-        people=options.people,
+        people=options.people, clock=options.clock,
         input_shape=tuple(subject.one(0)[LANDMARKS].shape), calls=latency.calls, rounds=options.schedule.rounds,
         p50_ms=latency.p50, p95_ms=latency.p95, p99_ms=latency.p99, size_bytes=len(subject.content),
         load_ms=graph.load_ms, rss_mb=memory, split=str(subject.metrics.get("split", "")), **accuracy,

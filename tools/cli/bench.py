@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from typer import Argument, Option
 
@@ -53,6 +53,9 @@ def bench(
     calls: Annotated[int, Option(min=1, help="Timed calls a file and round.")] = 50,
     max_ms: Annotated[float | None, Option(help="Fail (exit 4) when a p50 is above this.")] = None,
     people: Annotated[int, Option(min=1, help="Of a stream: so many people answered in one call.")] = 1,
+    clock: Annotated[
+        Literal["wall", "processor"], Option(help="processor: the one thread's own time, that others do not lengthen.")
+    ] = "wall",
     memory: Annotated[bool, Option("--memory/--no-memory", help="Measure memory, a process a file.")] = True,
     out: opt.OutFile = None,
     peers: Annotated[
@@ -85,7 +88,7 @@ def bench(
     opt.check_out(out, share, force=force)
     chosen = BenchOptions(
         tuple(precision or ()), threads=tuple(threads or ()), backends=tuple(backend or ("onnxruntime-cpu",)),
-        plain=tuple(plain or ()), usual=usual, memory=memory, people=people,
+        plain=tuple(plain or ()), usual=usual, memory=memory, people=people, clock=clock,
         schedule=Schedule(rounds=repeats, calls=calls),
     )  # fmt: skip
     with TemporaryDirectory() as folder:

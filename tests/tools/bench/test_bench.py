@@ -176,6 +176,14 @@ def test_command_prints_one_json_list(make_bundle: Any, tmp_path: Path) -> None:
     assert rows == json.loads((tmp_path / "b.json").read_text())
 
 
+def test_processor_time_is_of_one_thread(make_bundle: Any) -> None:
+    bundle = make_bundle()
+    rows = quick_bench(bundle, clock="processor", threads=(1,))
+    assert {row.clock for row in rows} == {"processor"} and "processor time" in str(bench_table(rows).title)
+    with pytest.raises(UsageError, match="one thread"):
+        quick_bench(bundle, clock="processor", threads=(1, 2))
+
+
 def test_slower_than_allowed_is_a_failed_gate(make_bundle: Any) -> None:
     from last_edge.tools.cli.bench import bench
 
