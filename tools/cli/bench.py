@@ -319,6 +319,7 @@ def peers(
     Example: last-edge bench peers --store runs/shrec14/store --models dd_net,gru,lstm --out runs/peers
     """
     from last_edge import records
+    from last_edge.files import locked
     from last_edge.tools.bench.peers import COLUMNS, PeerRecord, peer_names, time_peers, to_markdown, train_peer, where
     from last_edge.tools.bench.record import load_records
     from last_edge.train.processes import resolve_device
@@ -330,16 +331,19 @@ def peers(
         return
     opt.torch_threads(threads)
     kept = out / "peers.json"
-    done = {row.name: row for row in load_records(kept, PeerRecord)} if kept.is_file() else {}
-    for name in names:
-        with screen.epochs(name) as report:
-            command = opt.command_line("bench")
-            made = train_peer(name, chosen, store, out, device=resolve_device(device), command=command, report=report)
-        done[name] = made
-        write_pages(list(done.values()), [kept], page=to_markdown)
-    with screen.status("timing"):
-        rows = time_peers(list(done.values()), out)
-    write_pages(rows, [kept, out / "peers.md"], page=to_markdown)
+    with locked(kept):
+        done = {row.name: row for row in load_records(kept, PeerRecord)} if kept.is_file() else {}
+        for name in names:
+            with screen.epochs(name) as report:
+                made = train_peer(
+                    name, chosen, store, out, device=resolve_device(device), command=opt.command_line("bench"),
+                    report=report,
+                )  # fmt: skip
+            done[name] = made
+            write_pages(list(done.values()), [kept], page=to_markdown)
+        with screen.status("timing"):
+            rows = time_peers(list(done.values()), out)
+        write_pages(rows, [kept, out / "peers.md"], page=to_markdown)
     screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
 
 
