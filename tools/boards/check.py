@@ -153,11 +153,11 @@ def some_clips(store: ClipStore, out: Path, count: int) -> None:
 
 
 def stores_of(bundles: dict[str, Path], stores: Sequence[Path]) -> dict[str, Path]:
-    """The first store that fits each bundle, by layout and labels."""
+    """The first store that fits each bundle of clips, by layout and labels."""
     found: dict[str, Path] = {}
     for name, path in bundles.items():
         manifest = Bundle.open(path, verify_hashes=False).manifest
-        for store in map(ClipStore.open, stores):
+        for store in map(ClipStore.open, () if manifest.stream else stores):
             try:
                 check_points(store, manifest.input)
                 labelled_as(store, manifest.labels, "test")
