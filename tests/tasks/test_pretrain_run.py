@@ -157,7 +157,9 @@ def test_the_command_that_is_shown_next_starts_from_the_trunk(
     command = ["pretrain", "maskclr", "--model", "last_lite_nano", "--store", str(toy_store), "--quiet"]
     wanted = [part for text in sets for part in ("--set", text)]
     assert main([*command, "--out", str(tmp_path / "pre"), *wanted]) == 0
-    shown = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("next: "))
+    said = capsys.readouterr().out.splitlines()
+    shown = next(line for line in said if line.startswith("next: "))
+    assert any(line.startswith("memory: ") for line in said)
     words = shlex.split(shown.removeprefix("next: last-edge ").replace("RUN", str(tmp_path / "run")))
     assert main([*words, "--set", "training.epochs=1", "--set", "input.frames=16", "--quiet"]) == 0
     assert (tmp_path / "run" / "final.json").is_file()

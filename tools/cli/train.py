@@ -10,7 +10,7 @@ from typer import Option
 
 from last_edge.errors import UsageError
 from last_edge.tools.cli.options import SCREEN, DryRun, Force, Out, Screen, in_zoo
-from last_edge.tools.cli.training import Flags, announce, choose, preview, readable, summary
+from last_edge.tools.cli.training import Flags, announce, choose, held_memory, preview, readable, summary
 from last_edge.tools.output import view_progress
 
 RunOut = Annotated[Path | None, Option("--out", help="Where the run goes; default: runs/STORE/MODEL.")]
@@ -163,4 +163,4 @@ def maskclr(out: Out, flags: Flags, dry_run: DryRun = False, force: Force = Fals
     alike = "".join(f" --set {setting_of(name, own[name])}" for name in SETTINGS if own[name] != usual[name])
     command = f"last-edge train --model {final['model']} --init {out} --store {request.store} --out RUN{alike}"
     shown = {"run": str(out), "model": final["model"], "trunk_params": final["params"], "losses": about}
-    screen.emit({**shown, "next": command})
+    screen.emit({**shown, "memory": held_memory(out), "next": command})

@@ -244,10 +244,17 @@ def translated(figures: dict[str, Any]) -> str:
     return f"{said}  of {figures['n']} sentences{tier}"
 
 
-def summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
-    """The lines a person wants after a run."""
+def held_memory(out: Path) -> str:
+    """Most memory that a finished run's process and GPU held, for people."""
     from last_edge.train.run_folder import TIMING
 
+    timing = json.loads((out / TIMING).read_text().splitlines()[-1])
+    held = {"process": timing.get("process_mb"), "GPU": timing.get("gpu_mb")}
+    return ", ".join(f"{name} {mb:,} MB" for name, mb in held.items() if mb) or "unknown"
+
+
+def summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
+    """The lines a person wants after a run."""
     shown: dict[str, Any] = {"run": str(out), "model": final["model"], "params": final["params"]}
     if "init" in final:
         start = final["init"]
@@ -261,9 +268,7 @@ def summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
         elif part in final:
             top = "  ".join(f"top-{rank} {final[part][f'top{rank}']}%" for rank in (1, 3, 5))
             shown[part] = f"{top}  of {final[part]['n']} clips"
-    timing = json.loads((out / TIMING).read_text().splitlines()[-1])
-    held = {"process": timing.get("process_mb"), "GPU": timing.get("gpu_mb")}
-    shown["memory"] = ", ".join(f"{name} {mb:,} MB" for name, mb in held.items() if mb) or "unknown"
+    shown["memory"] = held_memory(out)
     if any("frames" in final.get(part, {}) for part in ("val", "test")):
         shown["next"] = f"last-edge fit-spans {out} --store STORE, then last-edge eval {out} --store STORE --stream"
     return shown
