@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from last_edge.bundle.zoo import find_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.errors import InputError, UsageError
-from last_edge.runtime.recognise.stream import RecogniseOptions
+from last_edge.runtime.recognise.stream import Decode, RecogniseOptions
 from last_edge.runtime.recognise.stream_eval import TOLERANCE_S
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.skeleton import SkeletonClip, get_layout
@@ -112,7 +113,7 @@ def test_a_taught_bundle_states_what_to_expect_of_a_stream_and_takes_another_poi
 ) -> None:
     folder, facts = taught
     manifest = Bundle.open(folder / "bundle").manifest
-    assert set(manifest.operating) <= {"sliding", "segments"} and "sliding" in manifest.operating
+    assert set(manifest.operating) <= set(get_args(Decode)) and "sliding" in manifest.operating
     assert manifest.thresholds["stream_gestures"] == 12
     rows = manifest.operating["sliding"]
     (stated,) = [row for row in rows if row.get("stated")]
