@@ -215,6 +215,10 @@ def table_rows(
                 with one_file():
                     raise InputError("a row has more or fewer fields than the heading", where=f"{where}:{number}")
                 continue
+            if any("\0" in cell for cell in row.values()):
+                with one_file():
+                    raise InputError("a row holds a zero byte, which no name of a file has", where=f"{where}:{number}")
+                continue
             yield f"{where}:{number}", row
     except csv.Error as error:
         raise InputError("not a table", where=f"{where}:{reader.line_num}", got=error) from error

@@ -13,6 +13,7 @@ import pytest
 
 from last_edge.clips import ClipStore
 from last_edge.data.prepare import READERS
+from last_edge.data.readers.archive import table_rows
 from last_edge.data.readers.mediapipe import read_asl_signs, read_landmark_csv, read_mediapipe_npy
 from last_edge.data.readers.openpose import read_kinetics, read_openpose
 from last_edge.data.readers.pyskl import plain_pickle, read_ctrgcn, read_pyskl
@@ -286,6 +287,12 @@ def test_a_table_of_bad_rows_alone_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\n".join(BAD_ROWS) + "\n")
     assert main(["data", "prepare", "landmark_csv", str(tmp_path), "--out", str(tmp_path / "store"), "--quiet"]) == 3
     assert not (tmp_path / "store").exists()
+
+
+def test_a_row_with_a_zero_byte_is_refused_by_its_line() -> None:
+    with pytest.raises(InputError, match="zero byte") as error:
+        list(table_rows(b"file,label\na,b\nc\0,d\n", "x.csv", needed=("file", "label")))
+    assert "x.csv:3" in error.value.render()
 
 
 def test_a_table_may_be_parted_by_semicolons(tmp_path: Path) -> None:
