@@ -88,7 +88,7 @@ def test_a_researcher_compares_two_models_on_recordings_of_a_sensor(tmp_path: Pa
     lines = [line + SHORT * line.startswith("last-edge train") for line in trained]
     printed = walk([*shell("docs/data.md", "A sensor of your own"), *lines], tmp_path)
     assert "72 clips (18 test, 54 train)" in printed and "failed" not in printed
-    assert re.search(r"^difference: [+-]\d+\.\d\d points \(.*, 18 clips: ", printed, flags=re.MULTILINE)
+    assert re.search(r"^difference above \S+: [+-]\d+\.\d\d points \(.*, 18 clips: ", printed, flags=re.MULTILINE)
 
 
 def test_an_engineer_reads_the_onnx_page(tmp_path: Path) -> None:
