@@ -23,10 +23,8 @@ from last_edge.tasks.config import QuantizeConfig
 FEW, BATCH = 128, 32
 # Of the scales of equalisation.
 SMALLEST, LARGEST = 0.1, 10.0
-
-
 AUTO = "auto"
-"""Of a recipe's ways to find ranges: the one that served a kind of bundle best."""
+USUAL_METHOD: Method = "entropy"
 
 
 @dataclass(frozen=True)
@@ -34,14 +32,14 @@ class QuantizeOptions:
     """How ranges are found, what is done to the weights first, and what stays float.
 
     method: `minmax`; `percentile`, the share of values inside the range; or `entropy`, the range whose 8-bit histogram
-    is nearest to the float one (Migacz 2017).
+    is nearest to the float one (Migacz 2017); None, a recipe's `auto`, leaves it to the kind of bundle.
     equalise: bring channels to like range first (`equalise`); None where the graph has channels that it can do so to.
     keep_float: names of further nodes to leave in float, when one of them costs accuracy.
     float_head: leave pooling and classifier in float; they are a thousandth of the work.
     target: of `targets.TARGETS`.
     """
 
-    method: Method = "entropy"
+    method: Method | None = None
     percentile: float = 99.99
     equalise: bool | None = False
     keep_float: tuple[str, ...] = ()
@@ -52,8 +50,8 @@ class QuantizeOptions:
     def from_recipe(
         cls, limits: QuantizeConfig, *, keep_float: tuple[str, ...] = (), target: str = USUAL_TARGET
     ) -> QuantizeOptions:
-        """Options as a recipe's `quantize` section has them, `auto` being the default."""
-        method: Method = cls.method if limits.method == AUTO else limits.method  # type: ignore[assignment]
+        """Options as a recipe's `quantize` section has them."""
+        method: Method | None = None if limits.method == AUTO else limits.method  # type: ignore[assignment]
         return cls(method, limits.percentile, limits.equalise, keep_float=keep_float, target=target)
 
 
@@ -89,8 +87,10 @@ def prepare(graph: bytes, inputs: Inputs, options: QuantizeOptions) -> Prepared:
         graph = equalise(graph, pick(pick(inputs, slice(None, None, max(1, count_of(inputs) // FEW))), slice(FEW)))
     model = read_graph(graph)
     rounded = {str(node.name) for node in model.graph} - float_nodes(model, float_head=options.float_head)
-    ranges = calibrate(graph, inputs, method=options.method, percentile=options.percentile, nodes=rounded)
-    return Prepared(graph, ranges, dataclasses.replace(options, equalise=options.equalise is not False and can))
+    method = options.method or USUAL_METHOD
+    ranges = calibrate(graph, inputs, method=method, percentile=options.percentile, nodes=rounded)
+    equalised = options.equalise is not False and can
+    return Prepared(graph, ranges, dataclasses.replace(options, method=method, equalise=equalised))
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def _open(path: Path, store: ClipStore, plan: Plan, *, force: bool) -> tuple[Bun
 
 def _method(options: QuantizeOptions, plan: Plan) -> Row:
     """Options as the manifest's figures; those that had no say are left out."""
-    said: Row = {"method": options.method, "float_head": str(options.float_head).lower()}
+    said: Row = {"method": str(options.method), "float_head": str(options.float_head).lower()}
     if options.method == "percentile":
         said["percentile"] = options.percentile
     if options.equalise:

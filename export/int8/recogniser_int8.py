@@ -236,5 +236,5 @@ def markdown(compared: Compared) -> str:
 
 def in_words(options: QuantizeOptions) -> dict[str, Figure]:
     """A variant in words."""
-    method = f"percentile {options.percentile:g}" if options.method == "percentile" else options.method
+    method = f"percentile {options.percentile:g}" if options.method == "percentile" else str(options.method)
     return {"method": method, "steps": "equalise" if options.equalise else "none"}

@@ -26,7 +26,6 @@ from last_edge.errors import UsageError
 from last_edge.export.int8.judge import SCHEDULE
 from last_edge.export.int8.plan import Made, Plan, Report, draft
 from last_edge.export.int8.qdq import compact, read_graph, weights_in_8_bits
-from last_edge.export.int8.quantize import AUTO
 from last_edge.export.int8.ranges import Feed, Method, ranges_over
 from last_edge.export.proof.evaluate import checked_graph, deployed
 from last_edge.names import did_you_mean
@@ -41,6 +40,7 @@ from last_edge.timing import clock_for, summarise, time_in_turns
 INT8 = "int8"
 ROUNDED = ("Gemm", "Relu")
 USUAL_METHOD: Method = "percentile"
+"""Entropy cuts off what few frames reach, and borders move."""
 RUNS = 8
 """Streams that calibrate side by side, each made of recordings one behind the other."""
 EVERY = 5
@@ -63,10 +63,8 @@ class StreamRounding:
         bundle, plan, chosen = self.bundle, self.plan, self._calibration()
         graph = checked_graph(bundle, "fp32")
         proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))
-        options = dataclasses.replace(plan.options, method=self._method(), float_head=True, equalise=False)
-        ranges = ranges_over(
-            proto, self._feeds(chosen), method=options.method, percentile=options.percentile, kinds=ROUNDED
-        )
+        method, percentile = plan.options.method or USUAL_METHOD, plan.options.percentile
+        ranges = ranges_over(proto, self._feeds(chosen), method=method, percentile=percentile, kinds=ROUNDED)
         made = rounded(graph, ranges, keep_float=plan.options.keep_float)
         files = {self.names[0]: made}
         both = {"fp32": bundle, INT8: draft(bundle, files, without=self.names)}
@@ -79,12 +77,8 @@ class StreamRounding:
         gates = STREAMING.gates(candidate, STREAMING.wanted(self.store, clips), plan.gates or QuantizeConfig())
         if plan.gates is not None:
             require_gates(gates, where=bundle.path, hint="other limits with --set quantize.…")
+        options = dataclasses.replace(plan.options, method=method, float_head=True, equalise=False)
         return Made(files, chosen, options, answers, gates, {})
-
-    def _method(self) -> Method:
-        """A stream's own where the recipe leaves it open: entropy cuts off what few frames reach, and borders move."""
-        limits = self.plan.gates
-        return USUAL_METHOD if limits is not None and limits.method == AUTO else self.plan.options.method
 
     def _calibration(self) -> Clips:
         """Up to so many recordings of the train split, in store order; `InputError` where there is none."""

@@ -5,6 +5,7 @@ Both graphs are made; what is shipped is decided by people who judge.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
@@ -32,6 +33,7 @@ from last_edge.export.int8.qdq import (
     target_named,
     weights_in_8_bits,
 )
+from last_edge.export.int8.quantize import USUAL_METHOD
 from last_edge.export.int8.ranges import Feed, Method, ranges_over
 from last_edge.export.proof.evaluate import DeployedTranslator
 from last_edge.names import did_you_mean
@@ -58,6 +60,7 @@ class TranslatorRounding:
 
     def __init__(self, bundle: Bundle, store: ClipStore, plan: Plan) -> None:
         self.bundle, self.store, self.plan = bundle, store, plan
+        self.method = plan.options.method or USUAL_METHOD
         self._kept: dict[str, list[str]] = {"encoder": [], "decoder": []}
         for name in plan.options.keep_float:
             part, _, node = name.partition("/")
@@ -105,7 +108,8 @@ class TranslatorRounding:
             {"files": " ".join(names), **{gate.name: round(gate.got, 3) for gate in held}} for names, _, held in trials
         ]
         report("candidates", table)
-        return Made(files, parts.calibration, self.plan.options, answers, gates, {"candidates": table})
+        options = dataclasses.replace(self.plan.options, method=self.method)
+        return Made(files, parts.calibration, options, answers, gates, {"candidates": table})
 
     def _both(self, clips: Clips) -> dict[str, bytes]:
         """Both files in 8 bits, ranges from these clips."""
@@ -117,7 +121,7 @@ class TranslatorRounding:
         options = self.plan.options
         return {
             name: int8_graph(
-                self.bundle.read(name.replace(INT8, "fp32")), fed, method=options.method,
+                self.bundle.read(name.replace(INT8, "fp32")), fed, method=self.method,
                 percentile=options.percentile, keep_float=self._kept[part],
             )
             for part, (name, fed) in feeds.items()

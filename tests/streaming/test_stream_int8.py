@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,16 @@ def test_products_are_in_8_bits_and_the_states_are_not(quantised: Path) -> None:
 def test_it_agrees_on_frames_that_calibrated_nothing(quantised: Path) -> None:
     """These weights were never trained: their classes lie nearer to each other than any trained ones."""
     assert agreement(quantised, np.concatenate([hand(500, seed=seed) for seed in (6, 7, 8)])).mean() >= 0.98
+
+
+def test_ranges_are_found_by_percentile_where_nothing_else_is_asked_for(
+    quantised: Path, store: ClipStore, tmp_path: Path
+) -> None:
+    assert Bundle.open(quantised).manifest.calibration["method"] == "minmax"
+    shutil.copytree(quantised, tmp_path / "bundle")
+    for plan in (Plan(), Plan.of(QuantizeConfig(min_speedup=0.0))):
+        made = quantize_bundle(tmp_path / "bundle", store, plan, force=True).manifest
+        assert made.calibration["method"] == "percentile"
 
 
 @pytest.mark.slow
