@@ -304,11 +304,12 @@ def fit_spans(
 
     Example: last-edge fit-spans runs/shrec21/nano --store STORE --held-out runs/shrec21/f1 --held-out runs/shrec21/f2
     """
+    from last_edge.bundle.manifest import SPANS
     from last_edge.clips.store import ClipStore
     from last_edge.export.bundles.span_rules import fit_rules, write_rules
     from last_edge.files import check_writable
 
-    check_writable(run / "spans.json", option="RUN")
+    check_writable(run / SPANS, option="RUN")
     with count_progress("rules", quiet=screen.silent) as report:
         found = fit_rules(run, ClipStore.open(store), others=held_out or (), false_costs=false_costs, report=report)
     path = write_rules(run, found)
