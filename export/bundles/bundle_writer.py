@@ -90,7 +90,7 @@ def export_run(
         rows = parity_rows({**source.answers(store, clips), "fp32": said}, on=split)
         manifest = dataclasses.replace(
             manifest,
-            metrics={"fp32": summarise(draft, said, store, clips, split=split)},
+            metrics={"fp32": summarise(draft, "fp32", said, store, clips, split=split)},
             parity=(*manifest.parity, *rows),
             thresholds=source.thresholds(files, store, threads=threads),
         )

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle.bundle import Bundle
-from last_edge.bundle.manifest import INPUT_NAME, Figure, Manifest, encoder_precisions, model_file
+from last_edge.bundle.manifest import EVENT_FIGURES, INPUT_NAME, Figure, Manifest, encoder_precisions, model_file
 from last_edge.clips.recordings import frame_answers
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, padded, plain_batch, sentence_points
 from last_edge.errors import InputError, UsageError
+from last_edge.export.bundles.span_rules import evaluate_bundle_spans
 from last_edge.export.onnx.session import answers_of, metadata_of
 from last_edge.inputs.features import Inputs
 from last_edge.names import mirrored_order
@@ -25,6 +26,7 @@ from last_edge.runtime.recognise.model import (
     open_backend,
     open_stepper,
     settings_of,
+    span_rules,
 )
 from last_edge.runtime.translator import Translator
 from last_edge.skeleton.layout import mirror as mirror_points
@@ -184,11 +186,20 @@ def evaluate_bundle(
     return task.figures(answers, store, clips, labels=manifest.labels, merge_at=merge_at)
 
 
-def summarise(bundle: Bundle, answers: Answers, store: ClipStore, clips: Clips, *, split: str) -> dict[str, Figure]:
-    """The figures of a manifest: shares in percent, the split, its clip count and the store's sha256."""
+def summarise(
+    bundle: Bundle, precision: str, answers: Answers, store: ClipStore, clips: Clips, *, split: str
+) -> dict[str, Figure]:
+    """The figures of a manifest: shares in percent, the split, its clip count and the store's sha256.
+
+    Of a network for streams with rules for spans also what its events score, shares from 0 to 1.
+    """
     task = task_of_bundle(bundle.manifest)
     figures = task.figures(answers, store, clips, labels=bundle.manifest.labels)
-    return {**{name: figures[name] for name in task.kept}, "split": split, "store_sha256": store.sha256}
+    events: dict[str, Figure] = {}
+    if bundle.manifest.stream is not None and span_rules(bundle) is not None:
+        scored = evaluate_bundle_spans(bundle, store, split=split, precision=precision)
+        events = {name: scored[name] for name in EVENT_FIGURES if scored[name] is not None}
+    return {**{name: figures[name] for name in task.kept}, **events, "split": split, "store_sha256": store.sha256}
 
 
 def precisions_of(manifest: Manifest) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from last_edge.bundle.bundle import MAKE_ONE, Bundle, faults
 from last_edge.bundle.card import render_card
-from last_edge.bundle.manifest import CARD, MANIFEST, WEIGHTS, Figure, Manifest, to_bytes
+from last_edge.bundle.manifest import CARD, EVENT_FIGURES, MANIFEST, WEIGHTS, Figure, Manifest, to_bytes
 from last_edge.bundle.zoo import near_names
 from last_edge.clips.store import ClipStore
 from last_edge.errors import GateError, InputError, LastEdgeError
@@ -220,9 +220,9 @@ def _split(
     }
     allowed = task.margins(store.index.label[clips])
     for precision, figures in recorded.items():
-        now = summarise(bundle, answers[precision], store, clips, split=split)
-        for name in task.kept:
-            said, got = number(figures.get(name)), number(now[name])
+        now = summarise(bundle, precision, answers[precision], store, clips, split=split)
+        for name in (*task.kept, *(name for name in EVENT_FIGURES if name in figures)):
+            said, got = number(figures.get(name)), number(now.get(name))
             detail = f"{TITLES.get(name, name)} {got:g}, recorded {said:g}"
             yield Check(f"{precision} {name}", abs(said - got) <= allowed[name] + 1e-9, detail)
     reference = answers["fp32"]

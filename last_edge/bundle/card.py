@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from last_edge.bundle.manifest import (
     CARD,
+    EVENT_FIGURES,
     FRAME_NAME,
     GOLDEN,
     INPUT_NAME,
@@ -29,7 +30,7 @@ from last_edge.bundle.manifest import (
 
 PARITY = ("pair", "on", "n", "max_abs", "mean_abs", "agreement")
 SENTENCE_METRICS = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "wer", "exact", "repetition", "n", "split")
-METRICS = ("top1", "top3", "top5", "mean_class", "ece", "n", "split")
+METRICS = ("top1", "top3", "top5", "frames", "mean_class", "ece", "n", "split")
 TUNED = ("threads", "spin", "arena", "buffers", "p50_ms", "usual_p50_ms", "backend", "backend_version", "device")
 ENGINE = ("flavour", "version", "precision", "gpu", "source", "source_sha256")
 CALIBRATION = ("method", "float_head", "percentile", "steps", "keep_float", "qat_epochs", "seed")
@@ -50,6 +51,7 @@ def _recogniser(manifest: Manifest, sizes: dict[str, int]) -> str:
         _held_out(manifest),
         _pictures(manifest),
         _table("Measured on the exported files", _metric_rows(manifest, sizes)),
+        _events(manifest),
         _input(manifest),
         _table("Parity", [_cells(_in_order(row, PARITY)) for row in manifest.parity]),
         _calibration(manifest),
@@ -108,6 +110,21 @@ def _metric_rows(manifest: Manifest, sizes: dict[str, int]) -> list[dict[str, st
         figures = _cells(_in_order(manifest.metrics.get(precision, {}), METRICS))
         rows.append({"precision": precision, "bytes": f"{sizes[model_file(precision)]:,}", **figures})
     return rows
+
+
+def _events(manifest: Manifest) -> str:
+    """Of a network for streams, what its events score; nothing where that was not measured."""
+    rows = [
+        {"precision": name, **_cells(_in_order(manifest.metrics.get(name, {}), EVENT_FIGURES))}
+        for name in manifest.precisions
+    ]
+    if not any(EVENT_FIGURES[0] in row for row in rows):
+        return ""
+    said = (
+        "Shares from 0 to 1 of the gestures shown, by the protocol of SHREC 2021: `jaccard` is the mean overlap of "
+        "spans, `jaccard_counts` the index of the contest's table, which counts gestures."
+    )
+    return f"{_table('Events in recordings', rows)}\n\n{said}"
 
 
 def _input(manifest: Manifest) -> str:

@@ -28,6 +28,8 @@ OUTPUT_NAME = "logits"
 LARGEST_MANIFEST = 16 * 2**20
 
 Figure = int | float | str
+EVENT_FIGURES = ("gestures", "detection", "false_positives_and_misclassified", "jaccard", "jaccard_counts")
+"""Of the spans of a stream's events: how many were to be found, and shares from 0 to 1."""
 # Fields that bundles made before them lack. They are not written while empty, so that those bundles keep their seal.
 LATER = ("tuned", "engines", "hands", "operating", "held_out", "stream")
 HANDS = ("", "left", "right", "both")

@@ -70,14 +70,27 @@ class SpanScore:
         return frozenset(found)
 
     def jaccard(self, label: str) -> float:
-        """Overlap by union over the detections of a label that touch it; missed and wrong ones count as 0."""
+        """Overlap by union over the detections of a label that touch it; missed and wrong ones count as 0.
+
+        The organisers' program computes it and prints the other one, `jaccard_counts`.
+        """
         overlaps = self.overlaps.get(label, [])
         missed = self.annotated[label] - self.correct[label]
         count = len(overlaps) + missed + self.misclassified[label] + self.false_positives[label]
         return sum(overlaps) / count if count else 0.0
 
+    def jaccard_counts(self, label: str) -> float:
+        """Correct of all that were shown or wrongly detected; how far a correct one overlaps does not matter.
+
+        The last column of the contest's table (`evaluateShrec21.m`, and `evaluation_shrec22.m` of the year after) is
+        its mean over the classes, so it is what published Jaccard indices of the contest can be held against. There a
+        wrong detection counts for the class of a gesture beside it instead of the one that it names.
+        """
+        count = self.annotated[label] + self.misclassified[label] + self.false_positives[label]
+        return self.correct[label] / count if count else 0.0
+
     def to_dict(self, *, fps: float) -> dict[str, float | int | None]:
-        """Rates from 0 to 1 of the annotated gestures, the mean Jaccard index over their classes, false events an hour.
+        """Rates from 0 to 1 of the annotated gestures, mean Jaccard indices over their classes, false events an hour.
 
         delay_frames, told_frames: medians after the end and after the beginning; None where nothing was found. fps: of
         the recordings, for spans in seconds.
@@ -90,14 +103,15 @@ class SpanScore:
             "detection": round(self.correct.total() / gestures, 4) if gestures else None,
             "false_positives": round(self.false_positives.total() / gestures, 4) if gestures else None,
             "false_positives_and_misclassified": round(wrong / gestures, 4) if gestures else None,
-            "jaccard": round(float(np.mean([self.jaccard(label) for label in classes])), 4) if classes else None,
+            "jaccard": _mean([self.jaccard(label) for label in classes]),
+            "jaccard_counts": _mean([self.jaccard_counts(label) for label in classes]),
             "delay_frames": None if delay is None else round(delay, 1),
             **({} if told is None else {"told_frames": round(told, 1)}),
             "false_per_hour": round(3600 * wrong / self.seconds, 2) if self.seconds else None,
         }
 
     def by_class(self) -> dict[str, dict[str, float | int]]:
-        """Of each annotated class its count, the share found, wrong detections of its name and its Jaccard index."""
+        """Of each annotated class its count, the share found, wrong detections of its name and its Jaccard indices."""
         return {
             label: {
                 "annotated": count,
@@ -105,6 +119,7 @@ class SpanScore:
                 "misclassified": self.misclassified[label],
                 "false_positives": self.false_positives[label],
                 "jaccard": round(self.jaccard(label), 4),
+                "jaccard_counts": round(self.jaccard_counts(label), 4),
             }
             for label, count in sorted(self.annotated.items())
         }
@@ -114,3 +129,7 @@ class SpanScore:
 
     def _common(self, one: Span, other: Span) -> float:
         return max(min(one.end_s, other.end_s) - max(one.start_s, other.start_s) + self.step, 0.0)
+
+
+def _mean(shares: Sequence[float]) -> float | None:
+    return round(float(np.mean(shares)), 4) if shares else None

@@ -13,10 +13,11 @@ import torch
 from last_edge import records
 from last_edge.bundle import Bundle, write_bundle
 from last_edge.bundle.bundle import Golden
-from last_edge.bundle.manifest import GOLDEN, SPANS
+from last_edge.bundle.manifest import CARD, EVENT_FIGURES, GOLDEN, SPANS
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, UsageError
 from last_edge.export.bundles.bundle_writer import export_run
+from last_edge.export.bundles.span_rules import evaluate_bundle_spans
 from last_edge.export.onnx.session import metadata_of
 from last_edge.export.proof.evaluate import deployed
 from last_edge.export.proof.parity import bundle_parity
@@ -104,15 +105,39 @@ def test_export_measures_every_frame_of_the_recordings(run: Path, store: ClipSto
     assert manifest.labels == LABELS
 
 
-def test_the_rules_beside_a_run_go_with_it(run: Path, tmp_path: Path) -> None:
-    none = (0.0, 0.0, 0.0)
-    rules = SpanRules(GESTURES, 25.0, 0.6, 0.3, 2, 1.0, 0.0, none, 0.0, 0.0)
-    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-    shutil.copytree(run, tmp_path / "run" / "checkpoints" / "best")
-    records.save(rules, tmp_path / "run" / SPANS)
-    export_run(tmp_path / "run" / "checkpoints" / "best", tmp_path / "bundle")
-    assert Recogniser.open(tmp_path / "bundle").rules == rules
+RULES = SpanRules(GESTURES, 25.0, 0.6, 0.3, 2, 1.0, 0.0, (0.0, 0.0, 0.0), 0.0, 0.0)
+
+
+@pytest.fixture
+def ruled_run(run: Path, tmp_path: Path) -> Path:
+    """A checkpoint in a run that has rules for spans."""
+    checkpoint = tmp_path / "run" / "checkpoints" / "best"
+    shutil.copytree(run, checkpoint)
+    records.save(RULES, tmp_path / "run" / SPANS)
+    return checkpoint
+
+
+def test_the_rules_beside_a_run_go_with_it(ruled_run: Path, tmp_path: Path) -> None:
+    export_run(ruled_run, tmp_path / "bundle")
+    assert Recogniser.open(tmp_path / "bundle").rules == RULES
     assert all(check.holds for check in verify_bundle(tmp_path / "bundle"))
+
+
+def test_what_events_score_stands_in_card_and_manifest_and_is_proved(
+    ruled_run: Path, store: ClipStore, tmp_path: Path
+) -> None:
+    figures = export_run(ruled_run, tmp_path / "bundle", store=store).metrics["fp32"]
+    made = Bundle.open(tmp_path / "bundle")
+    scored = evaluate_bundle_spans(made, store)
+    assert figures["gestures"] == 9 and all(figures[name] == scored[name] for name in EVENT_FIGURES)
+    assert f"| {figures['jaccard']} | {figures['jaccard_counts']} |" in made.read(CARD).decode()
+    assert all(check.holds for check in verify_bundle(tmp_path / "bundle", store))
+    better = {**figures, "jaccard": float(figures["jaccard"]) + 0.02}
+    manifest = replace(made.manifest, metrics={"fp32": better})
+    files = {name: made.read(name) for name in manifest.files if name != CARD}
+    write_bundle(tmp_path / "flattered", manifest, files=files)
+    wrong = [check.name for check in verify_bundle(tmp_path / "flattered", store) if not check.holds]
+    assert wrong == ["fp32 jaccard"]
 
 
 def test_rules_for_other_labels_are_refused(bundle: Bundle, tmp_path: Path) -> None:

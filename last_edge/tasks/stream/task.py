@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from last_edge.bundle.manifest import ELAPSED_NAME, FRAME_NAME, NEXT_STATE, OUTPUT_NAME, STATE, model_file
+from last_edge.bundle.manifest import (
+    ELAPSED_NAME,
+    EVENT_FIGURES,
+    FRAME_NAME,
+    NEXT_STATE,
+    OUTPUT_NAME,
+    STATE,
+    model_file,
+)
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points
 from last_edge.errors import InputError, UsageError
@@ -154,5 +162,6 @@ class Streaming:
         return [equal, *candidate.costs(limits, judge_speed=judge_speed)]
 
     def margins(self, classes: Clips) -> dict[str, float]:
-        """A frame in a hundred may change its answer, because another processor rounds a near tie the other way."""
-        return {"frames": 1.0, "mean_class": 1.0, "n": 0.0}
+        """A frame or gesture in a hundred may change, because another processor rounds a near tie the other way."""
+        events = {name: 0.0 if name == "gestures" else 0.01 for name in EVENT_FIGURES}
+        return {"frames": 1.0, "mean_class": 1.0, "n": 0.0, **events}

@@ -69,6 +69,15 @@ def test_the_jaccard_index_counts_overlap_over_union_and_everything_wrong_as_not
     assert wrong.jaccard("tap") == pytest.approx(1 / 3)
 
 
+def test_the_index_of_the_contests_table_counts_gestures_and_not_their_frames() -> None:
+    loose = score(("grab", 10, 15), ("tap", 45, 70), ("grab", 70, 100))
+    assert loose.to_dict(fps=50)["jaccard_counts"] == 1.0 and loose.to_dict(fps=50)["jaccard"] < 0.6
+    wrong = score(("tap", 50, 59), ("tap", 10, 19), ("tap", 25, 30), ("grab", 80, 89))
+    assert wrong.jaccard_counts("tap") == pytest.approx(1 / 3)  # one right, one misclassified, one false
+    assert wrong.jaccard_counts("grab") == pytest.approx(1 / 2)  # one of two missed
+    assert wrong.to_dict(fps=50)["jaccard_counts"] == pytest.approx(5 / 12, abs=1e-4)
+
+
 def test_the_delay_counts_from_the_end_of_what_was_found() -> None:
     assert score(("grab", 12, 24), ("tap", 50, 66)).to_dict(fps=50)["delay_frames"] == 6.0
     assert score(("tap", 90, 99)).to_dict(fps=50)["delay_frames"] is None
@@ -83,6 +92,7 @@ def test_recordings_add_up_and_classes_are_told_apart() -> None:
     assert made.seconds == 8.0 and made.annotated == {"grab": 2, "tap": 2}
     assert made.by_class()["tap"] == {
         "annotated": 2, "detection": 0.0, "misclassified": 0, "false_positives": 1, "jaccard": 0.0,
+        "jaccard_counts": 0.0,
     }  # fmt: skip
 
 

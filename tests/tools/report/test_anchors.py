@@ -43,6 +43,15 @@ def test_the_page_sets_published_figures_beside_ours_best_first() -> None:
         assert all(row[5].strip() for row in rows), "each has a source"
 
 
+def test_streams_stand_beside_the_contests_best() -> None:
+    rows = [row.split("|") for row in page().split("## SHREC 2021")[1].splitlines() if row.startswith("| ")][2:]
+    assert {len(row) for row in rows} == {8} and all(row[6].strip() for row in rows)
+    metrics = Bundle.open(zoo()["last_lite_stream_nano_shrec21"]).manifest.metrics
+    ours = [[float(cell) for cell in row[2:5]] for row in rows if "**" in row[1]]
+    names = ("detection", "false_positives_and_misclassified", "jaccard_counts")
+    assert ours == [[metrics[precision][name] for name in names] for precision in metrics]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", SOURCES)
 def test_shipped_figures_are_measured_again(
