@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,12 +9,9 @@ import pytest
 from last_edge.bundle import Bundle
 from last_edge.bundle.zoo import zoo
 from last_edge.errors import InputError
-from last_edge.tools import cli
 from last_edge.tools.report.anchors import BENCHMARKS, page, stated
 
 README = Path(__file__).parents[3] / "README.md"
-SOURCES = {"_shrec14": ("shrec17", "SHREC2017_skeletons.tar.xz", ["shrec17"]),
-           "_utd27": ("utd_mhad", "Skeleton.zip", ["utd_mhad"])}  # fmt: skip
 
 
 def test_every_figure_of_the_front_page_is_that_of_a_manifest() -> None:
@@ -50,18 +45,3 @@ def test_streams_stand_beside_the_contests_best() -> None:
     ours = [[float(cell) for cell in row[2:5]] for row in rows if "**" in row[1]]
     names = ("detection", "false_positives_and_misclassified", "jaccard_counts")
     assert ours == [[metrics[precision][name] for name in names] for precision in metrics]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("ending", SOURCES)
-def test_shipped_figures_are_measured_again(
-    ending: str, real: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder, archive, words = SOURCES[ending]
-    store = str(tmp_path / "store")
-    assert cli.main(["data", "prepare", *words, str(real(folder) / archive), "--out", store, "--quiet"]) == 0
-    for name, path in zoo().items():
-        if name.endswith(ending):
-            capsys.readouterr()
-            assert cli.main(["verify", str(path), "--store", store, "--json"]) == 0
-            assert all(row["holds"] for row in json.loads(capsys.readouterr().out)["rows"])
