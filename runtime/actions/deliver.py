@@ -15,7 +15,7 @@ import subprocess
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -30,18 +30,35 @@ TIMEOUT_S = 5.0
 LARGEST_ANSWER = 2**16
 """Bytes of a web hook's answer that are read, whatever length it names."""
 ANY = "*"
+LATER = ("hold", "end")
+"""Phases that need a name of their own, `LABEL:end`: what is meant for a gesture is done when it begins."""
 PORTS = {"mqtt": 1883, "osc": 9000, "ws": 80}
 TOPIC = "last-edge/events"
 Notice = Callable[[str], None]
 
 
 def facts_of(event: Event) -> dict[str, str | float]:
-    """An event as programs get it: label, start_s, end_s, score, and of hand, person, x and y what is known."""
+    """An event as programs get it: label, start_s, end_s, score, and of phase, hand, person, x and y what is known."""
     numbers = {"start_s": event.start_s, "end_s": event.end_s, "score": event.probability, "x": event.x, "y": event.y}
     facts: dict[str, str | float] = {"label": event.label}
     facts |= {name: round(number, 5) for name, number in numbers.items() if number is not None}
-    facts |= {"hand": event.hand} if event.hand else {}
+    facts |= {name: said for name, said in (("phase", event.phase), ("hand", event.hand)) if said}
     return facts if event.person is None else facts | {"person": event.person}
+
+
+def names_of(facts: Mapping[str, str | float]) -> tuple[str, str]:
+    """What an event is called by `--on` and a table of keys, of its own label and of any: `wave`, or `wave:end`."""
+    phase = facts.get("phase", "")
+    behind = f":{phase}" if phase in LATER else ""
+    return f"{facts['label']}{behind}", f"{ANY}{behind}"
+
+
+def check_label(text: str, labels: Sequence[str], *, what: str, where: object = None) -> None:
+    """`UsageError` where `LABEL` or `LABEL:PHASE` names none of the labels, any where there are none; `*` is each."""
+    label, _, phase = text.rpartition(":")
+    label = label if phase in LATER else text
+    if labels and label != ANY and label not in labels:
+        raise UsageError(what, where=where, got=label, expected=did_you_mean(label, labels))
 
 
 class Destination(ABC):
@@ -172,7 +189,7 @@ class Command(Destination):
             )
 
     def send(self, facts: dict[str, str | float]) -> None:
-        if self.label not in (ANY, facts["label"]):
+        if self.label not in names_of(facts):
             return
         environment = {f"LAST_EDGE_{name.upper()}": str(value) for name, value in facts.items()}
         try:
@@ -209,12 +226,14 @@ def destination_of(text: str) -> Destination:
 
 
 def command_of(text: str, labels: Sequence[str] = ()) -> Command:
-    """`LABEL=COMMAND` as a destination; `*` stands for every label. labels: those there are, any where empty."""
+    """`LABEL=COMMAND` as a destination; `*` stands for every label. labels: those there are, any where empty.
+
+    `LABEL:hold` and `LABEL:end` are for gestures that are told while they last.
+    """
     label, equals, command = text.partition("=")
     if not equals or not label:
         raise UsageError("--on needs LABEL=COMMAND", got=text, hint="--on 'swipe right=notify-send next'")
-    if labels and label != ANY and label not in labels:
-        raise UsageError("--on names a label that the bundle has not", got=label, expected=did_you_mean(label, labels))
+    check_label(label, labels, what="--on names a label that the bundle has not")
     return Command(label, command)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.names import did_you_mean
-from last_edge.runtime.actions.deliver import ANY, Destination, Final
+from last_edge.runtime.actions.deliver import Destination, Final, check_label, names_of
 
 EXAMPLE = "swipe right: right"
 Presses = tuple[tuple[str, ...], ...]
@@ -19,7 +19,8 @@ class Keys(Destination):
     """Presses the keys that a table names for a label: `swipe right: ctrl+right`, or a list of combinations.
 
     labels: those that the bundle has, any where empty. A key is a letter, digit or sign, or a name of pynput such as
-    `space`, `page_down`, `ctrl`, `media_play_pause`; `*` stands for labels without an entry. Raises `InputError` for a
+    `space`, `page_down`, `ctrl`, `media_play_pause`; `*` stands for labels without an entry. `grab:hold` and `grab:end`
+    are for a gesture that is told while it lasts. Raises `InputError` for a
     table that is none, `UsageError` for an unknown label or key, `MissingError` without pynput or a screen.
     """
 
@@ -33,7 +34,8 @@ class Keys(Destination):
                 self._key(name, where=path)
 
     def send(self, facts: dict[str, str | float]) -> None:
-        for combination in self._presses.get(str(facts["label"]), self._presses.get(ANY, ())):
+        own, of_any = names_of(facts)
+        for combination in self._presses.get(own, self._presses.get(of_any, ())):
             held = []
             try:
                 for name in combination:
@@ -70,9 +72,7 @@ def read_keys(path: Path, labels: Sequence[str] = ()) -> Mapping[str, Presses]:
     found: dict[str, Presses] = {}
     for label, keys in table.items():
         name = label
-        if labels and name != ANY and name not in labels:
-            expected = did_you_mean(name, labels)
-            raise UsageError("a label that the bundle has not", where=path, got=name, expected=expected)
+        check_label(name, labels, what="a label that the bundle has not", where=path)
         sequence = keys if isinstance(keys, list) else [keys]
         if not sequence or not all(isinstance(item, str) and item for item in sequence):
             raise InputError("keys are words", where=f"{path} › {name}", expected=EXAMPLE, got=keys)

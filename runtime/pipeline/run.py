@@ -210,9 +210,10 @@ class Session:
             self._keeper.take(item.points, item.frame.timestamp_s)
         seen = self._stream.adapter.sees(item.points)
         model, threshold = self._model, self._stream.decoder.threshold
+        told = [event for _, event in item.events if event.counts]
         with self._watch.timings.measure("present", into=item.milliseconds):
             more = self.presenter.show(
-                item.frame, item.points, prediction=item.prediction, event=item.events[-1][1] if item.events else None,
+                item.frame, item.points, prediction=item.prediction, event=told[-1] if told else None,
                 milliseconds=item.milliseconds, seen=seen, refused=self._stream.refused,
                 badge=f"{model.backend.name}  {model.precision}  from {threshold:.0%}",
             )  # fmt: skip
@@ -229,7 +230,7 @@ class Session:
 
     def _log_events(self, events: list[tuple[Frame, Event]]) -> None:
         for frame, event in events:
-            self._events += 1
+            self._events += event.counts
             self._log.event(event, frame=frame)
             self._on_event(event)
 

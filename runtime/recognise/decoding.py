@@ -125,6 +125,11 @@ class Decoder:
         self._held, self._fired[best] = best, end_s
         return Event(self._labels[best], probability, start_s, end_s)
 
+    @property
+    def shown(self) -> str:
+        """The label that was told and still lasts, "" where none does."""
+        return "" if self._held < 0 else self._labels[self._held]
+
     def decide(self, probabilities: Probabilities, *, start_s: float, end_s: float, known: bool = True) -> Event | None:
         """The event of one whole motion with probabilities (K,), judged alone: nothing to smooth and to confirm."""
         best = int(probabilities.argmax())

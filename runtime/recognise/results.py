@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+Phase = Literal["", "begin", "hold", "end"]
+"""Of a gesture that is told while it lasts; "" where one event stands for all of it."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Event:
     start_s: where the window that shows it begins. end_s: the moment of the decision. probability: smoothed, 0..1.
     hand: `left` or `right` where the source says which it shows, else "". person: number of who is followed, where a
     frame showed several; x, y: middle of their points at `end_s`, in the source's units. None where not known.
+    phase: what of the gesture this tells, at `end_s`.
     """
 
     label: str
@@ -49,7 +54,13 @@ class Event:
     person: int | None = None
     x: float | None = None
     y: float | None = None
+    phase: Phase = ""
     schema_version: int = 1
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is the first that is told of its gesture."""
+        return self.phase in ("", "begin")
 
 
 @dataclass(frozen=True)

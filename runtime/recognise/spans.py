@@ -214,6 +214,11 @@ class SpanwiseDecoder(Decoder):
         super().reset()
         self._spans.reset()
 
+    @property
+    def shown(self) -> str:
+        """See `Decoder`."""
+        return self._spans.told or ""
+
     def push(self, probabilities: Numbers, *, start_s: float, end_s: float, known: bool = True) -> Event | None:
         """See `Decoder`."""
         super().push(probabilities, start_s=start_s, end_s=end_s, known=known)

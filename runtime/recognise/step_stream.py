@@ -62,7 +62,7 @@ class StepStream(Stream):
     looked at. rules: how answers become gestures; without them `decoder` decides frame by frame. Its threshold is then
     the least mean probability of a gesture beside the rules' own. Of `options` the window's do not count. A gesture
     that is still shown where a recording ends, or its body is lost, ends there. Raises `UsageError` for decode
-    `segments`, and for `early` without rules that say how often such answers are wrong.
+    `segments`, and for `early` and `phases` without rules that say how often such answers are wrong.
     """
 
     def __init__(
@@ -71,15 +71,16 @@ class StepStream(Stream):
     ) -> None:  # fmt: skip
         if options.decode == "segments":
             raise UsageError("this bundle answers at every frame: there is nothing to cut", got="decode segments")
-        if options.early and (rules is None or rules.early >= 1.0):
+        early = "--early" if options.early else "--phases" if options.phases and rules is not None else ""
+        if early and (rules is None or rules.early >= 1.0):
             raise UsageError(
-                "the bundle does not say how often early answers are wrong", expected="rules of `last-edge fit-spans`",
-                hint="last-edge fit-spans RUN --store STORE, then export",
+                f"{early}: the bundle does not say how often early answers are wrong",
+                expected="rules of `last-edge fit-spans`", hint="last-edge fit-spans RUN --store STORE, then export",
             )  # fmt: skip
         super().__init__(adapter=adapter, labels=labels, options=options, person=person)
         self.use(stepper, rejection)
         self._rate, self._delay, self._delay_s, self._ticks = info.rate, info.delay, info.delay_s, Ticks(info.rate)
-        self._spans = None if rules is None else SpanDecoder(rules, info.delay_s, early=options.early)
+        self._spans = None if rules is None else SpanDecoder(rules, info.delay_s, early=options.early or options.phases)
         if rules is not None and options.decoding.threshold is None:
             self.decoder.threshold = rules.sure
         self._recent: deque[tuple[float, Points]] = deque()
@@ -92,6 +93,10 @@ class StepStream(Stream):
         if not isinstance(backend, Stepper):
             raise InputError("not a graph that answers at every frame", got=backend.name)
         self._file, self._stepper = (backend, rejection), backend
+
+    @property
+    def _shown(self) -> str:
+        return self.decoder.shown if self._spans is None else self._spans.told or ""
 
     def start_clip(self) -> None:
         super().start_clip()

@@ -32,6 +32,8 @@ from last_edge.runtime.recognise.window import Points, SlidingWindow, Times, fit
 from last_edge.skeleton.people import Follower, Seen
 
 TOP = 3
+HOLD_S = 0.5
+"""Seconds between two events of a gesture that lasts, where its phases are told."""
 Decode = Literal["sliding", "segments", "spans"]
 DECODERS = {"sliding": Decoder, "segments": Decoder, "spans": SpanwiseDecoder}
 
@@ -42,7 +44,8 @@ class RecogniseOptions:
 
     decode: `sliding`, `segments` or `spans`, a sliding window whose answers are decided by `SpanwiseDecoder`.
     reject: refuse what the bundle's energy threshold calls unknown. early: a bundle that answers at every frame tells a
-    gesture as soon as its label is sure, not when it ends.
+    gesture as soon as its label is sure, not when it ends. phases: of each gesture the beginning, every `HOLD_S` that
+    it lasts, and the end are told.
     false_per_hour: most false events an hour by the bundle's curve; None for the point that the bundle states.
     window_s: length of the sliding window in seconds. stride_s: seconds between predictions.
     gap_s: seconds without any point after which the window starts anew.
@@ -52,6 +55,7 @@ class RecogniseOptions:
     decode: Decode = "sliding"
     reject: bool = True
     early: bool = False
+    phases: bool = False
     false_per_hour: float | None = None
     window_s: float = 2.5
     stride_s: float = 0.2
@@ -64,6 +68,9 @@ class RecogniseOptions:
     def __post_init__(self) -> None:
         if not 0 < self.least_s <= self.window_s or self.stride_s < 0 or self.gap_s < 0:
             raise UsageError("window options do not fit together", expected="0 < least_s <= window_s", got=self)
+        if self.phases and self.decode == "segments":
+            hint = "--decode sliding, or spans"
+            raise UsageError("a motion that is cut out is known when it is over: it has no phases", hint=hint)
 
 
 class Stream(Closeable, ABC):
@@ -88,6 +95,7 @@ class Stream(Closeable, ABC):
         self._newest: Points | None = None
         self.current: Prediction | None = None
         self._score = 0.0
+        self._lasting: Event | None = None
 
     @abstractmethod
     def use(self, backend: Backend, rejection: Rejection) -> None:
@@ -113,7 +121,7 @@ class Stream(Closeable, ABC):
             raise UsageError("frames must come in the order of time", expected=f">= {self._newest_s} s", got=time_s)
         self._newest_s, self._newest = time_s, points
         self._hand.add(seen)
-        events = self._take(points, time_s)
+        events = self._in_phases(self._take(points, time_s), time_s)
         return [self._of_whom(event, points) for event in events] if events else []
 
     def _of_whom(self, event: Event, points: Points) -> Event:
@@ -125,7 +133,39 @@ class Stream(Closeable, ABC):
     def finish(self) -> list[Event]:
         """The recording has ended: the events of what was still shown. The next frame may begin another."""
         points, self._newest = self._newest, None
-        return [] if points is None else [self._of_whom(event, points) for event in self._end()]
+        if points is None:
+            return []
+        events = self._in_phases(self._end(), self._newest_s, last=True)
+        return [self._of_whom(event, points) for event in events]
+
+    def _in_phases(self, events: list[Event], time_s: float, *, last: bool = False) -> list[Event]:
+        """The phases that are to be told at a moment, where they are asked for; the events themselves otherwise.
+
+        events: those that were decided now. last: nothing follows, so what lasts ends.
+        """
+        if not self._options.phases:
+            return events
+        told = list[Event]()
+        for event in events:
+            told += [*self._ending(time_s), replace(event, phase="begin")]
+            self._lasting = event
+        lasting = self._lasting
+        if lasting is not None and (last or self._shown != lasting.label):
+            told += self._ending(time_s)
+        elif lasting is not None and time_s - lasting.end_s >= HOLD_S:
+            self._lasting = replace(lasting, end_s=time_s)
+            told.append(replace(self._lasting, phase="hold"))
+        return told
+
+    def _ending(self, time_s: float) -> list[Event]:
+        """The end of the gesture that lasts, if one does."""
+        lasting, self._lasting = self._lasting, None
+        return [] if lasting is None else [replace(lasting, phase="end", end_s=time_s)]
+
+    @property
+    def _shown(self) -> str:
+        """The label that was told and still lasts, "" where none does."""
+        return self.decoder.shown
 
     @abstractmethod
     def _end(self) -> list[Event]:
@@ -148,7 +188,7 @@ class Stream(Closeable, ABC):
         self._follower.clear()
         self.decoder.reset()
         self._newest_s, self._newest = -np.inf, None
-        self.current = None
+        self.current = self._lasting = None
 
     def close(self) -> None:
         """Forget every frame; the recogniser that made the stream stays open."""

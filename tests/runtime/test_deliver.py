@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -233,6 +234,24 @@ def test_a_password_is_not_shown() -> None:
     assert deliver.shown(urlsplit("mqtt://me:secret@host:1/x")) == "mqtt://host:1/x"
     with pytest.raises(UsageError, match="LABEL=COMMAND"):
         command_of("notify-send")
+
+
+def test_a_command_for_the_end_of_a_gesture_waits_for_it(tmp_path: Path) -> None:
+    script, out = tmp_path / "note.py", tmp_path / "out.txt"
+    script.write_text(
+        "import os, sys\n"
+        "with open(sys.argv[1], 'a') as out:\n"
+        "    print(sys.argv[2], os.environ['LAST_EDGE_PHASE'], file=out)\n"
+    )
+    tables = [command_of(f"{name}={sys.executable} {script} {out} {name}", ["wave"]) for name in ("wave", "wave:end")]
+    with Delivery([*tables, command_of(f"*:hold={sys.executable} {script} {out} any")]) as send:
+        for phase in ("begin", "hold", "end"):
+            send(replace(WAVE, phase=phase))
+            wait_for(lambda phase=phase: out.exists() and f" {phase}\n" in out.read_text())
+    assert out.read_text() == "wave begin\nany hold\nwave:end end\n"
+    assert "phase" not in facts_of(WAVE)
+    with pytest.raises(UsageError, match="label"):
+        command_of("fist:end=true", ["wave"])
 
 
 def test_a_label_that_the_bundle_lacks_and_an_open_quote_are_refused() -> None:

@@ -50,6 +50,14 @@ def table(folder: Path, text: str) -> Path:
     return path
 
 
+def test_the_end_of_a_gesture_has_keys_of_its_own(pressed: list[str], tmp_path: Path) -> None:
+    path = table(tmp_path, "wave: space\nwave:end: [right]\n")
+    with Delivery([Keys(path, ("wave",))]) as deliver:
+        for phase in ("begin", "hold", "end"):
+            deliver(Event("wave", 0.9, 0.0, 1.0, phase=phase))  # type: ignore[arg-type]
+    assert pressed == ["+space", "-space", "+right", "-right"]
+
+
 def test_an_event_presses_its_keys_and_lets_them_go(pressed: list[str], tmp_path: Path) -> None:
     path = table(tmp_path, "swipe right: ctrl+right\nwave: [space, 5]\n'*': x\n")
     with Delivery([Keys(path, ("swipe right", "wave", "fist"))]) as deliver:

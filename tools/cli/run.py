@@ -62,6 +62,10 @@ ModelThreads = Annotated[
 ]
 BackendName = Annotated[str, Option("--backend", help="What runs the model; `last-edge doctor` lists them.")]
 
+Phases = Annotated[
+    bool, Option("--phases", help="Tell each gesture's beginning, twice a second that it lasts, and its end.")
+]
+
 
 def run(
     bundle: opt.BundlePath,
@@ -91,6 +95,7 @@ def run(
     reject: opt.Reject = True,
     false_alarms_per_hour: opt.FalsePerHour = None,
     early: opt.Early = False,
+    phases: Phases = False,
     threshold: Threshold = None,
     threads: ModelThreads = None,
     backend: BackendName = "onnxruntime-cpu",
@@ -133,6 +138,7 @@ def run(
             decode=decode,
             reject=reject,
             early=early,
+            phases=phases,
             false_per_hour=false_alarms_per_hour,
             window_s=window_seconds,
             stride_s=stride_seconds,
@@ -145,7 +151,7 @@ def run(
         screen.note(f"note: {text}")
 
     def on_event(event: Event) -> None:
-        screen.note(f"{event.end_s:8.2f} s  {event.label}  {event.probability:.0%}")
+        screen.note(f"{event.end_s:8.2f} s  {event.label}  {event.phase or f'{event.probability:.0%}'}")
         if alone:
             typer.echo(json.dumps(facts_of(event), ensure_ascii=False))
         deliver(event)

@@ -41,11 +41,11 @@ class Direction(Backend):
         return "1"
 
 
-def recogniser(backend: Direction, **options: float) -> Stream:
+def recogniser(backend: Direction, still: str = "still", **options: float | str) -> Stream:
     adapter = Adapter(HAND, "image01", spec=InputSpec(HAND, frames=8), target_units="image01")
     decoding = DecodingOptions(smoothing=1.0, threshold=0.8, confirm=1)
     settings = RecogniseOptions(window_s=1.0, decoding=decoding, **options)  # type: ignore[arg-type]
-    return WindowStream(backend, adapter=adapter, labels=("still", "moved"), options=settings)
+    return WindowStream(backend, adapter=adapter, labels=(still, "moved"), options=settings)
 
 
 def play(one: Stream, wrist_x: Sequence[float | None], *, fps: float = 10) -> list[Event]:
@@ -62,6 +62,39 @@ def test_a_movement_is_one_event_with_its_time() -> None:
     moved = [event for event in events if event.label == "moved"]
     assert [event.end_s for event in moved] == [1.0]
     assert moved[0].start_s == 0.0 and moved[0].probability == pytest.approx(1 / (1 + np.exp(-2.0)), rel=1e-5)
+
+
+def phases(events: Sequence[Event]) -> list[tuple[str, str, float]]:
+    return [(event.label, event.phase, round(event.end_s, 6)) for event in events]
+
+
+def test_a_gesture_is_told_as_it_begins_twice_a_second_that_it_lasts_and_as_it_ends() -> None:
+    one = recogniser(Direction(), stride_s=0.0, phases=True)
+    way = [0.0] * 10 + [0.1 * step for step in range(1, 13)] + [1.2] * 15
+    told = [told for told in phases(play(one, way)) if told[0] == "moved"]
+    assert told == [("moved", "begin", 1.0), ("moved", "hold", 1.5), ("moved", "hold", 2.0), ("moved", "hold", 2.5),
+                    ("moved", "hold", 3.0), ("moved", "end", 3.1)]  # fmt: skip
+    assert [event.counts for event in play(recogniser(Direction(), phases=True, stride_s=0.0), way)].count(True) == 1
+
+
+def test_what_lasts_ends_with_the_hand_and_with_the_recording() -> None:
+    way = [0.0] * 10 + [0.1 * step for step in range(1, 8)]
+    lost = recogniser(Direction(), stride_s=0.0, phases=True)
+    assert phases(play(lost, [*way, *[None] * 20]))[-1][1] == "end" and lost.finish() == []
+    ended = recogniser(Direction(), stride_s=0.0, phases=True)
+    assert phases(play(ended, way))[-1][1] == "hold"
+    assert phases(ended.finish()) == [("moved", "end", 1.6)] and ended.finish() == []
+    once = recogniser(Direction(), stride_s=0.0)
+    assert [event.phase for event in [*play(once, way), *once.finish()]] == [""]
+
+
+def test_spans_have_the_same_phases_and_segments_have_none() -> None:
+    way = [0.0] * 10 + [0.1 * step for step in range(1, 13)] + [1.2 - 0.1 * step for step in range(12)]
+    told = phases(play(recogniser(Direction(), "nothing", stride_s=0.0, phases=True, decode="spans"), way))
+    kinds = [phase for label, phase, _ in told if label == "moved"]
+    assert kinds[0] == "begin" and kinds[-1] == "end" and set(kinds[1:-1]) == {"hold"}
+    with pytest.raises(UsageError, match="has no phases"):
+        RecogniseOptions(phases=True, decode="segments")
 
 
 def test_an_event_tells_where_by_which_hand_and_by_whom_it_was_made() -> None:
