@@ -55,7 +55,7 @@ def export_run(
     source = read_source(run)
     task, clips = task_of(source.card.name), np.zeros(0, np.int64)
     if store is not None:
-        task.check_store(store, source.spec, source.labels)
+        store = task.check_store(store, source.spec, source.labels)
         clips = task.clips(store, split)
     files = source.files(dynamic_time=dynamic_time, opset=opset)
     card, about = source.card, {} if store is None else store.about
@@ -112,7 +112,7 @@ def preview_export(
     if store is None:
         return said
     task = task_of(source.card.name)
-    task.check_store(store, source.spec, source.labels)
+    store = task.check_store(store, source.spec, source.labels)
     threshold = len(source.judging(store))
     return {**said, "clips_measured": len(task.clips(store, split)), "clips_for_threshold": threshold}
 

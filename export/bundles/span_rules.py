@@ -148,7 +148,7 @@ def fit_rules(
         labels = load_checkpoint(each).labels
         if labels != checkpoint.labels:
             raise InputError("the runs have other labels", where=each, expected=checkpoint.labels, got=labels)
-        STREAMING.check_store(store, checkpoint.spec, labels)
+        store = STREAMING.check_store(store, checkpoint.spec, labels)
         answers += run_answers(each, store, held_out(each, store))
     rate = cast(LastLiteStream, checkpoint.model).rate
     return rules_for(answers, store, labels=checkpoint.labels[:-1], rate=rate, false_costs=false_costs, report=report)

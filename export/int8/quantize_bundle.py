@@ -54,8 +54,9 @@ def quantize_bundle(
     """
     plan = plan or Plan()
     bundle, rounding = _open(path, store, plan, force=force)
-    clips = task_of_bundle(bundle.manifest).clips(store, split)
     store.verify()
+    store = rounding.store
+    clips = task_of_bundle(bundle.manifest).clips(store, split)
     made, precision = rounding.make(clips, threads=threads, report=report), rounding.precision
     golden, now = bundle.golden, draft(bundle, made.files, without=rounding.names)
     logits = {**golden.logits, precision: deployed(now, precision).logits(golden.inputs)}
@@ -108,11 +109,10 @@ def _open(path: Path, store: ClipStore, plan: Plan, *, force: bool) -> tuple[Bun
         "quantize.equalise": plan.options.equalise is True,
     }
     check_options(task, asked, where=path)
-    rounding = ROUNDINGS[task.name](bundle, store, plan)
+    rounding = ROUNDINGS[task.name](bundle, check_store(bundle, store), plan)
     if rounding.names[0] in bundle.manifest.files and not force:
         what = f"the bundle has an INT8 file, {rounding.names[0]}"
         raise UsageError(what, where=path, hint="--force to make it anew")
-    check_store(bundle, store)
     return bundle, rounding
 
 

@@ -218,9 +218,9 @@ def checked_graph(bundle: Bundle, precision: str) -> bytes:
     return graph
 
 
-def check_store(bundle: Bundle, store: ClipStore) -> None:
-    """`InputError` when a store's layout, units or labels are not the bundle's."""
+def check_store(bundle: Bundle, store: ClipStore) -> ClipStore:
+    """The store, its classes numbered as the bundle's; `InputError` when layout, units or labels are not its own."""
     manifest = bundle.manifest
-    task_of_bundle(manifest).check_store(store, manifest.input, manifest.labels)
     if store.units != manifest.units:
         raise InputError("store in other units", where=store.path, expected=manifest.units, got=store.units)
+    return task_of_bundle(manifest).check_store(store, manifest.input, manifest.labels)

@@ -69,7 +69,7 @@ def bundle_parity(
     rows = parity_rows(golden, on="golden")
     if store is None:
         return rows
-    check_store(bundle, store)
+    store = check_store(bundle, store)
     clips = task_of_bundle(bundle.manifest).clips(store, split)
     answers = {name: one.answers(store, clips) for name, one in files.items()}
     if model is not None:

@@ -212,7 +212,7 @@ def _split(
     bundle: Bundle, store: ClipStore, split: str, recorded: dict[str, dict[str, Figure]], *, threads: int
 ) -> Iterator[Check]:
     """Figures and parity of all files on one split."""
-    check_store(bundle, store)
+    store = check_store(bundle, store)
     task = task_of_bundle(bundle.manifest)
     clips = task.clips(store, split)
     answers = {

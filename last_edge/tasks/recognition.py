@@ -89,8 +89,9 @@ class Recognition:
         clips = store.select(split=split)
         return clips[store.index.label[clips] >= 0]
 
-    def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
+    def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> ClipStore:
         check_fits(store, spec, labels)
+        return store
 
     def labelled_as(self, store: ClipStore, labels: tuple[str, ...], split: str) -> ClipStore:
         return labelled_as(store, labels, split)

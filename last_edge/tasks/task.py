@@ -178,8 +178,9 @@ class Task(Protocol):
         """As `clips`, of which there may be none."""
         ...
 
-    def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
-        """`InputError` when a store's clips are not what an artefact takes or gives."""
+    def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> ClipStore:
+        """The store, its classes numbered as an artefact's; `InputError` when its clips are not what that takes or
+        gives."""
         ...
 
     def labelled_as(self, store: ClipStore, labels: tuple[str, ...], split: str) -> ClipStore:

@@ -110,9 +110,10 @@ class Translation:
         clips = store.select(split=split)
         return np.asarray(clips[store.index.text[clips] != ""], np.int64)
 
-    def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
+    def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> ClipStore:
         """See `check_points`; sub-words are no labels of a store."""
         check_points(store, spec)
+        return store
 
     def labelled_as(self, store: ClipStore, labels: tuple[str, ...], split: str) -> ClipStore:
         """The store as it is: sub-words are no labels."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from last_edge.names import is_background, nearest
 from last_edge.tasks.config import QuantizeConfig, Recipe, TrainingConfig
 from last_edge.tasks.plan import Plan, stream_plan
 from last_edge.tasks.recognition import BATCH_AXIS
-from last_edge.tasks.stream.frames import frame_figures, stream_labels
+from last_edge.tasks.stream.frames import BACKGROUND, frame_figures, relabelled, stream_labels, taught
 from last_edge.tasks.task import Answers, Candidate, Clips, Gate, Graph, Views, Wanted, at_least
 
 if TYPE_CHECKING:
@@ -65,8 +64,8 @@ class Streaming:
         return recipe
 
     def plan(self, store: ClipStore, recipe: Recipe) -> Plan:
-        """See `stream_plan`."""
-        return stream_plan(store, recipe)
+        """See `stream_plan` and `taught`."""
+        return stream_plan(taught(store), recipe)
 
     def learner(
         self, plan: Plan, recipe: Recipe, *, start: Start | None = None, views: Views | None = None, device: str = "cpu"
@@ -112,14 +111,19 @@ class Streaming:
         """See `Task`."""
         return store.recordings(split)
 
-    def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
-        """`InputError` when a store's points or labels are not those of an artefact."""
+    def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> ClipStore:
+        """See `Task`, and `taught`."""
         check_points(store, spec)
+        if (*store.labels, BACKGROUND) == labels:
+            return store
         if (got := stream_labels(store)) != labels:
             raise InputError("store has other labels", where=store.path, expected=labels, got=got)
+        return taught(store)
 
     def labelled_as(self, store: ClipStore, labels: tuple[str, ...], split: str) -> ClipStore:
         """The store with its spans numbered as an artefact numbers its classes, matched by name."""
+        if stream_labels(store) == labels:
+            return taught(store)
         known = tuple(label for label in labels if not is_background(label))
         shown = {int(label) for clip in self.clips(store, split) for label in store.index.spans[clip][:, 0]}
         unknown = [store.labels[label] for label in sorted(shown) if store.labels[label] not in known]
@@ -130,12 +134,7 @@ class Streaming:
                 "labels that were never learnt", where=store.path, expected=", ".join(known),
                 got=f"{unknown} ({close})", hint=hint,
             )  # fmt: skip
-        places = np.array([known.index(name) if name in known else -1 for name in store.labels] + [-1], np.int64)
-        spans = np.empty(len(store), np.object_)
-        for clip, own in enumerate(store.index.spans):
-            spans[clip] = np.column_stack([places[own[:, 0]], own[:, 1:]]).astype(np.int64).reshape(-1, 3)
-        index = dataclasses.replace(store.index, label=places[store.index.label], spans=spans)
-        return dataclasses.replace(store, header=dataclasses.replace(store.header, labels=known), index=index)
+        return relabelled(store, known)
 
     def figures(
         self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""
