@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
 from last_edge.data.augment import Augment, apply, draw
+from last_edge.names import mirrored_order
 from last_edge.skeleton.layout import limb_length
 
 Points = NDArray[np.float32]
@@ -22,8 +23,8 @@ LEAST_EARLY = 0.1
 LIGHTEST, HEAVIEST = 0.4, 2.5
 CONTEXT_S, BACKGROUND_S, MOVE_S = (0.15, 1.2), (0.5, 3.0), (0.16, 0.48)
 DRIFT = 0.5
-ELEVATION_DEG = (0.0, 75.0)
-"""A hand over a table sensor points away and its palm down; before a camera it points up and shows its palm."""
+ELEVATION_DEG = (-25.0, 25.0)
+"""Before a camera hands stand upright (`data join --upright`), more or less."""
 BLURRED, BLUR = 0.6, (8.0, 40.0)
 """Share of pictures with motion blur, and the limb lengths a second from which a hand is then not found."""
 DEPTH, DEPTH_SEEN = 2, (0.4, 1.1)
@@ -103,6 +104,7 @@ class StreamCrops:
         self._store, self._clips, self._frames, self._rate = store, clips.tolist(), frames, rate
         self._ranges, self._options, self._noise = ranges, options, noise
         self._truth = {clip: frame_truth(store, clip, options) for clip in self._clips}
+        self._in_a_mirror = np.array([*mirrored_order(store.labels), len(store.labels)])
         self._sizes = {clip: self._size(clip) for clip in self._clips}
         self._gestures: dict[int, list[_Gesture]] = {}
         self._background: list[tuple[int, int, int]] = []
@@ -120,7 +122,10 @@ class StreamCrops:
             size = self._record(timeline, self._clips[item], speed, random)
         if random.random() < options.coarse:
             timeline.coarsen(float(random.uniform(options.slowest, self._rate)))
-        return Crop(self._changed(timeline.points(), size, random), timeline.truth)
+        points, mirrored = self._changed(timeline.points(), size, random)
+        if mirrored:
+            timeline.truth[:, CLASS] = self._in_a_mirror[timeline.truth[:, CLASS].astype(np.int64)]
+        return Crop(points, timeline.truth)
 
     def _record(self, timeline: _Timeline, clip: int, speed: float, random: Random) -> float:
         """A stretch as it was recorded; it may begin a little before the recording and end a little behind it."""
@@ -156,8 +161,9 @@ class StreamCrops:
             timeline.put(clip, start, stop, own)
         return size
 
-    def _changed(self, points: Points, size: float, random: Random) -> Points:
-        """(T, V, C) of another person: reach, each joint's own error, noise, lost hands, then `ranges`."""
+    def _changed(self, points: Points, size: float, random: Random) -> tuple[Points, bool]:
+        """(T, V, C) of another person: reach, each joint's own error, noise, lost hands, then `ranges`; and whether it
+        is a mirror image, in which left is right."""
         options, axes, joints = self._options, points.shape[-1], points.shape[1]
         layout = self._store.layout
         centre = points[:, list(layout.centre)].mean(axis=1, keepdims=True)
@@ -176,13 +182,12 @@ class StreamCrops:
         if random.random() < options.lost:
             first = int(random.integers(len(points)))
             changed[first : first + int(random.uniform(0.04, 0.6) * self._rate)] = np.nan
-        return changed
+        return changed, drawn.mirrored
 
     def _pictured(self, points: Points, size: float, random: Random) -> Points:
         """(T, V, 3) as a detector of landmarks gives them of a picture.
 
-        Seen from higher or lower, so that a hand that was recorded over a table stands upright; depth from the body's
-        centre alone, less of it and noisy; and not found in frames in which it moves too fast.
+        Seen from higher or lower; depth from the body's centre alone, less of it and noisy; and not found in frames in which it moves too fast.
         """
         angle, centre = np.radians(random.uniform(*ELEVATION_DEG)), list(self._store.layout.centre)
         turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])

@@ -82,8 +82,9 @@ def convert_clip(clip: SkeletonClip, target: Layout, *, side: Side = "right") ->
     points = convert(clip.coords, source=clip.layout.name, target=target.name, side=side)
     confidence = np.stack(sure, axis=-1)
     return SkeletonClip.from_points(
-        points, layout=target, fps=clip.fps, units=clip.units, confidence=confidence, label=clip.label, **clip.about
-    )
+        points, layout=target, fps=clip.fps, units=clip.units, confidence=confidence, label=clip.label,
+        spans=clip.spans, **clip.about,
+    )  # fmt: skip
 
 
 def conversions() -> tuple[tuple[str, str], ...]:

@@ -45,6 +45,11 @@ class Wanted:
             raise InputError("bundle in unknown units", where=path, expected=" or ".join(AXES), got=manifest.units)
         return cls(manifest.input, cast(Units, manifest.units), manifest.known_hands, manifest.labels)
 
+    @classmethod
+    def of_layout(cls, layout: Layout, units: Units) -> Wanted:
+        """Points of a layout in some units; of one hand right ones."""
+        return cls(InputSpec(layout, frames=1), units, "right" if layout.one_hand else "both")
+
 
 class Target:
     """Points of `source` layout and units become what `wanted` says, or stay as they are where it is None.
@@ -107,13 +112,15 @@ class Converted:
     sha256: str
 
 
-def convert_store(source: Path, out: Path, *, bundle: Path, hand: str = "first", force: bool = False) -> Converted:
-    """Write the clips of `source` to `out` with the joints, axes, size and units that a bundle takes.
+def convert_store(
+    source: Path, out: Path, *, wanted: Wanted, hand: str = "first", force: bool = False
+) -> Converted:  # fmt: skip
+    """Write the clips of `source` to `out` with the joints, axes, size and units that are wanted.
 
     Raises `UsageError` where the joints cannot be converted or `out` is not free, `InputError` when nothing is left.
     """
     check_free(out, force=force, marker=HEADER)
-    store, wanted = ClipStore.open(source), Wanted.of(bundle)
+    store = ClipStore.open(source)
     target = Target(store.layout, store.units, wanted=wanted, hand=hand)
     left_out: list[str] = []
     about = {**store.about, "axes": AXES[wanted.units], "converted_from": store.sha256}
@@ -127,7 +134,7 @@ def convert_store(source: Path, out: Path, *, bundle: Path, hand: str = "first",
             else:
                 left_out.append(clip.source_id or str(number))
         if not len(writer):
-            raise InputError("no clip shows anything that the bundle takes", where=source, got=f"{len(left_out)} clips")
+            raise InputError("no clip shows anything of what is wanted", where=source, got=f"{len(left_out)} clips")
     made_store = ClipStore.open(out)
     return Converted(str(out), layout.name, units, len(made_store), tuple(left_out), made_store.sha256)
 

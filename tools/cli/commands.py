@@ -85,6 +85,7 @@ COMMANDS: dict[str, Function | Group] = {
             "extract": data.extract,
             "compose": synth.compose,
             "convert": data.convert,
+            "join": data.join,
             "background": data.background,
             "recordings": data.recordings,
         },

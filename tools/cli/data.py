@@ -436,22 +436,66 @@ def extract(
 
 def convert(
     store: opt.StoreArgument,
-    bundle: Annotated[Path, Option(callback=opt.in_zoo, help="The bundle whose joints, axes and units are wanted.")],
     out: opt.Out,
+    bundle: Annotated[
+        Path | None, Option(callback=opt.in_zoo, help="The bundle whose joints, axes and units are wanted.")
+    ] = None,
+    layout: Annotated[
+        str | None, Option(help="Instead: a layout's name, in metres; of one hand all become right hands.")
+    ] = None,
     hand: opt.Hand = "first",
     force: opt.Force = False,
     screen: opt.Screen = opt.SCREEN,
 ) -> None:
-    """Write a store's clips with the joints, axes, size and units that a bundle takes, as `run` would feed them to it.
+    """Write a store's clips with the joints, axes, size and units that a bundle takes, as `run` would feed them to it;
+    or with those of a layout.
 
     Clips that show nothing of use are left out and named.
 
     Example: last-edge data convert runs/words/store --bundle zoo/last_lite_nano_shrec14 --out runs/words/hands
     """
     from last_edge import records
-    from last_edge.runtime.record.target import convert_store
+    from last_edge.runtime.record.target import Wanted, convert_store
+    from last_edge.skeleton import get_layout
 
-    screen.emit(records.to_dict(convert_store(store, out, bundle=bundle, hand=hand, force=force)))
+    if bundle is not None and layout is None:
+        wanted = Wanted.of(bundle)
+    elif layout is not None and bundle is None:
+        wanted = Wanted.of_layout(get_layout(layout), "metres")
+    else:
+        raise UsageError("convert to what?", expected="--bundle BUNDLE, or --layout NAME", got=layout or "neither")
+    screen.emit(records.to_dict(convert_store(store, out, wanted=wanted, hand=hand, force=force)))
+
+
+def join(
+    stores: Annotated[list[Path], Argument(help="Clip stores, at least one.")],
+    out: opt.Out,
+    layout: Annotated[str | None, Option(help="Layout of all; default: the first store's.")] = None,
+    labels: Annotated[
+        Path | None,
+        Option(help='JSON, {"LEFT": "swipe left"}: what each label is called; those it lacks become background.'),
+    ] = None,
+    upright: Annotated[
+        bool, Option("--upright", help="Turn each person's hand upright, as before a webcam, by one angle a person.")
+    ] = False,
+    licence: Annotated[str, Option(help="Terms of the whole; default: those of the stores.")] = "",
+    force: opt.Force = False,
+    screen: opt.Screen = opt.SCREEN,
+) -> None:
+    """Write several stores as one, of one layout and one vocabulary; a person is called STORE/SUBJECT.
+
+    Clips of labels that the table lacks are left out; in recordings what it lacks is background.
+
+    Example: last-edge data join runs/shrec21 runs/shrec17 --out runs/hands --layout mediapipe_hand21 --upright
+    """
+    from last_edge.data.join import join_stores
+    from last_edge.skeleton import get_layout
+
+    wanted = None if layout is None else get_layout(layout)
+    made = join_stores(stores, out, layout=wanted, labels=labels, upright=upright, licence=licence, force=force)
+    spans = sum(map(len, made.index.spans))
+    screen.emit({"store": str(out), "clips": len(made), "gestures": spans, "classes": len(made.labels),
+                 "sha256": made.sha256})  # fmt: skip
 
 
 def background(

@@ -26,8 +26,8 @@ from last_edge.tasks.start import Start, StartReport
 from last_edge.tasks.stream.frames import frame_figures, stream_labels
 from last_edge.tasks.task import Batch, Row
 
-TOGETHER = 24
-"""Recordings that are read in one batch."""
+TOGETHER, MOST_FRAMES = 24, 60_000
+"""Recordings, and frames with those that fill up the shorter ones, that are read in one batch."""
 WARM_UP = 8
 """First frames of a crop that teach nothing: the state before them is empty."""
 SOONEST_S = 0.1
@@ -219,8 +219,7 @@ def stream_answers(
     """
     assert isinstance(model, LastLiteStream)
     options = options or CropOptions()
-    for start in range(0, len(clips), TOGETHER):
-        numbers = [int(clip) for clip in clips[start : start + TOGETHER]]
+    for numbers in _batches(clips, (store.index.length / store.index.fps * model.rate)[clips]):
         whole = [whole_recording(store, clip, rate=model.rate, options=options) for clip in numbers]
         points = padded([held_still(crop.points, model.delay) for crop in whole])
         answer = model(torch.from_numpy(points).to(device))
@@ -228,3 +227,16 @@ def stream_answers(
         for place, (clip, crop) in enumerate(zip(numbers, whole, strict=True)):
             own = slice(model.delay, model.delay + len(crop.points))
             yield clip, logits[place, own], elapsed[place, own], crop.truth
+
+
+def _batches(clips: NDArray[np.int64], frames: NDArray[np.float64]) -> list[list[int]]:
+    """Clips in order, as many together as memory allows. frames: (N,) of each."""
+    batches: list[list[int]] = []
+    longest = 0.0
+    for clip, length in zip(clips.tolist(), frames.tolist(), strict=True):
+        longest = max(longest, length)
+        if not batches or len(batches[-1]) == TOGETHER or (len(batches[-1]) + 1) * longest > MOST_FRAMES:
+            batches.append([])
+            longest = length
+        batches[-1].append(clip)
+    return batches
