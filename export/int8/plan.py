@@ -93,10 +93,13 @@ class Made:
 
 
 class Rounding(Protocol):
-    """How one kind of bundle gets 8-bit files. precision: theirs. names: of all there may be, the first always made."""
+    """How one kind of bundle gets 8-bit files. precision: theirs. names: of all there may be, the first always made.
+    store: whose clips serve.
+    """
 
     precision: str
     names: tuple[str, ...]
+    store: ClipStore
 
     def __init__(self, bundle: Bundle, store: ClipStore, plan: Plan) -> None: ...
 

@@ -123,6 +123,20 @@ def write_recordings(
     return ClipStore.open(out)
 
 
+def recorded(store: ClipStore, clips: NDArray[np.int64]) -> list[Stream]:
+    """Long recordings of a store as streams, each called by its id."""
+    streams = []
+    for clip in clips.tolist():
+        fps, points = float(store.index.fps[clip]), store.points(clip)
+        spans = [
+            Span(store.labels[label], first / fps, last / fps)
+            for label, first, last in store.index.spans[clip].tolist()
+        ]
+        name = str(store.index.source_id[clip]) or str(clip)
+        streams.append(Stream(name, points, np.arange(points.shape[1]) / fps, tuple(spans)))
+    return streams
+
+
 class _Composer:
     """Makes one person's stream."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from last_edge import records
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.errors import InputError, UsageError
-from last_edge.skeleton import Layout, SkeletonClip
+from last_edge.skeleton import Layout
 from last_edge.skeleton.convert import convert_clip
 from last_edge.skeleton.layout import rotation
 
@@ -31,10 +31,10 @@ def join_stores(
 
     layout: that of all; None for the first store's. labels: JSON, `{"LEFT": "swipe left"}`, what each label is called
     here; others are left out: clips altogether, annotated spans become background. A store without any split trains.
-    upright: turn each person's hand
-    about the horizontal, by one angle, so that it stands upright in the middle of their gestures; whoever shows none is
-    left alone. licence: terms of the whole; by default those of the stores. Raises `InputError` where units or folders' names do not fit together, `UsageError` for a layout that
-    has no hand to turn.
+    upright: turn each person's hand about the horizontal, by one angle, so that it stands upright in the middle of
+    their gestures; whoever shows none is left alone. licence: terms of the whole; by default those of the stores.
+    Raises `InputError` where units or folders' names do not fit together, `UsageError` for a layout that has no hand to
+    turn.
     """
     stores = [ClipStore.open(path) for path in paths]
     first = stores[0]
@@ -57,7 +57,7 @@ def join_stores(
     classes = tuple(dict.fromkeys(renamed.values()))
     with writing_store(out, layout=layout, units=first.units, labels=classes, about=about, force=force) as writer:
         for name, store in zip(names, stores, strict=True):
-            turns, undivided = _turns(store) if upright else {}, not any(store.index.split)
+            turns, undivided = _turns(store, renamed) if upright else {}, not any(store.index.split)
             for number in range(len(store)):
                 clip = store.clip(number)
                 if clip.label is not None and clip.label not in renamed:
@@ -65,9 +65,9 @@ def join_stores(
                 clip = convert_clip(clip, layout)
                 if clip.subject in turns:
                     clip = dataclasses.replace(clip, coords=(clip.coords @ turns[clip.subject].T).astype(np.float32))
+                spans = [span._replace(label=renamed[span.label]) for span in clip.spans if span.label in renamed]
                 writer.add(dataclasses.replace(
-                    clip, label=None if clip.label is None else renamed[clip.label],
-                    spans=tuple(span._replace(label=renamed[span.label]) for span in clip.spans if span.label in renamed),
+                    clip, label=None if clip.label is None else renamed[clip.label], spans=tuple(spans),
                     subject=f"{name}/{clip.subject}", source_id=f"{name}/{clip.source_id or number}",
                     split="train" if undivided else clip.split,
                 ))  # fmt: skip
@@ -87,8 +87,8 @@ def _renamed(stores: Sequence[ClipStore], labels: Path | None) -> dict[str, str]
     return {label: str(name) for label, name in given.items()}
 
 
-def _turns(store: ClipStore) -> dict[str, NDArray[np.float64]]:
-    """Of each person with gestures the matrix that sets the hand upright, by the median steepness of its middle."""
+def _turns(store: ClipStore, kept: Collection[str]) -> dict[str, NDArray[np.float64]]:
+    """Of each person with gestures that are kept the matrix that sets the hand upright, by its median steepness."""
     if store.layout.scale is None:
         return {}
     low, high = (list(ends) for ends in store.layout.scale)
@@ -96,8 +96,10 @@ def _turns(store: ClipStore) -> dict[str, NDArray[np.float64]]:
     for number in range(len(store)):
         points = store.points(number)[0]
         length = int(store.index.length[number])
-        spans = [(0, length - 1)] if store.index.label[number] >= 0 else store.index.spans[number][:, 1:].tolist()
-        for first, last in spans:
+        whole = [(int(store.index.label[number]), 0, length - 1)] if store.index.label[number] >= 0 else []
+        for label, first, last in (*whole, *store.index.spans[number].tolist()):
+            if store.labels[label] not in kept:
+                continue
             along = points[first : last + 1, high].mean(axis=1) - points[first : last + 1, low].mean(axis=1)
             angles = np.degrees(np.arctan2(along[:, 1], -along[:, 2]))
             steep.setdefault(str(store.index.subject[number]), []).append(angles[np.isfinite(angles)])

@@ -187,7 +187,8 @@ class StreamCrops:
     def _pictured(self, points: Points, size: float, random: Random) -> Points:
         """(T, V, 3) as a detector of landmarks gives them of a picture.
 
-        Seen from higher or lower; depth from the body's centre alone, less of it and noisy; and not found in frames in which it moves too fast.
+        Seen from higher or lower; depth from the body's centre alone, less of it and noisy; and not found in frames in
+        which it moves too fast.
         """
         angle, centre = np.radians(random.uniform(*ELEVATION_DEG)), list(self._store.layout.centre)
         turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])

@@ -147,3 +147,23 @@ def test_a_picture_is_taken_from_any_height_and_loses_what_is_fast(store: ClipSt
         if not gone.all():
             heights.add(round(float(np.ptp(made[~gone][..., 1]) - np.ptp(plain[~gone][..., 1])), 1))
     assert missing > 0 and len(heights) > 3
+
+
+def test_a_crop_in_a_mirror_shows_the_other_direction(tmp_path: Path) -> None:
+    spans = (Annotation("swipe_left", 0, 199), Annotation("tap", 200, 399))
+    with writing_store(
+        tmp_path / "store", layout=LAYOUT, units="metres", labels=("swipe_left", "swipe_right", "tap")
+    ) as writer:
+        way = np.arange(400.0)[None, :, None, None] * np.array([1.0, 0.0, 0.0]) + np.zeros((1, 400, 20, 3))
+        clip = SkeletonClip.from_points(way, layout=LAYOUT, fps=FPS, units="metres", split="train", spans=spans)
+        writer.add(clip)
+    store, shown = ClipStore.open(tmp_path / "store"), set()
+    for seed in range(20):
+        crop = StreamCrops(
+            store, np.arange(1), frames=100, rate=25.0, ranges=Augment(mirror=0.5), options=PLAIN, noise=0.0
+        ).crop(0, np.random.default_rng(seed))
+        rightwards = float(np.nansum(np.diff(crop.points[:, 0, 0]))) > 0
+        swipes = set(crop.truth[crop.truth[:, WEIGHT] > 0, CLASS].astype(int)) - {2, 3}
+        assert swipes <= ({0} if rightwards else {1})
+        shown |= swipes
+    assert shown == {0, 1}

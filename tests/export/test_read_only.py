@@ -97,6 +97,7 @@ COMMANDS: dict[str, list[str]] = {
     "data augment-pool": ["data", "augment-pool", "STORE", *OUT],
     "data background": ["data", "background", "STORE", *OUT],
     "data convert": ["data", "convert", "STORE", "--bundle", "bundle", *OUT],
+    "data join": ["data", "join", "STORE", *OUT],
     "data extract": ["data", "extract", "rec", *OUT],
     "data prepare videos": ["data", "prepare", "videos", "rec", *OUT],
     "data synth-nslt": ["data", "synth-nslt", "nslt_2.json", *OUT],

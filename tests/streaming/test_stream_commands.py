@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,18 @@ def test_the_timeline_is_drawn_truth_above_answers_below(report: Path) -> None:
 def test_the_report_is_proved(report: Path) -> None:
     checks = verify_report(report.with_suffix(".json"))
     assert all(check.holds for check in checks), [check for check in checks if not check.holds]
+
+
+def test_a_network_of_clips_is_scored_on_the_same_recordings(
+    store: ClipStore, make_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Converted as `run` would; what it was never taught means nothing where that is asked for."""
+    bundle = make_bundle(layout="leap20", units="metres")
+    command = ["eval", str(bundle), "--store", str(store.path), "--stream", "--json"]
+    assert cli.main(command) == EXIT_INPUT
+    assert "--unknown '*'" in capsys.readouterr().err
+    assert cli.main([*command, "--unknown", "*"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["gestures"] == 0 and found["minutes"] == 0.6 and found["unknown_classes"] == ["*"]
+    assert found["false_per_hour"] is not None and list(found["by_subject"]) == [f"recording-{n}" for n in (6, 7, 8)]
+    assert cli.main([*command, "--gestures", "3"]) == EXIT_USAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -12,15 +13,20 @@ from numpy.typing import NDArray
 
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
+from last_edge.clips.writer import writing_store
 from last_edge.errors import GateError, UsageError
 from last_edge.export.bundles.bundle_writer import export_run
+from last_edge.export.bundles.span_rules import evaluate_bundle_spans
 from last_edge.export.int8.plan import Plan
 from last_edge.export.int8.qat import QatOptions
 from last_edge.export.int8.quantize_bundle import preview_quantize, quantize_bundle
 from last_edge.export.proof.verify import verify_bundle
 from last_edge.runtime.recognise.model import open_stepper
+from last_edge.skeleton import Annotation
 from last_edge.tasks.config import QuantizeConfig
-from tests.streaming.conftest import hand
+from last_edge.tasks.stream.frames import stream_labels, taught
+from last_edge.train.evaluate import evaluate_run
+from tests.streaming.conftest import GESTURES, LABELS, hand
 
 LIMITS = QuantizeConfig(method="minmax", min_speedup=0.0)
 
@@ -100,3 +106,35 @@ def test_a_preview_says_what_would_be_done(bundle_path: Path, store: ClipStore) 
 def test_what_a_stream_has_no_use_for_is_refused(bundle_path: Path, store: ClipStore) -> None:
     with pytest.raises(UsageError, match="--qat is for classifiers"):
         quantize_bundle(bundle_path, store, Plan.of(LIMITS, qat=QatOptions(epochs=1)))
+
+
+@pytest.fixture(scope="module")
+def with_strange_test(store: ClipStore, tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
+    """The store, whose test shows a gesture more than its training."""
+    path = tmp_path_factory.mktemp("strange") / "store"
+    with writing_store(path, layout=store.layout, units="metres", labels=("knock", *GESTURES), about={}) as writer:
+        for number in range(len(store)):
+            clip = store.clip(number)
+            more = (Annotation("knock", 20, 60),) if clip.split == "test" else ()
+            writer.add(dataclasses.replace(clip, spans=(*more, *clip.spans)))
+    return ClipStore.open(path)
+
+
+def test_what_only_a_stores_test_shows_is_no_class(
+    ruled_path: Path, run: Path, store: ClipStore, with_strange_test: ClipStore, tmp_path: Path
+) -> None:
+    """It is a movement that means nothing, in training, export, figures, rounding and proof alike."""
+    assert stream_labels(with_strange_test) == LABELS
+    seen = taught(with_strange_test)
+    assert seen.labels == GESTURES
+    for number in range(len(store)):
+        np.testing.assert_array_equal(seen.index.spans[number], store.index.spans[number])
+    assert evaluate_bundle_spans(Bundle.open(ruled_path), with_strange_test) == evaluate_bundle_spans(
+        Bundle.open(ruled_path), store
+    )
+    assert evaluate_run(run, with_strange_test) == evaluate_run(run, store)
+    bundle = tmp_path / "bundle"
+    export_run(run, bundle, store=with_strange_test)
+    quantize_bundle(bundle, with_strange_test, Plan.of(LIMITS))
+    checks = verify_bundle(bundle, with_strange_test)
+    assert all(check.holds for check in checks), [check for check in checks if not check.holds]

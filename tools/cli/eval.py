@@ -15,7 +15,7 @@ from last_edge.tools.output import count_progress, make_table, rows_table
 
 if TYPE_CHECKING:
     from last_edge.clips.store import ClipStore
-    from last_edge.runtime.recognise.stream import Decode
+    from last_edge.runtime.recognise.stream import Decode, RecogniseOptions
 
 GESTURES = 200
 TAKEN_FOR, CLASSES_SHOWN = 3, 20
@@ -95,7 +95,16 @@ def eval(
         rows = [{"% of frames seen": share, "top-1 %": top1} for share, top1 in found["observed"].items()]
         screen.emit(found, table=lambda: rows_table(f"{found['n']} clips of {split}", rows))
         return
-    if stream and (not is_bundle(artefact) or on_recordings(artefact, opened)):
+    if stream and is_bundle(artefact) and len(opened.recordings()) and not answers_every_frame(artefact):
+        refuse("of a run of a model for streams", {"--which": which})
+        refuse("on streams composed of clips", {"--gestures": gestures != GESTURES, "--subject": subject})
+        options = recognise_options(decode, reject, rest_seconds, false_alarms_per_hour, threshold)
+        score = evaluate_played(
+            artefact, opened, split=split, precision=precision, threads=threads, unknown=unknown or [], options=options
+        )
+        screen.emit(score, table=lambda: stream_table(score))
+        return
+    if stream and (not is_bundle(artefact) or len(opened.recordings())):
         score = evaluate_recordings(
             artefact, opened, split=split, which=which, precision=precision, unknown=unknown or [],
             refused={"--gestures": gestures != GESTURES, "--subject": subject, "--mirror": mirror,
@@ -107,8 +116,8 @@ def eval(
         refuse("of a run of a model for streams", {"--which": which})
         score = evaluate_streams(
             artefact, opened, split=split, precision=precision, threads=threads, gestures=gestures,
-            unknown=unknown or [], decode=decode, reject=reject, rest_seconds=rest_seconds, subjects=subject or [],
-            seed=seed, false_per_hour=false_alarms_per_hour, threshold=threshold,
+            unknown=unknown or [], subjects=subject or [], seed=seed,
+            options=recognise_options(decode, reject, rest_seconds, false_alarms_per_hour, threshold),
         )  # fmt: skip
         screen.emit(score, table=lambda: stream_table(score))
         tell_absent(score, screen)
@@ -205,8 +214,7 @@ def evaluate(
 
 def evaluate_streams(
     bundle: Path, store: ClipStore, *, split: str, precision: opt.Precision | None, threads: int | None, gestures: int,
-    unknown: list[str], decode: Decode, reject: bool, rest_seconds: float, subjects: list[str],
-    seed: int, false_per_hour: float | None = None, threshold: float | None = None,
+    unknown: list[str], subjects: list[str], seed: int, options: RecogniseOptions,
 ) -> dict[str, Any]:  # fmt: skip
     """The score of a bundle's events on composed streams, and how it was taken.
 
@@ -215,9 +223,6 @@ def evaluate_streams(
     from last_edge.clips.compose import ComposeOptions, compose
     from last_edge.clips.windows import check_points, labelled_as, labelled_clips
     from last_edge.runtime.recognise import stream_eval
-    from last_edge.runtime.recognise.decoding import DecodingOptions
-    from last_edge.runtime.recognise.segmenter import SegmentOptions
-    from last_edge.runtime.recognise.stream import RecogniseOptions
     from last_edge.runtime.recogniser import Recogniser
 
     model = Recogniser.open(bundle, precision=precision or "fp32", threads=threads)
@@ -230,28 +235,60 @@ def evaluate_streams(
         raise UsageError("nobody of this name in the split", got=got, expected=known)
     clips = clips[[not subjects or person in subjects for person in people]]
     streams = compose(store, clips, count=gestures, seed=seed, options=ComposeOptions(unknown=tuple(unknown)))
-    options = RecogniseOptions(
+    score = stream_eval.evaluate_streams(
+        model, streams, layout=store.layout, units=store.units, options=options, unknown=unknown
+    )
+    how = {"split": split, "precision": model.precision, "decode": options.decode, "reject": options.reject,
+           "seed": seed, "rest_seconds": options.segments.rest_s, "subjects": subjects}  # fmt: skip
+    there = set(store.index.label[clips].tolist())
+    absent = [name for place, name in enumerate(model.labels) if place not in there]
+    return {**how, "unknown_classes": unknown, "absent": absent, "store_sha256": store.sha256, **score}
+
+
+def recognise_options(
+    decode: Decode, reject: bool, rest_seconds: float, false_per_hour: float | None, threshold: float | None
+) -> RecogniseOptions:
+    """How a stream is decided, as the options say."""
+    from last_edge.runtime.recognise.decoding import DecodingOptions
+    from last_edge.runtime.recognise.segmenter import SegmentOptions
+    from last_edge.runtime.recognise.stream import RecogniseOptions
+
+    return RecogniseOptions(
         decode=decode,
         reject=reject,
         false_per_hour=false_per_hour,
         segments=SegmentOptions(rest_s=rest_seconds),
         decoding=DecodingOptions(threshold=threshold),
     )
-    score = stream_eval.evaluate_streams(
-        model, streams, layout=store.layout, units=store.units, options=options, unknown=unknown
-    )
-    how = {"split": split, "precision": model.precision, "decode": decode, "reject": reject, "seed": seed,
-           "rest_seconds": rest_seconds, "subjects": subjects}  # fmt: skip
-    there = set(store.index.label[clips].tolist())
-    absent = [name for place, name in enumerate(model.labels) if place not in there]
-    return {**how, "unknown_classes": unknown, "absent": absent, "store_sha256": store.sha256, **score}
 
 
-def on_recordings(bundle: Path, store: ClipStore) -> bool:
-    """Whether a bundle answers at every frame and a store has annotated recordings to hold it to."""
+def answers_every_frame(bundle: Path) -> bool:
+    """Whether a bundle is of a model for streams."""
     from last_edge.bundle import Bundle
 
-    return Bundle.open(bundle).manifest.stream is not None and len(store.recordings()) > 0
+    return Bundle.open(bundle).manifest.stream is not None
+
+
+def evaluate_played(
+    bundle: Path, store: ClipStore, *, split: str, precision: opt.Precision | None, threads: int | None,
+    unknown: list[str], options: RecogniseOptions,
+) -> dict[str, Any]:  # fmt: skip
+    """The score of the events of a bundle that takes clips, played a store's recordings, converted as `run` would.
+
+    unknown: as for a model for streams: labels that are movements that mean nothing.
+    """
+    from last_edge.clips.compose import recorded
+    from last_edge.runtime.recognise import stream_eval
+    from last_edge.runtime.recogniser import Recogniser
+    from last_edge.tasks.registry import STREAMING
+    from last_edge.tasks.stream.frames import without_unknown
+
+    model = Recogniser.open(bundle, precision=precision or "fp32", threads=threads)
+    store = STREAMING.labelled_as(without_unknown(store, model.labels, unknown), model.labels, split)
+    streams = recorded(store, STREAMING.clips(store, split))
+    score = stream_eval.evaluate_streams(model, streams, layout=store.layout, units=store.units, options=options)
+    how = {"split": split, "precision": model.precision, "decode": options.decode, "reject": options.reject}
+    return {**how, "unknown_classes": unknown, "store_sha256": store.sha256, **score}
 
 
 def evaluate_recordings(

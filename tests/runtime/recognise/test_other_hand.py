@@ -190,7 +190,7 @@ def test_a_take_of_the_other_hand_has_the_label_of_its_mirror_image(make_bundle:
                 split="test",
             )
             writer.add(clip)
-    convert_store(tmp_path / "store", tmp_path / "mirrored", bundle=bundle, hand="left")
+    convert_store(tmp_path / "store", tmp_path / "mirrored", wanted=Wanted.of(bundle), hand="left")
     before, after = (ClipStore.open(tmp_path / name) for name in ("store", "mirrored"))
     assert [after.clip(number).label for number in range(2)] == ["right", "left"]
     np.testing.assert_array_equal(after.clip(0).coords, mirror(before.clip(0).coords, HAND))

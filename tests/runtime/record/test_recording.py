@@ -24,7 +24,7 @@ from last_edge.runtime.record.options import RecordOptions
 from last_edge.runtime.record.review import newest, review, take_out, takes_of
 from last_edge.runtime.record.session import record
 from last_edge.runtime.record.takes import LONGEST, Take, TakeCutter, why_not
-from last_edge.runtime.record.target import Target, convert_store
+from last_edge.runtime.record.target import Target, Wanted, convert_store
 from last_edge.runtime.sources import Frame, Source
 from last_edge.runtime.view.window import Display
 from last_edge.skeleton import SkeletonClip, get_layout
@@ -280,7 +280,7 @@ def test_a_store_is_converted_as_a_recording_would_be(make_bundle: Callable[...,
         for label, points in (("wave", shown), ("nothing", np.full_like(shown, np.nan)))
     ]
     append_clips(tmp_path / "hands", clips, about={"licence": "mine", "axes": "as the camera"})
-    made = convert_store(tmp_path / "hands", tmp_path / "out", bundle=bundle)
+    made = convert_store(tmp_path / "hands", tmp_path / "out", wanted=Wanted.of(bundle))
     store = ClipStore.open(tmp_path / "out")
     assert (made.clips, made.left_out, made.layout, made.units) == (1, ("nothing",), "shrec22", "metres")
     assert store.about["licence"] == "mine" and "y up" in store.about["axes"]
@@ -289,10 +289,10 @@ def test_a_store_is_converted_as_a_recording_would_be(make_bundle: Callable[...,
     adapter = Adapter(HAND, "image01", spec=Bundle.open(bundle).manifest.input, target_units="metres")
     np.testing.assert_array_equal(clip.coords, adapter(shown))
     with pytest.raises(UsageError, match="will not overwrite"):
-        convert_store(tmp_path / "hands", tmp_path / "out", bundle=bundle)
+        convert_store(tmp_path / "hands", tmp_path / "out", wanted=Wanted.of(bundle))
     append_clips(tmp_path / "none", clips[1:])
     with pytest.raises(InputError, match="no clip shows anything"):
-        convert_store(tmp_path / "none", tmp_path / "empty", bundle=bundle)
+        convert_store(tmp_path / "none", tmp_path / "empty", wanted=Wanted.of(bundle))
     assert not (tmp_path / "empty").exists()
 
 
