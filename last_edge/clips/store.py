@@ -276,12 +276,13 @@ class ClipStore:
         return np.flatnonzero(chosen).astype(np.int64)
 
     def recordings(self, split: str | None = None) -> NDArray[np.int64]:
-        """Numbers of the long recordings of a split: where any clip has annotated spans, all without a label.
+        """Numbers of the long recordings of a split: where any clip has annotated spans, all without a label; and where
+        there are labels that no clip has.
 
         A recording without a span shows background alone.
         """
         clips = self.select(split=split)
-        annotated = any(len(spans) for spans in self.index.spans)
+        annotated = any(len(spans) for spans in self.index.spans) or (self.labels and (self.index.label < 0).all())
         return clips[self.index.label[clips] < 0] if annotated else clips[:0]
 
     def verify(self) -> None:
