@@ -36,13 +36,15 @@ USUAL_AXES: dict[Units, str] = {
 
 def export_run(
     run: Path, out: Path, *, store: ClipStore | None = None, split: str = "test", dynamic_time: bool = False,
-    weights: bool = False, hands: str = "", opset: int = OPSET, threads: int = 1, force: bool = False,
+    weights: bool = False, hands: str = "", licence: str = "", opset: int = OPSET, threads: int = 1,
+    force: bool = False,
 ) -> Manifest:  # fmt: skip
     """Write the bundle of a run's best checkpoint (or of a checkpoint folder) to `out`, FP32 alone.
 
     store: measures the files on its `split`, gives axes and licence and, when the run held people of it out, what a
     recogniser's answers are worth. dynamic_time: the graph takes clips of any length and resamples them itself.
     weights: the bundle takes the checkpoint's float weights along, to train on from. hands: see `Manifest.hands`.
+    licence: terms of the weights; those of the store where nothing is said.
     opset: the operator set of the graph, for runtimes that know no newer one.
     threads: of the measuring.
     Raises `GateError` when the files do not compute what the model does, `UsageError` when `out` exists and not
@@ -68,7 +70,7 @@ def export_run(
         axes=str(about.get("axes") or USUAL_AXES.get(card.units, "unknown")),  # type: ignore[call-overload]
         labels=source.labels,
         provenance=provenance_of(source),
-        licence=str(about.get("licence") or "that of the training data"),
+        licence=licence or str(about.get("licence") or "that of the training data"),
         stream=source.stream,
     )
     manifest = dataclasses.replace(described, hands=hands, model=dataclasses.replace(described.model, opset=opset))

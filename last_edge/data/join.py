@@ -25,16 +25,15 @@ VERTICAL = (1, 2)
 
 def join_stores(
     paths: Sequence[Path], out: Path, *, layout: Layout | None = None, labels: Path | None = None,
-    upright: bool = False, licence: str = "", force: bool = False,
+    upright: bool = False, force: bool = False,
 ) -> ClipStore:  # fmt: skip
     """Write the clips and recordings of some stores to `out`; a person is STORE/SUBJECT, by the store's folder.
 
     layout: that of all; None for the first store's. labels: JSON, `{"LEFT": "swipe left"}`, what each label is called
     here; others are left out: clips altogether, annotated spans become background. A store without any split trains.
     upright: turn each person's hand about the horizontal, by one angle, so that it stands upright in the middle of
-    their gestures; whoever shows none is left alone. licence: terms of the whole; by default those of the stores.
-    Raises `InputError` where units or folders' names do not fit together, `UsageError` for a layout that has no hand to
-    turn.
+    their gestures; whoever shows none is left alone. Raises `InputError` where units or folders' names do not fit
+    together, `UsageError` for a layout that has no hand to turn.
     """
     stores = [ClipStore.open(path) for path in paths]
     first = stores[0]
@@ -50,7 +49,7 @@ def join_stores(
     terms = dict.fromkeys(str(store.about.get("licence") or "unknown") for store in stores)
     about: dict[str, Any] = {
         "title": " and ".join(names), "axes": first.about.get("axes", ""), "dataset": "joined",
-        "licence": licence or "; ".join(terms),
+        "licence": "; ".join(terms),
         "joined": {name: store.sha256 for name, store in zip(names, stores, strict=True)},
         "labels": renamed, "upright": upright,
     }  # fmt: skip

@@ -478,7 +478,6 @@ def join(
     upright: Annotated[
         bool, Option("--upright", help="Turn each person's hand upright, as before a webcam, by one angle a person.")
     ] = False,
-    licence: Annotated[str, Option(help="Terms of the whole; default: those of the stores.")] = "",
     force: opt.Force = False,
     screen: opt.Screen = opt.SCREEN,
 ) -> None:
@@ -492,7 +491,7 @@ def join(
     from last_edge.skeleton import get_layout
 
     wanted = None if layout is None else get_layout(layout)
-    made = join_stores(stores, out, layout=wanted, labels=labels, upright=upright, licence=licence, force=force)
+    made = join_stores(stores, out, layout=wanted, labels=labels, upright=upright, force=force)
     spans = sum(map(len, made.index.spans))
     screen.emit({"store": str(out), "clips": len(made), "gestures": spans, "classes": len(made.labels),
                  "sha256": made.sha256})  # fmt: skip

@@ -43,6 +43,7 @@ def export(
         Literal["left", "right", "both"] | None,
         Option(help="Hands in the training data; the other is mirrored. Default: right, of bundles of one hand."),
     ] = None,
+    licence: Annotated[str, Option(help="Terms of the weights. Default: those of the store.")] = "",
     opset: Annotated[int, Option(help="Operator set of the graph, 17 to 20, for older runtimes.")] = 20,
     plain: Annotated[bool, Option("--plain", help="Only the graph as trained, to compare; --out F.onnx.")] = False,
     target: Targets = None,
@@ -79,7 +80,7 @@ def export(
     opt.torch_threads(threads)
     manifest = export_run(
         run, out, store=opened, split=split, threads=threads, dynamic_time=dynamic_time, weights=weights,
-        hands=hands or "", opset=opset, force=force,
+        hands=hands or "", licence=licence, opset=opset, force=force,
     )  # fmt: skip
     if not targets:
         show_bundle(manifest, out, screen)

@@ -19,7 +19,8 @@ def test_a_bundle_says_which_hands_it_was_taught(
     usual = Bundle.open(exported)
     monkeypatch.setattr(sources, "to_onnx", lambda *_, **__: usual.graph("fp32"))
     assert usual.manifest.hands == "" and "Hands:" not in usual.read(CARD).decode()
-    assert export_run(run, tmp_path / "left", hands="left").known_hands == "left"
+    made = export_run(run, tmp_path / "left", hands="left", licence="mine")
+    assert (made.known_hands, made.licence) == ("left", "mine")
     left = Bundle.open(tmp_path / "left")
     assert left.manifest.hands == "left" and "Hands: left." in left.read(CARD).decode()
     with pytest.raises(UsageError, match="no such hands"):
