@@ -73,8 +73,11 @@ def write_columns(columns: Mapping[str, Sequence[Any]]) -> bytes:
     return bytes(content + footer + struct.pack("<I", len(footer)) + MAGIC)
 
 
-def read_columns(content: bytes) -> dict[str, list[Any]]:
-    """Columns of a file, None where a value is absent. Raises `NotRead`, and `ValueError` for a damaged file."""
+def read_columns(content: bytes, *, rows: int | None = None) -> dict[str, list[Any]]:
+    """Columns of a file, None where a value is absent. Raises `NotRead`, and `ValueError` for a damaged file.
+
+    rows: how many there are to be where that is known, so that no file of a few bytes asks for memory of its own.
+    """
     try:
         if content[:4] != MAGIC or content[-4:] != MAGIC:
             raise ValueError("no Parquet file")
@@ -83,11 +86,15 @@ def read_columns(content: bytes) -> dict[str, list[Any]]:
         elements = footer[2][1:]
         if any(5 in element for element in elements):
             raise NotRead("nested columns")
+        if rows is not None and footer[3] != rows:
+            raise ValueError(f"{footer[3]} rows, expected {rows}")
         columns: dict[str, list[Any]] = {element[4].decode(): [] for element in elements}
         for group in footer[4]:
             for element, chunk in zip(elements, group[1], strict=True):
-                columns[element[4].decode()] += _chunk(content, chunk[3], optional=element.get(3) == OPTIONAL)
-    except (IndexError, KeyError, TypeError, struct.error, RecursionError) as error:
+                columns[element[4].decode()] += _chunk(
+                    content, chunk[3], rows=footer[3], optional=element.get(3) == OPTIONAL
+                )
+    except (IndexError, KeyError, TypeError, OverflowError, struct.error, RecursionError) as error:
         raise ValueError(f"damaged: {type(error).__name__}: {error}") from error
     if any(len(values) != footer[3] for values in columns.values()):
         raise ValueError("columns of another length than the file says")
@@ -132,9 +139,11 @@ def _runs(content: bytes, width: int, count: int) -> NDArray[np.int64]:
     return np.concatenate(parts)[:count]
 
 
-def _chunk(content: bytes, about: dict[int, Any], *, optional: bool) -> list[Any]:
-    """The values of one column in one row group."""
+def _chunk(content: bytes, about: dict[int, Any], *, rows: int, optional: bool) -> list[Any]:
+    """The values of one column in one row group of a file of so many rows."""
     kind, codec, wanted = about[1], about[4], about[5]
+    if wanted > rows:
+        raise ValueError(f"a column of {wanted} values in a file of {rows} rows")
     if codec not in (NOT_COMPRESSED, SNAPPY) or kind not in (INT64, DOUBLE, TEXT):
         raise NotRead(f"type {kind}, compression {codec}")
     reader = Thrift(content, min(about.get(11) or about[9], about[9]))
@@ -150,6 +159,8 @@ def _chunk(content: bytes, about: dict[int, Any], *, optional: bool) -> list[Any
         if header[1] == DICTIONARY_PAGE:
             words = _plain(body, kind, header[7][1])
         else:
+            if header[5][1] > wanted - len(values):
+                raise ValueError("a page of more values than its column")
             values += _data(body, kind, header[5], words, optional=optional)
     return values
 

@@ -98,13 +98,14 @@ def write_index(index: ClipIndex, path: Path) -> None:
         stream.write(write_columns(index.columns()))
 
 
-def read_index(path: Path) -> ClipIndex:
-    """Read `index.parquet`; `InputError` names the file when it is absent, damaged or of other columns."""
+def read_index(path: Path, *, clips: int) -> ClipIndex:
+    """Read `index.parquet` of so many clips; `InputError` names the file when it is absent, damaged or of other
+    columns."""
     if not path.is_file():
         raise InputError("clip store: file is missing", where=path)
     content = path.read_bytes()
     try:
-        columns = read_columns(content)
+        columns = read_columns(content, rows=clips)
     except NotRead:
         columns = _by_pyarrow(content, path)
     except ValueError as error:
@@ -208,10 +209,13 @@ class ClipStore:
         header = records.load(StoreHeader, path / HEADER)
         for name in (FRAMES, CONFIDENCE, INDEX):
             _check_size(path / name, header)
-        index = read_index(path / INDEX)
-        _check_index(index, header, path / INDEX)
         frames = map_npy(path / FRAMES, np.float32, of="clip store", shape=header.shape)
         confidence = map_npy(path / CONFIDENCE, np.float16, of="clip store", shape=header.shape[:-1])
+        if not 0 < header.clips <= header.shape[0]:
+            expected = f"1 to {header.shape[0]} clips, one a frame at most"
+            raise InputError("clip store: no such clips", where=path / HEADER, expected=expected, got=header.clips)
+        index = read_index(path / INDEX, clips=header.clips)
+        _check_index(index, header, path / INDEX)
         return cls(path, header, index, frames, confidence)
 
     def __len__(self) -> int:
@@ -319,6 +323,11 @@ def _check_index(index: ClipIndex, header: StoreHeader, path: Path) -> None:
     whole = len(index) == header.clips and len(index) > 0 and int(ends[-1]) == header.shape[0]
     if not whole or not np.array_equal(starts, index.offset) or index.length.min() < 1:
         raise InputError("clip store: index does not fit the frames", where=path)
+    for name in ABOUT:
+        if odd := [value for value in getattr(index, name) if not isinstance(value, str)]:
+            raise InputError(f"clip store: {name} that is no text", where=path, got=repr(odd[0]))
+    if not (np.isfinite(index.fps) & (index.fps > 0)).all():
+        raise InputError("clip store: frame rate that is none", where=path, got=sorted(set(index.fps.tolist()))[:5])
     if index.label.min() < -1 or index.label.max() >= len(header.labels):
         raise InputError("clip store: label outside the class names", where=path)
     for clip, spans in enumerate(index.spans):

@@ -68,3 +68,13 @@ def test_a_damaged_file_is_a_value_error_and_nothing_else():
 def test_snappy_copies_that_overlap_repeat_what_they_made():
     # 10 bytes: the literal "ab", then eight bytes from two back.
     assert unsnappy(bytes([10, 1 << 2, *b"ab", (8 - 4) << 2 | 1, 2])) == b"ab" * 5
+
+
+def test_a_file_that_promises_more_rows_than_there_are_is_refused_before_it_is_read():
+    """A page of absent values is a few bytes however many it names."""
+    whole = write_columns({"label": list(range(50))})
+    with pytest.raises(ValueError, match="50 rows, expected 49"):
+        read_columns(whole, rows=49)
+    more = whole.replace(b"\x15\x64", b"\x15\x7e", 1)  # the page's own count: 63
+    with pytest.raises(ValueError, match="more values than its column"):
+        read_columns(more)

@@ -250,6 +250,23 @@ def test_damaged_parquet_of_the_right_size_is_refused(store_path):
         ClipStore.open(store_path)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "fault"),
+    [("split", None, "split that is no text"), ("subject", 7, "subject that is no text"),
+     ("fps", np.nan, "frame rate"), ("fps", 0.0, "frame rate")],
+)  # fmt: skip
+def test_an_index_of_odd_values_is_refused(store_path, column, value, fault):
+    store = ClipStore.open(store_path)
+    values = getattr(store.index, column).copy()
+    values[:] = value
+    write_index(dataclasses.replace(store.index, **{column: values}), store_path / INDEX)
+    header = dataclasses.replace(store.header, files=store.header.files | {INDEX: StoredFile.of(store_path / INDEX)})
+    (store_path / HEADER).write_text(records.to_json(header))
+    with pytest.raises(InputError, match=fault) as caught:
+        ClipStore.open(store_path)
+    assert str(store_path / INDEX) in str(caught.value)
+
+
 class Evil:
     def __reduce__(self):
         return (pytest.fail, ("a pickle was executed",))
