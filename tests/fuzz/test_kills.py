@@ -17,7 +17,9 @@ import pytest
 
 from last_edge.bundle import Bundle, is_bundle
 from last_edge.clips.store import ClipStore
+from last_edge.tools.teach.options import FILE, State
 from last_edge.train.checkpoint import load_checkpoint
+from tests.tools.teach.test_teach import GESTURES, store_of, take
 
 KILLS = int(os.environ.get("LAST_EDGE_KILLS", "3"))
 """Kills a command."""
@@ -45,7 +47,8 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
 
 
-def kill_at(words: list[str], folder: Path, seconds: float) -> None:
+def kill_at(words: list[str], folder: Path, seconds: float) -> bool:
+    """Start a command and kill it, with all that it started, so many seconds later; False where it was done before."""
     process = subprocess.Popen(
         words, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -55,6 +58,8 @@ def kill_at(words: list[str], folder: Path, seconds: float) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        return True
+    return False
 
 
 def whole_store(path: Path) -> object:
@@ -70,9 +75,22 @@ def whole_run(path: Path) -> object:
     return load_checkpoint(path).path.name if (path / "run.json").exists() else None
 
 
+def whole_teaching(path: Path) -> object:
+    """What was reached of a teaching is whole; of a finished one the figures of takes left out and the FP32 graph."""
+    if (path / FILE).exists():
+        State(path)
+    for store in path.glob("*/store.json"):
+        whole_store(store.parent)
+    whole_run(path / "run")
+    if not is_bundle(path / "bundle"):
+        return None
+    manifest = Bundle.open(path / "bundle").manifest
+    return manifest.held_out, manifest.precisions, manifest.files["model.fp32.onnx"]
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, toy_store: Path) -> Path:
-    """A store, a folder of recordings, a run and its bundle."""
+    """A store, a folder of recordings, takes of gestures, a run and its bundle."""
     folder = tmp_path_factory.mktemp("made")
     shutil.copytree(toy_store, folder / "store")
     (folder / "rec").mkdir()
@@ -81,6 +99,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, toy_store: Path) -> Path:
         points = np.random.default_rng(person).normal(size=(400, 22, 3)).astype(np.float32)
         np.savez(folder / "rec" / f"{person}.npz", frames=points, lengths=[20] * 20, labels=["a", "b"] * 10,
                  subjects=[str(person)] * 20, split=split)  # fmt: skip
+    store_of(folder / "takes", [take(gesture, number) for gesture in GESTURES for number in range(3)])
     finish(command("train", "--model", "last_lite_nano", "--store", "store", "--out", "run", *RECIPE), folder)
     finish(command("export", "run", "--out", "bundle", "--store", "store"), folder)
     return folder
@@ -96,7 +115,11 @@ CASES: dict[str, tuple[list[str], str, Check]] = {
     "quantize": (["quantize", "out", "--store", "store", *LENIENT, "--force"], "out", whole_bundle),
     "record": (["record", "out", "--label", "wave", "--source", "store:store#3", "--subject", "me"], "out",
                whole_store),
+    "teach": (["teach", "out", *GESTURES, "--store", "takes", "--base", "last_lite_nano_live14", "--epochs", "1",
+               "--workers", "1"], "out", whole_teaching),
 }  # fmt: skip
+FRESH = ("train", "distill", "teach")
+"""Commands that go on with what they began: they begin with nothing at every kill."""
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -108,12 +131,12 @@ def test_a_kill_loses_nothing_and_leaves_nothing_half_written(name: str, made: P
         shutil.copytree(folder / "bundle", folder / "out")
     seconds = finish(command(*words), folder)
     before = check(folder / out)
-    moments = random.Random(7)
-    for _ in range(KILLS):
-        if name in ("train", "distill"):
+    moments, kills = random.Random(name), 0
+    while kills < KILLS:
+        if name in FRESH:
             shutil.rmtree(folder / out, ignore_errors=True)
-        kill_at(command(*words), folder, moments.uniform(0.2, 1.1) * seconds)
-        if name in ("prepare", "export", "quantize", "record"):
+        kills += kill_at(command(*words), folder, moments.uniform(0.2, 1.1) * seconds)
+        if name not in FRESH:
             assert check(folder / out), "the older artefact, or the new one"
         elif (folder / out).exists():
             check(folder / out)
