@@ -59,6 +59,8 @@ BUDGETS = {"latency": "budget_ms", "size": "budget_kb"}
 ROW_S = 20.0
 BAND, BANDS = 0.2, {"truth": (1.15, 1.58), "events": (-0.35, -0.58)}
 """Height of a band of spans, and of each the place of its lower edge and of its names; probabilities lie in 0..1."""
+LETTER_S = 0.28
+"""Seconds of a row that a letter of a name takes."""
 GAP = 0.075
 """Share of the height between two names."""
 
@@ -276,11 +278,15 @@ def timeline(shown: Mapping[str, Any], *, name: str) -> str | None:
 
 def _row_of_timeline(axes: Axes, shown: Mapping[str, Any], colour: Mapping[str, str], *, start_s: float) -> None:
     for kind, (low, text) in BANDS.items():
+        inside: list[tuple[float, float, str]] = []
         for span in shown[kind]:
             begin, end = max(span["start_s"], start_s), min(max(span["end_s"], span["start_s"] + 0.2), start_s + ROW_S)
             if begin < end:
                 axes.broken_barh([(begin, end - begin)], (low, BAND), color=colour[span["label"]], alpha=0.85)
-                axes.text(begin, text, span["label"] or "unknown", fontsize=8, va="center")
+                inside.append((begin, end, span["label"]))
+        inside.sort()
+        for (begin, _, label), (until, *_) in zip(inside, [*inside[1:], (start_s + ROW_S, 0.0, "")], strict=False):
+            axes.text(begin, text, _shortened(label or "unknown", until - begin), fontsize=8, va="center")
     for label, values in shown["posteriors"].items():
         axes.plot(shown["moments_s"], values, color=colour[label], linewidth=1.1)
     places = {low + BAND / 2: said for said, (low, _) in zip(("done", "answered"), BANDS.values(), strict=True)}
@@ -290,6 +296,14 @@ def _row_of_timeline(axes: Axes, shown: Mapping[str, Any], colour: Mapping[str, 
     axes.xaxis.set_major_locator(MultipleLocator(5))
     axes.tick_params(axis="x", labelsize=8)
     axes.set(xlim=(start_s, start_s + ROW_S), ylim=(-0.78, 1.78))
+
+
+def _shortened(name: str, seconds: float) -> str:
+    """As much of a name as has room for so many seconds of a row of the timeline; nothing where that is a letter."""
+    room = int(seconds / LETTER_S)
+    if len(name) <= room:
+        return name
+    return f"{name[: room - 1]}…" if room > 2 else ""
 
 
 def accuracy_against(rows: Sequence[Row], cost: str, *, choice: Mapping[str, Any]) -> str | None:

@@ -79,7 +79,7 @@ def to_markdown(report: Report) -> str:
         lines += [_line(compared_cells(row)) for row in report["comparisons"]]
     for row in report["streams"]:
         lines += ["", f"## Long recordings: {row['artefact']} {row['precision']}", ""]
-        lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in row["figures"].items()]
+        lines += [f"- {name.replace('_', ' ')}: {streamed(value)}" for name, value in row["figures"].items()]
     for section in report["decisions"]:
         lines += ["", f"## Decision rules: {section['about']}", "", _line(RULE_COLUMNS), _line(["---"] * 3)]
         lines += [_line([rule[name] for name in RULE_COLUMNS]) for rule in section["rules"]]
@@ -135,6 +135,7 @@ def to_html(report: Report, found: Collection) -> str:
         folded={heading: drawings for heading, drawings in figures.items() if drawings[0].folded},
         facts=facts(report["environment"]), missing=NOT_MEASURED, decisions=decided(report), commands=commands(report),
         compared=[compared_cells(row) for row in report["comparisons"]], compared_header=COMPARED,
+        streamed=streamed,
     )  # fmt: skip
 
 
@@ -207,6 +208,11 @@ def table_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             f"{header[place]} {next(row[place] for row in body if row[place] != NOT_MEASURED)}" for place in same
         ),
     }
+
+
+def streamed(value: float | None) -> str:
+    """A figure of long recordings; there is no delay where nothing was found."""
+    return "–" if value is None else str(value)
 
 
 def compared_cells(row: dict[str, Any]) -> list[str]:

@@ -17,8 +17,8 @@ from last_edge.tools.bench.record import BenchRecord, load_records, save_records
 from last_edge.tools.bench.run import BenchOptions, bench_bundles
 from last_edge.tools.cli.report import report
 from last_edge.tools.report.collect import collect, with_latency
-from last_edge.tools.report.plots import confusion_matrix
-from last_edge.tools.report.render import NOT_MEASURED, int8_gain, interval, make_report, to_html, to_markdown
+from last_edge.tools.report.plots import confusion_matrix, timeline
+from last_edge.tools.report.render import NOT_MEASURED, int8_gain, interval, make_report, streamed, to_html, to_markdown
 from last_edge.tools.report.rows import Budget, Row, choose, make_rows
 
 METRICS = {
@@ -252,3 +252,18 @@ def test_tables_and_drawings_scroll_by_keyboard_and_nothing_needs_a_script(folde
     wide = re.findall(r'<div class="scroll[^"]*"[^>]*>', html)
     assert wide and all('tabindex="0"' in tag for tag in wide)
     assert html.count("<table>") <= len(wide) and "<script" not in html
+
+
+def test_names_in_a_timeline_end_before_the_next_one_begins() -> None:
+    names = ("claw-cheek-close-palm_up", "nod", "claw-cheek-open-palm_up")
+    spans = [
+        {"label": name, "start_s": begin, "end_s": begin + 1} for name, begin in zip(names, (2, 4, 6), strict=True)
+    ]
+    drawn = timeline({"truth": spans, "events": [], "posteriors": {}, "moments_s": [7.0]}, name="x")
+    assert drawn is not None
+    said = re.findall(r">([^<>]+)</text>", drawn)
+    assert "claw-c…" in said and "nod" in said and names[2] in said and names[0] not in said
+
+
+def test_a_delay_of_nothing_found_is_a_dash() -> None:
+    assert [streamed(value) for value in (None, 0.0, 12.5)] == ["–", "0.0", "12.5"]
