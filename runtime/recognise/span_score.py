@@ -20,7 +20,8 @@ class SpanScore:
     half of none; one more detection of a gesture that is found already counts as nothing. step: what a span's length
     has beyond end - start: 1 where both are numbers of frames, the last one inside, 0 for moments in seconds.
     delays: from the end of each gesture that was found to the end of its detection, or to the moment when that was
-    decided, where this is told. told: from the beginning of each gesture found to the moment when its label was told.
+    decided, where this is told. told, told_after_end: from the beginning and from the end of each gesture found to the
+    moment when its label was told.
     """
 
     step: float = 0.0
@@ -32,6 +33,7 @@ class SpanScore:
     overlaps: dict[str, list[float]] = field(default_factory=dict)
     delays: list[float] = field(default_factory=list)
     told: list[float] = field(default_factory=list)
+    told_after_end: list[float] = field(default_factory=list)
 
     def add(
         self, detections: Sequence[Span], annotated: Sequence[Span], *, seconds: float = 0.0,
@@ -58,6 +60,7 @@ class SpanScore:
                 self.delays.append(moment - annotated[new[0]].end_s)
                 if told is not None:
                     self.told.append(told[place] - annotated[new[0]].start_s)
+                    self.told_after_end.append(told[place] - annotated[new[0]].end_s)
             elif covered and not own:
                 self.misclassified[detection.label] += 1
             elif not covered:
@@ -92,21 +95,24 @@ class SpanScore:
     def to_dict(self, *, fps: float) -> dict[str, float | int | None]:
         """Rates from 0 to 1 of the annotated gestures, mean Jaccard indices over their classes, false events an hour.
 
-        delay_frames, told_frames: medians after the end and after the beginning; None where nothing was found. fps: of
-        the recordings, for spans in seconds.
+        delay_frames, told_frames, told_after_end_frames: medians, of told_frames after the beginning, else after the
+        end; None where nothing was found. fps: of the recordings, for spans in seconds.
         """
         gestures, classes = self.annotated.total(), sorted(self.annotated)
         wrong = self.misclassified.total() + self.false_positives.total()
         unit = 1.0 if self.step else fps
-        delay, told = (float(np.median(all_)) * unit if all_ else None for all_ in (self.delays, self.told))
+        delay, told, after = (
+            round(float(np.median(all_)) * unit, 1) if all_ else None
+            for all_ in (self.delays, self.told, self.told_after_end)
+        )
         return {
             "detection": round(self.correct.total() / gestures, 4) if gestures else None,
             "false_positives": round(self.false_positives.total() / gestures, 4) if gestures else None,
             "false_positives_and_misclassified": round(wrong / gestures, 4) if gestures else None,
             "jaccard": _mean([self.jaccard(label) for label in classes]),
             "jaccard_counts": _mean([self.jaccard_counts(label) for label in classes]),
-            "delay_frames": None if delay is None else round(delay, 1),
-            **({} if told is None else {"told_frames": round(told, 1)}),
+            "delay_frames": delay,
+            **({} if told is None else {"told_frames": told, "told_after_end_frames": after}),
             "false_per_hour": round(3600 * wrong / self.seconds, 2) if self.seconds else None,
         }
 

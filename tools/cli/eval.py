@@ -316,7 +316,8 @@ def evaluate_recordings(
 def span_table(score: dict[str, Any]) -> Any:
     """All gestures, then each class."""
     names = ("annotated", "detection", "misclassified", "false_positives", "jaccard")
-    more = ("false_positives_and_misclassified", "jaccard_counts", "delay_frames", "told_frames", "false_per_hour")
+    more = ("false_positives_and_misclassified", "jaccard_counts", "delay_frames", "told_frames",
+            "told_after_end_frames", "false_per_hour")  # fmt: skip
     rows = {"all": {**score, "annotated": score["gestures"], "misclassified": ""}, **score["by_class"]}
     columns: dict[str, list[Any]] = {"gesture": list(rows)}
     for name in names:

@@ -36,7 +36,7 @@ LEAST_SHOWN = 0.15
 EVENTS = ("minutes", "gestures", "detection", "false_positives", "jaccard", "delay_frames", "false_per_hour",
           "detection_rate", "delay_p50_s")  # fmt: skip
 SPAN_EVENTS = ("recordings", "gestures", "detection", "false_positives", "false_positives_and_misclassified", "jaccard",
-               "jaccard_counts", "delay_frames", "told_frames", "false_per_hour")  # fmt: skip
+               "jaccard_counts", "delay_frames", "told_frames", "told_after_end_frames", "false_per_hour")  # fmt: skip
 
 
 @dataclass(frozen=True)

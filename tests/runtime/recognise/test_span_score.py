@@ -86,6 +86,13 @@ def test_the_delay_counts_from_the_end_of_what_was_found() -> None:
     assert moments.to_dict(fps=30)["delay_frames"] == 6.0
 
 
+def test_what_is_told_early_is_told_before_the_end() -> None:
+    made = SpanScore(step=1.0)
+    made.add([Span("grab", 10, 19)], TRUTH, decided=[30.0], told=[15.0])
+    figures = made.to_dict(fps=50)
+    assert (figures["told_frames"], figures["told_after_end_frames"], figures["delay_frames"]) == (5.0, -4.0, 11.0)
+
+
 def test_recordings_add_up_and_classes_are_told_apart() -> None:
     made = score(("grab", 10, 19))
     made.add([Span("tap", 3, 5)], [Span("tap", 50, 59)], seconds=4.0)
