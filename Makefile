@@ -172,10 +172,12 @@ results: $(INSTALLED) ## Make docs/results/index.md: published figures beside ou
 	$(BIN)/python -m last_edge.tools.report.anchors > docs/results/index.md.partial
 	mv docs/results/index.md.partial docs/results/index.md
 
-verify-zoo: $(INSTALLED) ## Measure the shipped bundles' figures again (SHREC=STORE of 14 gestures, UTD=, SHREC21=)
+verify-zoo: $(INSTALLED) ## Measure the shipped bundles' figures again (SHREC=STORE of 14 gestures, UTD=, SHREC21=, POSE=, HANDS=)
 	$(if $(SHREC),$(foreach name,$(wildcard zoo/*_shrec14),$(CLI) verify $(name) --store $(SHREC) &&) true)
 	$(if $(UTD),$(foreach name,$(wildcard zoo/*_utd27),$(CLI) verify $(name) --store $(UTD) &&) true)
 	$(if $(SHREC21),$(foreach name,$(wildcard zoo/*_shrec21),$(CLI) verify $(name) --store $(SHREC21) &&) true)
+	$(if $(POSE),$(CLI) verify pose_stream --store $(POSE))
+	$(if $(HANDS),$(CLI) verify hands_stream --store $(HANDS))
 
 sbom: $(INSTALLED) ## List every installed package with version and licence in dist/sbom.json (CycloneDX)
 	$(PYTHON) -m venv .venv-audit

@@ -12,15 +12,34 @@ from last_edge.bundle import Bundle
 from last_edge.tools.cli import main
 
 ZOO = sorted((Path(__file__).parents[2] / "zoo").iterdir())
-SHREC = ["prepare", "shrec17"]
+SHREC = "prepare shrec17 {shrec17}"
+WEBCAM = Path(__file__).parents[2] / "train" / "recipes" / "streams" / "hands.labels.json"
+PEOPLE = "s064,s089,s121,s150,s151,s157,s164"
 STORES = {
-    "shrec14": [SHREC],
-    "shrec28": [[*SHREC, "--labels", "28"]],
-    "live14": [SHREC, ["background", "--count", "300", "--between", "400"]],
-    "utd27": [["prepare", "utd_mhad"]],
-    "shrec21": [["prepare", "shrec21"]],
+    "_shrec14": [f"{SHREC} --out store"],
+    "_shrec28": [f"{SHREC} --labels 28 --out store"],
+    "_live14": [f"{SHREC} --out clips", "background clips --count 300 --between 400 --out store"],
+    "_utd27": ["prepare utd_mhad {utd_mhad} --out store"],
+    "_shrec21": ["prepare shrec21 {shrec21} --out store"],
+    "pose_stream": ["prepare pose_streams {webcam/streams} --leave-out wue_c/a,wue_c/b,wue_d/a --out store"],
+    "hands_stream": [
+        "prepare shrec21 {shrec21} --out shrec21",
+        f"{SHREC} --out shrec17_clips",
+        "recordings shrec17_clips --least-idle 1 --most-idle 2 --made 0.3 --out shrec17",
+        f"prepare holistic_words {{webcam/signs_shared.npz}} --subjects {PEOPLE} --out words",
+        *(
+            command
+            for side in ("left", "right")
+            for command in (
+                f"convert words --layout mediapipe_hand21 --hand {side} --out words_{side}",
+                f"recordings words_{side} --least-idle 1 --most-idle 1.5 --made 0 --out signs_{side}",
+            )
+        ),
+        "join shrec21 shrec17 signs_left signs_right --layout mediapipe_hand21 --upright --labels "
+        f"{WEBCAM} --out store",
+    ],
 }
-"""By the end of a bundle's name the commands of `last-edge data` that make what it was measured on."""
+"""By the end of a bundle's name the commands of `last-edge data` that make what it was measured on, in one folder."""
 
 
 @pytest.mark.parametrize("bundle", ZOO, ids=lambda path: path.name)
@@ -46,12 +65,14 @@ def test_what_a_network_for_streams_lacks_is_not_promised(tmp_path: Path, capsys
 @pytest.mark.slow
 @pytest.mark.parametrize("bundle", ZOO, ids=lambda path: path.name)
 def test_every_figure_holds_on_the_data(
-    bundle: Path, tmp_path: Path, real: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+    bundle: Path,
+    tmp_path: Path,
+    real: Callable[[str], Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    source = ""
-    for number, (command, *words) in enumerate(STORES[bundle.name.rsplit("_", 1)[1]]):
-        name, *words = words if command == "prepare" else ["", *words]
-        source, made = source or str(real(name)), str(tmp_path / f"store{number}")
-        assert main(["data", command, *filter(None, [name]), source, "--out", made, "--quiet", *words]) == 0
-        source = made
-    assert main(["verify", str(bundle), "--store", source]) == 0, capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    for command in next(made for ending, made in STORES.items() if bundle.name.endswith(ending)):
+        words = [str(real(word[1:-1])) if word.startswith("{") else word for word in command.split()]
+        assert main(["data", *words]) == 0
+    assert main(["verify", str(bundle), "--store", "store"]) == 0, capsys.readouterr()
