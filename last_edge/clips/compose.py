@@ -55,16 +55,20 @@ class ComposeOptions:
     """idle_s: shortest and longest idle stretch in seconds. made: share of the spans that are made motions, below 1.
 
     unknown: classes whose clips are played as unknown motions. fps: frames a second; None for the store's median.
+    moving: share of a clip's greatest speed from which its span begins and up to which it lasts: what many cut out is
+    longer than the gesture. 0 for the whole clip.
     """
 
     idle_s: tuple[float, float] = (2.0, 5.0)
     made: float = 0.2
     unknown: tuple[str, ...] = ()
     fps: float | None = None
+    moving: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 2 * MOVE_S <= self.idle_s[0] <= self.idle_s[1] or not 0 <= self.made < 1:
-            expected = f"{2 * MOVE_S} <= shortest <= longest idle stretch, 0 <= made < 1"
+        good = 2 * MOVE_S <= self.idle_s[0] <= self.idle_s[1] and 0 <= self.made < 1 and 0 <= self.moving < 1
+        if not good:
+            expected = f"{2 * MOVE_S} <= shortest <= longest idle stretch, 0 <= made < 1, 0 <= moving < 1"
             raise UsageError("a stream cannot be composed like this", expected=expected, got=self)
 
 
@@ -158,7 +162,8 @@ class _Composer:
             parts.append(self._idle(pose, motion[:, 0]))
             start = sum(part.shape[1] for part in parts) / self._fps
             parts.append(motion)
-            spans.append(Span(label, start, start + (motion.shape[1] - 1) / self._fps))
+            first, last = moving_part(motion, self._options.moving, fps=self._fps)
+            spans.append(Span(label, start + first / self._fps, start + last / self._fps))
             pose = motion[:, -1]
         parts.append(self._idle(pose, pose))
         points = np.concatenate(parts, axis=1)
@@ -212,6 +217,19 @@ def eased(before: Points, after: Points, frames: int) -> Points:
     share = np.linspace(0, 1, frames, dtype=np.float32)
     share = (share * share * (3 - 2 * share))[None, :, None, None]
     return np.asarray((1 - share) * before[:, None] + share * after[:, None], np.float32)
+
+
+def moving_part(points: Points, share: float, *, fps: float) -> tuple[int, int]:
+    """First and last frame of (M, T, V, C) in which the points move at `share` of their greatest speed, the mean over
+    them and over a tenth of a second; all of it where nothing moves."""
+    last = points.shape[1] - 1
+    steps = np.linalg.norm(np.diff(points, axis=1), axis=-1)
+    seen = np.isfinite(steps)
+    speed = np.where(seen, steps, 0.0).sum(axis=(0, 2)) / np.maximum(seen.sum(axis=(0, 2)), 1)
+    width = min(max(1, round(fps / 10)), max(1, len(speed)))
+    smooth = np.convolve(speed, np.ones(width) / width, mode="same") if len(speed) else speed
+    fast = np.flatnonzero(smooth >= share * smooth.max(initial=0.0)) if share else np.zeros(0, np.int64)
+    return (int(fast[0]), int(fast[-1]) + 1) if len(fast) and smooth.max() > 0 else (0, last)
 
 
 def tremble(points: Points) -> float:

@@ -25,8 +25,9 @@ CONTEXT_S, BACKGROUND_S, MOVE_S = (0.15, 1.2), (0.5, 3.0), (0.16, 0.48)
 DRIFT = 0.5
 ELEVATION_DEG = (-25.0, 25.0)
 """Before a camera hands stand upright (`data join --upright`), more or less."""
-BLURRED, BLUR = 0.6, (8.0, 40.0)
-"""Share of pictures with motion blur, and the limb lengths a second from which a hand is then not found."""
+BLURRED, BLUR, FOUND_S = 0.7, (4.0, 30.0), (0.0, 0.16)
+"""Share of pictures with motion blur, the limb lengths a second from which a hand is then not found, and the seconds
+until it is found again."""
 DEPTH, DEPTH_SEEN = 2, (0.4, 1.1)
 """The axis, and the share of a body's depth that a detector of landmarks sees in a picture."""
 CUT_SHARE = 0.3
@@ -200,7 +201,9 @@ class StreamCrops:
         way = np.diff(middle[:, 0, :DEPTH], axis=0, prepend=middle[:1, 0, :DEPTH])
         speed = np.nan_to_num(np.linalg.norm(way, axis=1)) * self._rate / size
         if random.random() < BLURRED:
-            seen[speed > random.uniform(*BLUR)] = np.nan
+            lost = speed > random.uniform(*BLUR)
+            width = 1 + round(random.uniform(*FOUND_S) * self._rate)
+            seen[np.convolve(lost, np.ones(width))[: len(lost)] > 0] = np.nan
         return seen
 
     def _size(self, clip: int) -> float:

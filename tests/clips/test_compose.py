@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from last_edge.clips.compose import ComposeOptions, Stream, compose, tremble, write_recordings
+from last_edge.clips.compose import ComposeOptions, Stream, compose, moving_part, tremble, write_recordings
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips
 from last_edge.errors import UsageError
@@ -76,3 +76,14 @@ def test_clips_become_recordings_with_spans(toy_store: Path, tmp_path: Path) -> 
     for clip in made.recordings():
         spans = made.index.spans[clip]
         assert spans[0, 1] > 0 and (spans[1:, 1] > spans[:-1, 2]).all() and spans[-1, 2] < made.index.length[clip]
+
+
+def test_a_gesture_lasts_while_it_moves() -> None:
+    """Ten steps in the middle of a clip that rests before and behind; a rest alone counts whole."""
+    points = np.zeros((1, 60, 21, 3), np.float32)
+    points[:, 20:31, :, 0] = np.arange(11)[:, None] * 0.1
+    points[:, 31:] = points[:, 30:31]
+    first, last = moving_part(points, 0.4, fps=30)
+    assert 19 <= first <= 21 and 29 <= last <= 31
+    assert moving_part(points, 0.0, fps=30) == (0, 59) == moving_part(np.full_like(points, np.nan), 0.4, fps=30)
+    assert moving_part(points[:, :1], 0.4, fps=30) == (0, 0)

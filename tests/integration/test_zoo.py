@@ -25,7 +25,7 @@ STORES = {
     "hands_stream": [
         "prepare shrec21 {shrec21} --out shrec21",
         f"{SHREC} --out shrec17_clips",
-        "recordings shrec17_clips --least-idle 1 --most-idle 2 --made 0.3 --out shrec17",
+        "recordings shrec17_clips --least-idle 1 --most-idle 2 --made 0.3 --moving 0.4 --out shrec17",
         f"prepare holistic_words {{webcam/signs_shared.npz}} --subjects {PEOPLE} --out words",
         *(
             command

@@ -538,6 +538,9 @@ def recordings(
     least_idle: Annotated[float, Option(help="Shortest time between two clips, in seconds.")] = 2.0,
     most_idle: Annotated[float, Option(help="Longest time between two clips, in seconds.")] = 5.0,
     made: Annotated[float, Option(min=0, max=0.9, help="Share of made motions that are no gesture.")] = 0.2,
+    moving: Annotated[
+        float, Option(min=0, max=0.9, help="A clip's gesture lasts while it moves at this share of its greatest speed.")
+    ] = 0.0,
     seed: opt.Seed = 0,
     dry_run: opt.DryRun = False,
     force: opt.Force = False,
@@ -553,7 +556,7 @@ def recordings(
     from last_edge.clips.store import HEADER, ClipStore
     from last_edge.files import check_free
 
-    options, opened = ComposeOptions(idle_s=(least_idle, most_idle), made=made), ClipStore.open(store)
+    options, opened = ComposeOptions(idle_s=(least_idle, most_idle), made=made, moving=moving), ClipStore.open(store)
     if dry_run:
         check_free(out, force=force, marker=HEADER)
         screen.emit({"would_write": str(out), "people": len(set(opened.index.subject.tolist()))})
