@@ -97,7 +97,7 @@ class StreamRounding:
         for number in range(length):
             points = runs[:, number]
             if number % EVERY == 0:
-                yield {FRAME_NAME: points, **{f"{STATE}{name}": value for name, value in state.items()}}
+                yield {FRAME_NAME: points, **{f"{STATE}{name}": value.copy() for name, value in state.items()}}
             _, state = stepper.step(points, state)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from last_edge.runtime.backends.onnxruntime import (
 )
 
 Points = NDArray[np.float32]
-State = dict[str, NDArray[np.float32]]
+Shape = tuple[int, ...]
 RUN_STREAMS = {backend.name: backend for backend in (OnnxRuntimeCpu, OnnxRuntimeCuda, OnnxRuntimeTensorRT)}
 
 
@@ -30,6 +30,48 @@ class StepAnswer(NamedTuple):
 
     logits: NDArray[np.float32]
     elapsed: NDArray[np.float32]
+
+
+class State(Mapping[str, NDArray[np.float32]]):
+    """What is remembered of some people, (N, …) by name, as it is now; `Stepper.step` takes it a frame further.
+
+    The graph reads one of two sets of arrays and writes the other, in turns, so nothing is allocated or copied between
+    frames. An array that was taken out is overwritten two steps later.
+    """
+
+    def __init__(self, session: Any, people: int, *, frame: Shape, state: dict[str, Shape], given: dict[str, Shape]):
+        self.frame = np.zeros((people, *frame), np.float32)
+        self.given = {name: np.zeros((people, *shape), np.float32) for name, shape in given.items()}
+        now, after = ({name: np.zeros((people, *shape), np.float32) for name, shape in state.items()} for _ in "12")
+        self._turns = [(now, self._bound(session, now, after)), (after, self._bound(session, after, now))]
+
+    @property
+    def binding(self) -> Any:
+        """Of the session: from the arrays as they are to the other ones."""
+        return self._turns[0][1]
+
+    def turn(self) -> None:
+        """What was written is what is."""
+        self._turns.reverse()
+
+    def _bound(self, session: Any, now: dict[str, Points], after: dict[str, Points]) -> Any:
+        binding = session.io_binding()
+        inputs = {FRAME_NAME: self.frame} | {f"{STATE}{name}": array for name, array in now.items()}
+        outputs = self.given | {f"{NEXT_STATE}{name}": array for name, array in after.items()}
+        for name, array in inputs.items():
+            binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        for name, array in outputs.items():
+            binding.bind_output(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        return binding
+
+    def __getitem__(self, name: str) -> Points:
+        return self._turns[0][0][name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._turns[0][0])
+
+    def __len__(self) -> int:
+        return len(self._turns[0][0])
 
 
 class Stepper(Backend):
@@ -57,18 +99,18 @@ class Stepper(Backend):
             model, threads=threads, options=options or kind.usual, providers=kind.providers(), where=self._where
         )
         inputs = {node.name: tuple(node.shape[1:]) for node in self._session.get_inputs()}
-        outputs = [node.name for node in self._session.get_outputs()]
+        outputs = {node.name: tuple(node.shape[1:]) for node in self._session.get_outputs()}
         self.frame_shape = inputs.pop(FRAME_NAME, ())
         self.state_shapes = {name.removeprefix(STATE): shape for name, shape in inputs.items()}
         following = {name.removeprefix(NEXT_STATE) for name in outputs if name.startswith(NEXT_STATE)}
-        fixed = all(isinstance(size, int) for shape in (self.frame_shape, *inputs.values()) for size in shape)
+        shapes = (self.frame_shape, *inputs.values(), outputs.get(OUTPUT_NAME, ()))
+        fixed = all(isinstance(size, int) for shape in shapes for size in shape)
         if not self.frame_shape or not fixed or following != set(self.state_shapes) or OUTPUT_NAME not in outputs:
             raise InputError(
                 "not a graph that answers at every frame", where=self._where,
-                expected=f"{FRAME_NAME} and {STATE}… → {OUTPUT_NAME} and {NEXT_STATE}…", got=([*inputs], outputs),
+                expected=f"{FRAME_NAME} and {STATE}… → {OUTPUT_NAME} and {NEXT_STATE}…", got=([*inputs], [*outputs]),
             )  # fmt: skip
-        self._elapsed = [ELAPSED_NAME] if ELAPSED_NAME in outputs else []
-        self._wanted = [OUTPUT_NAME, *(f"{NEXT_STATE}{name}" for name in self.state_shapes), *self._elapsed]
+        self._given = {name: outputs[name] for name in (OUTPUT_NAME, ELAPSED_NAME) if name in outputs}
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -76,24 +118,27 @@ class Stepper(Backend):
 
     def start(self, people: int = 1) -> State:
         """The state before a person's first frame, one row a person: zeros."""
-        return {name: np.zeros((people, *shape), np.float32) for name, shape in self.state_shapes.items()}
+        return State(
+            self._session, people, frame=self.frame_shape, state=self.state_shapes, given=self._given
+        )  # fmt: skip
 
     def step(self, points: Points, state: State) -> tuple[StepAnswer, State]:
-        """The answer to the next frame (N, V, C) of N people, NaN where missing, and the state after it."""
-        check_shape(points.shape, (None, *self.frame_shape), where=self._where)
-        feed = {FRAME_NAME: np.ascontiguousarray(points, np.float32)}
-        feed |= {f"{STATE}{name}": state[name] for name in self.state_shapes}
-        logits, *rest = self._session.run(self._wanted, feed)
-        elapsed = rest.pop() if self._elapsed else np.zeros(len(points), np.float32)
-        return StepAnswer(logits, elapsed), dict(zip(self.state_shapes, rest, strict=True))
+        """The answer to the next frame (N, V, C) of N people, NaN where missing, and their state, which is after it."""
+        check_shape(points.shape, state.frame.shape, where=self._where)
+        state.frame[:] = points
+        self._session.run_with_iobinding(state.binding)
+        state.turn()
+        given = state.given
+        elapsed = given[ELAPSED_NAME].copy() if ELAPSED_NAME in given else np.zeros(len(points), np.float32)
+        return StepAnswer(given[OUTPUT_NAME].copy(), elapsed), state
 
-    def sequences(self, points: Points) -> tuple[NDArray[np.float32], State]:
+    def sequences(self, points: Points) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
         """Logits (N, T, K) of whole clips (N, T, V, C) from their beginning, and the state after their last frame."""
         state, logits = self.start(len(points)), []
         for frame in range(points.shape[1]):
             answer, state = self.step(points[:, frame], state)
             logits.append(answer.logits)
-        return np.stack(logits, axis=1), state
+        return np.stack(logits, axis=1), {name: array.copy() for name, array in state.items()}
 
     def __call__(self, points: Points) -> NDArray[np.float32]:
         return np.asarray(self.sequences(points)[0][:, -1])
