@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,13 +20,43 @@ from last_edge.skeleton import Layout
 from last_edge.skeleton.people import Follower
 
 MOST_FAILURES = 10
+MOST_NOTICES = 1000
+
+
+class Notices:
+    """What source and detector had to say, in order; any thread may add.
+
+    The first thousand are kept, the others told and counted, so that a run of weeks does not grow by what it says.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[str] = []
+        self._unread: deque[str] = deque(maxlen=MOST_NOTICES)
+        self._more = 0
+
+    def append(self, text: str) -> None:
+        """Add one."""
+        self._unread.append(text)
+        if len(self._kept) < MOST_NOTICES:
+            self._kept.append(text)
+        else:
+            self._more += 1
+
+    def unread(self) -> list[str]:
+        """Those since the last call."""
+        return [self._unread.popleft() for _ in range(len(self._unread))]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._kept
+        if self._more:
+            yield f"{self._more} more of these were told and not kept"
 
 
 class Feed(Closeable):
     """A source with the detector that its images need, closed together.
 
     person, bodies: who is followed of more people than that, or of those whom a source does not tell apart.
-    layout, units: of the points. notices: what source and detector had to say, in order; any thread may add.
+    layout, units: of the points. notices: what source and detector had to say.
     every: the detector looks at one image of so many.
     """
 
@@ -36,9 +68,9 @@ class Feed(Closeable):
         assert layout is not None, "a source without points has a detector"
         self.source, self.detector = source, detector
         self.layout, self.units = layout, source.units
-        self.notices: list[str] = []
+        self.notices = Notices()
         self._every, self._since, self._clip = every, every, ""
-        self._failures = self._passed_on = 0
+        self._failures = 0
         self._looking = False
         source.notice = self.notices.append
         if detector is not None:
@@ -103,9 +135,7 @@ class Feed(Closeable):
 
     def unread(self) -> list[str]:
         """Notices since the last call."""
-        new = self.notices[self._passed_on :]
-        self._passed_on += len(new)
-        return new
+        return self.notices.unread()
 
     def close(self) -> None:
         """Give device, file and detector back; a detector that hangs is left alone, closing it would hang too."""

@@ -167,6 +167,8 @@ def to_markdown(rows: Sequence[LiveRecord]) -> str:
 
 STATM = Path("/proc/self/statm")
 EVERY_S = 2.0
+CLOSING = 2
+"""Samples that a run may take to close."""
 SETTLE_SHARE, SETTLE_MOST_S = 1 / 3, 300.0
 HANDLES, TASKS = Path("/proc/self/fd"), Path("/proc/self/task")
 Sample = tuple[float, float]
@@ -180,8 +182,9 @@ class SoakRecord:
 
     run: summary of the run. minutes: it lasted. settled_after: minutes that count as warming up. mb_per_hour: slope of
     a straight line through the resident memory after them. mb_at: resident MB at the start, once settled and at the
-    end. samples: taken after settling. load: mean number of busy processes over the last minute, at start and end.
-    handles, threads: open files and threads once settled and at the end. actions: where events went.
+    end. mb_by_minute: mean of each minute, to tell what settles from what grows. samples: taken after settling.
+    load: mean number of busy processes over the last minute, at start and end. handles, threads: open files and
+    threads once settled and at the end. actions: where events went.
     """
 
     minutes: float
@@ -194,6 +197,7 @@ class SoakRecord:
     handles: Count = (0, 0)
     threads: Count = (0, 0)
     actions: tuple[str, ...] = ()
+    mb_by_minute: tuple[float, ...] = ()
     schema_version: int = 1
 
 
@@ -253,15 +257,16 @@ def soak(
     with MemoryWatch(every_s=EVERY_S) as watch:
         played = replace(options, pace="real", loop=True, limit=frames)
         summary = run(bundle, source, options=played, on_event=on_event)
-    samples, counts = watch.samples, watch.counts
+    # What is left while detector and source close is no part of the run; the last samples may be of that moment.
+    samples, counts = watch.samples[:-CLOSING] or watch.samples, watch.counts[:-CLOSING] or watch.counts
     settled = settle(samples)
-    calm, end = counts[-len(settled)], counts[-2 if len(counts) > 1 else -1]
+    calm, end = counts[-len(settled)], counts[-1]
     return SoakRecord(
         minutes=round(summary.seconds / 60, 2), settled_after=round(settled[0][0] / 60, 2),
         mb_per_hour=round(slope(settled), 3),
         mb_at=(round(samples[0][1], 2), round(settled[0][1], 2), round(samples[-1][1], 2)),
         samples=len(settled), load=(round(load, 2), round(os.getloadavg()[0], 2)), run=records.to_dict(summary),
-        handles=(calm[0], end[0]), threads=(calm[1], end[1]), actions=actions,
+        handles=(calm[0], end[0]), threads=(calm[1], end[1]), actions=actions, mb_by_minute=by_minute(samples),
     )  # fmt: skip
 
 
@@ -276,6 +281,14 @@ def settle(samples: list[Sample]) -> list[Sample]:
     """Those after the first third, or after five minutes where that is sooner."""
     after = min(samples[-1][0] * SETTLE_SHARE, SETTLE_MOST_S)
     return [sample for sample in samples if sample[0] >= after]
+
+
+def by_minute(samples: list[Sample]) -> tuple[float, ...]:
+    """Mean MB of each minute that has samples."""
+    minutes: dict[int, list[float]] = {}
+    for seconds, megabytes in samples:
+        minutes.setdefault(int(seconds // 60), []).append(megabytes)
+    return tuple(round(float(np.mean(held)), 2) for held in minutes.values())
 
 
 def slope(samples: list[Sample]) -> float:

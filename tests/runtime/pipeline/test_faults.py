@@ -17,6 +17,7 @@ import pytest
 
 from last_edge.errors import EXIT_INPUT, EXIT_MISSING, MissingError
 from last_edge.runtime.pipeline import feed, pipeline
+from last_edge.runtime.pipeline.feed import MOST_NOTICES, Notices
 from last_edge.runtime.pipeline.pipeline import LIVE_QUEUE, STAGES
 from last_edge.runtime.pipeline.run import RunOptions, run
 from last_edge.runtime.sources import ImageOptions, live, video
@@ -242,3 +243,14 @@ def test_broken_frames_in_the_middle_of_a_video_are_passed_over_and_told(
     detect_with(monkeypatch, Detector())
     summary = run(make_bundle(), str(path))
     assert summary.frames == 20 and summary.notices == ["a.avi: 2 frames after frame 4 cannot be read"]
+
+
+def test_a_run_of_weeks_does_not_grow_by_what_it_says() -> None:
+    notices = Notices()
+    for number in range(3 * MOST_NOTICES):
+        notices.append(f"notice {number}")
+        assert notices.unread() == [f"notice {number}"]
+    kept = list(notices)
+    assert len(kept) == MOST_NOTICES + 1 and kept[0] == "notice 0"
+    assert kept[-1] == f"{2 * MOST_NOTICES} more of these were told and not kept"
+    assert notices.unread() == []

@@ -10,10 +10,11 @@ import pytest
 
 from last_edge.clips.writer import writing_store
 from last_edge.errors import EXIT_GATE, EXIT_USAGE
+from last_edge.runtime.pipeline.run import RunOptions
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tools import cli
 from last_edge.tools.bench import live
-from last_edge.tools.bench.live import STATM, MemoryWatch, settle, slope
+from last_edge.tools.bench.live import STATM, MemoryWatch, by_minute, settle, slope
 
 HAND, SIZE = get_layout("shrec22"), 64 * 2**20
 linux = pytest.mark.skipif(not STATM.exists(), reason="this system does not tell what a process holds")
@@ -39,6 +40,26 @@ def test_slope_is_that_of_a_line_and_nothing_of_a_moment() -> None:
 def test_a_third_but_never_more_than_five_minutes_counts_as_warming_up() -> None:
     assert settle([(float(second), 0.0) for second in range(31)])[0][0] == 10
     assert settle([(float(second), 0.0) for second in range(3601)])[0][0] == 300
+
+
+def test_minutes_tell_what_settles_from_what_grows() -> None:
+    assert by_minute([(0.0, 10.0), (30.0, 12.0), (60.0, 12.5), (130.0, 12.5)]) == (11.0, 12.5, 12.5)
+
+
+@linux
+def test_what_a_closing_run_frees_is_no_part_of_the_slope(
+    make_bundle, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two samples 50 MB lower, as after a detector was closed."""
+
+    class Watched(MemoryWatch):
+        samples = [(float(second), 100.0) for second in range(60)] + [(60.0, 50.0), (61.0, 50.0)]
+        counts = [(9, 7)] * 60 + [(4, 2)] * 2
+
+    monkeypatch.setattr(live, "MemoryWatch", Watched)
+    record = live.soak(make_bundle(), f"store:{store}", minutes=0.01, options=RunOptions())
+    assert record.mb_per_hour == 0.0 and record.mb_at == (100.0, 100.0, 100.0)
+    assert record.handles == (9, 9) and record.threads == (7, 7)
 
 
 @linux
