@@ -20,6 +20,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.errors import UsageError
 from last_edge.inputs.spec import sample_at
+from last_edge.names import is_background
 from last_edge.skeleton import Annotation, SkeletonClip
 
 Points = NDArray[np.float32]
@@ -116,7 +117,7 @@ def write_recordings(
                 spans = tuple(
                     Annotation(span.label, round(span.start_s * fps), round(span.end_s * fps))
                     for span in made.spans
-                    if span.label
+                    if span.label and not is_background(span.label)
                 )
                 writer.add(
                     SkeletonClip.from_points(

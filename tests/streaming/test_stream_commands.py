@@ -130,9 +130,10 @@ def test_labels_never_learnt_may_be_played_as_movements_of_no_meaning(
 ) -> None:
     """Then they are background, and an event in their time is false."""
     path = tmp_path / "store"
-    with writing_store(path, layout=store.layout, units="metres", labels=("tap", "knock"), about={}) as writer:
+    labels = ("tap", "knock", "nothing")
+    with writing_store(path, layout=store.layout, units="metres", labels=labels, about={}) as writer:
         points = store.points(int(store.recordings()[0]))
-        spans = (Annotation("tap", 100, 180), Annotation("knock", 300, 380))
+        spans = (Annotation("nothing", 10, 90), Annotation("tap", 100, 180), Annotation("knock", 300, 380))
         writer.add(SkeletonClip.from_points(
             points, layout=store.layout, fps=50, units="metres", spans=spans, subject="a", split="test", source_id="1",
         ))  # fmt: skip

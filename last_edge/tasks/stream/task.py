@@ -126,7 +126,8 @@ class Streaming:
             return taught(store)
         known = tuple(label for label in labels if not is_background(label))
         shown = {int(label) for clip in self.clips(store, split) for label in store.index.spans[clip][:, 0]}
-        unknown = [store.labels[label] for label in sorted(shown) if store.labels[label] not in known]
+        names = [store.labels[label] for label in sorted(shown)]
+        unknown = [name for name in names if name not in known and not is_background(name)]
         if unknown:
             close = ", ".join(f"{name}: {' or '.join(nearest(name, known))}" for name in unknown)
             hint = "last-edge eval ... --stream --unknown '*' plays them as movements that mean nothing"
