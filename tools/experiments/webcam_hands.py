@@ -5,6 +5,7 @@ what each label is called here (`train/recipes/streams/hands.labels.json`). CLIP
 `left_hand` and `right_hand`, (F, 21, 3) in fractions of a 4:3 image, NaN where unseen, one clip after another, with
 `lengths` and `labels`, at 30 frames a second; of two hands the one that is seen more counts. Each clip is a stream of
 its own: the first frame that shows a hand rests for half a second, the clip, the last one rests, then nobody is there.
+Of a gesture sixty clips at most, drawn at random, are played.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ ALIKE = {
     "click": "tap", "ok": "ok",
 }  # fmt: skip
 """What recorders call the gestures of the bundles."""
-TAKEN_FOR = 3
+TAKEN_FOR, MOST = 3, 60
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ def main(arguments: Sequence[str]) -> None:
     for file in files:
         takes = list(takes_of(Path(file)))
         for label in sorted({take.label for take in takes}):
-            own = [take for take in takes if take.label == label]
+            shown = [take for take in takes if take.label == label]
+            drawn = np.random.default_rng(0).permutation(len(shown))[:MOST]
+            own = [shown[place] for place in sorted(drawn.tolist())]
             rows["file"].append(Path(file).stem)
             rows["gesture"].append(label)
             rows["clips"].append(len(own))
