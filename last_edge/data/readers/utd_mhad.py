@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.readers.archive import locate, members, one_file
-from last_edge.errors import InputError, MissingError
+from last_edge.data.readers.archive import LARGEST_MEMBER, locate, members, one_file
+from last_edge.data.readers.matlab import read_floats
+from last_edge.errors import InputError
 from last_edge.skeleton import SkeletonClip, get_layout
 
 ACTIONS = (
@@ -52,22 +51,14 @@ def read_utd_mhad(source: Path) -> Iterator[SkeletonClip]:
 
 def _points(content: bytes, where: str) -> NDArray[np.float32]:
     """(T, 20, 3) from `d_skel` (20, 3, T)."""
-    skeleton = _matlab(content, where).get("d_skel")
-    if not isinstance(skeleton, np.ndarray) or skeleton.ndim != 3 or not np.issubdtype(skeleton.dtype, np.floating):
+    try:
+        skeleton = read_floats(content, most=LARGEST_MEMBER).get("d_skel")
+    except ValueError as error:
+        raise InputError("damaged .mat file", where=where, got=error) from error
+    if skeleton is None or skeleton.ndim != 3:
         raise InputError("no skeleton in the file", where=where, expected="d_skel (20, 3, T)")
     if skeleton.shape[:2] != (20, 3) or skeleton.shape[2] == 0:
         raise InputError("wrong joint count", where=where, expected="d_skel (20, 3, T)", got=skeleton.shape)
     if not np.isfinite(skeleton).all():
         raise InputError("NaN or infinite point", where=where)
     return np.asarray(skeleton.transpose(2, 0, 1), np.float32)
-
-
-def _matlab(content: bytes, where: str) -> dict[str, Any]:
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise MissingError("UTD-MHAD needs scipy", hint="pip install 'last-edge[train]'") from error
-    try:
-        return dict(loadmat(io.BytesIO(content)))
-    except Exception as error:  # scipy raises almost anything on a damaged file
-        raise InputError("damaged .mat file", where=where, got=error) from error
