@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -107,6 +109,19 @@ def test_linear_attention_equals_its_quadratic_form() -> None:
     read = torch.einsum("nvhts,nvshd->nvthd", weight / weight.sum(-1, keepdim=True), v)
     expected = attention.out(read.flatten(3)).permute(0, 3, 2, 1)
     torch.testing.assert_close(attention(x), expected)
+
+
+def test_linear_attention_is_exact_where_every_feature_is_small() -> None:
+    """exp(x) itself, not 1 + (exp(x) - 1), which far below 0 is rounding alone and the ratio of two such sums noise."""
+    torch.manual_seed(0)
+    attention = LinearAttention(8, heads=2).eval()
+    attention.qkv.weight.data[:16] = 0
+    attention.qkv.weight.data[:16, 0] = -torch.rand(16) - 0.5
+    x = torch.randn(2, 8, 6, 3)
+    x[:, 0] = 8 + torch.rand(2, 6, 3)
+    exact = copy.deepcopy(attention).double()(x.double())
+    for form in (attention, attention.deployed()):
+        torch.testing.assert_close(form(x), exact.float(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("frames", "left"), [(16, 8), (15, 8)])

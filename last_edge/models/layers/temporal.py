@@ -108,11 +108,16 @@ class LinearAttention(nn.Module):
         return EdgeLinearAttention(qkv=pointwise(self.qkv.weight), out=out, pool=self.pool, heads=self.heads)
 
 
+def _positive(x: Tensor) -> Tensor:
+    """The feature map elu(x) + 1, without the rounding of that sum: far below 0 it is all that is left of exp(x)."""
+    return torch.exp(x.clamp(max=0.0)) + torch.relu(x)
+
+
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Three (..., T, d) -> (..., T, d): sum_s f(q_t).f(k_s) v_s / sum_s f(q_t).f(k_s), in float32 at least."""
     with full_precision(query):
         query, key, value = (part.float() if part.dtype != torch.float64 else part for part in (query, key, value))
-        query, key = nn.functional.elu(query) + 1, nn.functional.elu(key) + 1
+        query, key = _positive(query), _positive(key)
         weight = (query * key.sum(-2, keepdim=True)).sum(-1, keepdim=True)
         return query @ (key.transpose(-1, -2).contiguous() @ value) / weight.clamp(min=SMALLEST_NORMALISER)
 
@@ -127,8 +132,7 @@ class EdgeLinearAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         channels, frames, joints = x.shape[1:]
         query, key, value = self.qkv(x).reshape(-1, 3 * self.heads, channels // self.heads, frames, joints).chunk(3, 1)
-        query = (nn.functional.elu(query) + 1.0).permute(0, 1, 4, 3, 2)
-        key = (nn.functional.elu(key) + 1.0).permute(0, 1, 4, 2, 3)
+        query, key = _positive(query).permute(0, 1, 4, 3, 2), _positive(key).permute(0, 1, 4, 2, 3)
         weight = torch.matmul(query, key.sum(dim=-1, keepdim=True)).clamp(min=SMALLEST_NORMALISER)
         read = torch.matmul(query, torch.matmul(key, value.permute(0, 1, 4, 3, 2))) / weight
         y = self.out(read.permute(0, 1, 4, 3, 2).reshape(-1, channels, frames, joints))
