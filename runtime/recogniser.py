@@ -95,10 +95,7 @@ class Recogniser(Closeable):
         if manifest.units not in ("image01", "metres"):
             expected = "image01 or metres"
             raise InputError("bundle in unknown units", where=bundle.path, expected=expected, got=manifest.units)
-        if manifest.features is not None:
-            expected, got = "a model of landmarks alone", f"one that reads {manifest.features.name!r} features as well"
-            hint = "last-edge eval BUNDLE --store STORE, with features beside the store"
-            raise InputError("frames have no such features", where=bundle.path, expected=expected, got=got, hint=hint)
+        bundle.of_landmarks("frames have no such features")
         self.precision: str = precision or usual_precision(bundle, backend)
         self._backend: Backend | None = load_graph(bundle, self.precision, backend=backend, threads=threads)
         self._options: dict[str, Any] = {"threads": threads, "backend": backend}

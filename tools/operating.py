@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle.bundle import Bundle, rewrite_bundle
-from last_edge.bundle.manifest import Manifest, model_file, translates
+from last_edge.bundle.manifest import Manifest, model_file
 from last_edge.clips.compose import ComposeOptions, Span, compose, tremble
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
@@ -313,8 +313,7 @@ def judging_clips(
 ) -> NDArray[np.int64]:
     """Clips of the people that a run of the bundle's kind held out, or of named ones; raises as `fit_thresholds`."""
     manifest = bundle.manifest
-    if translates(manifest) or manifest.features is not None:
-        raise UsageError("only of bundles that tell classes by points alone", where=bundle.path)
+    bundle.recogniser().of_landmarks("what is made between clips has no such features")
     if manifest.stream is not None:
         hint = "last-edge fit-spans RUN --store STORE, then last-edge export RUN --out BUNDLE"
         raise UsageError("a bundle that answers at every frame has rules for spans instead", where=bundle.path,

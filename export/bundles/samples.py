@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from last_edge.bundle.bundle import Bundle, rewrite_bundle
-from last_edge.bundle.manifest import Manifest, translates
+from last_edge.bundle.manifest import Manifest
 from last_edge.bundle.samples import PICTURE, SAMPLES, Samples, draw
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_as
@@ -58,13 +58,11 @@ def _placed(window: Points, spec: InputSpec) -> Points:
 def add_samples(path: Path, store: ClipStore) -> Manifest:
     """Put typical motions of the store and a picture of them into a bundle; its manifest.
 
-    Raises `InputError` where the store is not of the bundle's kind, `UsageError` for a translator or a network for
-    streams.
+    Raises `InputError` where the store is not of the bundle's kind, for a translator and a model that reads more than
+    landmarks, `UsageError` for a network for streams.
     """
-    bundle = Bundle.open(path)
+    bundle = Bundle.open(path).recogniser().of_landmarks("motions to play have no such features")
     manifest = bundle.manifest
-    if translates(manifest):
-        raise UsageError("only of bundles that give classes", where=path)
     if manifest.stream is not None:
         hint = f"last-edge run {path} --source store:STORE plays recordings"
         raise UsageError("typical motions are of clips; this bundle answers at every frame", where=path, hint=hint)

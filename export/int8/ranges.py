@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
@@ -29,6 +30,8 @@ METHODS: dict[str, CalibrationMethod] = {
 # Operators whose inputs and outputs may become 8 bits; Transpose and Slice keep their input's range.
 QUANTISED = ("Conv", "MatMul", "Add", "Relu", "Clip", "Transpose")
 CALIBRATION_BATCH = 32
+MOST_BYTES = 500_000_000
+"""Of a batch's activations, all of which are kept until their ranges are known."""
 
 
 def first_map(nodes: Sequence[Any]) -> int:
@@ -71,13 +74,20 @@ def calibrate(
     front = open_session(parts.extract_model([INPUT_NAME], names).SerializeToString())
     others = [value.name for value in proto.graph.input if value.name != INPUT_NAME]
     body = parts.extract_model([*names, *others], [OUTPUT_NAME])
+    at_once = max(1, min(CALIBRATION_BATCH, MOST_BYTES // bytes_of_a_clip(proto)))
 
     def feeds() -> Iterator[Feed]:
-        for given in batches(inputs, CALIBRATION_BATCH):
+        for given in batches(inputs, at_once):
             values = front.run(names, {INPUT_NAME: given.pop(INPUT_NAME)})
             yield dict(zip(names, values, strict=True)) | given
 
     return ranges_over(body, feeds(), method=method, percentile=percentile, nodes=nodes)
+
+
+def bytes_of_a_clip(inferred: onnx.ModelProto) -> int:
+    """Of all float32 activations of a graph whose shapes are inferred; a free axis counts as 1."""
+    shapes = (value.type.tensor_type.shape for value in inferred.graph.value_info)
+    return max(1, 4 * sum(math.prod(max(axis.dim_value, 1) for axis in shape.dim) for shape in shapes))
 
 
 def ranges_over(

@@ -202,10 +202,11 @@ def plan_engine(path: Path, *, flavour: str, precision: str | None = None, most:
     """Check that a bundle's graph is one that TensorRT takes; INT8 where the bundle has it in TensorRT's format.
 
     precision: `int8` means TensorRT's format; `fp16` is made of the FP32 graph. Raises `UsageError` when the engine is
-    there and not `force`, or answers at every frame; `InputError` without such a graph, `GateError` when the graph
-    breaks a rule, or in float16 gives other golden answers.
+    there and not `force`, or answers at every frame; `InputError` without such a graph and where the model reads more
+    than landmarks, `GateError` when the graph breaks a rule, or in float16 gives other golden answers.
     """
     bundle, backend = Bundle.open(path).recogniser(), FLAVOURS[flavour]
+    bundle.of_landmarks("an engine here has one input")
     if bundle.manifest.stream is not None:
         hint = f"last-edge run {path} --backend {OnnxRuntimeTensorRT.name} takes the ONNX file as it is"
         raise UsageError("an engine has no state; this bundle answers at every frame", where=path, hint=hint)

@@ -138,6 +138,15 @@ class Bundle:
             raise InputError("this bundle gives sentences, not classes", where=self.path, hint=hint)
         return self
 
+    def of_landmarks(self, refused: str) -> Bundle:
+        """This bundle, when its model reads landmarks alone; else `InputError`: what is refused, which input."""
+        if (features := self.manifest.features) is not None:
+            expected = f"a model of landmarks alone, not {self.manifest.model.name}"
+            hint = "last-edge eval BUNDLE --store STORE, with features beside the store"
+            raise InputError(refused, where=self.path, expected=expected,
+                             got=f"one that reads {features.name!r} features as well", hint=hint)  # fmt: skip
+        return self
+
     @cached_property
     def golden(self) -> Golden:
         """The golden tensors."""

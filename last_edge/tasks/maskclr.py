@@ -166,8 +166,6 @@ class MaskCLR:
 
     def __init__(self, model: LandmarkModel, config: PretrainConfig, *, clamp: float) -> None:
         """model: gives widths and frame counts alone, any of the kind that will be trained."""
-        if not model.stage_widths():
-            raise UsageError("this model shows no feature maps to pre-train", hint="last-edge models")
         check_guide(config.guide, model)
         spec, self.config, self.clamp, width = model.spec, config, clamp, model.stage_widths()[-1]
         self.saliency = saliency_of(config.guide)
@@ -333,7 +331,11 @@ class TrunkLearner(ClassLearner):
     def objective(self) -> MaskCLR:
         """The objective of `last-edge pretrain maskclr`; its own weights are drawn by the recipe's seed."""
         torch.manual_seed(self.recipe.seed)
-        return MaskCLR(self.model(), self.recipe.pretrain, clamp=self.recipe.training.input_clamp)
+        model = self.model()
+        if not model.stage_widths():
+            expected, hint = "a model with stages of feature maps, such as last_lite_nano", "last-edge models"
+            raise UsageError("no feature maps to pre-train", where=self.recipe.model.name, expected=expected, hint=hint)
+        return MaskCLR(model, self.recipe.pretrain, clamp=self.recipe.training.input_clamp)
 
     @torch.no_grad()
     def validate(self, model: nn.Module, objective: Objective) -> Row:

@@ -154,8 +154,8 @@ class Tier:
     """A grade of success. loss: validation loss below; gap: of it above the training loss, below; bleu4: above.
 
     coverage: of the training texts' words, above. repetition: of an answer that was free to repeat itself, at most.
-    distinct: different sentences among the answers, for each different one among the references, above. All in percent
-    but the losses.
+    distinct: different sentences among the answers, for each different one among the references, at least. All in
+    percent but the losses.
     """
 
     name: str
@@ -249,7 +249,7 @@ def verdict(figures: dict[str, Any]) -> dict[str, str]:
 def _lacks(figures: dict[str, Any], tier: Tier) -> list[str]:
     varied = tier.distinct and tier.distinct / 100 * float(figures.get("reference_distinct", math.nan))
     bounds = (("loss", "<", tier.loss), ("gap", "<", tier.gap), ("bleu4", ">", tier.bleu4),
-              ("vocabulary_coverage", ">=", tier.coverage), ("repetition_unblocked", "<=", tier.repetition),
+              ("vocabulary_coverage", ">", tier.coverage), ("repetition_unblocked", "<=", tier.repetition),
               ("distinct", ">=", varied))  # fmt: skip
     return [
         f"{tier.name} needs {name} {sign} {bound:g}"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import cast
 
 from last_edge.bundle import Bundle
-from last_edge.errors import InputError
 from last_edge.files import writing_folder
 from last_edge.runtime.landmarks import Detector
 from last_edge.runtime.landmarks.models import get_model, model_path
@@ -71,11 +70,7 @@ def make_site(
     Raises `UsageError`, `InputError` (of a translator too, and of a model that reads more than landmarks), and
     `MissingError` when a package or the landmark model cannot be had.
     """
-    manifest = bundle.recogniser().manifest
-    if manifest.features is not None:
-        expected, got = "a model of landmarks alone", f"one that reads {manifest.features.name!r} features as well"
-        hint = "last-edge eval BUNDLE --store STORE, with features beside the store"
-        raise InputError("a browser has no such features", where=bundle.path, expected=expected, got=got, hint=hint)
+    manifest = bundle.recogniser().of_landmarks("a browser has no such features").manifest
     detector = camera_detector(manifest.input, landmarks)
     clips = [*clips, *golden_clips(bundle, cast(Units, manifest.units))]
     page = describe(bundle, clips=clips, detector=detector, false_per_hour=false_per_hour, decode=decode)

@@ -119,6 +119,28 @@ def test_live_frames_have_no_features(bundle: Path, capsys: pytest.CaptureFixtur
     assert "'visual' features as well" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["samples", "BUNDLE", "--store", "STORE"],
+        ["engine", "BUNDLE", "--dry-run"],
+        ["thresholds", "BUNDLE", "--store", "STORE", "--held-out", "0"],
+        ["web", "BUNDLE", "--export", "OUT"],
+        ["eval", "BUNDLE", "--store", "STORE", "--stream"],
+        ["pretrain", "maskclr", "--model", "hybrid_nslt", "--store", "STORE", "--out", "OUT", "--dry-run"],
+        ["probe", "RUN", "--store", "STORE", "--out", "OUT"],
+    ],
+)
+def test_what_takes_landmarks_alone_names_the_model(
+    command: list[str], bundle: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"BUNDLE": bundle, "STORE": store, "RUN": bundle.parent / "run", "OUT": tmp_path / "out"}
+    before = sorted(path.name for path in bundle.iterdir())
+    assert main([str(places.get(word, word)) for word in command]) in (2, 3)
+    assert "hybrid_nslt" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert sorted(path.name for path in bundle.iterdir()) == before
+
+
 def test_landmarks_alone_are_refused(bundle: Path) -> None:
     graph = Bundle.open(bundle).graph("fp32")
     with pytest.raises(InputError, match="more than landmarks"):

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from last_edge.errors import UsageError
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
@@ -174,10 +173,3 @@ def test_views_turn_about_the_vertical_axis_and_keep_what_is_missing(toy_layout:
     ground = after[..., [0, 2]].norm(dim=-1) / before[..., [0, 2]].norm(dim=-1)
     torch.testing.assert_close(ground, scale, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(moved[:50], moved[50:])
-
-
-def test_a_model_that_shows_no_maps_is_refused(toy_layout: Layout) -> None:
-    model = model_of(toy_layout)
-    model.stage_widths = lambda: ()  # type: ignore[method-assign]
-    with pytest.raises(UsageError, match="no feature maps"):
-        objective_of(model)

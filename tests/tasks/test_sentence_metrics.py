@@ -41,7 +41,7 @@ def test_a_model_with_all_bounds_held_is_excellent() -> None:
     [
         ({"distinct": 2.0}, "good", "distinct >= 45"),  # one sentence for everything
         ({"repetition_unblocked": 30.0}, "good", "repetition_unblocked <= 1"),  # only held back by the search
-        ({"vocabulary_coverage": 1.0}, "minimum", "vocabulary_coverage >= 2"),  # no grade leaves out one below
+        ({"vocabulary_coverage": 1.0}, "minimum", "vocabulary_coverage > 2"),  # no grade leaves out one below
         ({"gap": 0.25}, "good", "gap < 0.2"),
         ({"loss": 5.0}, "none", "loss < 4.5"),
     ],

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from last_edge import records
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
-from last_edge.errors import InputError
+from last_edge.errors import InputError, UsageError
 from last_edge.inputs.features import LANDMARKS
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
@@ -88,6 +88,10 @@ def run_probe(request: ProbeRequest, *, report: MakeReport) -> dict[str, Any]:
     store = ClipStore.open(request.store)
     clips = compared_clips(store, request.recipe, request.split)
     plan = make_plan(store, request.recipe)
+    name, options = request.recipe.model.name, request.recipe.model.options
+    if not create_model(name, spec=plan.spec, classes=len(store.labels), **options).stage_widths():
+        expected = "a trunk with stages of feature maps, such as last_lite_nano's"
+        raise UsageError("no feature maps to probe", where=request.trunk, expected=expected, got=name)
     trunk = read_trunk(request.trunk, model=request.recipe.model.name, spec=plan.spec)
     cells = []
     for share in request.shares:
