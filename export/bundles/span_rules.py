@@ -135,12 +135,13 @@ Report = Callable[[int, int], None]
 
 
 def fit_rules(
-    run: Path, store: ClipStore, *, others: Sequence[Path] = (), false_costs: float = 1.0,
-    report: Report = lambda tried, of: None,
+    run: Path, store: ClipStore, *, others: Sequence[Path] = (), subjects: Sequence[str] = (),
+    false_costs: float = 1.0, report: Report = lambda tried, of: None,
 ) -> Found:  # fmt: skip
     """Rules for a run, found on what it held out itself, or what other runs of the same recipe did.
 
-    false_costs: found gestures that one false event outweighs. Raises `InputError`, `UsageError`.
+    subjects: only these of the people held out. false_costs: found gestures that one false event outweighs. Raises
+    `InputError`, `UsageError`.
     """
     checkpoint = load_checkpoint(run)
     answers: list[FrameAnswers] = []
@@ -149,7 +150,12 @@ def fit_rules(
         if labels != checkpoint.labels:
             raise InputError("the runs have other labels", where=each, expected=checkpoint.labels, got=labels)
         store = STREAMING.check_store(store, checkpoint.spec, labels)
-        answers += run_answers(each, store, held_out(each, store))
+        clips = held_out(each, store)
+        people = store.index.subject[clips].astype(str)
+        if strange := set(subjects) - set(people.tolist()):
+            known = ", ".join(sorted(set(people.tolist())))
+            raise UsageError("nobody of this name was held out", where=each, got=", ".join(strange), expected=known)
+        answers += run_answers(each, store, clips[np.isin(people, subjects)] if subjects else clips)
     rate = cast(LastLiteStream, checkpoint.model).rate
     return rules_for(answers, store, labels=checkpoint.labels[:-1], rate=rate, false_costs=false_costs, report=report)
 

@@ -11,7 +11,7 @@ import pytest
 
 from last_edge.clips import ClipStore, writing_store
 from last_edge.errors import InputError, UsageError
-from last_edge.export.bundles.span_rules import evaluate_spans, fit_rules, read_rules, write_rules
+from last_edge.export.bundles.span_rules import evaluate_spans, fit_rules, held_out, read_rules, write_rules
 from last_edge.models.last_lite_stream import LastLiteStream
 from last_edge.skeleton import Annotation, SkeletonClip, get_layout
 from last_edge.tasks.registry import STREAMING, task_of
@@ -115,6 +115,11 @@ def test_a_run_that_held_nothing_out_names_the_way(run: Path, store: Path, tmp_p
     with pytest.raises(UsageError, match="held nothing out"):
         fit_rules(tmp_path / "all", ClipStore.open(store))
     assert fit_rules(tmp_path / "all", ClipStore.open(store), others=[run]).recordings == 3
+    opened = ClipStore.open(store)
+    person = str(opened.index.subject[held_out(run, opened)[0]])
+    assert fit_rules(run, opened, subjects=[person]).recordings <= 3
+    with pytest.raises(UsageError, match="nobody of this name was held out"):
+        fit_rules(run, opened, subjects=["nobody"])
 
 
 def test_a_stopped_run_goes_on_as_if_nothing_was(store: Path, tmp_path: Path) -> None:

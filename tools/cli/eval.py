@@ -332,6 +332,7 @@ def fit_spans(
     held_out: Annotated[
         list[Path] | None, Option(help="Runs of the same recipe whose validation recordings say it; repeatable.")
     ] = None,
+    subject: Annotated[list[str] | None, Option(help="Only these of the people held out; repeatable.")] = None,
     false_costs: Annotated[float, Option(min=0, help="Found gestures that one false event outweighs.")] = 1.0,
     screen: opt.Screen = opt.SCREEN,
 ) -> None:
@@ -349,7 +350,10 @@ def fit_spans(
 
     check_writable(run / SPANS, option="RUN")
     with count_progress("rules", quiet=screen.silent) as report:
-        found = fit_rules(run, ClipStore.open(store), others=held_out or (), false_costs=false_costs, report=report)
+        found = fit_rules(
+            run, ClipStore.open(store), others=held_out or (), subjects=subject or (), false_costs=false_costs,
+            report=report,
+        )  # fmt: skip
     path = write_rules(run, found)
     score = {"split": "held out", "recordings": found.recordings, "early_wrong": found.rules.early_wrong, **found.score}
     screen.emit({"rules": str(path), **score}, table=lambda: span_table(score))
