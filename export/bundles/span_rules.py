@@ -107,18 +107,23 @@ def rules_of(bundle: Bundle) -> SpanRules:
 
 
 def evaluate_bundle_spans(
-    bundle: Bundle, store: ClipStore, *, split: str = "test", precision: str = "fp32", unknown: Sequence[str] = ()
-) -> dict[str, Any]:
+    bundle: Bundle, store: ClipStore, *, split: str = "test", precision: str = "fp32", unknown: Sequence[str] = (),
+    threshold: float | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The contest's figures of a bundle's events on the recordings of a split; `InputError` without rules in it.
 
-    unknown: see `without_unknown`.
+    unknown: see `without_unknown`. threshold: least mean probability of an event, instead of the rules' own.
     """
-    rules, labels = rules_of(bundle), bundle.manifest.labels
+    rules, labels = _at(rules_of(bundle), threshold), bundle.manifest.labels
     store = STREAMING.labelled_as(without_unknown(store, labels, unknown), labels, split)
     chosen = STREAMING.clips(store, split)
     answers = bundle_answers(bundle, store, chosen, precision=precision)
     about = {"split": split, "precision": precision, "recordings": len(chosen), "early_wrong": rules.early_wrong}
     return {**about, **score_of(rules, answers, store)}
+
+
+def _at(rules: SpanRules, threshold: float | None) -> SpanRules:
+    return rules if threshold is None else replace(rules, sure=threshold)
 
 
 def held_out(run: Path, store: ClipStore) -> NDArray[np.int64]:
@@ -305,10 +310,10 @@ def read_rules(run: Path) -> SpanRules:
 
 def evaluate_spans(
     run: Path, store: ClipStore, *, split: str, which: Which = "best", clips: NDArray[np.int64] | None = None,
-    unknown: Sequence[str] = (),
+    unknown: Sequence[str] = (), threshold: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """The contest's figures of a run's events on the recordings of a split. unknown: see `without_unknown`."""
-    checkpoint, rules = load_checkpoint(run, which), read_rules(run)
+    """The contest's figures of a run's events on the recordings of a split. unknown, threshold: as of a bundle."""
+    checkpoint, rules = load_checkpoint(run, which), _at(read_rules(run), threshold)
     store = STREAMING.labelled_as(without_unknown(store, checkpoint.labels, unknown), checkpoint.labels, split)
     chosen = STREAMING.clips(store, split) if clips is None else clips
     answers = run_answers(run, store, chosen, which=which)

@@ -107,8 +107,8 @@ def eval(
     if stream and (not is_bundle(artefact) or len(opened.recordings())):
         score = evaluate_recordings(
             artefact, opened, split=split, which=which, precision=precision, unknown=unknown or [],
-            refused={"--gestures": gestures != GESTURES, "--subject": subject, "--mirror": mirror,
-                     "--threshold": threshold},
+            threshold=threshold,
+            refused={"--gestures": gestures != GESTURES, "--subject": subject, "--mirror": mirror},
         )  # fmt: skip
         screen.emit(score, table=lambda: span_table(score))
         return
@@ -293,7 +293,7 @@ def evaluate_played(
 
 def evaluate_recordings(
     run: Path, store: ClipStore, *, split: str, which: Which | None, precision: opt.Precision | None,
-    unknown: list[str], refused: dict[str, object],
+    unknown: list[str], threshold: float | None, refused: dict[str, object],
 ) -> dict[str, Any]:  # fmt: skip
     """The score of a run's or bundle's events on a split's annotated recordings; `UsageError` for another model's."""
     from last_edge.bundle import Bundle, is_bundle
@@ -303,14 +303,14 @@ def evaluate_recordings(
         refuse("of a run of a model for streams", {"--which": which})
         refuse("on streams composed of clips", refused)
         return evaluate_bundle_spans(
-            Bundle.open(run), store, split=split, precision=precision or "fp32", unknown=unknown
+            Bundle.open(run), store, split=split, precision=precision or "fp32", unknown=unknown, threshold=threshold
         )
     refuse("of a bundle", {"--precision": precision})
     if not is_streamer(run):
         hint = "last-edge export RUN --out BUNDLE, then eval BUNDLE --stream"
         raise UsageError("--stream takes a bundle, or a run of a model for streams", where=run, hint=hint)
     refuse("on streams composed of clips", refused)
-    return evaluate_spans(run, store, split=split, which=which or "best", unknown=unknown)
+    return evaluate_spans(run, store, split=split, which=which or "best", unknown=unknown, threshold=threshold)
 
 
 def span_table(score: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ what each label is called here (`train/recipes/streams/hands.labels.json`). CLIP
 `left_hand` and `right_hand`, (F, 21, 3) in fractions of a 4:3 image, NaN where unseen, one clip after another, with
 `lengths` and `labels`, at 30 frames a second; of two hands the one that is seen more counts. Each clip is a stream of
 its own: the first frame that shows a hand rests for half a second, the clip, the last one rests, then nobody is there.
-Of a gesture sixty clips at most, drawn at random, are played.
+Of a gesture sixty clips at most, drawn at random, are played. BUNDLE@0.7 asks for that probability of an event.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge import records
+from last_edge.runtime.recognise.decoding import DecodingOptions
 from last_edge.runtime.recognise.stream import Decode, RecogniseOptions
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.skeleton import get_layout
@@ -51,11 +52,15 @@ def main(arguments: Sequence[str]) -> None:
     cut = list(arguments).index("--")
     labels, files, bundles = Path(arguments[0]), arguments[1:cut], arguments[cut + 1 :]
     called = records.read_json(labels)
-    ways: list[tuple[str, Recogniser, Decode]] = []
-    for name in bundles:
-        model = Recogniser.open(name)
+    ways: list[tuple[str, Recogniser, RecogniseOptions]] = []
+    for bundle in bundles:
+        name, _, threshold = bundle.partition("@")
+        model, least = Recogniser.open(name), DecodingOptions(threshold=float(threshold) if threshold else None)
+        title = model.name + (f" at {threshold}" if threshold else "")
         decodes: tuple[Decode, ...] = ("sliding",) if model.rate is not None else ("sliding", "spans")
-        ways += [(f"{model.name}, {how}" if model.rate is None else model.name, model, how) for how in decodes]
+        for how in decodes:
+            way = f"{title}, {how}" if model.rate is None else title
+            ways.append((way, model, RecogniseOptions(decode=how, decoding=least)))
     rows: dict[str, list[object]] = {name: [] for name in ("file", "gesture", "clips")}
     rows |= {name: [] for name, _, _ in ways}
     for file in files:
@@ -67,8 +72,8 @@ def main(arguments: Sequence[str]) -> None:
             rows["file"].append(Path(file).stem)
             rows["gesture"].append(label)
             rows["clips"].append(len(own))
-            for name, model, how in ways:
-                events = [events_of(model, take, how) for take in own]
+            for name, model, options in ways:
+                events = [events_of(model, take, options) for take in own]
                 rows[name].append(told(events, ALIKE.get(label, ""), called))
     sys.stdout.write(markdown(rows) + "\n")
 
@@ -86,7 +91,7 @@ def takes_of(path: Path) -> Iterator[Take]:
         yield Take(label, points, {"hand": "first"}.get(side, side.removesuffix("_hand")))
 
 
-def events_of(model: Recogniser, take: Take, how: Decode) -> list[str]:
+def events_of(model: Recogniser, take: Take, options: RecogniseOptions) -> list[str]:
     """Labels of the events of one clip."""
     seen = np.flatnonzero(np.isfinite(take.points[:, 0, 0]))
     if not len(seen):
@@ -95,7 +100,6 @@ def events_of(model: Recogniser, take: Take, how: Decode) -> list[str]:
     gone = np.full((round(GONE_S * FPS), *take.points.shape[1:]), np.nan, np.float32)
     before, after = (np.repeat(take.points[place][None], rest, axis=0) for place in (seen[0], seen[-1]))
     frames = np.concatenate([before, take.points, after, gone])
-    options = RecogniseOptions(decode=how)
     with model.stream(
         layout=get_layout("mediapipe_hand21"), units="image01", hand=take.side, options=options
     ) as stream:  # fmt: skip
