@@ -159,7 +159,7 @@ class AdaptiveGraphConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shared = torch.cat([self.fixed, symmetric(self.A_learned)[None]])
         own = similarity(self.embed(channels_last(x).mean(1, keepdim=True).permute(0, 3, 1, 2)).squeeze(2))
-        graphs = torch.cat([shared.to(x.dtype).expand(len(x), -1, -1, -1), own.to(x.dtype)[:, None]], dim=1)
+        graphs = torch.cat([shared.to(x.dtype).expand(x.shape[0], -1, -1, -1), own.to(x.dtype)[:, None]], dim=1)
         return self.conv(spread_product(graphs, x))
 
     def deployed(self, norm: nn.Module) -> EdgeAdaptiveGraphConv:

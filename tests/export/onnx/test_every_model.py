@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from last_edge.export.int8.quantize import quantize_graph
-from last_edge.export.onnx.onnx_graph import to_onnx
+from last_edge.export.onnx.onnx_graph import plain_onnx, to_onnx
 from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.golden_points import golden_inputs
 from last_edge.export.proof.parity import torch_logits
@@ -52,6 +52,16 @@ def check(name: str, spec: InputSpec, **options: Any) -> None:
 @pytest.mark.parametrize("name", model_names())
 def test_every_model(name: str) -> None:
     check(name, HANDS)
+
+
+@pytest.mark.parametrize("name", ["last_v2_small", "last_e_nano", "last_lite_nano", "pose_transformer_small"])
+def test_the_graph_as_trained_takes_any_number_of_clips(name: str) -> None:
+    torch.manual_seed(5)
+    model = create_model(name, spec=HANDS, classes=5).eval()
+    inputs = golden_inputs(HANDS, model.features)
+    graph, expected = plain_onnx(model, labels=tuple("abcde"), name=name), torch_logits(model, inputs)
+    for some in (slice(1), slice(4)):
+        np.testing.assert_allclose(logits_of(graph, pick(inputs, some)), expected[some], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow
