@@ -59,6 +59,8 @@ def _points(content: bytes, where: str) -> NDArray[np.float32]:
         raise InputError("no skeleton in the file", where=where, expected="d_skel (20, 3, T)")
     if skeleton.shape[:2] != (20, 3) or skeleton.shape[2] == 0:
         raise InputError("wrong joint count", where=where, expected="d_skel (20, 3, T)", got=skeleton.shape)
-    if not np.isfinite(skeleton).all():
+    with np.errstate(over="ignore"):
+        points = np.asarray(skeleton.transpose(2, 0, 1), np.float32)
+    if not np.isfinite(points).all():
         raise InputError("NaN or infinite point", where=where)
-    return np.asarray(skeleton.transpose(2, 0, 1), np.float32)
+    return points

@@ -49,6 +49,7 @@ def test_subject_decides_the_split_and_axes_are_turned(tmp_path):
         (mat(SKELETON[:19]), "wrong joint count"),
         (mat(np.where(SKELETON == 7, np.nan, SKELETON)), "NaN"),
         (mat(np.where(SKELETON == 7, np.inf, SKELETON)), "infinite"),
+        (mat(np.where(SKELETON == 7, 1e300, SKELETON)), "infinite"),
     ],
 )
 def test_bad_file_is_named(tmp_path, content, reason):
