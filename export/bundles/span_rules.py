@@ -12,18 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge import records
-from last_edge.bundle import Bundle
 from last_edge.bundle.manifest import SPANS
-from last_edge.clips.compose import Span
-from last_edge.clips.recordings import held_still, recordings
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, UsageError
+from last_edge.export.proof.span_events import FrameAnswers, annotated, at_threshold, score_of, span_in_frames
 from last_edge.models.last_lite_stream import LastLiteStream
 from last_edge.models.registry import STREAMERS
 from last_edge.runtime.recognise.decoding import softmax
-from last_edge.runtime.recognise.model import open_stepper, span_rules
 from last_edge.runtime.recognise.span_score import SpanScore
-from last_edge.runtime.recognise.spans import Candidate, SpanDecoder, SpanRules, candidates_of, events_of
+from last_edge.runtime.recognise.spans import Candidate, SpanDecoder, SpanRules, candidates_of
 from last_edge.tasks.plan import stream_plan
 from last_edge.tasks.registry import STREAMING
 from last_edge.tasks.stream.frames import without_unknown
@@ -41,16 +38,6 @@ WIDER = (0.0, 0.02, 0.04, 0.08)
 BRIEF = 5
 """Percentile of a label's lengths of which its least length is a share."""
 EARLY, EARLY_WRONG = np.arange(0.3, 0.96, 0.05), 0.05
-
-
-@dataclass(frozen=True)
-class FrameAnswers:
-    """A recording and what a network says of each frame, at the network's rate, `delay_s` after it."""
-
-    clip: int
-    probabilities: NDArray[np.float64]
-    elapsed_s: NDArray[np.float64]
-    delay_s: float
 
 
 @dataclass(frozen=True)
@@ -77,53 +64,6 @@ def run_answers(run: Path, store: ClipStore, clips: NDArray[np.int64], *, which:
         FrameAnswers(clip, softmax(logits), elapsed.astype(np.float64), model.delay / model.rate)
         for clip, logits, elapsed, _ in stream_answers(model, store, clips)
     ]
-
-
-def bundle_answers(
-    bundle: Bundle, store: ClipStore, clips: NDArray[np.int64], *, precision: str = "fp32"
-) -> list[FrameAnswers]:
-    """What a bundle's file says of some recordings."""
-    assert (stream := bundle.manifest.stream) is not None
-    stepper, answers = open_stepper(bundle, bundle.graph(precision)), []
-    for clip, points in zip(
-        clips.tolist(), recordings(store, clips, bundle.manifest.input, stream.rate), strict=True
-    ):  # fmt: skip
-        state, logits, elapsed = stepper.start(), [], []
-        for frame in held_still(points, stream.delay):
-            answer, state = stepper.step(frame[None], state)
-            logits.append(answer.logits[0])
-            elapsed.append(float(answer.elapsed[0]))
-        own = slice(stream.delay, None)
-        answers.append(FrameAnswers(clip, softmax(np.stack(logits[own])), np.array(elapsed[own]), stream.delay_s))
-    return answers
-
-
-def rules_of(bundle: Bundle) -> SpanRules:
-    """A bundle's rules; `InputError` where it has none."""
-    if (rules := span_rules(bundle)) is None:
-        hint = "last-edge fit-spans RUN --store STORE, then last-edge export RUN --out BUNDLE"
-        raise InputError("no rules for spans in this bundle", where=bundle.path, expected=SPANS, hint=hint)
-    return rules
-
-
-def evaluate_bundle_spans(
-    bundle: Bundle, store: ClipStore, *, split: str = "test", precision: str = "fp32", unknown: Sequence[str] = (),
-    threshold: float | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """The contest's figures of a bundle's events on the recordings of a split; `InputError` without rules in it.
-
-    unknown: see `without_unknown`. threshold: least mean probability of an event, instead of the rules' own.
-    """
-    rules, labels = _at(rules_of(bundle), threshold), bundle.manifest.labels
-    store = STREAMING.labelled_as(without_unknown(store, labels, unknown), labels, split)
-    chosen = STREAMING.clips(store, split)
-    answers = bundle_answers(bundle, store, chosen, precision=precision)
-    about = {"split": split, "precision": precision, "recordings": len(chosen), "early_wrong": rules.early_wrong}
-    return {**about, **score_of(rules, answers, store)}
-
-
-def _at(rules: SpanRules, threshold: float | None) -> SpanRules:
-    return rules if threshold is None else replace(rules, sure=threshold)
 
 
 def held_out(run: Path, store: ClipStore) -> NDArray[np.int64]:
@@ -194,39 +134,6 @@ def rules_for(
     return Found(rules, score_of(rules, answers, store), len(answers))
 
 
-def scored(
-    rules: SpanRules, answers: Sequence[FrameAnswers], store: ClipStore
-) -> tuple[SpanScore, list[frozenset[int]]]:
-    """Recordings by the contest's protocol, and of each the places of its gestures that were found."""
-    score, found = SpanScore(step=1.0), []
-    for each in answers:
-        fps = float(store.index.fps[each.clip])
-        events = events_of(rules, each.probabilities, each.elapsed_s, each.delay_s)
-        found.append(score.add(
-            [_span(event.label, event.start_s, event.end_s, fps) for event in events],
-            annotated(store, each.clip),
-            seconds=float(store.index.length[each.clip]) / fps,
-            decided=[event.decided_s * fps for event in events],
-            told=[(event.decided_s if event.told_s is None else event.told_s) * fps for event in events],
-        ))  # fmt: skip
-    return score, found
-
-
-def score_of(rules: SpanRules, answers: Sequence[FrameAnswers], store: ClipStore) -> dict[str, Any]:
-    """The contest's figures over recordings, in frames of the recordings, and by class."""
-    score, _ = scored(rules, answers, store)
-    return {**score.to_dict(fps=store.fps), "gestures": score.annotated.total(), "by_class": score.by_class()}
-
-
-def annotated(store: ClipStore, clip: int) -> list[Span]:
-    """A recording's gestures in frames."""
-    return [Span(store.labels[label], first, last) for label, first, last in store.index.spans[clip].tolist()]
-
-
-def _span(label: str, start_s: float, end_s: float, fps: float) -> Span:
-    return Span(label, round(start_s * fps), round(end_s * fps))
-
-
 def _brief(store: ClipStore, labels: tuple[str, ...]) -> NDArray[np.float64]:
     """(K,) seconds that few gestures of a label are shorter than, of the training recordings."""
     lengths: dict[str, list[float]] = {label: [] for label in labels}
@@ -262,7 +169,7 @@ def _score(rules: SpanRules, found: dict[int, list[Candidate]], store: ClipStore
             start_s = max(each.start_s + rules.start_s, 0.0)
             moved = replace(each, start_s=start_s, end_s=max(each.end_s + rules.end_s, start_s))
             if (event := decoder.accepted(moved)) is not None:
-                spans.append(_span(event.label, event.start_s, event.end_s, fps))
+                spans.append(span_in_frames(event.label, event.start_s, event.end_s, fps))
         score.add(spans, annotated(store, clip))
     return score
 
@@ -313,7 +220,7 @@ def evaluate_spans(
     unknown: Sequence[str] = (), threshold: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The contest's figures of a run's events on the recordings of a split. unknown, threshold: as of a bundle."""
-    checkpoint, rules = load_checkpoint(run, which), _at(read_rules(run), threshold)
+    checkpoint, rules = load_checkpoint(run, which), at_threshold(read_rules(run), threshold)
     store = STREAMING.labelled_as(without_unknown(store, checkpoint.labels, unknown), checkpoint.labels, split)
     chosen = STREAMING.clips(store, split) if clips is None else clips
     answers = run_answers(run, store, chosen, which=which)

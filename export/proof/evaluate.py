@@ -14,8 +14,8 @@ from last_edge.clips.recordings import frame_answers
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, padded, plain_batch, sentence_points
 from last_edge.errors import InputError, UsageError
-from last_edge.export.bundles.span_rules import evaluate_bundle_spans
 from last_edge.export.onnx.session import answers_of, metadata_of
+from last_edge.export.proof.span_events import evaluate_bundle_spans
 from last_edge.inputs.features import Inputs
 from last_edge.names import mirrored_order
 from last_edge.runtime.backends import OnnxRuntimeCpu

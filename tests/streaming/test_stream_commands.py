@@ -17,8 +17,8 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.errors import EXIT_INPUT, EXIT_USAGE, InputError, UsageError
 from last_edge.export.bundles.samples import add_samples
-from last_edge.export.bundles.span_rules import evaluate_bundle_spans
 from last_edge.export.proof.evaluate import evaluate_bundle
+from last_edge.export.proof.span_events import evaluate_bundle_spans
 from last_edge.export.targets.tensorrt import plan_engine
 from last_edge.runtime.recognise.model import open_stepper
 from last_edge.skeleton import Annotation, SkeletonClip
@@ -32,6 +32,7 @@ from last_edge.tools.operating import judging_clips
 from last_edge.tools.report.verify import verify_report
 from last_edge.tools.teach.basis import base_for
 from last_edge.train.evaluate import evaluate_run
+from tests.export.proof.test_without_torch import bare
 from tests.streaming.conftest import GESTURES, SPEC, hand
 
 
@@ -49,6 +50,16 @@ def test_run_says_how_often_early_answers_are_wrong(
     assert "25.0% of such answers were wrong" in " ".join(capsys.readouterr().err.split())
     assert cli.main([*command, "synthetic", "last_lite_nano_shrec14"]) == EXIT_USAGE
     assert "--early is for bundles that answer at every frame" in capsys.readouterr().err
+
+
+def test_a_device_without_torch_scores_the_events_too(
+    ruled_path: Path, store: ClipStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["eval", str(ruled_path), "--store", str(store.path), "--stream", "--json"]
+    done = bare(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert cli.main(arguments) == 0
+    assert json.loads(done.stdout) == json.loads(capsys.readouterr().out)
 
 
 def test_several_people_are_timed_as_a_batch(bundle_path: Path) -> None:

@@ -16,10 +16,10 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.errors import GateError, UsageError
 from last_edge.export.bundles.bundle_writer import export_run
-from last_edge.export.bundles.span_rules import evaluate_bundle_spans
 from last_edge.export.int8.plan import Plan
 from last_edge.export.int8.qat import QatOptions
 from last_edge.export.int8.quantize_bundle import preview_quantize, quantize_bundle
+from last_edge.export.proof.span_events import evaluate_bundle_spans
 from last_edge.export.proof.verify import verify_bundle
 from last_edge.runtime.recognise.model import open_stepper
 from last_edge.skeleton import Annotation

@@ -297,14 +297,17 @@ def evaluate_recordings(
 ) -> dict[str, Any]:  # fmt: skip
     """The score of a run's or bundle's events on a split's annotated recordings; `UsageError` for another model's."""
     from last_edge.bundle import Bundle, is_bundle
-    from last_edge.export.bundles.span_rules import evaluate_bundle_spans, evaluate_spans, is_streamer
 
     if is_bundle(run):
+        from last_edge.export.proof.span_events import evaluate_bundle_spans
+
         refuse("of a run of a model for streams", {"--which": which})
         refuse("on streams composed of clips", refused)
         return evaluate_bundle_spans(
             Bundle.open(run), store, split=split, precision=precision or "fp32", unknown=unknown, threshold=threshold
         )
+    from last_edge.export.bundles.span_rules import evaluate_spans, is_streamer
+
     refuse("of a bundle", {"--precision": precision})
     if not is_streamer(run):
         hint = "last-edge export RUN --out BUNDLE, then eval BUNDLE --stream"

@@ -16,16 +16,9 @@ from last_edge.bundle.zoo import find_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, labelled_as, labelled_clips
 from last_edge.errors import InputError, UsageError
-from last_edge.export.bundles.span_rules import (
-    FrameAnswers,
-    bundle_answers,
-    is_streamer,
-    read_rules,
-    rules_of,
-    run_answers,
-    scored,
-)
+from last_edge.export.bundles.span_rules import is_streamer, read_rules, run_answers
 from last_edge.export.proof.evaluate import deployed
+from last_edge.export.proof.span_events import FrameAnswers, bundle_answers, rules_of, scored
 from last_edge.runtime.recognise.spans import SpanRules
 from last_edge.tasks.class_learner import predict
 from last_edge.tasks.registry import STREAMING

@@ -14,7 +14,7 @@ from last_edge import records
 from last_edge.clips.compose import Span, Stream, compose
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, labelled_as, labelled_clips
-from last_edge.export.bundles.span_rules import annotated, bundle_answers, rules_of
+from last_edge.export.proof.span_events import annotated, bundle_answers, rules_of
 from last_edge.files import sha256_of
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.recognise.model import usual_precision

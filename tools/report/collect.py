@@ -325,8 +325,8 @@ def _to_time(found: Collection) -> list[BundleResult]:
 
 def _evaluated(result: BundleResult, stores: Sequence[ClipStore]) -> BundleResult:
     """With the figures of the first store that fits, by precision."""
-    from last_edge.export.bundles.span_rules import evaluate_bundle_spans
     from last_edge.export.proof.evaluate import evaluate_bundle
+    from last_edge.export.proof.span_events import evaluate_bundle_spans
 
     spec, labels = result.bundle.manifest.input, result.bundle.manifest.labels
     for store in stores:
