@@ -22,6 +22,7 @@ from last_edge.runtime.backends.onnxruntime import (
 
 Points = NDArray[np.float32]
 Shape = tuple[int, ...]
+FLOAT = "tensor(float)"
 RUN_STREAMS = {backend.name: backend for backend in (OnnxRuntimeCpu, OnnxRuntimeCuda, OnnxRuntimeTensorRT)}
 
 
@@ -98,19 +99,21 @@ class Stepper(Backend):
         self._session: Any = create_session(
             model, threads=threads, options=options or kind.usual, providers=kind.providers(), where=self._where
         )
-        inputs = {node.name: tuple(node.shape[1:]) for node in self._session.get_inputs()}
-        outputs = {node.name: tuple(node.shape[1:]) for node in self._session.get_outputs()}
+        taken, made = self._session.get_inputs(), self._session.get_outputs()
+        inputs, outputs = ({node.name: tuple(node.shape[1:]) for node in nodes} for nodes in (taken, made))
+        if strange := [node.name for node in (*taken, *made) if node.type != FLOAT]:
+            raise InputError("a graph of other numbers", where=self._where, expected=FLOAT, got=", ".join(strange))
         self.frame_shape = inputs.pop(FRAME_NAME, ())
         self.state_shapes = {name.removeprefix(STATE): shape for name, shape in inputs.items()}
         following = {name.removeprefix(NEXT_STATE) for name in outputs if name.startswith(NEXT_STATE)}
-        shapes = (self.frame_shape, *inputs.values(), outputs.get(OUTPUT_NAME, ()))
+        self._given = {name: outputs[name] for name in (OUTPUT_NAME, ELAPSED_NAME) if name in outputs}
+        shapes = (self.frame_shape, *inputs.values(), *self._given.values())
         fixed = all(isinstance(size, int) for shape in shapes for size in shape)
         if not self.frame_shape or not fixed or following != set(self.state_shapes) or OUTPUT_NAME not in outputs:
             raise InputError(
                 "not a graph that answers at every frame", where=self._where,
                 expected=f"{FRAME_NAME} and {STATE}… → {OUTPUT_NAME} and {NEXT_STATE}…", got=([*inputs], [*outputs]),
             )  # fmt: skip
-        self._given = {name: outputs[name] for name in (OUTPUT_NAME, ELAPSED_NAME) if name in outputs}
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -118,9 +121,7 @@ class Stepper(Backend):
 
     def start(self, people: int = 1) -> State:
         """The state before a person's first frame, one row a person: zeros."""
-        return State(
-            self._session, people, frame=self.frame_shape, state=self.state_shapes, given=self._given
-        )  # fmt: skip
+        return State(self._session, people, frame=self.frame_shape, state=self.state_shapes, given=self._given)
 
     def step(self, points: Points, state: State) -> tuple[StepAnswer, State]:
         """The answer to the next frame (N, V, C) of N people, NaN where missing, and their state, which is after it."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -96,6 +97,15 @@ def test_another_state_than_the_graphs_is_refused(bundle: Bundle, tmp_path: Path
     write_bundle(tmp_path / "short", manifest, files=files)
     with pytest.raises(InputError, match="the graph's state is not the manifest's"):
         deployed(Bundle.open(tmp_path / "short"), "fp32")
+
+
+def test_a_graph_of_other_numbers_is_refused(bundle: Bundle) -> None:
+    graph = onnx.load_from_string(bundle.graph("fp32"))
+    graph.graph.node.append(onnx.helper.make_node("Cast", ["logits"], ["more"], to=onnx.TensorProto.DOUBLE))
+    graph.graph.output.append(onnx.helper.make_tensor_value_info("more", onnx.TensorProto.DOUBLE, None))
+    with pytest.raises(InputError, match="a graph of other numbers") as caught:
+        open_stepper(bundle, graph.SerializeToString())
+    assert caught.value.got == "more"
 
 
 def test_export_measures_every_frame_of_the_recordings(run: Path, store: ClipStore, tmp_path: Path) -> None:
