@@ -55,9 +55,9 @@ def names_of(facts: Mapping[str, str | float]) -> tuple[str, str]:
 
 def check_label(text: str, labels: Sequence[str], *, what: str, where: object = None) -> None:
     """`UsageError` where `LABEL` or `LABEL:PHASE` names none of the labels, any where there are none; `*` is each."""
-    label, _, phase = text.rpartition(":")
-    label = label if phase in LATER else text
-    if labels and label != ANY and label not in labels:
+    before, _, phase = text.rpartition(":")
+    label = before if phase in LATER else text
+    if labels and label != ANY and not {label, text} & {*labels}:
         raise UsageError(what, where=where, got=label, expected=did_you_mean(label, labels))
 
 

@@ -20,8 +20,8 @@ class Keys(Destination):
 
     labels: those that the bundle has, any where empty. A key is a letter, digit or sign, or a name of pynput such as
     `space`, `page_down`, `ctrl`, `media_play_pause`; `*` stands for labels without an entry. `grab:hold` and `grab:end`
-    are for a gesture that is told while it lasts. Raises `InputError` for a
-    table that is none, `UsageError` for an unknown label or key, `MissingError` without pynput or a screen.
+    are for a gesture that is told while it lasts. Raises `InputError` for a table that is none, `UsageError` for an
+    unknown label or key, `MissingError` without pynput or a screen.
     """
 
     def __init__(self, path: Path, labels: Sequence[str] = ()) -> None:

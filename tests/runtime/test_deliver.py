@@ -178,14 +178,16 @@ def test_a_hook_that_fails_is_tried_again_and_one_that_refuses_is_not(
     assert ["tried again" in text for text in notices] == [True, False] and "404" in notices[1]
 
 
+def noting(folder: Path, what: str) -> tuple[str, Path]:
+    """A command that appends what an expression says of its event, and the file that it appends to."""
+    script, out = folder / "note.py", folder / "out.txt"
+    script.write_text(f"import json, os, sys\nwith open(sys.argv[1], 'a') as out:\n    print({what}, file=out)\n")
+    return f"{sys.executable} {script} {out}", out
+
+
 def test_a_command_gets_the_event_and_no_shell(tmp_path: Path) -> None:
-    script, out = tmp_path / "note.py", tmp_path / "out.txt"
-    script.write_text(
-        "import json, os, sys\n"
-        "with open(sys.argv[1], 'a') as out:\n"
-        "    print(json.load(sys.stdin)['label'], os.environ['LAST_EDGE_LABEL'], sys.argv[2:], file=out)\n"
-    )
-    with Delivery([command_of(f"wave={sys.executable} {script} {out} '$(touch x)' ;ls")]) as send:
+    note, out = noting(tmp_path, "json.load(sys.stdin)['label'], os.environ['LAST_EDGE_LABEL'], sys.argv[2:]")
+    with Delivery([command_of(f"wave={note} '$(touch x)' ;ls")]) as send:
         send(FIST)
         send(WAVE)
         wait_for(lambda: out.exists() and out.read_text())
@@ -237,19 +239,15 @@ def test_a_password_is_not_shown() -> None:
 
 
 def test_a_command_for_the_end_of_a_gesture_waits_for_it(tmp_path: Path) -> None:
-    script, out = tmp_path / "note.py", tmp_path / "out.txt"
-    script.write_text(
-        "import os, sys\n"
-        "with open(sys.argv[1], 'a') as out:\n"
-        "    print(sys.argv[2], os.environ['LAST_EDGE_PHASE'], file=out)\n"
-    )
-    tables = [command_of(f"{name}={sys.executable} {script} {out} {name}", ["wave"]) for name in ("wave", "wave:end")]
-    with Delivery([*tables, command_of(f"*:hold={sys.executable} {script} {out} any")]) as send:
+    note, out = noting(tmp_path, "sys.argv[2], os.environ['LAST_EDGE_PHASE']")
+    tables = [command_of(f"{name}={note} {name}", ["wave"]) for name in ("wave", "wave:end")]
+    with Delivery([*tables, command_of(f"*:hold={note} any")]) as send:
         for phase in ("begin", "hold", "end"):
             send(replace(WAVE, phase=phase))
             wait_for(lambda phase=phase: out.exists() and f" {phase}\n" in out.read_text())
     assert out.read_text() == "wave begin\nany hold\nwave:end end\n"
     assert "phase" not in facts_of(WAVE)
+    assert command_of("week:end=true", ["week:end"]).label == "week:end"
     with pytest.raises(UsageError, match="label"):
         command_of("fist:end=true", ["wave"])
 
