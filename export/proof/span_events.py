@@ -66,7 +66,7 @@ def evaluate_bundle_spans(
 ) -> dict[str, Any]:  # fmt: skip
     """The contest's figures of a bundle's events on the recordings of a split; `InputError` without rules in it.
 
-    unknown: see `without_unknown`. threshold: least mean probability of an event, instead of the rules' own.
+    unknown: see `without_unknown`. threshold: see `at_threshold`.
     """
     rules, labels = at_threshold(rules_of(bundle), threshold), bundle.manifest.labels
     store = STREAMING.labelled_as(without_unknown(store, labels, unknown), labels, split)
@@ -77,8 +77,8 @@ def evaluate_bundle_spans(
 
 
 def at_threshold(rules: SpanRules, threshold: float | None) -> SpanRules:
-    """The rules with another least mean probability of an event; None leaves them."""
-    return rules if threshold is None else replace(rules, sure=threshold)
+    """The rules with a least mean probability of an event, where it is more than their own, as in `run`."""
+    return rules if threshold is None else replace(rules, sure=max(rules.sure, threshold))
 
 
 def scored(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from last_edge.clips.writer import writing_store
 from last_edge.errors import EXIT_INPUT, EXIT_USAGE, InputError, UsageError
 from last_edge.export.bundles.samples import add_samples
 from last_edge.export.proof.evaluate import evaluate_bundle
-from last_edge.export.proof.span_events import evaluate_bundle_spans
+from last_edge.export.proof.span_events import at_threshold, evaluate_bundle_spans, rules_of
 from last_edge.export.targets.tensorrt import plan_engine
 from last_edge.runtime.recognise.model import open_stepper
 from last_edge.skeleton import Annotation, SkeletonClip
@@ -50,6 +51,14 @@ def test_run_says_how_often_early_answers_are_wrong(
     assert "25.0% of such answers were wrong" in " ".join(capsys.readouterr().err.split())
     assert cli.main([*command, "synthetic", "last_lite_nano_shrec14"]) == EXIT_USAGE
     assert "--early is for bundles that answer at every frame" in capsys.readouterr().err
+
+
+def test_a_threshold_asks_for_more_than_the_rules_and_never_for_less(ruled_path: Path, store: ClipStore) -> None:
+    bundle = Bundle.open(ruled_path)
+    rules = replace(rules_of(bundle), sure=0.5)
+    assert [at_threshold(rules, least).sure for least in (None, 0.3, 0.7)] == [0.5, 0.5, 0.7]
+    assert evaluate_bundle_spans(bundle, store, threshold=1.0)["detection"] == 0.0
+    assert evaluate_bundle_spans(bundle, store)["detection"] > 0.0
 
 
 def test_a_device_without_torch_scores_the_events_too(
