@@ -1,5 +1,6 @@
 """What a trained checkpoint gives to its bundle: files, and the answers that they are held to.
 
+Golden inputs are skeletons that no sensor ever saw, so that a bundle carries nobody's recording.
 A recogniser is one graph from landmarks to logits. A translator is an encoder, and a decoder that goes word by word.
 """
 
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -26,9 +28,8 @@ from last_edge.bundle.manifest import (
     encoder_file,
     model_file,
 )
-from last_edge.clips.recordings import frame_answers, recordings
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import plain_batch
+from last_edge.clips.windows import frame_answers, plain_batch, recordings
 from last_edge.export.bundles.thresholds import accept_threshold, rejection_thresholds, validation_clips
 from last_edge.export.onnx.onnx_graph import (
     OPSET,
@@ -42,11 +43,11 @@ from last_edge.export.onnx.onnx_graph import (
     with_opset,
 )
 from last_edge.export.onnx.session import logits_of
-from last_edge.export.proof.golden_points import golden_inputs, size_of
 from last_edge.export.proof.parity import torch_logits
-from last_edge.inputs.features import LANDMARKS, Inputs
+from last_edge.inputs.features import LANDMARKS, FeatureInput, Inputs
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.last_lite_stream import LastLiteStream
+from last_edge.skeleton.layout import Layout, ancestors
 from last_edge.tasks.recognition import BATCH_AXIS
 from last_edge.tasks.registry import STREAMING, TRANSLATION, task_of
 from last_edge.tasks.task import Answers, Clips
@@ -55,6 +56,7 @@ from last_edge.text import SOS
 from last_edge.train.checkpoint import ModelCard, checkpoint_folder, load_checkpoint, read_card
 from last_edge.train.evaluate import load_translator
 
+GOLDEN_CLIPS = 4
 GOLDEN_STEPS = 48
 FEW = 8
 """Recordings that say how large a skeleton is."""
@@ -289,3 +291,59 @@ def read_source(run: Path) -> Source:
     """A run's best checkpoint, or a checkpoint folder."""
     card, _ = read_card(checkpoint_folder(run))
     return SOURCES[task_of(card.name).name](run)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large and how lively a made skeleton is, in the units of its points.
+
+    bone: length of a bone. step: how far a joint moves against its parent from one frame to the next.
+    """
+
+    bone: float = 0.1
+    step: float = 0.01
+
+
+def size_of(points: NDArray[np.float32], layout: Layout) -> Size:
+    """Median bone length and frame-to-frame step of windows (n, T, V, C) or (n, M, T, V, C); the usual where unseen."""
+    children = [child for child, parent in enumerate(layout.parents) if child != parent]
+    bones = points[..., children, :] - points[..., [layout.parents[child] for child in children], :]
+    usual = Size()
+    steps = _median_length(np.diff(bones, axis=-3), usual.step)
+    return Size(_median_length(bones, usual.bone), steps)
+
+
+def golden_points(spec: InputSpec, *, size: Size | None = None, seed: int = 0) -> NDArray[np.float32]:
+    """(4, *spec.shape) inputs: a whole clip, scattered missing points, a late start, and nothing seen at all.
+
+    Each is a random walk down the layout's tree: bones of about `size.bone` that turn by `size.step` a frame, and carry
+    what hangs on them. The same seed gives the same points.
+    """
+    size, random = size or Size(), np.random.default_rng(seed)
+    shape = (GOLDEN_CLIPS, *spec.shape)
+    rest = random.normal(scale=size.bone / np.sqrt(shape[-1]), size=(*shape[:-3], 1, *shape[-2:]))
+    walk = random.normal(scale=size.step / np.sqrt(shape[-1]), size=shape).cumsum(axis=-3)
+    points: NDArray[np.float32] = np.matmul(ancestors(spec.layout), rest + walk).astype(np.float32)
+    points[1][random.random(points.shape[1:-1]) < 0.15] = np.nan
+    points[2][..., : shape[-3] // 4, :, :] = np.nan
+    points[3] = np.nan
+    return points
+
+
+def golden_inputs(
+    spec: InputSpec, features: FeatureInput | None, *, size: Size | None = None, seed: int = 0
+) -> dict[str, NDArray[np.float32]]:
+    """`golden_points` and, for a model with a second input, random rows, of which the third clip has none."""
+    inputs = {LANDMARKS: golden_points(spec, size=size, seed=seed)}
+    if features is not None:
+        rows = np.random.default_rng(seed).normal(size=(GOLDEN_CLIPS, *features.shape)).astype(np.float32)
+        rows[2] = np.nan
+        inputs[features.name] = rows
+    return inputs
+
+
+def _median_length(vectors: NDArray[np.float32], usual: float) -> float:
+    """Median length of the known vectors (..., C) to two digits, which is no one's own measure."""
+    lengths = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=-1))
+    known = lengths[np.isfinite(lengths) & (lengths > 0)]
+    return float(f"{np.median(known):.2g}") if len(known) else usual

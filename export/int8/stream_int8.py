@@ -20,8 +20,8 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import FRAME_NAME, STATE, model_file
-from last_edge.clips.recordings import recordings
 from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import recordings
 from last_edge.errors import UsageError
 from last_edge.export.int8.judge import SCHEDULE
 from last_edge.export.int8.plan import Made, Plan, Report, draft

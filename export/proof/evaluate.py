@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import EVENT_FIGURES, INPUT_NAME, Figure, Manifest, encoder_precisions, model_file
-from last_edge.clips.recordings import frame_answers
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import check_points, padded, plain_batch, sentence_points
+from last_edge.clips.windows import check_points, frame_answers, padded, plain_batch, sentence_points
 from last_edge.errors import InputError, UsageError
 from last_edge.export.onnx.session import answers_of, metadata_of
 from last_edge.export.proof.span_events import evaluate_bundle_spans

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import SPANS
 from last_edge.clips.compose import Span
-from last_edge.clips.recordings import held_still, recordings
 from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import held_still, recordings
 from last_edge.errors import InputError
 from last_edge.runtime.recognise.decoding import softmax
 from last_edge.runtime.recognise.model import open_stepper, span_rules

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.inputs.spec import Points, sample_at, seen_span
-from last_edge.skeleton.graph import ancestors
-from last_edge.skeleton.layout import PLANES, Layout, mirror, rotation
+from last_edge.skeleton.layout import PLANES, Layout, ancestors, mirror, rotation
 
 Random = np.random.Generator
 VERTICAL = 1

@@ -20,8 +20,7 @@ from last_edge.clips.windows import padded, sentence_points
 from last_edge.data.augment import VERTICAL, Augment, Draw, augment
 from last_edge.inputs.spec import InputSpec, Points, fit_window, sample_at, seen_span
 from last_edge.models.front import between_frames
-from last_edge.skeleton.graph import ancestors
-from last_edge.skeleton.layout import Layout
+from last_edge.skeleton.layout import Layout, ancestors
 
 MOST_KEPT = 512 * 2**20
 """Bytes of augmented windows that a dataset of fixed views keeps."""

@@ -16,13 +16,20 @@ from torch import Tensor, nn
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import Body, LandmarkModel
 from last_edge.models.layers.folding import projection
-from last_edge.models.layers.fusion import FUSIONS
 from last_edge.models.layers.gates import EdgeGates, HybridGate, JointAttention, MotionGate
 from last_edge.models.layers.gcn import SpatialGCN
-from last_edge.models.layers.head import BODIES, BOTTLENECKS, GatedHead, merge_bodies, merge_maps, present_bodies
+from last_edge.models.layers.head import (
+    BODIES,
+    BOTTLENECKS,
+    FUSIONS,
+    GatedHead,
+    merge_bodies,
+    merge_maps,
+    present_bodies,
+)
 from last_edge.models.layers.temporal import EpSepTCN, activation, strided_projection
 from last_edge.models.registry import adjust, check_choice, check_per_stage, register_model
-from last_edge.skeleton.graph import spatial_partition
+from last_edge.skeleton.layout import spatial_partition
 
 
 @dataclass(frozen=True)

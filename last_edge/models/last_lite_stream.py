@@ -17,7 +17,7 @@ from last_edge.models.layers.folding import bn_conv, conv_bn, scale_and_shift
 from last_edge.models.layers.gcn import FrameGraphConv
 from last_edge.models.layers.pointwise import JointReadout, Pointwise
 from last_edge.models.registry import adjust, register_streamer
-from last_edge.skeleton.graph import spatial_partition
+from last_edge.skeleton.layout import spatial_partition
 
 State = dict[str, Tensor]
 SMALLEST_SIZE = 1e-6

@@ -13,10 +13,16 @@ from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import Body, LandmarkModel
 from last_edge.models.last_body import initialise, stack
 from last_edge.models.layers.folding import affine, linear, projection, scales_and_shifts
-from last_edge.models.layers.fusion import log_mean_probability
 from last_edge.models.layers.gates import EdgeGates, JointAttention
 from last_edge.models.layers.gcn import AdaptiveGraphConv, column_partition
-from last_edge.models.layers.head import BODIES, MeanHead, merge_bodies, merge_maps, present_bodies
+from last_edge.models.layers.head import (
+    BODIES,
+    MeanHead,
+    log_mean_probability,
+    merge_bodies,
+    merge_maps,
+    present_bodies,
+)
 from last_edge.models.layers.temporal import LinearAttention, SeparableTCN, strided_projection
 from last_edge.models.registry import adjust, check_choice, check_per_stage, register_model
 

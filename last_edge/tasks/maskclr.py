@@ -16,8 +16,7 @@ from last_edge.inputs.features import LANDMARKS
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.layers.gates import JointAttention
-from last_edge.skeleton.graph import body_regions
-from last_edge.skeleton.layout import Layout
+from last_edge.skeleton.layout import Layout, body_regions
 from last_edge.tasks.class_learner import BATCH, ClassLearner
 from last_edge.tasks.config import PretrainConfig, Recipe
 from last_edge.tasks.objective import Objective, parts_of

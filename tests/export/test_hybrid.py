@@ -16,10 +16,10 @@ from last_edge.bundle import Bundle
 from last_edge.clips.features import write_features
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
+from last_edge.export.bundles.sources import golden_inputs
 from last_edge.export.int8.quantize import quantize_graph
 from last_edge.export.onnx.onnx_graph import to_onnx
 from last_edge.export.onnx.session import logits_of
-from last_edge.export.proof.golden_points import golden_inputs
 from last_edge.export.proof.parity import torch_logits
 from last_edge.inputs import InputSpec
 from last_edge.inputs.features import FeatureInput, pick

@@ -18,7 +18,7 @@ from last_edge.models.layers.gcn import FrameGraphConv, SpatialGCN
 from last_edge.models.layers.pointwise import JointReadout
 from last_edge.models.registry import create_model, create_streamer, streamer_names
 from last_edge.skeleton import get_layout
-from last_edge.skeleton.graph import spatial_partition
+from last_edge.skeleton.layout import spatial_partition
 from last_edge.tasks.stream.learner import late
 from tests.models.test_deployed import shake
 

@@ -15,9 +15,8 @@ from last_edge.inputs import InputSpec
 from last_edge.models import create_model, resolve_name
 from last_edge.models.describe import describe
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.layers.fusion import StreamFusionSoftmax
 from last_edge.models.layers.gates import HybridGate, MotionGate, band_power
-from last_edge.models.layers.head import divergence
+from last_edge.models.layers.head import StreamFusionSoftmax, divergence
 from last_edge.skeleton import Layout
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from last_edge.skeleton import Layout, get_layout, layout_names
-from last_edge.skeleton.graph import body_regions, centre_distance, hop_distance, spatial_partition
+from last_edge.skeleton.layout import body_regions, centre_distance, hop_distance, spatial_partition
 
 EXPECTED = {
     "coco17": {"head", "left_arm", "right_arm", "left_leg", "right_leg"},

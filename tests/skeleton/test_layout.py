@@ -9,7 +9,7 @@ import pytest
 
 from last_edge.errors import InputError
 from last_edge.skeleton import get_layout, layout_names, load_layout
-from last_edge.skeleton.graph import UNREACHED, hop_distance, spatial_partition
+from last_edge.skeleton.layout import UNREACHED, hop_distance, spatial_partition
 
 JOINTS = {
     "shrec22": 22,

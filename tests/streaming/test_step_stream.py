@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 import last_edge
 from last_edge.bundle import Bundle
-from last_edge.clips.recordings import held_still
 from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import held_still
 from last_edge.errors import UsageError
 from last_edge.runtime.recognise.decoding import DecodingOptions, softmax
 from last_edge.runtime.recognise.model import open_stepper

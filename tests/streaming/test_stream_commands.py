@@ -13,8 +13,8 @@ import pytest
 
 from last_edge.bundle import Bundle
 from last_edge.bundle.zoo import find_bundle
-from last_edge.clips.recordings import held_still
 from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import held_still
 from last_edge.clips.writer import writing_store
 from last_edge.errors import EXIT_INPUT, EXIT_USAGE, InputError, UsageError
 from last_edge.export.bundles.samples import add_samples

@@ -9,7 +9,7 @@ from last_edge.errors import UsageError
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.skeleton import Layout, get_layout, layout_names
-from last_edge.skeleton.graph import body_regions
+from last_edge.skeleton.layout import body_regions
 from last_edge.tasks.maskclr import CellMasks, check_guide, saliency_of
 
 GUIDES = ("norm", "gradient", "attention")

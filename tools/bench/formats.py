@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from last_edge.bundle.manifest import OUTPUT_NAME
+from last_edge.export.bundles.sources import golden_inputs
 from last_edge.export.int8.quantize import quantize_graph
 from last_edge.export.onnx.onnx_graph import plain_onnx, to_onnx
 from last_edge.export.onnx.session import open_session
-from last_edge.export.proof.golden_points import golden_inputs
 from last_edge.inputs.features import FeatureInput, pick
 from last_edge.inputs.spec import InputSpec
 from last_edge.machine import processor

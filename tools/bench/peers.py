@@ -31,7 +31,7 @@ from last_edge.machine import processor
 from last_edge.models.landmark_model import Body, LandmarkModel
 from last_edge.models.registry import BUILDERS
 from last_edge.names import did_you_mean
-from last_edge.skeleton.graph import spatial_partition
+from last_edge.skeleton.layout import spatial_partition
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.metrics import metrics_of, wilson
 from last_edge.timing import Call, Schedule, clock_for, pinned, summarise, time_in_turns

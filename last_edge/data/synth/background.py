@@ -11,11 +11,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from last_edge.data.synth.body import LEFT_HAND, RIGHT_HAND, body_points, drift
 from last_edge.data.synth.generate import project, to_world, track, view
 from last_edge.data.synth.gloss import LOCATIONS, lexicon, smooth
 from last_edge.data.synth.hand import HANDSHAPES, RELAXED, Array, between, hand_frame
-from last_edge.data.synth.signer import REST_FRAME, HandMotion, Signer, perform, signer, timing
+from last_edge.data.synth.signer import (
+    LEFT_HAND,
+    REST_FRAME,
+    RIGHT_HAND,
+    HandMotion,
+    Signer,
+    body_points,
+    drift,
+    perform,
+    signer,
+    timing,
+)
 from last_edge.skeleton import get_layout
 
 LAYOUT = "mediapipe_holistic75"

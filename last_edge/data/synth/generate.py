@@ -10,10 +10,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.synth.body import LEFT_HAND, RIGHT_HAND, body_points, drift
 from last_edge.data.synth.gloss import Gloss, lexicon
 from last_edge.data.synth.hand import about_axis
-from last_edge.data.synth.signer import Signer, perform, signer, timing
+from last_edge.data.synth.signer import LEFT_HAND, RIGHT_HAND, Signer, body_points, drift, perform, signer, timing
 from last_edge.errors import UsageError
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.skeleton.layout import Layout

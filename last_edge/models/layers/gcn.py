@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from last_edge.models.layers.folding import linear, pointwise, scale_and_shift, side_by_side, taps
 from last_edge.models.layers.pointwise import Pointwise, channels_last, spread_product, stacked_product
-from last_edge.skeleton.graph import spatial_partition
-from last_edge.skeleton.layout import Layout
+from last_edge.skeleton.layout import Layout, spatial_partition
 
 REDUCTION = 8
 NARROWEST = 4

@@ -12,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from last_edge.clips.recordings import frame_answers, held_still
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import padded
+from last_edge.clips.windows import frame_answers, held_still, padded
 from last_edge.data.augment import Augment
 from last_edge.data.stream_crops import CLASS, ELAPSED, WEIGHT, Crop, CropOptions, StreamCrops, whole_recording
 from last_edge.models.last_lite_stream import LastLiteStream

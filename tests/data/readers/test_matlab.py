@@ -10,7 +10,7 @@ import zlib
 import numpy as np
 import pytest
 
-from last_edge.data.readers.matlab import COMPRESSED, HEADER, MATRIX, read_floats
+from last_edge.data.readers.utd_mhad import COMPRESSED, HEADER, MATRIX, read_floats
 
 MOST = 2**20
 VALUES = np.arange(24, dtype=np.float64).reshape(2, 3, 4) / 7

@@ -7,11 +7,10 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 
-from last_edge.data.synth.body import body_points
 from last_edge.data.synth.generate import View, project, to_world
 from last_edge.data.synth.gloss import MOVEMENTS, lexicon, stroke
 from last_edge.data.synth.hand import HANDSHAPES, RELAXED, between, hand_frame, hand_points
-from last_edge.data.synth.signer import perform, signer, timing
+from last_edge.data.synth.signer import body_points, perform, signer, timing
 from last_edge.skeleton.layout import get_layout
 
 HAND = get_layout("mediapipe_hand21")

@@ -16,6 +16,7 @@ from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import UsageError
+from last_edge.export.bundles.sources import golden_points
 from last_edge.export.int8.judge import Judge
 from last_edge.export.int8.kernel_form import kernel_form
 from last_edge.export.int8.plan import parts_of
@@ -33,7 +34,6 @@ from last_edge.export.int8.quantize import (
 from last_edge.export.int8.recogniser_int8 import search_float, sensitivities
 from last_edge.export.onnx.onnx_graph import to_onnx
 from last_edge.export.onnx.session import logits_of, open_session
-from last_edge.export.proof.golden_points import golden_points
 from last_edge.inputs import InputSpec
 from last_edge.inputs.features import Inputs
 from last_edge.models import create_model

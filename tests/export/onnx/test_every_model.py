@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from last_edge.export.bundles.sources import golden_inputs
 from last_edge.export.int8.quantize import quantize_graph
 from last_edge.export.onnx.onnx_graph import plain_onnx, to_onnx
 from last_edge.export.onnx.session import logits_of
-from last_edge.export.proof.golden_points import golden_inputs
 from last_edge.export.proof.parity import torch_logits
 from last_edge.inputs import InputSpec
 from last_edge.inputs.features import pick

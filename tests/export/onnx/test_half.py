@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from last_edge.bundle import Bundle
 from last_edge.errors import GateError, InputError
-from last_edge.export.onnx.half import to_half
+from last_edge.export.targets.tensorrt import to_half
 from last_edge.runtime.backends import OnnxRuntimeCpu
 
 ZOO = Path(__file__).parents[3] / "zoo"

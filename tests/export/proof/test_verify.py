@@ -16,10 +16,10 @@ from last_edge.clips.windows import plain_batch
 from last_edge.errors import GateError, InputError, UsageError
 from last_edge.export.bundles import sources
 from last_edge.export.bundles.bundle_writer import export_run
+from last_edge.export.bundles.sources import Size, golden_points, size_of
 from last_edge.export.int8.plan import Plan
 from last_edge.export.int8.quantize_bundle import quantize_bundle
 from last_edge.export.proof.evaluate import evaluate_bundle
-from last_edge.export.proof.golden_points import Size, golden_points, size_of
 from last_edge.export.proof.parity import bundle_parity, check_rows
 from last_edge.export.proof.same import check_parity
 from last_edge.export.proof.verify import number, require, verify_bundle
