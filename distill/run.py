@@ -27,6 +27,7 @@ from last_edge.distill.answers import (
 )
 from last_edge.distill.cache import HEADER, CacheHeader, Source, Teachers, bytes_of, check_current
 from last_edge.distill.objective import Distillation, LossMap, entries_in_use, stages_wanted
+from last_edge.distill.streams import check_stream_recipe, check_stream_teachers, stream_distillation
 from last_edge.errors import InputError, UsageError
 from last_edge.files import sha256_of
 from last_edge.models import create_model
@@ -34,6 +35,8 @@ from last_edge.tasks.class_learner import cross_entropy, reads_features
 from last_edge.tasks.config import DistillConfig, Recipe
 from last_edge.tasks.objective import Objective
 from last_edge.tasks.plan import Plan, make_plan
+from last_edge.tasks.registry import STREAMING, task_of
+from last_edge.tasks.stream.learner import frame_objective
 from last_edge.train.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
 from last_edge.train.request import Report, Request, silent
 from last_edge.train.run import run_training
@@ -55,6 +58,8 @@ def run_distillation(
     if reads_features(wanted):
         hint = "last-edge train, or a student that reads landmarks alone"
         raise UsageError("a model with a second input is not distilled", where=wanted.model.name, hint=hint)
+    if task_of(wanted.model.name) is STREAMING:
+        return _run_stream(request, teachers, cache=cache, answers=answers, report=report)
     checkpoints: list[Checkpoint] = []
     source: Source | None
     if answers is not None:
@@ -74,6 +79,39 @@ def run_distillation(
     return run_training(whole, make_objective=make_objective, report=report)
 
 
+def _run_stream(
+    request: Request, teachers: Sequence[Path], *, cache: Path | None, answers: Path | None, report: Report
+) -> dict[str, Any]:
+    """`run_distillation` of a student for streams, whose teachers answer at every step."""
+    refuse_kept(request.recipe, cache or answers)
+    checkpoints = [load_checkpoint(path) for path in teachers]
+
+    def make_objective(recipe: Recipe, plan: Plan, device: str) -> Objective:
+        return stream_distillation(checkpoints, frame_objective(recipe), recipe, plan, device)
+
+    extra = "\n".join(f"teacher {sha256_of(checkpoint.path / WEIGHTS)}" for checkpoint in checkpoints)
+    return run_training(dataclasses.replace(request, extra=extra), make_objective=make_objective, report=report)
+
+
+def _describe_stream(
+    request: Request, teachers: Sequence[Path], *, cache: Path | None, answers: Path | None
+) -> dict[str, Any]:
+    """`describe_distillation` of a student for streams."""
+    refuse_kept(request.recipe, cache or answers)
+    checkpoints = [load_checkpoint(path) for path in teachers]
+    check_stream_teachers(checkpoints, request.recipe, STREAMING.plan(ClipStore.open(request.store), request.recipe))
+    told = [_teacher(path, checkpoint) for path, checkpoint in zip(teachers, checkpoints, strict=True)]
+    return {"teachers": told, "loss": formula(request.recipe.distill)}
+
+
+def refuse_kept(recipe: Recipe, kept: Path | None) -> None:
+    """`UsageError` for a student of streams that is to learn from kept answers: each of its crops is new."""
+    if kept is not None:
+        hint = "last-edge distill --teacher RUN, without a cache"
+        raise UsageError("crops of recordings are new every epoch, so no answers are kept", got=kept, hint=hint)
+    check_stream_recipe(recipe)
+
+
 def ask_once(
     request: Request, teachers: Sequence[Checkpoint], cache: Path | None, *, beside: Path | None = None,
     on_view: OnView = in_silence,
@@ -84,6 +122,8 @@ def ask_once(
     `answers.fill`.
     """
     recipe = request.recipe
+    if task_of(recipe.model.name) is STREAMING:
+        refuse_kept(recipe, cache)
     if recipe.distill.cache == "off":
         return None
     plan = make_plan(ClipStore.open(request.store), recipe)
@@ -159,6 +199,8 @@ def describe_distillation(
     request: Request, teachers: Sequence[Path], *, cache: Path | None = None, answers: Path | None = None
 ) -> dict[str, Any]:
     """Teachers, loss, loss map and cache of a request; raises what the run itself would raise about them."""
+    if task_of(request.recipe.model.name) is STREAMING:
+        return _describe_stream(request, teachers, cache=cache, answers=answers)
     plan = make_plan(ClipStore.open(request.store), request.recipe)
     if answers is not None:
         source, header = read_answers(answers, plan, request.recipe)

@@ -16,7 +16,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import frame_answers, held_still, padded
 from last_edge.data.augment import Augment
 from last_edge.data.stream_crops import CLASS, ELAPSED, WEIGHT, Crop, CropOptions, StreamCrops, whole_recording
-from last_edge.models.last_lite_stream import LastLiteStream
+from last_edge.models.last_lite_stream import Answer, LastLiteStream
 from last_edge.models.registry import create_streamer, resolve_name
 from last_edge.tasks.config import Recipe, StreamConfig
 from last_edge.tasks.objective import Objective
@@ -49,19 +49,23 @@ class FrameObjective:
 
     def __call__(self, model: Any, points: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and logits (N, T, K)."""
+        answer = self.answer(model, points)
+        targets = late(targets, model.delay)
+        return self.loss(answer.logits.float(), answer.elapsed.float(), targets), answer.logits
+
+    def answer(self, model: Any, points: Tensor) -> Answer:
+        """What the model says of crops (N, T, V, C), without gradient in front of its weights."""
         state = model.initial_state(len(points))
         with torch.no_grad():
             joints, whole, after = model.front.step(points, state)
             if self.clamp:
                 joints, whole = joints.clamp(-self.clamp, self.clamp), whole.clamp(-self.clamp, self.clamp)
-        answer, _ = model.from_streams(joints, whole, state, after)
-        targets = late(targets, model.delay)
-        return self.loss(answer.logits.float(), answer.elapsed.float(), targets), answer.logits
+        answer: Answer = model.from_streams(joints, whole, state, after)[0]
+        return answer
 
     def loss(self, logits: Tensor, elapsed: Tensor, targets: Tensor) -> Tensor:
         """The scalar for logits (N, T, K) and seconds (N, T)."""
-        weight = targets[..., WEIGHT].clone()
-        weight[:, :WARM_UP] = 0.0
+        weight = frame_weights(targets)
         classes, seconds = targets[..., CLASS].long(), targets[..., ELAPSED]
         by_frame = nn.functional.cross_entropy(
             logits.flatten(0, 1), classes.flatten(), reduction="none", label_smoothing=self.smoothing
@@ -78,8 +82,21 @@ class FrameObjective:
         return frames + self.config.elapsed * onset + self.config.smooth * rough
 
 
+def frame_objective(recipe: Recipe) -> FrameObjective:
+    """As a recipe says."""
+    training = recipe.training
+    return FrameObjective(recipe.stream, smoothing=training.label_smoothing, clamp=training.input_clamp)
+
+
+def frame_weights(targets: Tensor) -> Tensor:
+    """(N, T) of truth (N, T, 3); a crop's first frames weigh nothing."""
+    weight = targets[..., WEIGHT].clone()
+    weight[:, :WARM_UP] = 0.0
+    return weight
+
+
 def late(targets: Tensor, delay: int) -> Tensor:
-    """(N, T, 3) what is to be answered at each frame by a model that answers `delay` frames late; first nothing."""
+    """(N, T, F) what is to be answered at each frame by a model that answers `delay` frames late; first nothing."""
     return nn.functional.pad(targets, (0, 0, delay, 0))[:, : targets.shape[1]] if delay else targets
 
 
@@ -115,10 +132,9 @@ class StreamLearner:
         """Nothing to start from."""
         return None
 
-    def objective(self) -> Objective:
+    def objective(self) -> FrameObjective:
         """See `FrameObjective`."""
-        t = self.recipe.training
-        return FrameObjective(self.recipe.stream, smoothing=t.label_smoothing, clamp=t.input_clamp)
+        return frame_objective(self.recipe)
 
     @cached_property
     def timing(self) -> tuple[float, int]:
@@ -160,15 +176,13 @@ class StreamLearner:
 
     def validate(self, model: nn.Module, objective: Objective) -> Row:
         """`val_loss`, and `val_top1`: percent of frames, a mean over the classes."""
-        assert isinstance(objective, FrameObjective)
+        plain = self.objective()
         losses, answers, wanted = [], [], []
         for clip, logits, elapsed, truth in stream_answers(
             model, self.plan.store, self.plan.val, options=self.crop_options, device=self.device
         ):
             targets = torch.from_numpy(truth)[None]
-            losses.append(
-                float(objective.loss(torch.from_numpy(logits)[None], torch.from_numpy(elapsed)[None], targets))
-            )
+            losses.append(float(plain.loss(torch.from_numpy(logits)[None], torch.from_numpy(elapsed)[None], targets)))
             answers.append(logits.argmax(1))
             wanted.append(truth[:, CLASS].astype(np.int64))
             del clip
