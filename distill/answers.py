@@ -40,13 +40,13 @@ from last_edge.distill.cache import (
 )
 from last_edge.distill.objective import ensemble_logits, stages_wanted
 from last_edge.errors import MissingError, UsageError
-from last_edge.files import fsync_path, partials_of, sha256_of, writing, writing_folder
+from last_edge.files import fsync_path, partials_of, writing, writing_folder
 from last_edge.inputs.spec import Points
 from last_edge.tasks.class_learner import ranges
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import Plan
 from last_edge.tasks.task import Views
-from last_edge.train.checkpoint import WEIGHTS, Checkpoint
+from last_edge.train.checkpoint import Checkpoint, weights_sha256
 from last_edge.train.run_folder import room_on_disk
 
 LOCK = ".lock"
@@ -169,7 +169,7 @@ def header_of(teachers: Sequence[Checkpoint], plan: Plan, recipe: Recipe) -> Cac
 
 def teacher_sha256(checkpoint: Checkpoint) -> str:
     """Identity of a teacher: its weights, how it is built and what it reads."""
-    parts = (sha256_of(checkpoint.path / WEIGHTS), records.digest(checkpoint.card), checkpoint.spec.sha256)
+    parts = (weights_sha256(checkpoint), records.digest(checkpoint.card), checkpoint.spec.sha256)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

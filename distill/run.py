@@ -29,7 +29,6 @@ from last_edge.distill.cache import HEADER, CacheHeader, Source, Teachers, bytes
 from last_edge.distill.objective import Distillation, LossMap, entries_in_use, stages_wanted
 from last_edge.distill.streams import check_stream_recipe, check_stream_teachers, stream_distillation
 from last_edge.errors import InputError, UsageError
-from last_edge.files import sha256_of
 from last_edge.models import create_model
 from last_edge.tasks.class_learner import cross_entropy, reads_features
 from last_edge.tasks.config import DistillConfig, Recipe
@@ -37,7 +36,7 @@ from last_edge.tasks.objective import Objective
 from last_edge.tasks.plan import Plan, make_plan
 from last_edge.tasks.registry import STREAMING, task_of
 from last_edge.tasks.stream.learner import frame_objective
-from last_edge.train.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
+from last_edge.train.checkpoint import Checkpoint, read_teacher, weights_sha256
 from last_edge.train.request import Report, Request, silent
 from last_edge.train.run import run_training
 
@@ -46,7 +45,7 @@ def run_distillation(
     request: Request, teachers: Sequence[Path], *, cache: Path | None = None, beside: Path | None = None,
     answers: Path | None = None, report: Report = silent,
 ) -> dict[str, Any]:  # fmt: skip
-    """Train the recipe's model with the help of `teachers` (runs or checkpoints). Returns final.json's content.
+    """Train the recipe's model with the help of `teachers`: runs, or bundles with weights. Returns final.json's content.
 
     cache, beside: where a recipe with `distill.cache: on` keeps the teachers' answers; see `ask_once`.
     answers: a finished cache that stands for teachers which are not here, as those of a GPU elsewhere. Raises
@@ -66,10 +65,10 @@ def run_distillation(
         source, header = read_answers(answers, make_plan(ClipStore.open(request.store), wanted), wanted)
         extra = f"answers {records.digest(header)}"
     else:
-        checkpoints = [load_checkpoint(path) for path in teachers]
+        checkpoints = [read_teacher(path) for path in teachers]
         check_weights(wanted, checkpoints)
         source = ask_once(request, checkpoints, cache, beside=beside)
-        extra = "\n".join(f"teacher {sha256_of(checkpoint.path / WEIGHTS)}" for checkpoint in checkpoints)
+        extra = "\n".join(f"teacher {weights_sha256(checkpoint)}" for checkpoint in checkpoints)
 
     def make_objective(recipe: Recipe, plan: Plan, device: str) -> Objective:
         check_teachers(checkpoints, plan)
@@ -84,12 +83,12 @@ def _run_stream(
 ) -> dict[str, Any]:
     """`run_distillation` of a student for streams, whose teachers answer at every step."""
     refuse_kept(request.recipe, cache or answers)
-    checkpoints = [load_checkpoint(path) for path in teachers]
+    checkpoints = [read_teacher(path) for path in teachers]
 
     def make_objective(recipe: Recipe, plan: Plan, device: str) -> Objective:
         return stream_distillation(checkpoints, frame_objective(recipe), recipe, plan, device)
 
-    extra = "\n".join(f"teacher {sha256_of(checkpoint.path / WEIGHTS)}" for checkpoint in checkpoints)
+    extra = "\n".join(f"teacher {weights_sha256(checkpoint)}" for checkpoint in checkpoints)
     return run_training(dataclasses.replace(request, extra=extra), make_objective=make_objective, report=report)
 
 
@@ -98,7 +97,7 @@ def _describe_stream(
 ) -> dict[str, Any]:
     """`describe_distillation` of a student for streams."""
     refuse_kept(request.recipe, cache or answers)
-    checkpoints = [load_checkpoint(path) for path in teachers]
+    checkpoints = [read_teacher(path) for path in teachers]
     check_stream_teachers(checkpoints, request.recipe, STREAMING.plan(ClipStore.open(request.store), request.recipe))
     told = [_teacher(path, checkpoint) for path, checkpoint in zip(teachers, checkpoints, strict=True)]
     return {"teachers": told, "loss": formula(request.recipe.distill)}
@@ -206,7 +205,7 @@ def describe_distillation(
         source, header = read_answers(answers, plan, request.recipe)
         held = {"teachers": len(header.teachers), "views": len(source.logits), "clips": len(source.clips)}
         return {"loss": formula(request.recipe.distill), "answers": {"folder": str(answers), **held, "tau": header.tau}}
-    checkpoints = [load_checkpoint(path) for path in teachers]
+    checkpoints = [read_teacher(path) for path in teachers]
     check_weights(request.recipe, checkpoints)
     check_teachers(checkpoints, plan)
     map_ = loss_map(checkpoints, request.recipe, plan)

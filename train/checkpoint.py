@@ -217,6 +217,18 @@ def read_bundled(path: Path) -> Checkpoint:
     return Checkpoint(bundle.path, model.eval(), card, manifest.input, manifest.labels)
 
 
+def read_teacher(path: Path) -> Checkpoint:
+    """A run's or a folder's checkpoint, or that of a bundle with float weights; raises as the two of them."""
+    return read_bundled(path) if is_bundle(path) else load_checkpoint(path)
+
+
+def weights_sha256(checkpoint: Checkpoint) -> str:
+    """Of the file that a checkpoint's weights were read from."""
+    if is_bundle(checkpoint.path):
+        return Bundle.open(checkpoint.path).manifest.files[BUNDLED]
+    return sha256_of(checkpoint.path / WEIGHTS)
+
+
 def read_model(path: Path) -> LandmarkModel:
     """The model in a bundle with float weights, in eval mode on the CPU; raises as `read_bundled`."""
     return read_bundled(path).model

@@ -79,7 +79,10 @@ def train(
 def distill(
     out: Out,
     flags: Flags,
-    teacher: Annotated[list[Path] | None, Option(help="A trained run or checkpoint; several: repeat it.")] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        Option(callback=in_zoo, help="A trained run, or a bundle with float weights; several: repeat it."),
+    ] = None,
     answers: Annotated[Path | None, Option(help="Instead of --teacher: answers of teachers elsewhere.")] = None,
     cache: Annotated[Path | None, Option(help="Keep the teachers' answers in this folder and learn from them.")] = None,
     dry_run: DryRun = False,
@@ -114,11 +117,11 @@ def distill(
         screen.emit(readable(teaching | preview(request), screen.json))
         return
     from last_edge.distill.run import ask_once, run_distillation
-    from last_edge.train.checkpoint import load_checkpoint
+    from last_edge.train.checkpoint import read_teacher
     from last_edge.train.processes import is_first
 
     if answers is None:
-        asked = [load_checkpoint(path) for path in teachers]
+        asked = [read_teacher(path) for path in teachers]
         ask_once(request, asked, cache, on_view=view_progress(quiet=screen.silent))
     announce(request, screen)
     with screen.epochs("distill") as report:
