@@ -45,7 +45,7 @@ def run_distillation(
     request: Request, teachers: Sequence[Path], *, cache: Path | None = None, beside: Path | None = None,
     answers: Path | None = None, report: Report = silent,
 ) -> dict[str, Any]:  # fmt: skip
-    """Train the recipe's model with the help of `teachers`: runs, or bundles with weights. Returns final.json's content.
+    """Train the recipe's model with the help of `teachers`, runs or bundles with weights. Returns final.json's content.
 
     cache, beside: where a recipe with `distill.cache: on` keeps the teachers' answers; see `ask_once`.
     answers: a finished cache that stands for teachers which are not here, as those of a GPU elsewhere. Raises
