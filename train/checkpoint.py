@@ -23,7 +23,6 @@ from last_edge.bundle.manifest import WEIGHTS as BUNDLED
 from last_edge.errors import InputError
 from last_edge.files import sha256_of, write_text, writing_folder
 from last_edge.inputs.spec import InputSpec
-from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.registry import task_of
@@ -208,13 +207,14 @@ def read_bundled(path: Path) -> Checkpoint:
     bundle = Bundle.open(path)
     manifest, info = bundle.manifest, bundle.manifest.model
     tensors = _tensors(bundle)
-    model = create_model(info.name, spec=manifest.input, classes=len(manifest.labels), **info.kwargs)
+    task = task_of(info.name)
+    model = task.build(info.name, spec=manifest.input, outputs=len(manifest.labels), options=info.kwargs)
     fit_weights(model, tensors, where=bundle.path / BUNDLED)
     card = ModelCard(
         name=info.name, options=info.kwargs, classes=len(manifest.labels), input_sha256=manifest.input.sha256,
         store_sha256=manifest.provenance.data_sha256, units=manifest.units,
     )  # fmt: skip
-    return Checkpoint(bundle.path, model.eval(), card, manifest.input, manifest.labels)
+    return Checkpoint(bundle.path, cast(LandmarkModel, model.eval()), card, manifest.input, manifest.labels)
 
 
 def read_teacher(path: Path) -> Checkpoint:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from last_edge.errors import InputError
 from last_edge.inputs.spec import InputSpec
 
-HEAD = "body.head."
+HEADS = ("body.head.", "head.")
+"""Of classifiers of clips and of networks for streams."""
 SETTINGS = ("streams", "centre", "scale")
 ALIKE = ("layout", "channels", *SETTINGS)
 Value = TypeVar("Value")
@@ -100,7 +101,7 @@ def setting_of(field: str, value: str | Iterable[str]) -> str:
 
 def trunk_of(tensors: dict[str, Value]) -> dict[str, Value]:
     """The entries that are not the head's."""
-    return {name: value for name, value in tensors.items() if not name.startswith(HEAD)}
+    return {name: value for name, value in tensors.items() if not name.startswith(HEADS)}
 
 
 def _some(names: Iterable[str], *, most: int = 4) -> str:

@@ -80,8 +80,7 @@ class SampleSource(Source):
     def __init__(self, bundle: Path) -> None:
         opened = Bundle.open(bundle)
         if SAMPLES not in opened.contents:
-            made = "--source store:STORE" if opened.manifest.stream else "last-edge samples BUNDLE --store STORE"
-            hint = f"{made}, or --source synthetic"
+            hint = "last-edge samples BUNDLE --store STORE, or --source synthetic"
             raise InputError("the bundle has no sample recordings", where=bundle, hint=hint)
         self._samples = Samples.from_bytes(opened.read(SAMPLES), where=bundle / SAMPLES)
         manifest = opened.manifest

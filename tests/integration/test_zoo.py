@@ -54,11 +54,10 @@ def test_verifies_and_runs(bundle: Path, tmp_path: Path, capsys: pytest.CaptureF
 
 def test_what_a_network_for_streams_lacks_is_not_promised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = "last_lite_stream_nano_shrec21"
-    assert main(["run", name, "--source", "samples", "--no-window"]) == 3
     assert main(["thresholds", name]) == 0
     assert main(["train", "--finetune", name, "--store", str(tmp_path), "--out", str(tmp_path / "run")]) == 3
     written = capsys.readouterr()
-    assert "--source store:STORE" in written.err and "trained from the beginning" in written.err
+    assert "no classifier of clips" in written.err and "train --init" in written.err
     assert "fit-spans" in written.out and "last-edge thresholds BUNDLE" not in written.out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,17 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from last_edge.bundle import Bundle
+from last_edge.bundle.samples import SAMPLES, Samples
 from last_edge.bundle.zoo import find_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import held_still
 from last_edge.clips.writer import writing_store
 from last_edge.errors import EXIT_INPUT, EXIT_USAGE, InputError, UsageError
-from last_edge.export.bundles.samples import add_samples
+from last_edge.export.bundles.samples import add_samples, typical_spans
 from last_edge.export.proof.evaluate import evaluate_bundle
 from last_edge.export.proof.span_events import at_threshold, evaluate_bundle_spans, rules_of
 from last_edge.export.targets.tensorrt import plan_engine
+from last_edge.models.last_lite_stream import LastLiteStream
 from last_edge.runtime.recognise.model import open_stepper
 from last_edge.skeleton import Annotation, SkeletonClip
 from last_edge.timing import Schedule
@@ -32,6 +36,7 @@ from last_edge.tools.experiments.observed import observed
 from last_edge.tools.operating import judging_clips
 from last_edge.tools.report.verify import verify_report
 from last_edge.tools.teach.basis import base_for
+from last_edge.train.checkpoint import read_bundled
 from last_edge.train.evaluate import evaluate_run
 from tests.export.proof.test_without_torch import bare
 from tests.streaming.conftest import GESTURES, SPEC, hand
@@ -95,6 +100,45 @@ def test_a_bundle_of_clips_is_not_compared_with_it(ruled_path: Path, store: Clip
         compared(one, clips)
 
 
+def test_typical_motions_are_those_annotated_each_as_long_as_it_lasts(
+    bundle_path: Path, store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = shutil.copytree(bundle_path, tmp_path / "bundle")
+    assert cli.main(["run", str(path), "--source", "samples", "--no-window"]) == EXIT_INPUT
+    assert "last-edge samples" in capsys.readouterr().err
+    assert SAMPLES in add_samples(path, store).files
+    samples = Samples.from_bytes(Bundle.open(path).read(SAMPLES), where=path)
+    assert samples.labels == GESTURES and samples.fps == 25.0
+    assert samples.points.shape == (3, 1, 41, 20, 3)  # 1.62 s
+    assert cli.main(["run", str(path), "--source", "samples", "--no-window"]) == 0
+    parts = [store.points(int(clip))[:, 100:181] for clip in store.recordings("train")]
+    spread = np.nanmean([np.nanstd(part) for part in parts])
+    assert np.nanstd(samples.points[0]) < spread, "a mean of people moves less than each"
+
+
+def test_a_class_of_one_person_has_no_typical_motion(store: ClipStore) -> None:
+    index = replace(store.index, subject=np.array(["a"] * len(store)))
+    with pytest.raises(InputError, match="no class that two people show"):
+        typical_spans(replace(store, index=index), SPEC, GESTURES, rate=25.0)
+
+
+def test_its_weights_go_along_and_start_another_training(
+    run: Path, model: LastLiteStream, store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["export", str(run), "--out", str(tmp_path / "bundle"), "--weights"]) == 0
+    again = read_bundled(tmp_path / "bundle").model.state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in model.state_dict().items())
+    command = ["train", "--model", "last_lite_stream_nano", "--recipe", "shrec21_stream", "--store", str(store.path)]
+    command += ["--init", str(tmp_path / "bundle"), "--epochs", "1", "--batch-size", "2", "--set", "input.frames=100"]
+    capsys.readouterr()
+    assert cli.main([*command, "--out", str(tmp_path / "run"), "--json"]) == 0
+    started = json.loads(capsys.readouterr().out)["init"]
+    assert {name for name in model.state_dict() if name not in started["loaded"]} == {"head.weight", "head.bias"}
+    refused = ["--set", "model.name=last_lite_stream_small"]
+    assert cli.main([*command, *refused, "--out", str(tmp_path / "other")]) == EXIT_INPUT
+    assert "the trunk is of another model" in capsys.readouterr().err
+
+
 def test_takes_do_not_teach_it(bundle_path: Path) -> None:
     with pytest.raises(InputError, match="answers at every frame") as refusal:
         base_for(Bundle.open(bundle_path).manifest.input.layout, str(bundle_path))
@@ -102,8 +146,6 @@ def test_takes_do_not_teach_it(bundle_path: Path) -> None:
 
 
 def test_what_needs_clips_or_no_state_is_refused_by_name(bundle_path: Path, store: ClipStore) -> None:
-    with pytest.raises(UsageError, match="typical motions are of clips"):
-        add_samples(bundle_path, store)
     with pytest.raises(UsageError, match="an engine has no state"):
         plan_engine(bundle_path, flavour="tensorrt")
     with pytest.raises(UsageError, match="rules for spans instead"):

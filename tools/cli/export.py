@@ -298,8 +298,9 @@ def samples(
 ) -> None:
     """Put typical motions of its classes into a bundle, to play with `run --source samples`, and a picture of them.
 
-    A typical motion is the mean of the clips of all training people of a store, so it is nobody's recording; a class
-    that fewer than two people show gets none. The card shows the picture, an SVG of moving skeletons.
+    A typical motion is the mean of the clips of all training people of a store, for a network for streams of what is
+    annotated in recordings, so it is nobody's recording; a class that fewer than two people show gets none. The card
+    shows the picture, an SVG of moving skeletons.
 
     Example: last-edge samples runs/shrec14/bundle --store runs/shrec14/store
     """

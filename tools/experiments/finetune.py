@@ -35,8 +35,9 @@ def finetune_values(bundle: Path, store: Path) -> dict[str, object]:
     """
     opened = Bundle.open(bundle).recogniser()
     if opened.manifest.stream is not None:
-        hint = "last-edge train --model last_lite_stream_nano --recipe shrec21_stream --store STORE --out RUN"
-        raise InputError("a network for streams is trained from the beginning", where=bundle, hint=hint)
+        own = opened.manifest.model.name
+        hint = f"last-edge train --init {bundle} --model {own} --recipe shrec21_stream --store STORE --out RUN"
+        raise InputError("a network for streams is no classifier of clips", where=bundle, hint=hint)
     clips = ClipStore.open(store)
     if WEIGHTS not in opened.contents:
         hint = "last-edge export RUN --out BUNDLE --weights"

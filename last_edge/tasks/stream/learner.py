@@ -105,10 +105,10 @@ class StreamLearner:
 
     hits_as = "train_frames"
     trunk_only = False
-    start: Start | None = None
 
-    def __init__(self, plan: Plan, recipe: Recipe, *, device: str = "cpu") -> None:
+    def __init__(self, plan: Plan, recipe: Recipe, *, start: Start | None = None, device: str = "cpu") -> None:
         self.plan, self.recipe, self.device = plan, recipe, device
+        self.start = None if start is None else start.trunk(model=resolve_name(recipe.model.name), spec=plan.spec)
         self.options, self.labels = dict(recipe.model.options), stream_labels(plan.store)
         self.texts: dict[str, str] = {}
         self.crop_options = CropOptions(
@@ -129,8 +129,8 @@ class StreamLearner:
         return model
 
     def begin(self, model: nn.Module) -> StartReport | None:
-        """Nothing to start from."""
-        return None
+        """Take over what was learnt before, all but the head."""
+        return None if self.start is None else self.start.into(model)
 
     def objective(self) -> FrameObjective:
         """See `FrameObjective`."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from last_edge.tasks.start import Start
     from last_edge.tasks.stream.learner import StreamLearner
 
-ONLY_CLIPS = ("loss", "class_weights", "mixup", "compile", "label_share", "augment_on", "init")
+ONLY_CLIPS = ("loss", "class_weights", "mixup", "compile", "label_share", "augment_on")
 """Settings of a training that only a classifier of clips can follow."""
 OF_CLIPS = {"crop": 1.0, "warp": 0.0, "noise_velocity": 0.0, "noise_bone": 0.0}
 """Changes to clips that recordings do not know, and the value that asks for none."""
@@ -47,7 +47,7 @@ class Streaming:
     kept: tuple[str, ...] = ("frames", "mean_class", "n")
     gives, others = "network for streams", "classifiers of clips"
     foreign = frozenset(
-        {"--dynamic-time", "--weights", "--plain", "--target", "--qat", "--keep-float auto", "--compare",
+        {"--dynamic-time", "--plain", "--target", "--qat", "--keep-float auto", "--compare",
          "quantize.equalise", "--merge-at", "--mirror", "--beam"}
     )  # fmt: skip
 
@@ -75,7 +75,7 @@ class Streaming:
 
         if views is not None and views.count:
             raise UsageError("recordings have no fixed views", hint="--set distill.cache_views=0")
-        return StreamLearner(plan, recipe, device=device)
+        return StreamLearner(plan, recipe, start=start, device=device)
 
     def build(self, name: str, *, spec: InputSpec, outputs: int, options: Mapping[str, Any]) -> nn.Module:
         """See `Task`."""
