@@ -229,11 +229,6 @@ def weights_sha256(checkpoint: Checkpoint) -> str:
     return sha256_of(checkpoint.path / WEIGHTS)
 
 
-def read_model(path: Path) -> LandmarkModel:
-    """The model in a bundle with float weights, in eval mode on the CPU; raises as `read_bundled`."""
-    return read_bundled(path).model
-
-
 def _tensors(bundle: Bundle) -> dict[str, Tensor]:
     if BUNDLED not in bundle.contents:
         hint = "last-edge export RUN --out BUNDLE --weights"

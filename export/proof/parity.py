@@ -41,12 +41,13 @@ MOST_INT8 = 0.25
 
 
 def torch_logits(model: nn.Module, inputs: Inputs) -> Logits:
-    """(n, K) logits of a torch model for the same inputs as a graph takes."""
+    """(n, K) logits of a torch model for the same inputs as a graph takes; of streams those of all frames in turn."""
     import torch
 
     with torch.inference_mode():
-        parts = [model(*map(torch.from_numpy, batch.values())).numpy() for batch in batches(inputs, BATCH)]
-    return np.concatenate(parts)
+        answers = [model(*map(torch.from_numpy, batch.values())) for batch in batches(inputs, BATCH)]
+    parts = [answer if isinstance(answer, torch.Tensor) else answer.logits.flatten(0, 1) for answer in answers]
+    return np.concatenate([part.numpy() for part in parts])
 
 
 def bundle_parity(

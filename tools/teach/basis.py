@@ -57,7 +57,8 @@ def base_for(layout: Layout, named: str) -> Path | None:
     for path in zoo().values():
         bundle = Bundle.open(path, verify_hashes=False)
         fits = bundle.manifest.input.layout.names == layout.names
-        if fits and WEIGHTS in bundle.contents and not translates(bundle.manifest):
+        of_clips = not translates(bundle.manifest) and bundle.manifest.stream is None
+        if fits and of_clips and WEIGHTS in bundle.contents:
             found.append((len(bundle.manifest.labels), path.name, path))
     return max(found)[2] if found else None
 

@@ -16,7 +16,7 @@ from last_edge.errors import InputError
 from last_edge.export.bundles import sources
 from last_edge.export.proof.verify import verify_bundle
 from last_edge.tools.cli import main
-from last_edge.train.checkpoint import load_checkpoint, read_bundled, read_model
+from last_edge.train.checkpoint import load_checkpoint, read_bundled
 
 
 @pytest.fixture
@@ -37,13 +37,13 @@ def test_the_model_that_was_exported_comes_back(whole: Path, run: Path, store: C
     bundle = Bundle.open(whole)
     files = {name: bundle.read(name) for name in bundle.manifest.files}
     write_bundle(tmp_path / "b.last", bundle.manifest, files=files)
-    assert torch.equal(read_model(tmp_path / "b.last").body.head.fc.weight, ours["body.head.fc.weight"])  # type: ignore[union-attr]
+    assert torch.equal(read_bundled(tmp_path / "b.last").model.body.head.fc.weight, ours["body.head.fc.weight"])  # type: ignore[union-attr]
     assert WEIGHTS in bundle.read(CARD).decode() and all(check.holds for check in verify_bundle(whole))
 
 
 def test_a_bundle_without_weights_says_how_to_get_them(exported: Path) -> None:
     with pytest.raises(InputError, match="no float weights") as caught:
-        read_model(exported)
+        read_bundled(exported)
     assert caught.value.hint == "last-edge export RUN --out BUNDLE --weights"
 
 
@@ -53,7 +53,7 @@ def test_a_changed_byte_and_other_weights_are_found(whole: Path, tmp_path: Path)
     content[-1] ^= 1
     (tmp_path / "damaged" / WEIGHTS).write_bytes(bytes(content))
     with pytest.raises(InputError, match="bytes have changed"):
-        read_model(tmp_path / "damaged")
+        read_bundled(tmp_path / "damaged")
     bundle = Bundle.open(whole)
     last = np.frombuffer(bundle.read(WEIGHTS), np.uint8).copy()
     last[-256:] = 0
