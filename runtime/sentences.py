@@ -12,8 +12,7 @@ from last_edge.errors import UsageError
 from last_edge.inputs.spec import seen_span
 from last_edge.runtime.pipeline.feed import Feed, open_feed
 from last_edge.runtime.recognise.adapt import Adapter
-from last_edge.runtime.recognise.segmenter import MotionSegmenter, SegmentOptions
-from last_edge.runtime.recognise.window import Points, Times, at_moments
+from last_edge.runtime.recognise.window import MotionSegmenter, Points, SegmentOptions, Times, at_moments
 from last_edge.runtime.translator import Translation, Translator
 
 Signed = tuple[str, Points, Times]

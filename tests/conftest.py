@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from last_edge.bundle import Golden, Manifest, ModelInfo, write_bundle
 from last_edge.clips.writer import writing_store
-from last_edge.data.find import VARIABLE, find_data
 from last_edge.inputs import InputSpec
 from last_edge.skeleton import Layout, SkeletonClip, get_layout
+from last_edge.tools.cli.doctor import VARIABLE, find_data
 
 TOY = Layout(
     name="toy5",

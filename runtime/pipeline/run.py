@@ -1,18 +1,20 @@
-"""`last-edge run`: one pass of a bundle over a source, with events, overlay and timings."""
+"""`last-edge run`: one pass of a bundle over a source, with an event file, overlay and timings."""
 
 from __future__ import annotations
 
+import json
+import math
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import IO, Any, cast
 
+from last_edge import records
 from last_edge.errors import LastEdgeError
-from last_edge.files import check_free
+from last_edge.files import check_free, writing
 from last_edge.names import is_background
-from last_edge.runtime.actions.event_log import EventLog, event_log
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.landmarks import By, Detector
 from last_edge.runtime.pipeline.feed import Feed, open_feed, source_of
@@ -28,6 +30,7 @@ from last_edge.runtime.view.presenter import Presenter
 from last_edge.runtime.view.saving import ClipKeeper
 from last_edge.skeleton.people import Person
 
+DECIMALS = 5
 OnEvent = Callable[[Event], None]
 OnNotice = Callable[[str], None]
 THRESHOLD_STEP = 0.05
@@ -276,3 +279,78 @@ class Session:
             timings_ms=watch.timings.summary(), notices=list(feed.notices), lost=feed.source.lost,
             stopped=self._stopped,
         )  # fmt: skip
+
+
+class EventLog:
+    """The event file: one JSON object a line for every frame, event, clip and notice, and a summary as the last line.
+
+    Writes to an open binary stream; does nothing without one.
+    """
+
+    def __init__(self, stream: IO[bytes] | None) -> None:
+        self._stream = stream
+
+    def frame(self, item: Item, *, dropped: int) -> None:
+        """What one frame showed: points (M, V, C) as `landmarks`, null where missing; dropped: frames so far.
+
+        looked: whether they were found on this frame; otherwise they are those of the frame before.
+        """
+        if self._stream is None:
+            return
+        bodies = [
+            [None if any(map(math.isnan, point)) else point for point in body.astype(float).tolist()]
+            for body in item.points
+        ]
+        self._write(
+            "frame", frame=item.frame.index, timestamp_s=item.frame.timestamp_s, clip=item.frame.clip,
+            looked=item.looked, landmarks=bodies[0] if len(bodies) == 1 else bodies,
+            prediction=None if item.prediction is None else records.to_dict(item.prediction),
+            timings_ms=item.milliseconds, queues=item.queues, dropped=dropped,
+        )  # fmt: skip
+
+    def event(self, event: Event, *, frame: Frame) -> None:
+        """A recognised gesture."""
+        self._write("event", frame=frame.index, clip=frame.clip, **records.to_dict(event))
+
+    def clip(self, clip: ClipResult) -> None:
+        """The prediction for one whole recording."""
+        self._write(
+            "clip", clip=clip.name, frames=clip.frames, label=clip.label, prediction=records.to_dict(clip.prediction)
+        )
+
+    def notice(self, text: str) -> None:
+        """What the source or a stage had to say, such as a lost camera."""
+        self._write("notice", text=text)
+
+    def summary(self, summary: Any) -> None:
+        """The last line."""
+        self._write("summary", **records.to_dict(summary))
+
+    def _write(self, kind: str, **fields: Any) -> None:
+        if self._stream is not None:
+            line = json.dumps({"type": kind, **rounded(fields)}, ensure_ascii=False, allow_nan=False)
+            self._stream.write(line.encode() + b"\n")
+
+
+@contextmanager
+def event_log(path: Path | None) -> Iterator[EventLog]:
+    """A log into `path`, which appears when it is whole; a device or pipe is written to directly."""
+    if path is None:
+        yield EventLog(None)
+    elif path.exists() and not path.is_file():
+        with path.open("wb", buffering=0) as stream:
+            yield EventLog(stream)
+    else:
+        with writing(path) as stream:
+            yield EventLog(stream)
+
+
+def rounded(value: Any) -> Any:
+    """Every float in nested JSON types to five decimals."""
+    if isinstance(value, float):
+        return round(value, DECIMALS)
+    if isinstance(value, dict):
+        return {key: rounded(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(part) for part in value]
+    return value

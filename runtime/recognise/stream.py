@@ -26,9 +26,8 @@ from last_edge.runtime.closing import Closeable
 from last_edge.runtime.recognise.adapt import Adapter, HandVote
 from last_edge.runtime.recognise.decoding import UNLIKE, Decoder, DecodingOptions, Probabilities, Rejection, energy
 from last_edge.runtime.recognise.results import Event, Guess, Prediction
-from last_edge.runtime.recognise.segmenter import MotionSegmenter, SegmentOptions
 from last_edge.runtime.recognise.spans import SpanwiseDecoder
-from last_edge.runtime.recognise.window import Points, SlidingWindow, Times, fit_times
+from last_edge.runtime.recognise.window import MotionSegmenter, Points, SegmentOptions, SlidingWindow, Times, fit_times
 from last_edge.skeleton.people import Follower, Seen
 
 TOP = 3

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from last_edge import records
 from last_edge.bundle import Bundle
-from last_edge.bundle.manifest import model_file
+from last_edge.bundle.manifest import OUTPUT_NAME, model_file
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
 from last_edge.names import mirrored_order
@@ -19,13 +19,19 @@ from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD, choose_point
 from last_edge.runtime.recognise.model import ACCEPT, span_rules
 from last_edge.runtime.recognise.stream import TOP, Decode, RecogniseOptions
 from last_edge.runtime.web.clips import Clip, pack
-from last_edge.runtime.web.features import features_of
 from last_edge.skeleton import Layout, get_layout
 from last_edge.skeleton.clip import Units
 from last_edge.skeleton.convert import find_recipe
 
 PRECISIONS = ("fp32", "int8")
 WANTED = {"hand": "a hand", "pose": "your whole body", "holistic": "your hands and face"}
+MODEL_GRAPH = 7
+GRAPH_NODE, GRAPH_OUTPUT = 1, 12
+NODE_INPUT, NODE_OUTPUT, NODE_OPERATOR = 1, 2, 4
+VALUE_NAME = 1
+VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+LAST_LAYER = b"Gemm"
+"""How a graph is stored as protobuf: numbers of fields and kinds, and the operator whose input is wanted."""
 
 
 @dataclass(frozen=True)
@@ -174,3 +180,70 @@ def _layout(layout: Layout) -> dict[str, Any]:
     """What the page draws, measures and mirrors: names, edges, the limb that gives the scale, other sides."""
     about = {"name": layout.name, "names": layout.names, "edges": layout.edges, "scale": layout.scale}
     return {**about, "mirror": layout.mirror}
+
+
+@dataclass(frozen=True)
+class Features:
+    """What makes a graph give out the features that its last layer reads, on which the page teaches a head.
+
+    An ONNX file is one protobuf message, and what is written behind a message's end goes on with it (protobuf's
+    encoding, "last one wins", of embedded messages merging): so a few bytes behind a graph declare one output more.
+    Nothing but the tensor's name has to be read, so no package besides the runtime's is needed.
+
+    name: of the tensor (N, F) that the last layer reads. behind: the bytes.
+    """
+
+    name: str
+    behind: bytes
+
+
+def features_of(graph: bytes) -> Features | None:
+    """None of a graph whose logits are no linear layer's, as where an answer is a mean over frames."""
+    for number, content in fields(memoryview(graph)):
+        if number != MODEL_GRAPH:
+            continue
+        for kind, node in fields(content):
+            if kind == GRAPH_NODE and (name := _read_by_last_layer(node)) is not None:
+                output = _field(GRAPH_OUTPUT, _field(VALUE_NAME, name))
+                return Features(name.decode(), _field(MODEL_GRAPH, output))
+    return None
+
+
+def _read_by_last_layer(node: memoryview) -> bytes | None:
+    """The first input of the linear layer that gives the logits; None of another node."""
+    found = [(number, bytes(content)) for number, content in fields(node)]
+    given = [content for number, content in found if number == NODE_OUTPUT]
+    if given != [OUTPUT_NAME.encode()] or (NODE_OPERATOR, LAST_LAYER) not in found:
+        return None
+    return next(content for number, content in found if number == NODE_INPUT)
+
+
+def fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Number and content of every field that has a length; the others are passed over."""
+    at = 0
+    while at < len(message):
+        key, at = _varint(message, at)
+        kind = key & 7
+        if kind == LENGTH:
+            size, at = _varint(message, at)
+            yield key >> 3, message[at : at + size]
+            at += size
+        elif kind == VARINT:
+            _, at = _varint(message, at)
+        else:
+            at += 8 if kind == FIXED64 else 4
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        value |= (message[at] & 0x7F) << shift
+        at, shift, more = at + 1, shift + 7, message[at] & 0x80
+        if not more:
+            return value, at
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field with a length below 128."""
+    assert len(content) < 128
+    return bytes([number << 3 | LENGTH, len(content)]) + content

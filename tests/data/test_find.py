@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from last_edge.data.find import ROOT, VARIABLE, data_roots, find_data
+from last_edge.tools.cli.doctor import ROOT, VARIABLE, data_roots, find_data
 
 
 def test_the_variable_wins(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from last_edge.runtime.pipeline import feed
 from last_edge.runtime.sources import live
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tools.cli import main
-from last_edge.tools.extract import video as one_video
+from last_edge.tools.extract import run as extract_run
 from tests.data.readers.samples import posed
 
 ZOO = Path(__file__).parents[2] / "zoo"
@@ -49,7 +49,7 @@ class Detector:
 @pytest.fixture
 def detected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every image shows a skeleton."""
-    for module in (feed, one_video):
+    for module in (feed, extract_run):
         monkeypatch.setattr(module, "create_landmarks", lambda kind, **how: Detector(of_kind(kind, how)))
 
 

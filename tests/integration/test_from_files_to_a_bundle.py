@@ -13,7 +13,7 @@ from last_edge.bundle import Bundle
 from last_edge.clips import ClipStore
 from last_edge.skeleton import get_layout
 from last_edge.tools.cli import main
-from last_edge.tools.extract import video as one_video
+from last_edge.tools.extract import run as extract_run
 
 WORDS = ("hello", "thanks")
 SMALL = [
@@ -66,7 +66,7 @@ def test_a_folder_of_phone_videos_named_by_sign(
         def close(self) -> None:
             return
 
-    for module in (one_video, feed):
+    for module in (extract_run, feed):
         monkeypatch.setattr(module, "create_landmarks", lambda *kind, **how: Detector())
     for word, name in enumerate(WORDS):
         for take in range(10):

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from last_edge.data.find import VARIABLE, find_data
 from last_edge.runtime.landmarks import create_landmarks
 from last_edge.runtime.web.site import Site, export_site
+from last_edge.tools.cli.doctor import VARIABLE, find_data
 from tests.conftest import MakeBundle
 from tests.web.conftest import listening, opened, real_site
 

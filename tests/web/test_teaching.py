@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 
 from last_edge.runtime.web import site as sites
-from last_edge.runtime.web.features import features_of
+from last_edge.runtime.web.describe import features_of
 from last_edge.skeleton import get_layout
 from last_edge.tools.teach.takes import from_takes
 from tests.web.conftest import listening, opened, real_site

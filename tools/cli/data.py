@@ -344,8 +344,7 @@ class VideoOptions(OptionGroup):
 
     def extract(self, jobs: list[Job], out: Path, screen: opt.Screen, *, dry_run: bool, **how: Any) -> Extracted | None:
         """Do it, or on a dry run tell how much is left."""
-        from last_edge.tools.extract.run import extract_all
-        from last_edge.tools.extract.video import read_result
+        from last_edge.tools.extract.run import extract_all, read_result
 
         if dry_run:
             done = sum(read_result(job) is not None for job in jobs)

@@ -38,6 +38,12 @@ ON_JETSON = {
     "tensorrt": "JetPack's own: python3 -m venv --system-site-packages; pip install cuda-python",
 }  # fmt: skip
 FETCH = "last-edge models fetch"
+VARIABLE = "LAST_EDGE_DATA"
+ROOT = Path(__file__).resolve().parents[2]
+PLACES = {
+    "shrec17": "shrec17/SHREC2017_skeletons.tar.xz", "shrec21": "shrec21/SHREC2021_skeletons.tar.xz",
+    "utd_mhad": "utd_mhad/Skeleton.zip", "holistic_words": "holistic_words", "clips": "clips",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -257,11 +263,19 @@ def _landmark_models() -> Iterator[Check]:
 
 
 def _real_data() -> Iterator[Check]:
-    """Looks for the benchmark data sets; needs the training extra to know where."""
-    try:
-        from last_edge.data.find import PLACES, VARIABLE, find_data
-    except ImportError:
-        return
+    """The benchmark data sets: in $LAST_EDGE_DATA, else in data/, else in ../shared/data beside the repository."""
     for name in PLACES:
         path = find_data(name)
         yield Check("Real data", name, path is not None, str(path or "not found"), f"export {VARIABLE}=/path/to/data")
+
+
+def data_roots() -> tuple[Path, ...]:
+    """Folders searched for real data, best first."""
+    named = os.environ.get(VARIABLE)
+    return (Path(named),) if named else (ROOT / "data", ROOT.parent / "shared" / "data")
+
+
+def find_data(name: str) -> Path | None:
+    """The file or folder of a dataset, None when it is nowhere. `name` is one of `PLACES` or a path below a root."""
+    candidates = [root / PLACES.get(name, name) for root in data_roots()]
+    return next((path for path in candidates if path.exists()), None)

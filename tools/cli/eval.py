@@ -250,8 +250,8 @@ def recognise_options(
 ) -> RecogniseOptions:
     """How a stream is decided, as the options say."""
     from last_edge.runtime.recognise.decoding import DecodingOptions
-    from last_edge.runtime.recognise.segmenter import SegmentOptions
     from last_edge.runtime.recognise.stream import RecogniseOptions
+    from last_edge.runtime.recognise.window import SegmentOptions
 
     return RecogniseOptions(
         decode=decode,

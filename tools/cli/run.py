@@ -114,8 +114,8 @@ def run(
     from last_edge.runtime.pipeline.run import RunOptions
     from last_edge.runtime.pipeline.run import run as run_source
     from last_edge.runtime.recognise.decoding import DecodingOptions
-    from last_edge.runtime.recognise.segmenter import SegmentOptions
     from last_edge.runtime.recognise.stream import RecogniseOptions
+    from last_edge.runtime.recognise.window import SegmentOptions
     from last_edge.runtime.view.window import has_screen
 
     alone = events == STDOUT

@@ -21,7 +21,7 @@ from last_edge.names import did_you_mean
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import held_out
 from last_edge.tasks.registry import PRETRAINING
-from last_edge.tools.experiments.repeat import compared_clips, hits_of, once
+from last_edge.tools.experiments.compare import compared_clips, hits_of, once
 from last_edge.train.recipe import load_recipe, read_yaml
 from last_edge.train.request import Report, Request
 from last_edge.train.run import run_training

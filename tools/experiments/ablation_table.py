@@ -11,8 +11,7 @@ from typing import Any
 from last_edge import records
 from last_edge.files import write_text
 from last_edge.tools.experiments.ablation import Ablation, Hits, answers, clips_of, effective, is_done
-from last_edge.tools.experiments.compare import by_class, class_difference, paired_difference, spread
-from last_edge.tools.experiments.repeat import as_digits
+from last_edge.tools.experiments.compare import as_digits, by_class, class_difference, paired_difference, spread
 from last_edge.tools.output import difference, markdown
 from last_edge.train.checkpoint import as_json
 from last_edge.train.environment import describe_environment

@@ -1,34 +1,71 @@
-"""Comparing two ways of training, or two artefacts, that answered the same clips."""
+"""Comparing two ways of training, or two artefacts, that answered the same clips; each way's runs done once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from last_edge import records
 from last_edge.bundle import Bundle, is_bundle
 from last_edge.bundle.zoo import find_bundle
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import check_points, labelled_as, labelled_clips
+from last_edge.clips.windows import check_fits, check_points, labelled_as, labelled_clips
 from last_edge.errors import InputError, UsageError
 from last_edge.export.bundles.span_rules import is_streamer, read_rules, run_answers
 from last_edge.export.proof.evaluate import deployed
 from last_edge.export.proof.span_events import FrameAnswers, bundle_answers, rules_of, scored
 from last_edge.runtime.recognise.spans import SpanRules
 from last_edge.tasks.class_learner import predict
+from last_edge.tasks.config import Recipe
+from last_edge.tasks.plan import make_plan
 from last_edge.tasks.registry import STREAMING
 from last_edge.train.checkpoint import load_checkpoint
+from last_edge.train.run_folder import FINAL, FinishedRun
 
+P = ParamSpec("P")
 Hits = NDArray[np.bool_]
 PRECISIONS = ("fp32", "int8")
 SIGNIFICANT = 0.05
 DRAWS = 10_000
 CHUNK = 500  # resamples held in memory at once
+
+
+def once(out: Path, run: Callable[P, dict[str, Any]], *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+    """What `run` in folder `out` gives, or what it gave when it was done before with these very settings."""
+    try:
+        return run(*args, **kwargs)
+    except FinishedRun:
+        return dict(records.read_json(out / FINAL))
+
+
+def compared_clips(store: ClipStore, recipe: Recipe, split: str) -> NDArray[np.int64]:
+    """Clips of `val`, as the recipe holds them out, or of `test`; `InputError` when there are none."""
+    if split == "test":
+        return labelled_clips(store, "test")
+    clips = make_plan(store, recipe).val
+    if not len(clips):
+        hint = "--set validation.fraction=0.1"
+        raise InputError("no validation clips to compare on", where=store.path, hint=hint)
+    return clips
+
+
+def hits_of(run: Path, store: ClipStore, clips: NDArray[np.int64], *, device: str = "cpu") -> NDArray[np.bool_]:
+    """(n,) whether a finished run's chosen checkpoint is right about each clip."""
+    checkpoint = load_checkpoint(run)
+    check_fits(store, checkpoint.spec, checkpoint.labels)
+    logits = predict(checkpoint.model.to(device), store, clips, spec=checkpoint.spec, device=device)
+    return np.asarray(logits.argmax(1) == store.index.label[clips])
+
+
+def as_digits(hits: NDArray[np.bool_]) -> str:
+    """Right and wrong answers as 1 and 0, one a clip."""
+    return "".join("1" if hit else "0" for hit in hits)
 
 
 @dataclass(frozen=True)

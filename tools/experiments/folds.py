@@ -16,8 +16,7 @@ from last_edge.clips.store import HEADER, ClipStore
 from last_edge.clips.writer import leave_out
 from last_edge.errors import UsageError
 from last_edge.tasks.config import Recipe
-from last_edge.tools.experiments.compare import spread_of
-from last_edge.tools.experiments.repeat import once
+from last_edge.tools.experiments.compare import once, spread_of
 from last_edge.train.request import Report, Request
 from last_edge.train.run import run_training
 from last_edge.train.run_folder import FINAL

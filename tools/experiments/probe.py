@@ -24,8 +24,7 @@ from last_edge.tasks.class_learner import BATCH
 from last_edge.tasks.config import InputConfig, ModelConfig, Recipe
 from last_edge.tasks.plan import Plan, held_out, make_plan
 from last_edge.tasks.start import Start
-from last_edge.tools.experiments.compare import paired_difference, spread
-from last_edge.tools.experiments.repeat import as_digits, compared_clips, hits_of, once
+from last_edge.tools.experiments.compare import as_digits, compared_clips, hits_of, once, paired_difference, spread
 from last_edge.train.checkpoint import checkpoint_folder, read_card, read_trunk
 from last_edge.train.request import Report, Request
 from last_edge.train.run import run_training

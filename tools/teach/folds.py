@@ -26,7 +26,7 @@ from last_edge.names import is_background
 from last_edge.runtime.recognise.stream import Decode
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.tasks.config import Recipe
-from last_edge.tools.experiments.repeat import once
+from last_edge.tools.experiments.compare import once
 from last_edge.tools.operating import Played, Take, played_each, silent_takes
 from last_edge.tools.teach.basis import shows_nothing
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from last_edge.data.find import find_data
 from last_edge.errors import MissingError, UsageError
 from last_edge.runtime import landmarks
 from last_edge.runtime.landmarks import Detector, create_landmarks, models
@@ -23,6 +22,7 @@ from last_edge.runtime.landmarks.litert.pose import OneEuro, refined
 from last_edge.runtime.landmarks.mediapipe import what_it_sends
 from last_edge.runtime.sources.video import VideoSource
 from last_edge.tools.bench.landmarks import TO_THE_WAIST, alone, apart, both, itself, step_by_step
+from last_edge.tools.cli.doctor import find_data
 
 CLIPS = sorted((find_data("clips") or Path()).glob("*.mp4"))
 SHORT = "how2sign_0fO5ETSwyg_1-5.mp4"

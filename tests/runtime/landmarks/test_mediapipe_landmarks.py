@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from last_edge.data.find import find_data
 from last_edge.errors import UsageError
 from last_edge.runtime.landmarks import Detector, create_landmarks, models
 from last_edge.runtime.landmarks.mediapipe import MediaPipeSource, _open
 from last_edge.runtime.sources.video import VideoSource
+from last_edge.tools.cli.doctor import find_data
 
 FRAMES = 3
 NOSE, LEFT_WRIST, RIGHT_WRIST = 0, 15, 16

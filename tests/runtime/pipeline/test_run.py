@@ -14,15 +14,14 @@ import numpy as np
 import pytest
 
 from last_edge.clips import writing_store
-from last_edge.data.find import find_data
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.files import cache_folder
-from last_edge.runtime.actions.event_log import EventLog
 from last_edge.runtime.pipeline.pipeline import FILE_QUEUE, Timings
-from last_edge.runtime.pipeline.run import RunOptions, run
+from last_edge.runtime.pipeline.run import EventLog, RunOptions, run
 from last_edge.runtime.pipeline.watch import ClipCollector
 from last_edge.runtime.recognise.results import Event
 from last_edge.skeleton import SkeletonClip, get_layout
+from last_edge.tools.cli.doctor import find_data
 
 HAND = get_layout("mediapipe_hand21")
 

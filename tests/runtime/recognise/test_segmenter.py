@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from last_edge.errors import UsageError
-from last_edge.runtime.recognise.segmenter import MotionSegmenter, SegmentOptions
+from last_edge.runtime.recognise.window import MotionSegmenter, SegmentOptions
 from last_edge.skeleton import get_layout
 
 HAND = get_layout("mediapipe_hand21")

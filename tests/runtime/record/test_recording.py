@@ -13,7 +13,6 @@ import pytest
 from last_edge.bundle import Bundle
 from last_edge.clips import ClipStore
 from last_edge.clips.writer import append_clips
-from last_edge.data.find import find_data
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.runtime.pipeline import feed
 from last_edge.runtime.pipeline.pipeline import Pipeline
@@ -28,6 +27,7 @@ from last_edge.runtime.record.target import Target, Wanted, convert_store
 from last_edge.runtime.sources import Frame, Source
 from last_edge.runtime.view.window import Display
 from last_edge.skeleton import SkeletonClip, get_layout
+from last_edge.tools.cli.doctor import find_data
 
 HAND = get_layout("mediapipe_hand21")
 POINTS = np.zeros((1, 21, 3), np.float32)

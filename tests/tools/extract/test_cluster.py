@@ -19,7 +19,7 @@ VIDEOS = 18
 STAND_IN = """
 import numpy as np
 from last_edge.skeleton import get_layout
-from last_edge.tools.extract import video
+from last_edge.tools.extract import run
 
 class Detector:
     layout = get_layout("mediapipe_hand21")
@@ -29,7 +29,7 @@ class Detector:
     def close(self):
         pass
 
-video.create_landmarks = lambda *args, **options: Detector()
+run.create_landmarks = lambda *args, **options: Detector()
 """
 
 

@@ -14,12 +14,12 @@ import pytest
 
 from last_edge.clips.features import open_features
 from last_edge.clips.store import ClipStore
-from last_edge.data.find import find_data
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.runtime.landmarks import models
 from last_edge.skeleton import get_layout
 from last_edge.tools.cli import main
-from last_edge.tools.extract import video as one_video
+from last_edge.tools.cli.doctor import find_data
+from last_edge.tools.extract import run as extract_run
 from last_edge.tools.extract.plan import Settings, plan_jobs
 from last_edge.tools.extract.run import CRASHED, on_a_cluster, on_this_machine
 
@@ -53,9 +53,9 @@ def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("thanks/00001.avi", "hello/00002.avi"):
         write_video(folder / name)
     (folder / "hello" / "00003.avi").write_bytes(b"RIFF but no video")
-    monkeypatch.setattr(one_video, "create_landmarks", lambda *args, **options: Detector())
+    monkeypatch.setattr(extract_run, "create_landmarks", lambda *args, **options: Detector())
     monkeypatch.setattr(
-        one_video, "vision_model", lambda where: lambda images: np.stack([np.full(WIDTH, i.mean()) for i in images])
+        extract_run, "vision_model", lambda where: lambda images: np.stack([np.full(WIDTH, i.mean()) for i in images])
     )
     vision = tmp_path / "vision"
     vision.mkdir()
@@ -125,7 +125,7 @@ def test_a_missing_detector_stops_at_once(videos: Path, monkeypatch: pytest.Monk
     def absent(*args: Any, **options: Any) -> Any:
         raise MissingError("no landmark model", hint="last-edge models fetch hand")
 
-    monkeypatch.setattr(one_video, "create_landmarks", absent)
+    monkeypatch.setattr(extract_run, "create_landmarks", absent)
     assert extract(videos) == 5
 
 
@@ -149,7 +149,7 @@ def test_images_are_turned_and_flipped_before_anybody_looks(
             sizes.append(image.shape[:2])
             return super().__call__(image, timestamp_s)
 
-    monkeypatch.setattr(one_video, "create_landmarks", lambda *args, **options: Looking())
+    monkeypatch.setattr(extract_run, "create_landmarks", lambda *args, **options: Looking())
     command = ["data", "extract", str(videos), "--layout", LAYOUT, "--jobs", "1", "--quiet"]
     assert main([*command, "--rotate", "90", "--flip", "--person", "left", "--out", str(tmp_path / "out")]) == 0
     assert set(sizes) == {(48, 32)}
@@ -235,7 +235,7 @@ def test_videos_become_a_store_and_an_interruption_costs_nothing(
                 raise KeyboardInterrupt
             return super().__call__(image, timestamp_s)
 
-    monkeypatch.setattr(one_video, "create_landmarks", lambda *args, **options: Counting())
+    monkeypatch.setattr(extract_run, "create_landmarks", lambda *args, **options: Counting())
     assert prepare_videos(tmp_path / "people", *flags) == 130
     assert not (tmp_path / "mine").exists()
     capsys.readouterr()
@@ -355,9 +355,9 @@ def test_time_stamps_decide_where_frames_come_late(videos: Path, monkeypatch: py
     (job, *_) = plan_jobs(videos, videos.parent / "out", Settings(layout=LAYOUT))
     times = np.concatenate([np.arange(10) / 25, 0.4 + np.arange(10) / 12.5])  # a phone's camera when it gets dark
     frames = [(np.full((4, 4, 3), round(200 * time_s), np.uint8), float(time_s)) for time_s in times]
-    monkeypatch.setattr(one_video, "_sign", lambda video, job: iter(frames))
-    assert one_video.extract(job).problem == ""
-    result = one_video.read_result(job)
+    monkeypatch.setattr(extract_run, "_sign", lambda video, job: iter(frames))
+    assert extract_run.extract(job).problem == ""
+    result = extract_run.read_result(job)
     assert result is not None and float(result["fps"]) == pytest.approx(19 / times[-1])
     steps = np.diff(result["points"][:, 0, 0])
     np.testing.assert_allclose(steps, steps.mean(), rtol=0.15)
@@ -399,7 +399,7 @@ def test_a_cluster_does_the_same(tmp_path: Path) -> None:
 
 def test_features_of_a_real_vision_model(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
-    from last_edge.tools.extract.video import VisionModel
+    from last_edge.tools.extract.run import VisionModel
 
     config = transformers.ViTConfig(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=16
