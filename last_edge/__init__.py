@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from last_edge.api import export, load, quantize, train
     from last_edge.clips.store import ClipStore
     from last_edge.runtime.pipeline.pipeline import Item
-    from last_edge.runtime.recognise.results import Event, Guess, Prediction
+    from last_edge.runtime.recognise.decoding import Event, Guess, Prediction
     from last_edge.runtime.recognise.stream import RecogniseOptions, Stream
     from last_edge.runtime.recogniser import Recogniser
     from last_edge.runtime.sources import ImageOptions
@@ -37,11 +37,11 @@ __all__ = [
 
 _HOME = {
     "ClipStore": "last_edge.clips.store",
-    "Event": "last_edge.runtime.recognise.results",
-    "Guess": "last_edge.runtime.recognise.results",
+    "Event": "last_edge.runtime.recognise.decoding",
+    "Guess": "last_edge.runtime.recognise.decoding",
     "ImageOptions": "last_edge.runtime.sources",
     "Item": "last_edge.runtime.pipeline.pipeline",
-    "Prediction": "last_edge.runtime.recognise.results",
+    "Prediction": "last_edge.runtime.recognise.decoding",
     "RecogniseOptions": "last_edge.runtime.recognise.stream",
     "Recogniser": "last_edge.runtime.recogniser",
     "Stream": "last_edge.runtime.recognise.stream",

@@ -22,9 +22,8 @@ from last_edge.runtime.pipeline.feed import open_feed, source_of
 from last_edge.runtime.pipeline.pipeline import Item
 from last_edge.runtime.pipeline.watch import Pace, Watch
 from last_edge.runtime.recognise.adapt import Adapter
-from last_edge.runtime.recognise.decoding import Rejection, choose_point
+from last_edge.runtime.recognise.decoding import Event, Prediction, Rejection, choose_point
 from last_edge.runtime.recognise.model import ACCEPT, Precision, load_graph, span_rules, usual_precision
-from last_edge.runtime.recognise.results import Event, Prediction
 from last_edge.runtime.recognise.step_stream import StepStream
 from last_edge.runtime.recognise.stream import TOP, RecogniseOptions, Stream, WindowStream, checked_points
 from last_edge.runtime.sources import ImageOptions

@@ -30,8 +30,7 @@ from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.evaluate import check_store
 from last_edge.files import sha256_of
 from last_edge.names import is_background
-from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Probabilities, Rejection, Row, energy
-from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Event, Probabilities, Rejection, Row, energy
 from last_edge.runtime.recognise.stream import DECODERS, Decode, RecogniseOptions
 from last_edge.runtime.recognise.stream_eval import StreamScore
 from last_edge.runtime.recogniser import Recogniser

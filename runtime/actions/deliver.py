@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from last_edge.errors import MissingError, UsageError
 from last_edge.names import did_you_mean
-from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.decoding import Event
 
 QUEUE = 1000
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)

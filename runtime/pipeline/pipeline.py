@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import MissingError
-from last_edge.runtime.recognise.results import ClipResult, Event, Prediction
+from last_edge.runtime.recognise.decoding import ClipResult, Event, Prediction
 from last_edge.runtime.recognise.window import Points
 from last_edge.runtime.sources import Frame, Source
 

@@ -20,14 +20,13 @@ from last_edge.runtime.landmarks import By, Detector
 from last_edge.runtime.pipeline.feed import Feed, open_feed, source_of
 from last_edge.runtime.pipeline.pipeline import Item, StageTiming
 from last_edge.runtime.pipeline.watch import Pace, Watch
+from last_edge.runtime.recognise.decoding import ClipResult, Event
 from last_edge.runtime.recognise.model import Precision
-from last_edge.runtime.recognise.results import ClipResult, Event
 from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.service import Watchdog
 from last_edge.runtime.sources import Frame, ImageOptions
-from last_edge.runtime.view.presenter import Presenter
-from last_edge.runtime.view.saving import ClipKeeper
+from last_edge.runtime.view.presenter import ClipKeeper, Presenter
 from last_edge.skeleton.people import Person
 
 DECIMALS = 5

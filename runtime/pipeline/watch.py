@@ -11,7 +11,7 @@ from last_edge.errors import UsageError
 from last_edge.runtime.pipeline.feed import Feed
 from last_edge.runtime.pipeline.pipeline import NOTHING, STAGES, Item, Pipeline, Timings
 from last_edge.runtime.recognise.adapt import HandShape
-from last_edge.runtime.recognise.results import ClipResult, Event
+from last_edge.runtime.recognise.decoding import ClipResult, Event
 from last_edge.runtime.recognise.stream import Stream
 from last_edge.runtime.recognise.window import Points
 from last_edge.runtime.sources import Frame

@@ -1,4 +1,4 @@
-"""From logits to events: how sure a model is, when it should say nothing, and when a stream becomes an event.
+"""From logits to predictions and events: how sure a model is, when to say nothing, and when a stream becomes an event.
 
 Probabilities are softmax(logits / T) (Guo et al. 2017). The energy score T log sum exp(logits / T) (Liu et al. 2020) is
 low where no class answers, as for an idle body or an unknown motion; it needs the logits alone, so any file gives it.
@@ -9,19 +9,85 @@ rejection, confirmation and debounce.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import UsageError
 from last_edge.names import is_background
-from last_edge.runtime.recognise.results import Event
 
+Phase = Literal["", "begin", "hold", "end"]
+"""Of a gesture that is told while it lasts; "" where one event stands for all of it."""
 Probabilities = NDArray[np.float64]
 USUAL_THRESHOLD = 0.6
 SILENT, UNLIKE = "nothing", "unlike what was taught"
 Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A class and its probability, 0..1."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most likely classes of the points between two moments.
+
+    start_s, end_s: first and last moment with points. top: best first. milliseconds: what each stage took.
+    """
+
+    start_s: float
+    end_s: float
+    top: tuple[Guess, ...]
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    schema_version: int = 1
+
+    @property
+    def best(self) -> Guess:
+        """The most likely class."""
+        return self.top[0]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A recognised gesture, after smoothing, rejection and debounce.
+
+    start_s: where the window that shows it begins. end_s: the moment of the decision. probability: smoothed, 0..1.
+    hand: `left` or `right` where the source says which it shows, else "". person: number of who is followed, where a
+    frame showed several; x, y: middle of their points at `end_s`, in the source's units. None where not known.
+    phase: what of the gesture this tells, at `end_s`.
+    """
+
+    label: str
+    probability: float
+    start_s: float
+    end_s: float
+    hand: str = ""
+    person: int | None = None
+    x: float | None = None
+    y: float | None = None
+    phase: Phase = ""
+    schema_version: int = 1
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is the first that is told of its gesture."""
+        return self.phase in ("", "begin")
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """The prediction for one whole recording of `frames` frames, and its true class where it is known."""
+
+    name: str
+    prediction: Prediction
+    frames: int
+    label: str | None
 
 
 @dataclass(frozen=True)

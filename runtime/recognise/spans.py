@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from last_edge.errors import InputError
 from last_edge.names import is_background
-from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD, Decoder, DecodingOptions
-from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD, Decoder, DecodingOptions, Event
 
 Numbers = NDArray[np.float64]
 LOWEST = 1e-6

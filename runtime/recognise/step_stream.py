@@ -13,8 +13,7 @@ from last_edge.inputs.spec import sample_at
 from last_edge.runtime.backends import Backend
 from last_edge.runtime.backends.stepper import StepAnswer, Stepper
 from last_edge.runtime.recognise.adapt import Adapter
-from last_edge.runtime.recognise.decoding import Probabilities, Rejection
-from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.decoding import Event, Probabilities, Rejection
 from last_edge.runtime.recognise.spans import SpanDecoder, SpanEvent, SpanRules
 from last_edge.runtime.recognise.stream import RecogniseOptions, Stream
 from last_edge.runtime.recognise.window import Points, Times

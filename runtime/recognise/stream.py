@@ -24,8 +24,17 @@ from last_edge.names import mirrored_order
 from last_edge.runtime.backends import Backend
 from last_edge.runtime.closing import Closeable
 from last_edge.runtime.recognise.adapt import Adapter, HandVote
-from last_edge.runtime.recognise.decoding import UNLIKE, Decoder, DecodingOptions, Probabilities, Rejection, energy
-from last_edge.runtime.recognise.results import Event, Guess, Prediction
+from last_edge.runtime.recognise.decoding import (
+    UNLIKE,
+    Decoder,
+    DecodingOptions,
+    Event,
+    Guess,
+    Prediction,
+    Probabilities,
+    Rejection,
+    energy,
+)
 from last_edge.runtime.recognise.spans import SpanwiseDecoder
 from last_edge.runtime.recognise.window import MotionSegmenter, Points, SegmentOptions, SlidingWindow, Times, fit_times
 from last_edge.skeleton.people import Follower, Seen

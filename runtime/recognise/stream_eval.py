@@ -15,7 +15,7 @@ from last_edge.clips.compose import Span
 from last_edge.clips.compose import Stream as ComposedStream
 from last_edge.errors import InputError
 from last_edge.runtime.backends import Backend
-from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.decoding import Event
 from last_edge.runtime.recognise.span_score import SpanScore
 from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.runtime.recogniser import Recogniser

@@ -15,8 +15,7 @@ from last_edge.files import writing_folder
 from last_edge.runtime.landmarks import Detector
 from last_edge.runtime.landmarks.models import get_model, model_path
 from last_edge.runtime.recognise.stream import Decode
-from last_edge.runtime.web.clips import Clip, golden_clips
-from last_edge.runtime.web.describe import camera_detector, describe
+from last_edge.runtime.web.describe import Clip, camera_detector, describe, golden_clips
 from last_edge.runtime.web.packages import MARKER, MEDIAPIPE, ONNX_RUNTIME, NpmPackage, fetch, is_cached, read_package
 from last_edge.skeleton.clip import Units
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from last_edge.errors import EXIT_BUG, LastEdgeError
 from last_edge.runtime.actions import deliver
 from last_edge.runtime.actions.deliver import Delivery, command_of, destination_of
-from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.decoding import Event
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.sources import open_source
 from last_edge.runtime.web.server import SiteServer

@@ -45,7 +45,7 @@ def test_the_lamp_tells_the_broker(tmp_path: Path) -> None:
     thread.start()
     (tmp_path / "sitecustomize.py").write_text(
         "import last_edge\n"
-        "from last_edge.runtime.recognise.results import Event\n"
+        "from last_edge.runtime.recognise.decoding import Event\n"
         "last_edge.Recogniser.watch = lambda self, source: iter([Event('swipe up', 0.9, 0.0, 1.0)])\n"
     )
     port = listener.getsockname()[1]

@@ -22,7 +22,7 @@ import pytest
 from last_edge.errors import UsageError
 from last_edge.runtime.actions import deliver
 from last_edge.runtime.actions.deliver import Command, Delivery, Destination, command_of, destination_of, facts_of
-from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.decoding import Event
 
 WAVE, FIST = Event("wave", 0.875, 1.0, 1.5), Event("fist", 0.75, 2.0, 2.25)
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")

@@ -12,7 +12,7 @@ import pytest
 from last_edge.errors import InputError, MissingError, UsageError
 from last_edge.runtime.actions.deliver import Delivery, Final
 from last_edge.runtime.actions.keys import Keys, read_keys
-from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.decoding import Event
 
 
 class Key(enum.Enum):

@@ -8,10 +8,10 @@ from torch.optim import lr_scheduler
 
 from last_edge.errors import UsageError
 from last_edge.tasks.config import TrainingConfig
-from last_edge.train.foresee import hyperparameters
 from last_edge.train.optimizer import epoch_rates, final_rate, learning_rate, restarts
 from last_edge.train.processes import resolve_amp
 from last_edge.train.recipe import load_recipe
+from last_edge.train.request import hyperparameters
 
 PHASES = ("phase_a", "phase_b", "phase_d", "phase_abd", "legacy_multistep")
 WARM_UP = [0.01, 0.028, 0.046, 0.064, 0.082, 0.1]

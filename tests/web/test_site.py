@@ -17,7 +17,7 @@ from last_edge.errors import InputError, UsageError
 from last_edge.inputs import InputSpec
 from last_edge.runtime.recognise.decoding import DecodingOptions
 from last_edge.runtime.recognise.stream import RecogniseOptions
-from last_edge.runtime.web.clips import store_clips
+from last_edge.runtime.web.describe import store_clips
 from last_edge.runtime.web.server import policy_of
 from last_edge.runtime.web.site import INDEX, Site, export_site, make_site, static_files
 from last_edge.skeleton import SkeletonClip, get_layout

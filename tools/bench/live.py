@@ -22,7 +22,7 @@ from last_edge.errors import InputError, LastEdgeError, MissingError, UsageError
 from last_edge.machine import processor
 from last_edge.runtime.pipeline.pipeline import STAGES, StageTiming
 from last_edge.runtime.pipeline.run import RunOptions, RunSummary, run
-from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.decoding import Event
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.sources import open_source
 from last_edge.tools.bench.record import page

@@ -16,7 +16,7 @@ from last_edge.tools.output import make_table
 
 if TYPE_CHECKING:
     from last_edge.runtime.pipeline.run import RunSummary
-    from last_edge.runtime.recognise.results import Event
+    from last_edge.runtime.recognise.decoding import Event
 
 STDOUT = Path("-")
 Events = Annotated[

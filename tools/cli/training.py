@@ -201,7 +201,7 @@ def store_path(dataset: str | None, split_type: str | None, root: Path) -> Path:
 def preview(request: Request, **task: Any) -> dict[str, Any]:
     """What a training would do; what it would take over from another run, where it starts from one."""
     from last_edge.clips.store import ClipStore
-    from last_edge.train.foresee import foresee
+    from last_edge.train.request import foresee
 
     return foresee(ClipStore.open(request.store), request.recipe, **task)
 
@@ -210,8 +210,8 @@ def announce(request: Request, screen: Screen, task: Task | None = None) -> None
     """Say before a training starts with which numbers it will run; see `hyperparameters`."""
     from last_edge.clips.store import ClipStore
     from last_edge.tasks.registry import task_of
-    from last_edge.train.foresee import hyperparameters
     from last_edge.train.processes import is_first
+    from last_edge.train.request import hyperparameters
 
     if screen.silent or not is_first():
         return

@@ -13,7 +13,7 @@ from last_edge.tools.cli.options import SCREEN, BundlePath, DryRun, FalsePerHour
 if TYPE_CHECKING:
     from last_edge.bundle import Bundle as Opened
     from last_edge.inputs import InputSpec
-    from last_edge.runtime.web.clips import Clip
+    from last_edge.runtime.web.describe import Clip
     from last_edge.runtime.web.site import Site
 
 SYNTHETIC_LAYOUT = "mediapipe_holistic75"
@@ -80,7 +80,7 @@ def web(
 def clips_to_play(bundle: Opened, store: Path | None, count: int) -> list[Clip]:
     """Made clips of a store, the typical motions that the bundle has with it, or clips made for the page."""
     from last_edge.bundle.manifest import SAMPLES
-    from last_edge.runtime.web.clips import sample_clips, store_clips
+    from last_edge.runtime.web.describe import sample_clips, store_clips
 
     manifest = bundle.manifest
     if store is not None:
@@ -128,8 +128,7 @@ def made_signs(spec: InputSpec, labels: tuple[str, ...], *, count: int) -> list[
     from itertools import islice
 
     from last_edge.data.synth import SynthOptions, gloss_names, synthesise
-    from last_edge.runtime.web.clips import from_skeleton
-    from last_edge.runtime.web.describe import find_source
+    from last_edge.runtime.web.describe import find_source, from_skeleton
     from last_edge.skeleton import get_layout
 
     try:

@@ -11,7 +11,7 @@ import pytest
 
 from last_edge.errors import InputError
 from last_edge.runtime.pipeline.pipeline import LIVE_QUEUE, STAGES, Channel, Item, Pipeline, Timings, inherit
-from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.decoding import Event
 from last_edge.runtime.sources import Frame, Source
 from last_edge.skeleton import get_layout
 

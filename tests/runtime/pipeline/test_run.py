@@ -19,7 +19,7 @@ from last_edge.files import cache_folder
 from last_edge.runtime.pipeline.pipeline import FILE_QUEUE, Timings
 from last_edge.runtime.pipeline.run import EventLog, RunOptions, run
 from last_edge.runtime.pipeline.watch import ClipCollector
-from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.decoding import Event
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tools.cli.doctor import find_data
 

@@ -11,8 +11,7 @@ from last_edge.errors import UsageError
 from last_edge.inputs import InputSpec
 from last_edge.runtime.backends import Backend
 from last_edge.runtime.recognise.adapt import Adapter
-from last_edge.runtime.recognise.decoding import DecodingOptions, Rejection, softmax
-from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.decoding import DecodingOptions, Event, Rejection, softmax
 from last_edge.runtime.recognise.stream import RecogniseOptions, Stream, WindowStream
 from last_edge.skeleton import get_layout
 

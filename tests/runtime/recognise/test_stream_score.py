@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from last_edge.clips.compose import Span
-from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.decoding import Event
 from last_edge.runtime.recognise.stream_eval import StreamScore, answered
 
 SPANS = (Span("a", 1.0, 2.0), Span("", 5.0, 6.0), Span("b", 9.0, 10.0))

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from last_edge.errors import UsageError
-from last_edge.runtime.recognise.results import Event, Guess, Prediction
+from last_edge.runtime.recognise.decoding import Event, Guess, Prediction
 from last_edge.runtime.view import drawing, presenter
 from last_edge.runtime.view.drawing import BLANK, JOINT
-from last_edge.runtime.view.presenter import Overlay
-from last_edge.runtime.view.saving import Snapshot, VideoWriter
+from last_edge.runtime.view.presenter import Overlay, Snapshot, VideoWriter
 from last_edge.skeleton import get_layout
 from last_edge.skeleton.clip import Units
 

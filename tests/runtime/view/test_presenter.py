@@ -12,7 +12,7 @@ from last_edge.bundle import Bundle
 from last_edge.bundle.bundle import rewrite_bundle
 from last_edge.data.readers.npz import read_npz
 from last_edge.runtime.pipeline.run import RunOptions, run
-from last_edge.runtime.recognise.results import Event
+from last_edge.runtime.recognise.decoding import Event
 from last_edge.runtime.sources import Frame
 from last_edge.runtime.view import presenter as presenting
 from last_edge.runtime.view.drawing import JOINT
