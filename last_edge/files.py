@@ -56,7 +56,7 @@ def fsync_path(path: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path, mode: str = "wb") -> Iterator[IO[bytes]]:
+def writing(path: Path) -> Iterator[IO[bytes]]:
     """Open a partial file beside `path` for writing; on success fsync and rename over `path`, on failure remove it.
 
     The partial file is this writer's own: of several at a time the last one to finish wins, with a whole file. Those of
@@ -69,7 +69,7 @@ def writing(path: Path, mode: str = "wb") -> Iterator[IO[bytes]]:
             left.unlink(missing_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
-        with partial.open(mode) as stream:
+        with partial.open("wb") as stream:
             _try_lock(stream.fileno(), wait=True)
             yield stream
             stream.flush()

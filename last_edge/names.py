@@ -19,9 +19,9 @@ def is_background(label: str) -> bool:
     return label.strip().casefold() in BACKGROUND
 
 
-def nearest(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
-    """The known names closest in spelling to `name`, best first; may be empty."""
-    return difflib.get_close_matches(name, list(known), n=most, cutoff=0.4)
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """The three known names closest in spelling to `name`, best first; may be empty."""
+    return difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

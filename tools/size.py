@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("last_edge", "train", "distill", "export", "runtime", "tools")
 
 
-def source_files(root: Path = ROOT) -> list[Path]:
+def source_files() -> list[Path]:
     """Python files of the product, each once: the links that show stages as sub-packages are not followed."""
-    return sorted(file for folder in FOLDERS for file in (root / folder).rglob("*.py"))
+    return sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
 
 
 def import_lines(text: str) -> int:

@@ -216,13 +216,13 @@ def read_rules(run: Path) -> SpanRules:
 
 
 def evaluate_spans(
-    run: Path, store: ClipStore, *, split: str, which: Which = "best", clips: NDArray[np.int64] | None = None,
-    unknown: Sequence[str] = (), threshold: float | None = None,
+    run: Path, store: ClipStore, *, split: str, which: Which = "best", unknown: Sequence[str] = (),
+    threshold: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The contest's figures of a run's events on the recordings of a split. unknown, threshold: as of a bundle."""
     checkpoint, rules = load_checkpoint(run, which), at_threshold(read_rules(run), threshold)
     store = STREAMING.labelled_as(without_unknown(store, checkpoint.labels, unknown), checkpoint.labels, split)
-    chosen = STREAMING.clips(store, split) if clips is None else clips
+    chosen = STREAMING.clips(store, split)
     answers = run_answers(run, store, chosen, which=which)
     return {
         "split": split,

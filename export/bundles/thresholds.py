@@ -112,7 +112,7 @@ def fit_energy(known: NDArray[np.float64], unknown: NDArray[np.float64]) -> dict
 
 def rejection_thresholds(
     graph: bytes, logits: NDArray[np.float32], *, store: ClipStore, clips: NDArray[np.int64], spec: InputSpec,
-    seed: int = 0, threads: int = 1,
+    threads: int = 1,
 ) -> dict[str, float]:  # fmt: skip
     """`thresholds` of a manifest: temperature, energy, and percent of right answers kept and of unknown ones refused.
 
@@ -120,7 +120,7 @@ def rejection_thresholds(
     """
     labels = store.index.label[clips]
     temperature = fit_temperature(logits, labels)
-    made = unknown_windows(compose(store, clips, seed=seed, options=ComposeOptions(made=0.5)), spec)
+    made = unknown_windows(compose(store, clips, seed=0, options=ComposeOptions(made=0.5)), spec)
     strange = logits_of(graph, {LANDMARKS: made}, threads=threads)
     right = logits[logits.argmax(axis=1) == labels]
     return {"temperature": temperature, **fit_energy(energy(right, temperature), energy(strange, temperature))}

@@ -32,11 +32,9 @@ def metadata_of(graph: bytes) -> dict[str, str]:
     return dict(open_session(graph).get_modelmeta().custom_metadata_map)
 
 
-def logits_of(
-    graph: bytes, inputs: Inputs, *, threads: int = 1, settings: Settings | None = None
-) -> NDArray[np.float32]:
-    """Logits (n, K) of the file for n clips' inputs. settings: win over threads."""
-    return answers_of(open_backend(OnnxRuntimeCpu.name, graph, settings or Settings(threads)), inputs)
+def logits_of(graph: bytes, inputs: Inputs, *, threads: int = 1) -> NDArray[np.float32]:
+    """Logits (n, K) of the file for n clips' inputs."""
+    return answers_of(open_backend(OnnxRuntimeCpu.name, graph, Settings(threads)), inputs)
 
 
 def answers_of(model: Backend, inputs: Inputs) -> NDArray[np.float32]:

@@ -151,9 +151,9 @@ DEPLOYED: dict[str, type[Deployed]] = {
 """By the name of a bundle's task."""
 
 
-def deployed(bundle: Bundle, precision: str, *, threads: int = 1, beam: int | None = None) -> Deployed:
+def deployed(bundle: Bundle, precision: str, *, threads: int = 1) -> Deployed:
     """The files of one precision of a bundle, ready to answer."""
-    return DEPLOYED[task_of_bundle(bundle.manifest).name](bundle, precision, settings=Settings(threads), beam=beam)
+    return DEPLOYED[task_of_bundle(bundle.manifest).name](bundle, precision, settings=Settings(threads))
 
 
 def evaluate_bundle(

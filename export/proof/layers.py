@@ -147,10 +147,10 @@ def require_equal(found: Comparison) -> None:
     )
 
 
-def made_points(graph: onnx.ModelProto, *, clips: int = 4) -> NDArray[np.float32]:
+def made_points(graph: onnx.ModelProto) -> NDArray[np.float32]:
     """Random points for a graph that came without a bundle; the second clip has missing ones."""
     random = np.random.default_rng(0)
-    points = random.normal(size=(clips, *door_shape(graph)[1:])).astype(np.float32)
+    points = random.normal(size=(4, *door_shape(graph)[1:])).astype(np.float32)
     points[1][random.random(points.shape[1:-1]) < 0.15] = np.nan
     return points
 

@@ -98,14 +98,14 @@ def to_litert(edge: LandmarkModel, spec: InputSpec) -> bytes:
         return file.read_bytes()
 
 
-def add_litert(path: Path, run: Path, *, force: bool = False) -> str:
+def add_litert(path: Path, run: Path) -> str:
     """Put the `.tflite` of a bundle's run into the bundle; the file's name.
 
     Raises `InputError` when the bundle is of another run, `GateError` when the file is more than 0.0001 off the golden
-    logits of torch, `UsageError` when it is there and not `force`.
+    logits of torch, `UsageError` when it is there.
     """
     bundle = Bundle.open(path)
-    if NAME in bundle.manifest.files and not force:
+    if NAME in bundle.manifest.files:
         raise UsageError("the bundle has this file", where=path / NAME, hint="--force to make it anew")
     checkpoint = same_checkpoint(bundle, run)
     if checkpoint.model.features is not None:

@@ -66,7 +66,7 @@ class ClipFeatures:
 
 
 def write_features(
-    store: ClipStore, name: str, arrays: Iterable[NDArray[Any]], *, about: dict[str, Any], force: bool = False
+    store: ClipStore, name: str, arrays: Iterable[NDArray[Any]], *, about: dict[str, Any]
 ) -> ClipFeatures:
     """Put features beside a store: one array (F, D) for each clip in the store's order, (0, D) where there are none.
 
@@ -74,7 +74,7 @@ def write_features(
     """
     path, width = store.path / FOLDER / name, 0
     lengths: list[int] = []
-    with writing_folder(path, marker=HEADER, force=force) as folder:
+    with writing_folder(path, marker=HEADER) as folder:
         rows = GrowingArray(folder / ROWS, np.float32)
         for array in arrays:
             width = _checked(array, width, f"{name}, clip {len(lengths)}")

@@ -72,14 +72,14 @@ def convert(points: NDArray[np.float32], *, source: str, target: str, side: Side
     return np.stack(parts, axis=-2).astype(np.float32)
 
 
-def convert_clip(clip: SkeletonClip, target: Layout, *, side: Side = "right") -> SkeletonClip:
+def convert_clip(clip: SkeletonClip, target: Layout) -> SkeletonClip:
     """A clip in another layout; the confidence of a mean is the least of its points."""
     if clip.layout == target:
         return clip
-    recipe = find_recipe(clip.layout.name, target.name, side=side)
+    recipe = find_recipe(clip.layout.name, target.name)
     nothing = np.zeros(clip.confidence.shape[:-1], np.float32)
     sure = [clip.confidence[..., list(joints)].min(axis=-1) if joints else nothing for joints in recipe]
-    points = convert(clip.coords, source=clip.layout.name, target=target.name, side=side)
+    points = convert(clip.coords, source=clip.layout.name, target=target.name)
     confidence = np.stack(sure, axis=-1)
     return SkeletonClip.from_points(
         points, layout=target, fps=clip.fps, units=clip.units, confidence=confidence, label=clip.label,

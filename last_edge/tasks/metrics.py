@@ -63,28 +63,28 @@ def agreement_holds(same: int, n: int, least: float) -> bool:
     return n - same <= 1 or 100.0 * same / n >= least - 1e-9 or (few and wilson(same, n)[1] >= least)
 
 
-def calibration_error(logits: Logits, labels: Labels, *, bins: int = CALIBRATION_BINS) -> float:
+def calibration_error(logits: Logits, labels: Labels) -> float:
     """Expected calibration error in percent (Guo et al. 2017), equal-width bins of the top probability."""
-    rows = _by_confidence(logits, labels, bins=bins)
+    rows = _by_confidence(logits, labels)
     gaps = sum(abs(float((hits - confidence).sum())) for confidence, hits in rows)
     return round(100.0 * gaps / max(len(labels), 1), 2)
 
 
-def reliability(logits: Logits, labels: Labels, *, bins: int = CALIBRATION_BINS) -> list[dict[str, float]]:
+def reliability(logits: Logits, labels: Labels) -> list[dict[str, float]]:
     """The bins of `calibration_error` that have clips: mean top probability and share of hits in percent, and count."""
     return [
         {"confidence": round(100.0 * float(confidence.mean()), 2), "right": percent(hits), "n": len(hits)}
-        for confidence, hits in _by_confidence(logits, labels, bins=bins)
+        for confidence, hits in _by_confidence(logits, labels)
         if len(hits)
     ]
 
 
-def _by_confidence(logits: Logits, labels: Labels, *, bins: int) -> list[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+def _by_confidence(logits: Logits, labels: Labels) -> list[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Top probability and hit of each clip, by equal-width bins of the first."""
     probabilities = softmax(logits)
     confidence, hits = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    which = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    return [(confidence[which == b], hits[which == b]) for b in range(bins)]
+    which = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    return [(confidence[which == b], hits[which == b]) for b in range(CALIBRATION_BINS)]
 
 
 def confusion(logits: Logits, labels: Labels) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ HEADS = ("body.head.", "head.")
 """Of classifiers of clips and of networks for streams."""
 SETTINGS = ("streams", "centre", "scale")
 ALIKE = ("layout", "channels", *SETTINGS)
+SHOWN = 4
 Value = TypeVar("Value")
 
 
@@ -104,6 +105,6 @@ def trunk_of(tensors: dict[str, Value]) -> dict[str, Value]:
     return {name: value for name, value in tensors.items() if not name.startswith(HEADS)}
 
 
-def _some(names: Iterable[str], *, most: int = 4) -> str:
+def _some(names: Iterable[str]) -> str:
     names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -32,8 +32,8 @@ _one = threading.RLock()
 
 
 @contextmanager
-def limited_memory(more: int = MORE_BYTES) -> Iterator[None]:
-    """Let this process map no more than so many further bytes; on Linux alone, elsewhere nothing is held.
+def limited_memory() -> Iterator[None]:
+    """Let this process map no more than `MORE_BYTES` further bytes; on Linux alone, elsewhere nothing is held.
 
     A node of 200 bytes in a foreign graph can name a tensor of terabytes. Whoever asks for more gets an error of its
     allocation, in every thread.
@@ -43,7 +43,7 @@ def limited_memory(more: int = MORE_BYTES) -> Iterator[None]:
         return
     with _one:
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-        most = int(STATM.read_text().split()[0]) * resource.getpagesize() + more
+        most = int(STATM.read_text().split()[0]) * resource.getpagesize() + MORE_BYTES
         known = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
         resource.setrlimit(resource.RLIMIT_AS, (min([most, *known]), hard))
         try:

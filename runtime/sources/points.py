@@ -98,15 +98,15 @@ class SampleSource(Source):
 
 
 class SyntheticSource(Source):
-    """`seconds` of a moving skeleton in `image01`, the same at every run with the same seed.
+    """`seconds` of a moving skeleton in `image01`, the same at every run.
 
     Every 90 frames the skeleton is hidden for 12, so that a run also meets frames without points.
     """
 
-    def __init__(self, layout: Layout, *, seconds: float = 10.0, fps: float = 30.0, seed: int = 0) -> None:
-        self.name, self.layout, self.fps = "synthetic", layout, fps
-        self.announced_frames = round(seconds * fps)
-        random = np.random.default_rng(seed)
+    def __init__(self, layout: Layout, *, seconds: float = 10.0) -> None:
+        self.name, self.layout, self.fps = "synthetic", layout, 30.0
+        self.announced_frames = round(seconds * self.fps)
+        random = np.random.default_rng(0)
         self._angle = random.uniform(0, 2 * np.pi, layout.joints)
         self._swing = random.uniform(0.1, 0.6, layout.joints)
         self._pace = random.uniform(0.3, 1.5, layout.joints)

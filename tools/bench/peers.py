@@ -367,7 +367,7 @@ def train_peer(
     )  # fmt: skip
 
 
-def time_peers(rows: Sequence[PeerRecord], out: Path, schedule: Schedule | None = None) -> list[PeerRecord]:
+def time_peers(rows: Sequence[PeerRecord], out: Path) -> list[PeerRecord]:
     """The records with the latency of their files in `out`, all of them in turns on one core."""
     calls: list[Call] = []
     for row in rows:
@@ -376,7 +376,7 @@ def time_peers(rows: Sequence[PeerRecord], out: Path, schedule: Schedule | None 
         clip = np.random.default_rng(0).normal(size=shape).astype(np.float32)
         calls.append(lambda index, session=session, clip=clip: session.run([OUTPUT_NAME], {LANDMARKS: clip}))  # type: ignore[misc]
     with pinned(1):
-        times = time_in_turns(calls, schedule or Schedule(), clock=clock_for(1))
+        times = time_in_turns(calls, Schedule(), clock=clock_for(1))
     latencies = [summarise(own) for own in times]
     return [
         replace(row, p50_ms=latency.p50, p95_ms=latency.p95, device=processor())

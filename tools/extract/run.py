@@ -62,9 +62,6 @@ class Outcome:
     fresh: bool = True
 
 
-Work = Callable[[Job], Outcome]
-
-
 def extract(job: Job) -> Outcome:
     """Do a job whose result is not there yet; a video that cannot be read is an outcome, not an error.
 
@@ -284,7 +281,9 @@ def _result(job: Job) -> dict[str, NDArray[Any]]:
     return result
 
 
-def on_this_machine(jobs: Sequence[Job], *, processes: int, work: Work = extract) -> Iterator[Outcome]:
+def on_this_machine(
+    jobs: Sequence[Job], *, processes: int, work: Callable[[Job], Outcome] = extract
+) -> Iterator[Outcome]:
     """Outcomes as they come. A video that takes its process down is one without a result; the others go on."""
     spawn = multiprocessing.get_context("spawn")
     suspects: list[Job] = []
@@ -303,9 +302,7 @@ def on_this_machine(jobs: Sequence[Job], *, processes: int, work: Work = extract
                 yield Outcome(job.name, problem=CRASHED)
 
 
-def on_a_cluster(
-    jobs: Sequence[Job], *, address: str, work: Work = extract, patience_s: float = PATIENCE_S
-) -> Iterator[Outcome]:
+def on_a_cluster(jobs: Sequence[Job], *, address: str, patience_s: float = PATIENCE_S) -> Iterator[Outcome]:
     """Outcomes as they come from a Dask cluster, whose workers see the same folders under the same names.
 
     `MissingError` without dask.distributed, or where no scheduler answers.
@@ -319,6 +316,6 @@ def on_a_cluster(
     except (OSError, ValueError) as error:
         raise MissingError("no Dask scheduler answers", where=address, got=error, hint="dask scheduler") from error
     with client:
-        futures = client.map(work, jobs, key=[f"extract-{number}" for number in range(len(jobs))], pure=False)
+        futures = client.map(extract, jobs, key=[f"extract-{number}" for number in range(len(jobs))], pure=False)
         for future in distributed.as_completed(futures):
             yield future.result()

@@ -208,9 +208,9 @@ def point_gates(store: ClipStore, figures: ClipFigures, limits: Limits) -> Itera
     yield _limb(store, figures, limits)
 
 
-def worst(column: Column, store: ClipStore, *, count: int = 5) -> tuple[str, ...]:
+def worst(column: Column, store: ClipStore) -> tuple[str, ...]:
     """Ids of the clips with the largest values."""
-    order = np.argsort(-np.nan_to_num(column, nan=-np.inf), kind="stable")[:count]
+    order = np.argsort(-np.nan_to_num(column, nan=-np.inf), kind="stable")[:WORST]
     return tuple(map(str, store.index.source_id[order]))
 
 

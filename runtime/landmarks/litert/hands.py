@@ -19,6 +19,7 @@ STEADY = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 """Points that say where the hand is next: all but the moving ends of the fingers."""
 DEPTH = 0.4
 SAME_PALM, SAME_POINTS, SAME_BOX = 0.2, 10, 0.2
+LEAST_PRESENCE, SAME_HAND = 0.5, 0.5
 ONE_PALM, MOST_PALMS = 0.3, 4
 PALM_UP = 90.0
 """In radians: MediaPipe's hand landmarker gives its ninety degrees to a calculator that takes radians, and so looks at
@@ -55,14 +56,12 @@ class HandTracker:
 
     def __init__(
         self, task: Path, *, hands: int = 1, threads: int = 1, detect_every: int = 1,
-        least_detection: float = 0.5, least_presence: float = 0.5, least_overlap: float = 0.5,
         choose: Callable[[Sequence[Hand]], Sequence[int]] | None = None,
     ) -> None:  # fmt: skip
         palms = Network(task, "hand_detector.tflite", threads=threads)
-        self._detector = Detector(palms, strides=STRIDES, same=ONE_PALM, least_score=least_detection)
+        self._detector = Detector(palms, strides=STRIDES, same=ONE_PALM)
         self._landmarks = Network(task, "hand_landmarks_detector.tflite", threads=threads)
         self.hands, self.detect_every = hands, detect_every
-        self.least_presence, self.least_overlap = least_presence, least_overlap
         self._choose = choose
         self._regions: list[Region] = []
         self._since_detection = 0
@@ -106,14 +105,14 @@ class HandTracker:
         for palm in self._detector(image)[:most]:
             angle = direction(palm.points[PALM_WRIST], palm.points[PALM_MIDDLE], up=PALM_UP)
             region = palm.region(angle).scaled(2.6, shift_y=-0.5)
-            if all(region.overlap(other) <= self.least_overlap for other in found):
+            if all(region.overlap(other) <= SAME_HAND for other in found):
                 found.append(region)
         return found[:most]
 
     def look(self, image: Image, region: Region) -> Hand | None:
         """The hand in a region, None where there is none."""
         flat, presence, right, world = self._landmarks(cut(image, region, self._landmarks.size))
-        if float(presence[0]) <= self.least_presence:
+        if float(presence[0]) <= LEAST_PRESENCE:
             return None
         own = flat.reshape(POINTS, 3) / self._landmarks.size
         own[:, 2] /= DEPTH

@@ -20,6 +20,8 @@ Array = NDArray[np.floating[Any]]
 INSTALL = "pip install 'last-edge[litert]'"
 SCORE_LIMIT = 80.0
 SUBPIXELS = 32
+LEAST_SCORE = 0.5
+"""From which a detection counts, as in MediaPipe's own tasks."""
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,8 @@ class Detector:
     same: intersection over union above which two detections are of one object.
     """
 
-    def __init__(self, network: Network, *, strides: tuple[int, ...], same: float, least_score: float = 0.5) -> None:
-        self.network, self.same, self.least_score = network, same, least_score
+    def __init__(self, network: Network, *, strides: tuple[int, ...], same: float) -> None:
+        self.network, self.same = network, same
         self._anchors = anchors(network.size, strides)
 
     def __call__(self, image: Image) -> list[Detection]:
@@ -190,7 +192,7 @@ class Detector:
         seen = whole_image(image)
         values, logits = self.network(cut(image, seen, self.network.size, replicate=False))
         scores = 1 / (1 + np.exp(-np.clip(logits[:, 0], -SCORE_LIMIT, SCORE_LIMIT)))
-        chosen = np.flatnonzero(scores >= self.least_score)
+        chosen = np.flatnonzero(scores >= LEAST_SCORE)
         chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
         values, scores, centres = values[chosen] / self.network.size, scores[chosen], self._anchors[chosen]
         middle, half = values[:, :2] + centres, values[:, 2:4] / 2

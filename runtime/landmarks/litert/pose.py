@@ -19,7 +19,7 @@ CENTRE, RIM = 33, 34
 """Two points beyond the body's own: the middle of the hips, and one on the circle about the whole person."""
 STRIDES = (8, 16, 32, 32, 32)
 MARGIN = 1.25
-SAME_PERSON = 0.5
+LEAST_PRESENCE, SAME_PERSON = 0.5, 0.5
 KERNEL, SUREST = 7, 0.5
 VISIBILITY_SHARE = 0.1
 
@@ -44,14 +44,11 @@ class PoseTracker:
     default the one that the detector is surest of.
     """
 
-    def __init__(
-        self, task: Path, *, threads: int = 1, least_detection: float = 0.5, least_presence: float = 0.5,
-        choose: Choose | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, task: Path, *, threads: int = 1, choose: Choose | None = None) -> None:
         people = Network(task, "pose_detector.tflite", low=-1.0, threads=threads)
-        self._detector = Detector(people, strides=STRIDES, same=SAME_PERSON, least_score=least_detection)
+        self._detector = Detector(people, strides=STRIDES, same=SAME_PERSON)
         self._landmarks = Network(task, "pose_landmarks_detector.tflite", threads=threads)
-        self.least_presence, self._choose = least_presence, choose
+        self._choose = choose
         self._region: Region | None = None
         self._filters = _Filters()
 
@@ -87,7 +84,7 @@ class PoseTracker:
     def _look(self, image: Image, region: Region) -> Look | None:
         """(39, 3) points in pixels, (33, 3) in metres and (39, 2) visibility and presence of the person in a region."""
         values, presence, _, heatmap, world = self._landmarks(cut(image, region, self._landmarks.size))
-        if float(presence.reshape(-1)[0]) <= self.least_presence:
+        if float(presence.reshape(-1)[0]) <= LEAST_PRESENCE:
             return None
         rows = values.reshape(ALL_POINTS, 5)
         own = refined(rows[:, :3] / self._landmarks.size, heatmap)
