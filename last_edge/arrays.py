@@ -1,7 +1,5 @@
 """Arrays in files: `.npy` that grows or is memory-mapped, `.npz` with equal bytes for equal content; never a pickle."""
 
-from __future__ import annotations
-
 import io
 import math
 import tokenize

@@ -4,8 +4,6 @@ Importing a package makes it an attribute of the one above, whatever stood there
 is what is called: it hands everything on to the function of its name in `last_edge.api`.
 """
 
-from __future__ import annotations
-
 import sys
 from importlib import import_module
 from types import ModuleType

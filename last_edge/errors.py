@@ -1,7 +1,5 @@
 """Errors a user can act on: what happened, where, expected, got, and the next command to type."""
 
-from __future__ import annotations
-
 EXIT_BUG = 1
 EXIT_USAGE = 2
 EXIT_INPUT = 3

@@ -1,7 +1,5 @@
 """Writing files and folders so that a kill at any moment loses nothing; hashing them."""
 
-from __future__ import annotations
-
 import glob
 import hashlib
 import lzma

@@ -4,8 +4,6 @@ Files are those of Linux; elsewhere, and where a file is absent, the answers are
 the architecture that Python runs on: under emulation /proc/cpuinfo tells of the host's.
 """
 
-from __future__ import annotations
-
 import ctypes
 import multiprocessing
 import os

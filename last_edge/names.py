@@ -1,7 +1,5 @@
 """Finding the name a user probably meant; names in the order in which people number them."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Frozen dataclasses to JSON and back, strictly: an unknown or missing field is an error that names it."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Sub-words and the search for a sentence; numpy alone, so that a device does with it what training measured."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What code costs: time, of callables in turns, so that what the machine does hits all of them alike; and memory."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -1,7 +1,5 @@
 """A bundle at work, for programs: whole clips, a camera or a recording, or frames as the caller has them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace

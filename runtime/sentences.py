@@ -1,7 +1,5 @@
 """Sentences of a source: a recording is one; in front of a camera each motion between two rests is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """`run` as a service of systemd: its unit, started again when it ends, and what the run tells systemd; without root."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,7 +1,5 @@
 """A translator's bundle at work: clips, videos or a camera to sentences, with ONNX Runtime alone."""
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from collections.abc import Iterator, Sequence

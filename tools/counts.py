@@ -3,8 +3,6 @@
 `python -m last_edge.tools.counts` counts them anew, which takes minutes; a test holds the file to what is counted.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -6,8 +6,6 @@ frame as `run` would, and what the graph said is written down; then the decoder 
 least probability and least energy. Kept are the pairs that no other beats on both counts.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The size of the source: `lines N files N median N imports P`, blank and comment lines included; `make size`."""
 
-from __future__ import annotations
-
 import ast
 import statistics
 import sys

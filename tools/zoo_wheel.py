@@ -4,8 +4,6 @@ A wheel is a zip with a table of hashes. This one holds bundles and one line of 
 bundles give equal bytes.
 """
 
-from __future__ import annotations
-
 import argparse
 import base64
 import hashlib

@@ -3,8 +3,6 @@
 A bundle that takes float weights along (`last-edge export --weights`) is read back as one too.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import shutil

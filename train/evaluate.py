@@ -1,7 +1,5 @@
 """Runs read back and measured on clips of a store."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Optimisers, their weight-decay groups, averages of the weights, and the learning rate over the course of a run."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Loading recipes: shipped name or YAML file, then `--set a.b=value`; every fault is named with the nearest key."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import re

@@ -1,7 +1,5 @@
 """A run's folder on disk: claiming it, saving checkpoints and curves into it, finding where to resume."""
 
-from __future__ import annotations
-
 import errno
 import json
 import shutil

@@ -1,7 +1,5 @@
 """`last-edge export`: a run becomes a bundle."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

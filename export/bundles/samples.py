@@ -1,7 +1,5 @@
 """Typical motions of a bundle's classes, each the mean of many people's clips of a store, so that it is nobody's."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

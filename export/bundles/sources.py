@@ -4,8 +4,6 @@ Golden inputs are skeletons that no sensor ever saw, so that a bundle carries no
 A recogniser is one graph from landmarks to logits. A translator is an encoder, and a decoder that goes word by word.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass

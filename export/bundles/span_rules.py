@@ -1,7 +1,5 @@
 """Rules that turn a streaming network's answers into spans, found on recordings that its weights did not learn from."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

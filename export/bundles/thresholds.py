@@ -6,8 +6,6 @@ follows Guo et al. 2017. Of the energy's threshold, positives are clips answered
 1950) among those that keep 95% of right answers. INT8 logits are near enough to FP32's to share both.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How near an 8-bit graph's answers are to the float one's on clips that did not make it, and how fast it is."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

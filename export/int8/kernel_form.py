@@ -9,8 +9,6 @@ sum over joints or frames. So the sum before a gate stays float, which makes one
 gate works on (N, T, V, C), as 8-bit convolutions leave a map; padded joints weigh nothing in its means.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any

@@ -3,8 +3,6 @@
 A kind of bundle has its own way of getting 8-bit files (`Rounding`); all else is `quantize_bundle`'s.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Quantisation-aware training: an 8-bit graph's weights learn to be rounded, taught by a float graph's answers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Q/DQ pairs into a graph from known ranges, in the 8-bit format of a target."""
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Collection
 from dataclasses import dataclass

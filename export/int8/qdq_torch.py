@@ -1,7 +1,5 @@
 """An 8-bit graph as a torch module whose rounding lets gradients through: what is trained is what is shipped."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`last-edge quantize`: a bundle gains 8-bit files, if they pass every gate."""
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path

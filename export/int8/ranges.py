@@ -1,7 +1,5 @@
 """Range of every activation over the calibration clips: the whole span, most of it, or the least information lost."""
 
-from __future__ import annotations
-
 import io
 import math
 import tempfile

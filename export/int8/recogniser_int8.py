@@ -1,7 +1,5 @@
 """A recogniser's graph in 8 bits, and what is chosen on people who judge: nodes that stay float, epochs, variants."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

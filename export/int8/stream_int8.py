@@ -4,8 +4,6 @@ The states stay float32: what is rounded in one frame is not carried to the next
 nothing adds up. The front and the products over joints, a tenth of the weights, stay float too.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Collection, Iterator
 from typing import Any

@@ -3,8 +3,6 @@
 Both graphs are made; what is shipped is decided by people who judge.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """From a model to one ONNX file of declared names, axes and operators; the same weights give the same bytes."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import logging

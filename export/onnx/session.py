@@ -1,7 +1,5 @@
 """Running an exported file as it is: ONNX Runtime on one CPU thread, batch by batch. Needs neither torch nor onnx."""
 
-from __future__ import annotations
-
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """What a bundle's files answer to clips of a store, and how good that is: the very bytes in it, run as they are."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, Protocol
 

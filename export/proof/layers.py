@@ -1,7 +1,5 @@
 """Where two forms of one graph part: every value between the nodes, compared in the order of the nodes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

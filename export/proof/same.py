@@ -1,7 +1,5 @@
 """Whether two outputs are the same: one measure of every form, backend and precision of a model, and its limits."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

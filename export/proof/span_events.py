@@ -1,7 +1,5 @@
 """What a bundle's file says of long recordings, and what the events of that score; torch is not needed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any

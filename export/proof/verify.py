@@ -1,7 +1,5 @@
 """Proving a bundle: hashes, metadata, golden tensors, its card, and every figure measured again from the data."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

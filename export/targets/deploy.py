@@ -4,8 +4,6 @@ LiteRT's file is the edge form of a run, FP32, one clip a call. litert-torch con
 ONNX is not on the way. It wants libraries of its own and may be installed beside this package in another environment.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path

@@ -6,8 +6,6 @@ Sources: ONNX-TensorRT's operator list and NVIDIA's opset guide for TensorRT 11;
 seen to stop a build of TensorRT for RTX 1.7.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import importlib

@@ -1,7 +1,5 @@
 """`card.md`: the manifest for people to read. Generated, never written by hand."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 

@@ -4,8 +4,6 @@ A bundle proves itself: its manifest names the sha256 of every file and is seale
 all of it fits, and is then written in one step.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import re

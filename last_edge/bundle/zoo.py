@@ -1,7 +1,5 @@
 """The zoo: bundles that have a name, and the one rule by which a name stands for a bundle's path."""
 
-from __future__ import annotations
-
 import os
 from importlib.util import find_spec
 from pathlib import Path

@@ -7,8 +7,6 @@
   drawn from the person's other clips, which no class does in this order.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Features beside a clip store: STORE/features/NAME, rows of numbers for the frames of every clip, memory-mapped."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path

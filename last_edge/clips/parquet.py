@@ -5,8 +5,6 @@ format's own description (apache/parquet-format): Thrift's compact protocol, dat
 a dictionary, pages uncompressed or Snappy.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any

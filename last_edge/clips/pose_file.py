@@ -1,7 +1,5 @@
 """Reading `.pose` files (the pose-format project) as clips: MediaPipe Holistic and OpenPose points."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable
 from pathlib import Path

@@ -3,8 +3,6 @@
 numpy alone: a device evaluates with it too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Writing clip stores: clip by clip, with clips more or fewer, or with other splits. Points go straight to disk."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shutil

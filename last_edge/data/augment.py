@@ -1,7 +1,5 @@
 """Random changes to a training clip, drawn once for all streams (numpy; points only, the streams follow from them)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,8 +5,6 @@ Signs: [time] thing [quality] who [who] verb [negation]. English: the who [and t
 The verb agrees with the number of people and with the time, as in "the teacher did not bring the red book yesterday .".
 """
 
-from __future__ import annotations
-
 import dataclasses
 import zlib
 from collections.abc import Callable, Iterable, Iterator

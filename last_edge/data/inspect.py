@@ -3,8 +3,6 @@
 A test clip that also trains makes every accuracy worthless.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations

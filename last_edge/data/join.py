@@ -1,7 +1,5 @@
 """Several stores as one: `last-edge data join`. One layout, one vocabulary, every hand upright as before a camera."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path

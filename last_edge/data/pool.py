@@ -4,8 +4,6 @@ A variant is how else the same sign could have been signed, seen and tracked. A 
 (M, T, V, C + 1), its points and behind them their confidence, NaN and 0 where missing.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import re

@@ -1,7 +1,5 @@
 """From a dataset's source to a clip store, `last-edge data prepare`, and the table of datasets."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 from collections import Counter

@@ -1,7 +1,5 @@
 """Counting parameters and floating-point operations of the registered models."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -4,8 +4,6 @@ LAST-E has spatial graph convolution, separable temporal convolution, a motion g
 which is deployed, goes without its input-dependent parts, so that all of it folds and quantises.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self

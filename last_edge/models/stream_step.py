@@ -4,8 +4,6 @@ Centre, limb, bones and velocities of a frame are products of its points, and of
 whether each of them is known is such a product of what is seen. Everything behind the joints is a vector a person.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

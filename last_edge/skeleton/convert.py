@@ -1,7 +1,5 @@
 """Conversion between layouts where it means something: each target joint is a source joint or the mean of several."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Literal
 

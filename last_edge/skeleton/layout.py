@@ -4,8 +4,6 @@ And what a layout decides: a body's mirror image and its unit of length; the gra
 spatial graph convolution (Yan et al. 2018, ST-GCN, spatial configuration) and the regions that move as one.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Recognition in a run: clips as fixed windows, beside them features of a second input; cross entropy, top-1."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Iterator

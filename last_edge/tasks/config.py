@@ -3,8 +3,6 @@
 YAML gives values and `--set` wins over it (see `last_edge.train.recipe`); the command line takes its help from here.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import MISSING, dataclass, field
 from typing import Any, TypeVar, get_type_hints

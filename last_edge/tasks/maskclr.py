@@ -1,7 +1,5 @@
 """Pre-training by MaskCLR: reconstruct what masks hide, and tell a clip's two views from everybody else's."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any

@@ -3,8 +3,6 @@
 Sentences: BLEU and chrF by sacrebleu, word error rate, what the words are, and a verdict.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

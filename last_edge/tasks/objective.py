@@ -3,8 +3,6 @@
 Of a classifier: cross entropy, focal loss, weights for classes that are rare.
 """
 
-from __future__ import annotations
-
 from typing import Protocol, runtime_checkable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Whose clips train, validate and test: decided here for every task, before a run starts."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import shlex

@@ -1,7 +1,5 @@
 """The tasks there are, and which of them a model is for. See `tasks.task`."""
 
-from __future__ import annotations
-
 from last_edge.bundle.manifest import Manifest, translates
 from last_edge.tasks.recognition import Pretraining, Recognition
 from last_edge.tasks.stream.task import Streaming

@@ -1,7 +1,5 @@
 """Events as keys that are pressed on this machine: `--keys map.yaml`, by pynput."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

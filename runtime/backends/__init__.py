@@ -1,7 +1,5 @@
 """What runs an exported model on the device. One file a backend; `BACKENDS` is the table of them."""
 
-from __future__ import annotations
-
 from last_edge.runtime.backends.base import Backend
 from last_edge.runtime.backends.litert import LiteRT
 from last_edge.runtime.backends.onnxruntime import OnnxRuntimeCpu, OnnxRuntimeCuda, OnnxRuntimeTensorRT

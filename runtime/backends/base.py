@@ -1,7 +1,5 @@
 """What a backend offers: whether it can run here, and a call from raw landmarks to logits; what a graph may take."""
 
-from __future__ import annotations
-
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """LiteRT on the processor, with XNNPACK: what phones and single-board computers run. It takes `.tflite` files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """ONNX Runtime: on the processor, the backend that every machine has, and on NVIDIA GPUs by CUDA or TensorRT."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext

@@ -1,7 +1,5 @@
 """OpenVINO on the processor. It reads the same ONNX files; FP32 stays FP32 where its own choice would be BF16."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A graph that answers at every frame, in ONNX Runtime: one frame of each person and their states, in and out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple

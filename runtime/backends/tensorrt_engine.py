@@ -1,7 +1,5 @@
 """TensorRT engines through the Python API: `tensorrt` (Jetson, data-centre cards) and `tensorrt_rtx` (RTX cards)."""
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 from typing import Any, ClassVar, Literal

@@ -1,7 +1,5 @@
 """From an image to skeleton points: hands, pose, holistic, by MediaPipe or LiteRT. Model files come from `models`."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from typing import Literal, get_args
 

@@ -1,7 +1,5 @@
 """Points of hands, of a body, and of both with a face, by MediaPipe's landmarkers in VIDEO mode."""
 
-from __future__ import annotations
-
 import atexit
 import platform
 import re

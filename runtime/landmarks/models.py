@@ -1,7 +1,5 @@
 """The MediaPipe model files (Google, Apache-2.0): what they are called, where they come from, where they lie."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

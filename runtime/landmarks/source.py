@@ -1,7 +1,5 @@
 """What finds points in images, whichever library does it."""
 
-from __future__ import annotations
-
 import os
 import sys
 from abc import ABC, abstractmethod

@@ -4,8 +4,6 @@ The Tasks library reads a pixel range from each model's metadata, wants 478 face
 and wants a blend-shape model; the functions here add just that. Same input, same bytes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import zipfile

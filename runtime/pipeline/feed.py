@@ -1,7 +1,5 @@
 """Frames of a source and the points on them: given by the source, or found in its images by a landmark detector."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator
 from functools import partial

@@ -1,7 +1,5 @@
 """One pass of a stream over a feed: frames, their points, predictions and events, stage by stage on threads."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from typing import Literal, get_args
 

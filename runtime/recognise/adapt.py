@@ -14,8 +14,6 @@ The one place where the runtime changes what a detector measured:
 - position is left alone: the `InputSpec` centres.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from last_edge.errors import InputError

@@ -1,7 +1,5 @@
 """A bundle made ready to run: its graph in a backend, and what the runtime must know to feed and read it."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Gestures found in recordings, by the protocol of the SHREC 2021 contest (Caputo et al. 2021): spans against spans."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field

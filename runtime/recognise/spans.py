@@ -8,8 +8,6 @@ what all are late on average. A label has no shift and no threshold of its own: 
 nobody else.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Recognition of a stream by a model that answers at every frame and keeps a state a person."""
 
-from __future__ import annotations
-
 import time
 from collections import deque
 

@@ -9,8 +9,6 @@
 A motion that the model was not taught is refused by its energy score, where the bundle says which is too low.
 """
 
-from __future__ import annotations
-
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace

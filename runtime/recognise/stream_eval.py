@@ -2,8 +2,6 @@
 how many gestures were found, how many events are false, how late.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -6,8 +6,6 @@ The usual figures are those of the sign-language project OpenHands-Modernized at
 frame, motions of 10 to 120 frames, 45 frames of rest, 5 frames kept on either side, speed over 5 frames.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Takes on disk until their session ends: each is whole before the next begins, so that a crash loses none."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What a recording session is asked for and what it did; how many clips a store holds of each label, by person."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Looking at the takes of a store again: each is played, and those that are no good are taken out."""
 
-from __future__ import annotations
-
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`last-edge record`: one pass over a source, what is asked for meanwhile, and what it leaves in the store."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from contextlib import closing

@@ -1,7 +1,5 @@
 """Where frames come from: a video file, images, a camera, an address, a `.pose` replay, a clip store, made motion."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from last_edge.errors import UsageError

@@ -1,7 +1,5 @@
 """What every source yields: frames with an image or with points and their time; once, or again and again."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ The OpenCV that pip brings has no GStreamer; `gst-launch-1.0` (any board) or `rp
 images through a pipe.
 """
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from dataclasses import dataclass

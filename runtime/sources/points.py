@@ -1,7 +1,5 @@
 """Sources of points, no images: a `.pose` replay, the clips of a store, a bundle's samples, a generated motion."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast

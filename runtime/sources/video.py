@@ -1,7 +1,5 @@
 """Video files and folders of images, decoded by OpenCV without its warnings; a frame's time is the file's own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Boxes, bars, texts and skeletons on a frame; boxes and texts are placed in shares of its width and height."""
 
-from __future__ import annotations
-
 import os
 import sys
 import unicodedata

@@ -2,8 +2,6 @@
 last seconds of points. A window says what its keys do.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

@@ -1,7 +1,5 @@
 """A window on the screen, where there is one, and what its keys do."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

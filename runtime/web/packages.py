@@ -4,8 +4,6 @@ MediaPipe's is the version of the Python package, so that both give the same lan
 reports its use to its maker, so do not move up without solving that. Neither needs Node: a package is an archive.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib

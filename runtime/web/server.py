@@ -4,8 +4,6 @@
 from, and the server there takes nothing. The same policy stands in the page itself, for hosts that set no headers.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import urllib.parse

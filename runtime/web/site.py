@@ -1,7 +1,5 @@
 """The page as a set of files: its own, the two packages, a landmark model and a bundle. Server and export take it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

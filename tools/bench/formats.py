@@ -1,7 +1,5 @@
 """One network as it was trained, in its deployed form and in 8 bits: timed in turns, by activation and joints."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Callable, Sequence

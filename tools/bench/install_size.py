@@ -3,8 +3,6 @@
 python -m last_edge.tools.bench.install_size '.[runtime-lite]' --machine aarch64
 """
 
-from __future__ import annotations
-
 import argparse
 import platform
 import re

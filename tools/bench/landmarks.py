@@ -3,8 +3,6 @@
 python -m last_edge.tools.bench.landmarks CLIP.mp4 ...
 """
 
-from __future__ import annotations
-
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path

@@ -5,8 +5,6 @@ and depths are those of the papers; what a paper leaves to its code is told in e
 into the table of models, which the project's own commands do without.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Lists of records as JSON, tables and pages, and `BenchRecord`: one exported file measured on one machine."""
 
-from __future__ import annotations
-
 import json
 import platform
 from collections.abc import Callable, Mapping, Sequence

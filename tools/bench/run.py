@@ -1,7 +1,5 @@
 """Benchmarking exported files: artefacts × backends × precisions × threads, all of them in turns in one process."""
 
-from __future__ import annotations
-
 import os
 import platform
 import subprocess

@@ -1,7 +1,5 @@
 """How soon a device answers: importing the runtime, and from the start of `last-edge run` to its first prediction."""
 
-from __future__ import annotations
-
 import json
 import os
 import resource

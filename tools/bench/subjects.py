@@ -1,7 +1,5 @@
 """What a benchmark times: files of bundles and bare ONNX files, each with the inputs it is fed, opened in a backend."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import time

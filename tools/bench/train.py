@@ -3,8 +3,6 @@
 A lane is a model under one setting, stepped as `last-edge train` steps it.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import tempfile

@@ -1,7 +1,5 @@
 """Finding how a bundle's graphs run fastest here, and writing that into its manifest."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import os

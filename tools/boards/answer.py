@@ -3,8 +3,6 @@
 python -m last_edge.tools.boards.answer '[["doctor", "--json"], ["verify", "BUNDLE", "--json"]]'
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

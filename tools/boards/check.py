@@ -3,8 +3,6 @@
 python -m last_edge.tools.boards.check --store runs/shrec14/store --clip clip.mp4 --clip other.mp4
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

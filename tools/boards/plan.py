@@ -9,8 +9,6 @@ core of a Pixel 3a, for which 2 GHz and eight a cycle are assumed, which is 0.34
 costs whatever it computes, NODE_US at 1 GHz, are guesses.
 """
 
-from __future__ import annotations
-
 import sys
 import zipfile
 from collections.abc import Iterable, Sequence

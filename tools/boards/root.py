@@ -1,7 +1,5 @@
 """An arm64 Debian in a folder, run by QEMU's user emulation as one board's processor, without a network."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

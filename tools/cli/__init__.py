@@ -1,7 +1,5 @@
 """`last-edge`: one command, its parts loaded only when they run."""
 
-from __future__ import annotations
-
 import sys
 
 import typer

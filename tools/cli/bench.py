@@ -1,7 +1,5 @@
 """`last-edge bench`: speed of exported files, of training, of recordings played live; memory, start, best settings."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path

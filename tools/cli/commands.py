@@ -1,7 +1,5 @@
 """Every command of `last-edge` by its name."""
 
-from __future__ import annotations
-
 from last_edge.tools.cli import (  # fmt: skip
     bench,
     data,

@@ -3,8 +3,6 @@
 Every check looks and reports; none changes anything or raises.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import sys

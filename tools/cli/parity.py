@@ -1,7 +1,5 @@
 """`last-edge parity | verify`: torch, FP32 and INT8, every backend, node by node; proof of what a bundle says."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path

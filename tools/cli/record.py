@@ -1,7 +1,5 @@
 """`last-edge record` and `last-edge teach`: labelled clips of one's own gestures, and a bundle that knows them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal

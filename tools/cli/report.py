@@ -1,7 +1,5 @@
 """`last-edge report`: runs and bundles side by side, as HTML, Markdown and JSON."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """`last-edge data synth | synth-ntu | synth-nslt | augment-pool | compose`: stores of clips that nobody recorded so."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

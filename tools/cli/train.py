@@ -1,7 +1,5 @@
 """`last-edge train`, `distill` and `pretrain maskclr`: one training each."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Annotated, Any

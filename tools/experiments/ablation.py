@@ -1,7 +1,5 @@
 """An ablation: its plan, and doing it: preparations, then cells, each a normal run folder that is made once."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The table of an ablation, as JSON and Markdown: every cell against the baseline, on the same clips and seeds."""
 
-from __future__ import annotations
-
 import dataclasses
 import shlex
 import sys

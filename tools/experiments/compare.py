@@ -1,7 +1,5 @@
 """Comparing two ways of training, or two artefacts, that answered the same clips; each way's runs done once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

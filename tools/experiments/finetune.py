@@ -3,8 +3,6 @@
 And the end of `train --bundle`, `--finetune` and `teach`: a bundle of the run, INT8 where it passes the limits.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Cross-validation over people: every fold leaves one, or a group, out, trains on the others and is tested on it."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

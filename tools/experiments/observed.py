@@ -1,7 +1,5 @@
 """How soon a model knows a gesture: accuracy on cut clips by the share of their frames that it has seen."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

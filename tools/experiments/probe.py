@@ -1,7 +1,5 @@
 """What a pre-trained trunk is worth: a linear probe, and fine-tuning against the same training from scratch."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

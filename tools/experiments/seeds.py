@@ -1,7 +1,5 @@
 """Runs of the same recipe with several seeds as one row: mean, spread and each seed's own figure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path

@@ -6,8 +6,6 @@
 after another, two seconds without a hand between; of each clip the hand that is seen more, a left one mirrored.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -8,8 +8,6 @@ of a large GPU idle, and several fill it. When the minutes are over they are sto
 `ensemble.json`, `logits.npz` and `answers`.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging

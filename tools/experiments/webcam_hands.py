@@ -8,8 +8,6 @@ its own: the first frame that shows a hand rests for half a second, the clip, th
 Of a gesture sixty clips at most, drawn at random, are played. BUNDLE@0.7 asks for that probability of an event.
 """
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

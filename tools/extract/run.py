@@ -3,8 +3,6 @@
 Each video's landmarks and features are one `.npz`; done once, whatever interrupts.
 """
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 import zipfile

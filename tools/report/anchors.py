@@ -4,8 +4,6 @@ Ours are read from manifests, which `last-edge verify BUNDLE --store STORE` prov
 docs/benchmarks/peers.json. Published figures are copied from the papers named, not measured.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A report from what was asked of it: what is measured on a store, and all of it once more by the same words."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

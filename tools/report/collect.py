@@ -1,7 +1,5 @@
 """What a report is about: runs, bundles and bench records under the given paths, and what is measured now."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence

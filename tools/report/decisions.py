@@ -5,8 +5,6 @@ top-1 on NTU RGB+D 60, cross-subject, and two of them for `last_lite_small`. Whe
 figure stands beside the rule all the same and the verdict says what the rule was made for.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

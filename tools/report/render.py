@@ -1,7 +1,5 @@
 """One report in three forms with the same rows: JSON for programs, Markdown for a repository, HTML for people."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Callable, Sequence

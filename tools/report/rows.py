@@ -1,7 +1,5 @@
 """The rows of a report, one a trained run and one an exported file and bench record, and which of them to take."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

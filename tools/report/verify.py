@@ -1,7 +1,5 @@
 """Proving a report: no file changed, every figure rebuilt from artefacts and data, no choice made on the test split."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -3,8 +3,6 @@
 `python -m last_edge.tools.site.figures docs/figures` writes them.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from pathlib import Path

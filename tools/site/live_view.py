@@ -3,8 +3,6 @@
 `python -m last_edge.tools.site.live_view docs/images/live.webp` writes it.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import tempfile

@@ -3,8 +3,6 @@
 `python -m last_edge.tools.site.pages FOLDER` writes them; mkdocs, or another builder, makes a site of the folder.
 """
 
-from __future__ import annotations
-
 import posixpath
 import re
 import shutil

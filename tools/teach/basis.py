@@ -1,7 +1,5 @@
 """What a teaching starts from: a bundle with float weights for these points, or nothing; and the clips it learns."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

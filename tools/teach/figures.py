@@ -1,7 +1,5 @@
 """What held-out answers are worth: accuracy with its interval, what is taken for what, what to record next; a page."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any

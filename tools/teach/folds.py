@@ -4,8 +4,6 @@ A fold's model answers to each take that it was not taught, and to streams of th
 background: from these come thresholds, and how many false events an hour are to be expected.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed

@@ -1,7 +1,5 @@
 """What a teaching is asked for, and what it has done so far."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Where takes come from, cut to the span in which a hand shows, and whether they can teach anything."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator

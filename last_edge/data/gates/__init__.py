@@ -4,8 +4,6 @@ Here all of them in their order, and those on recordings that come back in anoth
 mirrored, scaled or slowed down.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Gates that any store must pass: its points, splits, classes and people; what they measure of every clip, once."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 from collections import Counter

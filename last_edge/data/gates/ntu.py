@@ -1,7 +1,5 @@
 """Gates on stores of NTU RGB+D: ids, protocol, missing and absent files, published counts, the body's pose and size."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

@@ -1,7 +1,5 @@
 """Files of a dataset from a folder, a .zip or a .tar, never unpacked to disk; what becomes of a damaged one."""
 
-from __future__ import annotations
-
 import csv
 import io
 import logging

@@ -1,7 +1,5 @@
 """Webcam words as MediaPipe Holistic landmarks: `signer_*.npz`, one file a recorder, or one file of many recorders."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

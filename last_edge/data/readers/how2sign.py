@@ -1,7 +1,5 @@
 """How2Sign: OpenPose key points of cut sentences (one JSON a frame) and the realigned CSV (Duarte et al. 2021)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """MediaPipe landmarks as people keep them: arrays a frame or a clip, tables of hand shapes, parquet files."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Any sensor without code: a folder of `.npz` files plus a layout."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Tables of WLASL, `nslt_100.json` to `nslt_2000.json` and `WLASL_v0.3.json`: recordings' signs, frames and splits."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 from dataclasses import dataclass

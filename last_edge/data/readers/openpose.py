@@ -1,7 +1,5 @@
 """OpenPose's JSON: a file a frame with all people, and Kinetics-skeleton's file a clip."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """PHOENIX-2014T sentences as 3D skeletons (Saunders et al. 2020): parallel `.skels`, `.text`, `.gloss` and `.files`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

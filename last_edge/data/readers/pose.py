@@ -1,7 +1,5 @@
 """`.pose` files (the pose-format project) of words, and of sentences with a table: a folder, an archive or one file."""
 
-from __future__ import annotations
-
 import dataclasses
 import logging
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Long webcam recordings as MediaPipe pose with a label a frame, `.npz`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 

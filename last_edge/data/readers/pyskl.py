@@ -1,7 +1,5 @@
 """Skeleton files of graph-network research: PYSKL's annotations, CTR-GCN's and ST-GCN's arrays."""
 
-from __future__ import annotations
-
 import io
 import pickle
 import re

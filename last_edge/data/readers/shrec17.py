@@ -1,7 +1,5 @@
 """SHREC'17 Track and DHG: 14 hand gestures, each with one finger or the whole hand (De Smedt et al. 2016, 2017)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

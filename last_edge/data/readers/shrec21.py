@@ -1,7 +1,5 @@
 """SHREC 2021 "gestures in the wild": long recordings of a hand with annotated gestures (Caputo et al. 2021)."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Iterator

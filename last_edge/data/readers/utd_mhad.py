@@ -3,8 +3,6 @@
 SciPy's reader of them is native code that a changed byte can bring down, and unpacks without a limit: so numpy reads.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import re

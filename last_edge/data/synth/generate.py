@@ -1,7 +1,5 @@
 """Synthetic signs as clips: every gloss by every signer, each clip from its own seed."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 The lexicon comes in families of five, a root and four minimal pairs of it that differ from it in one component each.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache

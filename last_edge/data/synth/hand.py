@@ -1,7 +1,5 @@
 """A 21-point hand: rotations, joint angles to points in MediaPipe order, and the table of handshapes."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Made clips with the classes, splits and clip counts of an official NSLT subset, and made features beside them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path

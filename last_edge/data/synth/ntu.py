@@ -9,8 +9,6 @@ camera and repetition are exact, counts of one subject or one setup are not.
 A recording shows a jointed body that performs an action, seen by one of the three cameras.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The body is 75 points in metres, its arms by inverse kinematics. Axes: towards t
 the origin lies between the shoulders. The signing hand is the layout's right hand; `camera` mirrors the left-handed.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Layers that look back only, each with the state that carries it from one frame to the next."""
 
-from __future__ import annotations
-
 from typing import Self
 
 import torch

@@ -1,7 +1,5 @@
 """Folding one layer into its neighbour: batch norms and affine maps into convolutions and linear layers."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 import torch

@@ -1,7 +1,5 @@
 """1x1 convolution as one matrix product."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """MediaPipe's hand and pose networks run by LiteRT, with numpy and OpenCV alone: for boards without MediaPipe."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 

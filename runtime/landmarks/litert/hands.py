@@ -1,7 +1,5 @@
 """Hands by LiteRT: a palm detector finds them, landmarks follow them from frame to frame."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A body by LiteRT: a person detector finds it, landmarks follow it, filters steady it as MediaPipe's do."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
