@@ -14,7 +14,7 @@ from last_edge.clips.features import features_for
 from last_edge.clips.store import ClipStore
 from last_edge.data.augment import Augment
 from last_edge.data.dataset import ClipDataset, epoch_order
-from last_edge.export.int8.judge import Judge
+from last_edge.export.int8.evaluator import Judge
 from last_edge.export.int8.qdq_torch import QdqModule
 from last_edge.export.onnx.session import open_session
 from last_edge.inputs.features import FeatureInput, Inputs

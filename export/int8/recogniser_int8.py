@@ -11,7 +11,7 @@ from last_edge.bundle.manifest import Figure, model_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import InputError
-from last_edge.export.int8.judge import Judge, milliseconds
+from last_edge.export.int8.evaluator import Judge, milliseconds
 from last_edge.export.int8.plan import Made, Parts, Plan, Report, Row, calibration_clips, draft, parts_of
 from last_edge.export.int8.qat import train_rounded
 from last_edge.export.int8.qdq import float_nodes, read_graph, target_named

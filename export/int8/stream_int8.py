@@ -21,7 +21,7 @@ from last_edge.bundle.manifest import FRAME_NAME, STATE, model_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import recordings
 from last_edge.errors import UsageError
-from last_edge.export.int8.judge import SCHEDULE
+from last_edge.export.int8.evaluator import SCHEDULE
 from last_edge.export.int8.plan import Made, Plan, Report, draft
 from last_edge.export.int8.qdq import compact, read_graph, weights_in_8_bits
 from last_edge.export.int8.ranges import Feed, Method, ranges_over

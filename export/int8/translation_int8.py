@@ -18,7 +18,7 @@ from last_edge.bundle.manifest import INPUT_NAME, decoder_file, encoder_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import padded, sentence_points
 from last_edge.errors import UsageError
-from last_edge.export.int8.judge import sentence_milliseconds
+from last_edge.export.int8.evaluator import sentence_milliseconds
 from last_edge.export.int8.kernel_form import array, constant, name_of
 from last_edge.export.int8.plan import Made, Parts, Plan, Report, Row, draft, parts_of
 from last_edge.export.int8.qdq import (

@@ -17,7 +17,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import UsageError
 from last_edge.export.bundles.sources import golden_points
-from last_edge.export.int8.judge import Judge
+from last_edge.export.int8.evaluator import Judge
 from last_edge.export.int8.kernel_form import kernel_form
 from last_edge.export.int8.plan import parts_of
 from last_edge.export.int8.qat import QatOptions, train_rounded
