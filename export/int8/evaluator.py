@@ -39,7 +39,7 @@ class Verdict:
         return {"agreement": round(self.agreement, 2), "error": round(self.error, 3), "drop": round(self.drop, 2)}
 
 
-class Judge:
+class Evaluator:
     """Clips that judge, and what the float graph says to them."""
 
     def __init__(self, graph: bytes, inputs: Inputs, labels: NDArray[np.int64], *, threads: int = 1):

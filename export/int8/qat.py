@@ -14,7 +14,7 @@ from last_edge.clips.features import features_for
 from last_edge.clips.store import ClipStore
 from last_edge.data.augment import Augment
 from last_edge.data.dataset import ClipDataset, epoch_order
-from last_edge.export.int8.evaluator import Judge
+from last_edge.export.int8.evaluator import Evaluator
 from last_edge.export.int8.qdq_torch import QdqModule
 from last_edge.export.onnx.session import open_session
 from last_edge.inputs.features import FeatureInput, Inputs
@@ -36,11 +36,11 @@ class QatOptions:
 
 
 def train_rounded(
-    graph: bytes, teacher: bytes, judge: Judge, *, store: ClipStore, clips: NDArray[np.int64], spec: InputSpec,
+    graph: bytes, teacher: bytes, evaluator: Evaluator, *, store: ClipStore, clips: NDArray[np.int64], spec: InputSpec,
     features: FeatureInput | None = None, options: QatOptions | None = None,
     report: Callable[[dict[str, Figure]], None] = lambda row: None,
 ) -> tuple[bytes, list[dict[str, Figure]]]:  # fmt: skip
-    """The 8-bit graph of the epoch whose answers the judge finds nearest to float, the one given (epoch 0) among them.
+    """The 8-bit graph of the epoch that the evaluator finds nearest to float, the one given (epoch 0) among them.
 
     teacher: a float graph for the same inputs, the model's own or a better one's. features: the second input, where
     the model has one. Returns the graph with a row an epoch.
@@ -50,7 +50,7 @@ def train_rounded(
     optimizer = torch.optim.Adam(module.parameters(), lr=options.lr)
     steps = options.epochs * math.ceil(len(clips) / options.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
-    best, best_graph = judge(graph), graph
+    best, best_graph = evaluator(graph), graph
     rows: list[dict[str, Figure]] = [{"epoch": 0, "loss": float("nan"), **best.row()}]
     for epoch in range(options.epochs):
         losses = []
@@ -65,7 +65,7 @@ def train_rounded(
             schedule.step()
             losses.append(float(loss.detach()))
         made = module.to_bytes()
-        verdict = judge(made)
+        verdict = evaluator(made)
         rows.append({"epoch": epoch + 1, "loss": round(float(np.mean(losses)), 4), **verdict.row()})
         report(rows[-1])
         if verdict.rank < best.rank:

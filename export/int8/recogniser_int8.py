@@ -11,7 +11,7 @@ from last_edge.bundle.manifest import Figure, model_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import InputError
-from last_edge.export.int8.evaluator import Judge, milliseconds
+from last_edge.export.int8.evaluator import Evaluator, milliseconds
 from last_edge.export.int8.plan import Made, Parts, Plan, Report, Row, calibration_clips, draft, parts_of
 from last_edge.export.int8.qat import train_rounded
 from last_edge.export.int8.qdq import float_nodes, read_graph, target_named
@@ -72,11 +72,11 @@ class RecogniserRounding:
             return prepared.rounded(), chosen, {}, prepared.options
         parts, tables = self.parts(), dict[str, list[Row]]()
         prepared = prepare(graph, plain_batch(store, parts.calibration, spec, features), plan.options)
-        judge = judge_of(bundle, store, parts, threads=threads)
+        evaluator = evaluator_of(bundle, store, parts, threads=threads)
         if plan.search_budget is not None:
-            table = sensitivities(prepared, judge)
+            table = sensitivities(prepared, evaluator)
             most = None if plan.gates is None else plan.gates.most_bytes(bundle.manifest.model.params)
-            kept, trials = search_float(prepared, judge, table, budget=plan.search_budget, most_bytes=most)
+            kept, trials = search_float(prepared, evaluator, table, budget=plan.search_budget, most_bytes=most)
             prepared = dataclasses.replace(prepared, options=dataclasses.replace(prepared.options, keep_float=kept))
             tables = {"sensitivity": [one.row() for one in table], "search": trials}
             for name, rows in tables.items():
@@ -84,7 +84,7 @@ class RecogniserRounding:
         made = prepared.rounded()
         if plan.qat is not None:
             made, tables["training"] = train_rounded(
-                made, _teacher(bundle, plan.teacher), judge, store=store, clips=parts.learning, spec=spec,
+                made, _teacher(bundle, plan.teacher), evaluator, store=store, clips=parts.learning, spec=spec,
                 features=features, options=plan.qat, report=lambda row: report("training", [row]),
             )  # fmt: skip
         return made, parts.calibration, tables, prepared.options
@@ -118,13 +118,13 @@ class Sensitivity:
         }  # fmt: skip
 
 
-def judge_of(bundle: Bundle, store: ClipStore, parts: Parts, *, threads: int = 1) -> Judge:
+def evaluator_of(bundle: Bundle, store: ClipStore, parts: Parts, *, threads: int = 1) -> Evaluator:
     """The judging clips of a bundle's store, and what its FP32 graph says to them."""
     inputs = plain_batch(store, parts.judging, bundle.manifest.input, bundle.manifest.features)
-    return Judge(checked_graph(bundle, "fp32"), inputs, store.index.label[parts.judging], threads=threads)
+    return Evaluator(checked_graph(bundle, "fp32"), inputs, store.index.label[parts.judging], threads=threads)
 
 
-def sensitivities(prepared: Prepared, judge: Judge) -> list[Sensitivity]:
+def sensitivities(prepared: Prepared, evaluator: Evaluator) -> list[Sensitivity]:
     """Every node that is rounded, the most sensitive first."""
     model = read_graph(prepared.graph)
     fixed = float_nodes(model, keep_float=prepared.options.keep_float, float_head=prepared.options.float_head)
@@ -132,28 +132,29 @@ def sensitivities(prepared: Prepared, judge: Judge) -> list[Sensitivity]:
     found = []
     for node in nodes:
         others = tuple(str(other.name) for other in nodes if other is not node)
-        verdict = judge(prepared.rounded(keep_float=(*prepared.options.keep_float, *others)))
+        verdict = evaluator(prepared.rounded(keep_float=(*prepared.options.keep_float, *others)))
         found.append(Sensitivity(str(node.name), node.op_type, verdict.error, verdict.agreement))
     return sorted(found, key=lambda one: -one.error)
 
 
 def search_float(
-    prepared: Prepared, judge: Judge, table: list[Sensitivity], *, budget: float, most_bytes: float | None = None
-) -> tuple[tuple[str, ...], list[dict[str, Figure]]]:
+    prepared: Prepared, evaluator: Evaluator, table: list[Sensitivity], *, budget: float,
+    most_bytes: float | None = None,
+) -> tuple[tuple[str, ...], list[dict[str, Figure]]]:  # fmt: skip
     """Nodes to keep in float: taken in the order of the table while the graph stays within `budget` times its latency
     and `most_bytes`, None for any number.
 
     A node that breaks a bound is left rounded. Errors may cancel, so of all that were kept on the way those are
-    returned that the judge found nearest to float; with them a row a trial.
+    returned that the evaluator found nearest to float; with them a row a trial.
     """
     taken: tuple[str, ...] = prepared.options.keep_float
     whole, rows = prepared.rounded(), []
-    best, kept = judge(whole), taken
+    best, kept = evaluator(whole), taken
     for one in table:
         tried = (*taken, one.name)
         graph = prepared.rounded(keep_float=tried)
-        spent = milliseconds({"int8": whole, "tried": graph}, judge.inputs)
-        times, verdict = spent["tried"] / spent["int8"], judge(graph)
+        spent = milliseconds({"int8": whole, "tried": graph}, evaluator.inputs)
+        times, verdict = spent["tried"] / spent["int8"], evaluator(graph)
         within = times <= budget and (most_bytes is None or len(graph) <= most_bytes)
         rows.append({"node": one.name, **verdict.row(), "times_as_slow": round(times, 3), "bytes": len(graph),
                      "within": within})  # fmt: skip
@@ -172,18 +173,18 @@ METHODS: tuple[dict[str, object], ...] = (
 
 
 def compare_variants(
-    graph: bytes, calibration: Inputs, judge: Judge, base: QuantizeOptions
+    graph: bytes, calibration: Inputs, evaluator: Evaluator, base: QuantizeOptions
 ) -> Iterator[dict[str, Figure]]:
-    """A row a method of finding ranges; then equalisation before the one that the judge found nearest to float."""
+    """A row a method of finding ranges; then equalisation before the one that the evaluator found nearest to float."""
     ranks: dict[QuantizeOptions, tuple[float, float]] = {}
     for method in METHODS:
         options = dataclasses.replace(base, **method, equalise=False)  # type: ignore[arg-type]
-        verdict = judge(quantize_graph(graph, calibration, options))
+        verdict = evaluator(quantize_graph(graph, calibration, options))
         ranks[options] = verdict.rank
         yield {**in_words(options), **verdict.row()}
     if base.equalise is not False and relu_pairs(read_graph(graph)):
         options = dataclasses.replace(min(ranks, key=ranks.__getitem__), equalise=True)
-        yield {**in_words(options), **judge(quantize_graph(graph, calibration, options)).row()}
+        yield {**in_words(options), **evaluator(quantize_graph(graph, calibration, options)).row()}
 
 
 @dataclass(frozen=True)
@@ -211,8 +212,8 @@ def compare_bundle(
     store.verify()
     parts = parts_of(store, count=count, seed=seed, run=run)
     inputs = plain_batch(store, parts.calibration, bundle.manifest.input, bundle.manifest.features)
-    judge, rows = judge_of(bundle, store, parts, threads=threads), []
-    for row in compare_variants(checked_graph(bundle, "fp32"), inputs, judge, options):
+    evaluator, rows = evaluator_of(bundle, store, parts, threads=threads), []
+    for row in compare_variants(checked_graph(bundle, "fp32"), inputs, evaluator, options):
         report(row)
         rows.append(row)
     rows.sort(key=lambda row: (float(row["error"]), -float(row["agreement"])))

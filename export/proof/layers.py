@@ -148,7 +148,7 @@ def require_equal(found: Comparison) -> None:
 def made_points(graph: onnx.ModelProto) -> NDArray[np.float32]:
     """Random points for a graph that came without a bundle; the second clip has missing ones."""
     random = np.random.default_rng(0)
-    points = random.normal(size=(4, *door_shape(graph)[1:])).astype(np.float32)
+    points = random.normal(size=(4, *landmarks_shape(graph)[1:])).astype(np.float32)
     points[1][random.random(points.shape[1:-1]) < 0.15] = np.nan
     return points
 
@@ -258,7 +258,7 @@ def tapped(proto: onnx.ModelProto, names: Sequence[str], backend: str, inputs: I
     return {name: np.asarray(value, np.float64) for name, value in zip(wanted, outputs, strict=True)}
 
 
-def door_shape(proto: onnx.ModelProto) -> tuple[int, ...]:
+def landmarks_shape(proto: onnx.ModelProto) -> tuple[int, ...]:
     """Shape of `landmarks`, 0 for a free axis; `InputError` when the graph has no such input."""
     for value in proto.graph.input:
         if value.name == INPUT_NAME:

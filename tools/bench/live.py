@@ -1,19 +1,24 @@
 """How `run` keeps up with sources in real time: every stage, what waited, what was dropped, our share of a frame.
 
-And what a process holds over a long run: the soak.
+And what a process holds over a long run, the soak; and how soon a fresh one answers.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import resource
+import statistics
+import subprocess
+import sys
 import threading
 import time
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +28,7 @@ from last_edge.machine import processor
 from last_edge.runtime.pipeline.pipeline import STAGES, StageTiming
 from last_edge.runtime.pipeline.run import RunOptions, RunSummary, run
 from last_edge.runtime.recognise.decoding import Event
+from last_edge.runtime.recognise.model import Precision
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.sources import open_source
 from last_edge.tools.bench.record import page
@@ -31,6 +37,10 @@ from last_edge.train.environment import commit
 PLAYED = (".mp4", ".mov", ".avi", ".webm", ".mkv", ".pose")
 RATE = 30.0
 OURS = ("recognise", "present")
+IMPORT = (
+    "import time; began = time.perf_counter(), time.process_time(); import last_edge.runtime.pipeline.run; "
+    "print(time.perf_counter() - began[0], time.process_time() - began[1])"
+)
 
 
 @dataclass(frozen=True)
@@ -297,3 +307,86 @@ def slope(samples: list[Sample]) -> float:
         return 0.0
     seconds, megabytes = np.array(samples).T
     return float(3600 * np.polyfit(seconds, megabytes, 1)[0])
+
+
+class Taken(NamedTuple):
+    """Seconds by the clock, and of them those that the process ran, which other processes do not lengthen so much."""
+
+    clock: float
+    processor: float
+
+
+@dataclass(frozen=True)
+class StartRecord:
+    """Milliseconds, median and slowest of some fresh processes.
+
+    import_ms: of `last_edge.runtime.pipeline.run` and all that it imports. label_ms: from the start of the process
+    `last-edge run` on synthetic points to its first prediction. first_label: its label. The medians of the processor's
+    time beside them say what a machine would take that does nothing else. load: busy processes before and after.
+    """
+
+    bundle: str
+    precision: str
+    rounds: int
+    import_ms: float
+    import_slowest_ms: float
+    import_processor_ms: float
+    label_ms: float
+    label_slowest_ms: float
+    label_processor_ms: float
+    first_label: str
+    load: tuple[float, float]
+    schema_version: int = 1
+
+
+def bench_start(bundle: Path, *, precision: Precision | None = None, rounds: int = 5) -> StartRecord:
+    """Start fresh processes in turns; raises what `run` raises for a bundle that it cannot load."""
+    model = Recogniser.open(bundle, precision=precision)
+    before = os.getloadavg()[0]
+    imports, labels, label = list[Taken](), list[Taken](), ""
+    for _ in range(rounds):
+        imports.append(import_seconds())
+        taken, label = first_label(bundle, model.precision)
+        labels.append(taken)
+    import_ms, import_slowest, import_processor = _figures(imports)
+    label_ms, label_slowest, label_processor = _figures(labels)
+    return StartRecord(
+        bundle=model.name, precision=model.precision, rounds=rounds, import_ms=import_ms,
+        import_slowest_ms=import_slowest, import_processor_ms=import_processor, label_ms=label_ms,
+        label_slowest_ms=label_slowest, label_processor_ms=label_processor, first_label=label,
+        load=(round(before, 2), round(os.getloadavg()[0], 2)),
+    )  # fmt: skip
+
+
+def import_seconds() -> Taken:
+    """What a fresh process takes to import the runtime."""
+    done = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
+    return Taken(*map(float, done.stdout.split()))
+
+
+def first_label(bundle: Path, precision: str) -> tuple[Taken, str]:
+    """What a process takes from its start to its first prediction, and the label of that."""
+    command = [sys.executable, "-m", "last_edge.tools.cli", "run", str(bundle), "--source", "synthetic", "--no-window"]
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    with subprocess.Popen(
+        [*command, "--precision", precision, "--quiet", "--events", "/dev/stdout"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if (record := json.loads(line))["type"] == "frame" and record["prediction"] is not None:
+                seconds = time.perf_counter() - began
+                process.kill()
+                process.wait()
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+                return Taken(seconds, used), str(record["prediction"]["top"][0]["label"])
+            if record["type"] == "summary":
+                break
+    raise InputError("the bundle predicts nothing on synthetic points", where=bundle)
+
+
+def _figures(taken: Sequence[Taken]) -> tuple[float, float, float]:
+    """Milliseconds: median and slowest by the clock, median of the processor's."""
+    clock, processor = zip(*taken, strict=True)
+    median, slowest = statistics.median(clock), max(clock)
+    return round(1000 * median, 1), round(1000 * slowest, 1), round(1000 * statistics.median(processor), 1)

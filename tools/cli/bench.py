@@ -415,7 +415,7 @@ def start(
     """
     from last_edge import records
     from last_edge.files import write_text
-    from last_edge.tools.bench.start import bench_start
+    from last_edge.tools.bench.live import bench_start
 
     opt.check_out(out, force=force)
     record = bench_start(bundle, precision=precision, rounds=repeats)

@@ -17,7 +17,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import UsageError
 from last_edge.export.bundles.sources import golden_points
-from last_edge.export.int8.evaluator import Judge
+from last_edge.export.int8.evaluator import Evaluator
 from last_edge.export.int8.kernel_form import kernel_form
 from last_edge.export.int8.plan import parts_of
 from last_edge.export.int8.qat import QatOptions, train_rounded
@@ -175,10 +175,10 @@ def test_equalising_is_left_out_or_refused_where_it_would_do_nothing(
 
 
 @pytest.fixture(scope="module")
-def judge(graph: bytes, exported: Path, store: ClipStore) -> Judge:
+def evaluator(graph: bytes, exported: Path, store: ClipStore) -> Evaluator:
     parts = parts_of(store, count=12, seed=0)
     points = plain_batch(store, parts.judging, Bundle.open(exported).manifest.input)
-    return Judge(graph, points, store.index.label[parts.judging])
+    return Evaluator(graph, points, store.index.label[parts.judging])
 
 
 def test_those_who_judge_had_no_part_in_calibrating(store: ClipStore) -> None:
@@ -190,15 +190,15 @@ def test_those_who_judge_had_no_part_in_calibrating(store: ClipStore) -> None:
     assert set(store.index.split[everyone]) == {"train"}
 
 
-def test_the_search_keeps_what_helps_within_the_budget(graph: bytes, points: Inputs, judge: Judge) -> None:
+def test_the_search_keeps_what_helps_within_the_budget(graph: bytes, points: Inputs, evaluator: Evaluator) -> None:
     prepared = prepare(graph, points, MINMAX)
-    table = sensitivities(prepared, judge)
+    table = sensitivities(prepared, evaluator)
     assert [one.error for one in table] == sorted((one.error for one in table), reverse=True) and len(table) == 26
-    kept, trials = search_float(prepared, judge, table[:12], budget=1e9)
+    kept, trials = search_float(prepared, evaluator, table[:12], budget=1e9)
     assert kept and [row["node"] for row in trials] == [one.name for one in table[:12]]
-    assert judge(prepared.rounded(keep_float=kept)).error < judge(prepared.rounded()).error
-    assert search_float(prepared, judge, table[:3], budget=0.0)[0] == ()
-    assert search_float(prepared, judge, table[:3], budget=1e9, most_bytes=len(prepared.rounded()))[0] == ()
+    assert evaluator(prepared.rounded(keep_float=kept)).error < evaluator(prepared.rounded()).error
+    assert search_float(prepared, evaluator, table[:3], budget=0.0)[0] == ()
+    assert search_float(prepared, evaluator, table[:3], budget=1e9, most_bytes=len(prepared.rounded()))[0] == ()
 
 
 @pytest.mark.parametrize("name", ["graph", "gated"])
@@ -214,14 +214,14 @@ def test_the_trained_module_is_the_file(name: str, points: Inputs, request: pyte
 
 
 def test_training_brings_rounded_answers_nearer_to_float(
-    graph: bytes, points: Inputs, judge: Judge, exported: Path, store: ClipStore
+    graph: bytes, points: Inputs, evaluator: Evaluator, exported: Path, store: ClipStore
 ) -> None:
     made = quantize_graph(graph, points, QuantizeOptions(method="percentile", percentile=99.5))
     clips, spec = store.select(split="train"), Bundle.open(exported).manifest.input
     options = QatOptions(epochs=8, batch_size=8, lr=2e-3, labels=0.0)
-    trained, rows = train_rounded(made, graph, judge, store=store, clips=clips, spec=spec, options=options)
+    trained, rows = train_rounded(made, graph, evaluator, store=store, clips=clips, spec=spec, options=options)
     assert [row["epoch"] for row in rows] == list(range(9))
-    assert judge(trained).error < judge(made).error
+    assert evaluator(trained).error < evaluator(made).error
     assert [node.op_type for node in onnx.load_from_string(trained).graph.node] == [
         node.op_type for node in onnx.load_from_string(made).graph.node
     ]

@@ -10,12 +10,12 @@ import pytest
 
 from last_edge.errors import EXIT_GATE, EXIT_INPUT
 from last_edge.tools import cli
-from last_edge.tools.bench import start
+from last_edge.tools.bench import live
 
 
 def test_the_first_label_of_the_real_command(make_bundle: Callable[..., Path]) -> None:
-    taken, label = start.first_label(make_bundle(), "fp32")
-    imported = start.import_seconds()
+    taken, label = live.first_label(make_bundle(), "fp32")
+    imported = live.import_seconds()
     assert taken.clock > 0 and taken.processor > imported.processor > 0 and label in ("left", "up", "away")
 
 
@@ -27,8 +27,8 @@ def test_median_slowest_and_limits(
 ) -> None:
     def clocked() -> None:
         imports, labels = iter((0.1, 0.5, 0.2)), iter((0.7, 0.6, 2.0))
-        monkeypatch.setattr(start, "import_seconds", lambda: start.Taken(next(imports), 0.05))
-        monkeypatch.setattr(start, "first_label", lambda bundle, precision: (start.Taken(next(labels), 0.3), "left"))
+        monkeypatch.setattr(live, "import_seconds", lambda: live.Taken(next(imports), 0.05))
+        monkeypatch.setattr(live, "first_label", lambda bundle, precision: (live.Taken(next(labels), 0.3), "left"))
 
     words = ["bench", "start", str(make_bundle()), "--repeats", "3", "--json"]
     clocked()
