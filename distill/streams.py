@@ -71,7 +71,7 @@ def whole_gestures(truth: Tensor) -> Iterator[tuple[int, int]]:
     """First and last frames of the gestures of a crop (T, 3) whose beginning and end it shows."""
     first, before = None, 0.0
     for frame, seconds in enumerate(truth[:, ELAPSED].tolist()):
-        if seconds <= before or (before == 0 < seconds):  # one is over, or another begins
+        if seconds < before or before == 0 < seconds:  # one is over, or another begins; a slow crop repeats frames
             if first is not None:
                 yield first, frame - 1
             first = frame if seconds > 0 else None

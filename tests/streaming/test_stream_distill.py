@@ -52,6 +52,7 @@ def test_a_gesture_is_whole_when_its_beginning_and_end_are_in_the_crop() -> None
     shown = truth((0, 10, 19), (1, 20, 29), (2, 50, 59))
     shown[:5, 0] = 2  # one that began before the crop has no time since its beginning
     assert list(whole_gestures(shown)) == [(10, 19), (20, 29)]
+    assert list(whole_gestures(shown.repeat_interleave(2, 0))) == [(20, 39), (40, 59)], "played at half the pace"
 
 
 def test_a_teacher_that_answers_later_tells_of_the_same_frames(model: LastLiteStream, points: torch.Tensor) -> None:
