@@ -1,6 +1,6 @@
 """Pose transformers: one token a frame, a class token that reads them all; norms after the sums, learned positions.
 
-A frame is its joints and, where asked for, what its fingers do.
+A frame is its joints and, where asked for, what its fingers do; or what it shows of a signer, the leading hand first.
 """
 
 from __future__ import annotations
@@ -13,98 +13,11 @@ from torch import Tensor, nn
 
 from last_edge.errors import UsageError
 from last_edge.inputs.spec import InputSpec
+from last_edge.models.hand_features import FingerFeatures, SignFeatures
 from last_edge.models.landmark_model import Body, LandmarkModel
 from last_edge.models.layers.attention import MASKED, EncoderLayer
 from last_edge.models.layers.folding import with_weights
 from last_edge.models.registry import adjust, register_model
-from last_edge.skeleton.layout import Layout
-
-SIDES = ("left_hand_", "right_hand_")
-FINGERS, BONES = ("index", "middle", "ring", "pinky"), ("mcp", "pip", "dip", "tip")
-CHAINS = (
-    ("thumb_cmc", "thumb_mcp", "thumb_ip", "thumb_tip"),
-    *(tuple(f"{finger}_{bone}" for bone in BONES) for finger in FINGERS),
-)
-PALM = (0, 5, 9, 13, 17)
-POINTS, ONE_HAND = 21, 15
-SHORTEST = 1e-4
-LARGEST_COSINE = 0.9999
-
-
-class FingerFeatures(nn.Module):
-    """Joints (N, C, T, V) of a layout with two hands -> (N, T, 30), the left hand first, 0 for an absent one.
-
-    Of each hand: five fingers' extension, from wrist to tip as a share of the way along the bones; four angles between
-    neighbouring fingers, in radians; five distances between neighbouring tips, the last from little finger to thumb;
-    and the tips' mean distance from the palm's centre. Distances count lengths from wrist to middle knuckle.
-    """
-
-    order: Tensor
-    palm: Tensor
-
-    def __init__(self, layout: Layout) -> None:
-        super().__init__()
-        self.register_buffer("order", torch.tensor(hand_joints(layout)), persistent=False)
-        self.register_buffer("palm", torch.tensor(PALM), persistent=False)
-
-    @property
-    def width(self) -> int:
-        """Features a frame."""
-        return len(SIDES) * ONE_HAND
-
-    def forward(self, joints: Tensor) -> Tensor:
-        picked = joints.index_select(-1, self.order)
-        hands = torch.unflatten(picked, -1, (len(SIDES), POINTS)).permute(0, 2, 3, 4, 1)
-        seen = (hands != 0).any(-1).all(-1, keepdim=True)
-        features = torch.cat([extension(hands), spread(hands), *reach(hands, self.palm)], dim=-1)
-        return (features * seen).flatten(2)
-
-
-def hand_joints(layout: Layout) -> list[int]:
-    """Joints of the left, then the right hand, in MediaPipe's order; `UsageError` for a layout without them."""
-    place = {name: number for number, name in enumerate(layout.names)}
-    names = ["wrist", *(joint for chain in CHAINS for joint in chain)]
-    wanted = [side + name for side in SIDES for name in names]
-    missing = [name for name in wanted if name not in place]
-    if missing:
-        expected = "a layout with two hands, such as mediapipe_holistic83"
-        raise UsageError(
-            "finger features need both hands", where=layout.name, expected=expected, got=f"no {missing[0]}"
-        )
-    return [place[name] for name in wanted]
-
-
-def extension(hands: Tensor) -> Tensor:
-    """(..., 21, C) -> (..., 5): |tip - wrist| over the length of the way along the bones, 0 to 1."""
-    wrist = hands[..., :1, :]
-    chains = torch.unflatten(hands[..., 1:, :], -2, (5, 4))
-    first = length(chains[..., 0, :] - wrist)
-    way = first + length(chains[..., 1:, :] - chains[..., :-1, :]).sum(-1)
-    return length(chains[..., 3, :] - wrist) / way.clamp(min=SHORTEST)
-
-
-def spread(hands: Tensor) -> Tensor:
-    """(..., 21, C) -> (..., 4): angles between neighbouring fingers, each from its root to its tip."""
-    chains = torch.unflatten(hands[..., 1:, :], -2, (5, 4))
-    finger = chains[..., 3, :] - chains[..., 0, :]
-    one, other = finger[..., :-1, :], finger[..., 1:, :]
-    cosine = (one * other).sum(-1) / (length(one) * length(other)).clamp(min=SHORTEST**2)
-    return torch.acos(cosine.clamp(-LARGEST_COSINE, LARGEST_COSINE))
-
-
-def reach(hands: Tensor, palm: Tensor) -> tuple[Tensor, Tensor]:
-    """(..., 21, C) -> distances between neighbouring tips (..., 5), the tips' mean one from the palm (..., 1)."""
-    unit = length(hands[..., 9, :] - hands[..., 0, :])[..., None].clamp(min=SHORTEST)
-    tips = hands[..., 4::4, :]
-    following = torch.cat([tips[..., 1:, :], tips[..., :1, :]], dim=-2)
-    centre = hands.index_select(-2, palm).mean(-2, keepdim=True)
-    return length(following - tips) / unit, length(tips - centre).mean(-1, keepdim=True) / unit
-
-
-def length(vectors: Tensor) -> Tensor:
-    """(..., C) -> (...)."""
-    return vectors.square().sum(-1).sqrt()
-
 
 INITIAL_SPREAD = 0.02
 
@@ -115,7 +28,8 @@ class Options:
 
     width: of a token; layers, heads: of the encoder; hidden: of its feed-forward parts. dropout: after embedding,
     attention and feed-forward, on attention weights and before the classifier. fingers: add thirty features of the
-    hands to a frame's points; the layout must have two hands and the streams begin with `joint`.
+    hands to a frame's points. signer: read arms and hands as `SignFeatures` gives them, in place of all points. For
+    both the layout must have two hands and the streams begin with `joint`, for `signer` arms and mouth too.
     """
 
     width: int
@@ -124,6 +38,7 @@ class Options:
     hidden: int
     dropout: float = 0.1
     fingers: bool = False
+    signer: bool = False
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -133,21 +48,27 @@ class Options:
 class FrameFeatures(nn.Module):
     """Streams (N, S*C, T, V) -> what each frame's token is made of (N, T, F), and 1 where it shows a point (N, T).
 
-    F: every stream of every point, then the fingers' features where they are wanted. A frame without points has 0.
+    F: every stream of every point, then the fingers' features where they are wanted; or what is shown of a signer. A
+    frame without points has 0.
     """
 
-    def __init__(self, spec: InputSpec, *, fingers: bool) -> None:
+    def __init__(self, spec: InputSpec, *, fingers: bool, signer: bool = False) -> None:
         super().__init__()
-        if fingers and spec.streams[0] != "joint":
+        if (fingers or signer) and spec.streams[0] != "joint":
             raise UsageError("finger features are made of joints", expected="streams that begin with joint")
         self.axes = spec.channels
-        self.fingers = FingerFeatures(spec.layout) if fingers else None
+        self.signer = SignFeatures(spec.layout, spec.channels, fingers=fingers) if signer else None
+        self.fingers = FingerFeatures(spec.layout) if fingers and not signer else None
         points = len(spec.streams) * spec.channels * spec.layout.joints
         self.width = points + (0 if self.fingers is None else self.fingers.width)
+        if self.signer is not None:
+            self.width = self.signer.width
 
     def forward(self, streams: Tensor) -> tuple[Tensor, Tensor]:
-        points = streams.transpose(1, 2).flatten(2)
         seen = (streams.abs().amax(dim=(1, 3)) > 0).to(streams.dtype)
+        if self.signer is not None:
+            return self.signer(streams[:, : self.axes]), seen
+        points = streams.transpose(1, 2).flatten(2)
         if self.fingers is None:
             return points, seen
         return torch.cat([points, self.fingers(streams[:, : self.axes])], dim=-1), seen
@@ -174,7 +95,7 @@ class PoseTransformerBody(Body):
     def __init__(self, spec: InputSpec, classes: int, options: Options) -> None:
         super().__init__()
         self.options = options
-        self.features = FrameFeatures(spec, fingers=options.fingers)
+        self.features = FrameFeatures(spec, fingers=options.fingers, signer=options.signer)
         self.embed = nn.Linear(self.features.width, options.width)
         self.cls = nn.Parameter(torch.empty(options.width))
         self.positions = nn.Parameter(torch.empty(spec.frames + 1, options.width))

@@ -29,7 +29,7 @@ from last_edge.models.registry import adjust, resolve_name
 from last_edge.names import is_background
 from last_edge.tasks.config import AugmentConfig, Recipe
 from last_edge.tasks.metrics import metrics_of
-from last_edge.tasks.objective import CrossEntropy, Objective, class_weights
+from last_edge.tasks.objective import WEIGHT_POWERS, CrossEntropy, Objective, class_weights
 from last_edge.tasks.plan import Plan
 from last_edge.tasks.start import Start, StartReport
 from last_edge.tasks.task import Batch, Row, Views
@@ -159,13 +159,14 @@ class ClassLearner(OneHot):
 def cross_entropy(recipe: Recipe, plan: Plan, device: str) -> CrossEntropy:
     """The plain objective of `last-edge train`; of a model with a second input the one that brings it."""
     t, labels = recipe.training, plan.store.index.label[plan.train]
-    weights = torch.from_numpy(class_weights(labels, len(plan.store.labels)))
+    power = WEIGHT_POWERS[t.class_weights]
+    weights = torch.from_numpy(class_weights(labels, len(plan.store.labels), power=power)) if power else None
     kind = (
         partial(FeatureCrossEntropy, open_second_input(recipe, plan.store)) if reads_features(recipe) else CrossEntropy
     )
     return kind(
         smoothing=t.label_smoothing, noise=recipe.augment, clamp=t.input_clamp, ib_weight=t.ib_loss_weight,
-        gamma=t.focal_gamma if t.loss == "focal" else 0.0, weights=weights if t.class_weights == "balanced" else None,
+        gamma=t.focal_gamma if t.loss == "focal" else 0.0, weights=weights,
         weights_from=t.class_weights_from,
     )  # fmt: skip
 

@@ -107,7 +107,10 @@ class TrainingConfig:
     loss: str = setting("cross_entropy", "focal counts clips less that are easy", choices=("cross_entropy", "focal"))
     focal_gamma: float = setting(2.0, "exponent of the focal loss", low=0)
     class_weights: str = setting(
-        "none", "balanced counts classes with few training clips more", choices=("none", "balanced")
+        "none",
+        "balanced counts classes with few training clips more, so that all weigh alike; softened by the square root of "
+        "that",
+        choices=("none", "softened", "balanced"),
     )
     class_weights_from: float = setting(0.0, "share of the run before which all classes count alike", low=0, high=1)
     ib_loss_weight: float = setting(0.01, "of the information-bottleneck term, in models that have one")

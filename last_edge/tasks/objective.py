@@ -15,6 +15,8 @@ from last_edge.tasks.config import AugmentConfig
 
 SMOOTHING_COUNT = 0.1
 LIGHTEST, HEAVIEST = 0.1, 10.0
+WEIGHT_POWERS = {"none": 0.0, "softened": 0.5, "balanced": 1.0}
+"""Power of a class's rarity by which its clips count, for each choice of `training.class_weights`."""
 LEAST_DOUBT = 1e-7  # a power of 0 has no gradient
 
 
@@ -114,14 +116,14 @@ class CrossEntropy:
         return label_loss(logits, targets, self.smoothing, gamma=self.gamma, weights=weights)
 
 
-def class_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+def class_weights(labels: NDArray[np.int64], classes: int, *, power: float = 1.0) -> NDArray[np.float32]:
     """(K,) weights of classes by the labels of the training clips: rare ones count more.
 
-    1 / (count + 0.1), scaled to a mean of 1 over the classes that have clips, then limited to 0.1..10. A class without
-    any weighs 1 and changes no other's weight.
+    1 / (count + 0.1) to the power given, scaled to a mean of 1 over the classes that have clips, then limited to
+    0.1..10. A class without any weighs 1 and changes no other's weight.
     """
     counts = np.bincount(labels, minlength=classes)
-    inverse, there = 1 / (counts + SMOOTHING_COUNT), counts > 0
+    inverse, there = (1 / (counts + SMOOTHING_COUNT)) ** power, counts > 0
     scaled = np.clip(inverse * there.sum() / inverse[there].sum(), LIGHTEST, HEAVIEST)
     return np.asarray(np.where(there, scaled, 1), np.float32)
 

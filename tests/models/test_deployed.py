@@ -118,9 +118,10 @@ def test_folding_keeps_the_function_of_odd_and_short_windows(name: str, frames: 
     check_folding(name, InputSpec(get_layout("shrec22"), frames=frames))
 
 
+@pytest.mark.parametrize("signer", [False, True])
 @pytest.mark.parametrize("fingers", [False, True])
-def test_folding_keeps_the_function_of_a_pose_transformer(fingers: bool) -> None:
-    check_folding("pose_transformer_small", SPECS["shoulders"], fingers=fingers)
+def test_folding_keeps_the_function_of_a_pose_transformer(fingers: bool, signer: bool) -> None:
+    check_folding("pose_transformer_small", SPECS["shoulders"], fingers=fingers, signer=signer)
 
 
 @pytest.mark.parametrize("bodies", ["first", "mean", "max"])

@@ -1,4 +1,4 @@
-"""Pose transformers: counts of the published sizes, masked frames, finger features, faults."""
+"""Pose transformers: counts of the published sizes, masked frames, faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from last_edge.models import create_model
 from last_edge.models.describe import count
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.layers.attention import SelfAttention
-from last_edge.models.pose_transformer import FingerFeatures
 from last_edge.skeleton import Layout, get_layout
 
 SHOULDERS: dict[str, Any] = {"centre": "frame", "scale": "frame", "streams": ("joint",)}
@@ -49,9 +48,17 @@ def test_parameters(size: str, classes: int, spec: InputSpec, expected: int) -> 
         assert count(create_model(name, spec=spec, classes=classes, fingers=spec is FACED)) == expected
 
 
-@pytest.mark.parametrize(("spec", "fingers", "features"), [(FLAT, False, 150), (FACED, True, 279)])
-def test_features_of_a_frame(spec: InputSpec, fingers: bool, features: int) -> None:
-    model = create_model("pose_transformer_small", spec=spec, classes=5, fingers=fingers)
+@pytest.mark.parametrize(
+    ("spec", "options", "features"),
+    [
+        (FLAT, {}, 150),
+        (FACED, {"fingers": True}, 279),
+        (FLAT, {"signer": True}, 112),
+        (FACED, {"signer": True, "fingers": True}, 182),
+    ],
+)
+def test_features_of_a_frame(spec: InputSpec, options: dict[str, Any], features: int) -> None:
+    model = create_model("pose_transformer_small", spec=spec, classes=5, **options)
     frames, seen = model.body.features(model.front(torch.randn(2, *spec.shape)))  # type: ignore[operator]
     assert (frames.shape, seen.shape) == ((2, 256, features), (2, 256))
 
@@ -99,49 +106,13 @@ def test_attention_is_torchs() -> None:
     torch.testing.assert_close(ours(x, keep), expected)
 
 
-def hand(*, curl: float) -> torch.Tensor:
-    """(21, 3) a hand in a plane: fingers along y, each joint after the first bent back by `curl` of a bone."""
-    points = torch.zeros(21, 3)
-    for finger in range(5):
-        points[1 + 4 * finger : 5 + 4 * finger, 0] = finger - 2.0
-        points[1 + 4 * finger : 5 + 4 * finger, 1] = 4 + torch.arange(4) * (1 - curl)
-        points[1 + 4 * finger : 5 + 4 * finger, 2] = torch.arange(4) * (curl * (2 - curl)) ** 0.5
-    return points
-
-
-def features_of(points: torch.Tensor) -> torch.Tensor:
-    """(30,) finger features of a right hand with the left one missing."""
-    layout = get_layout("mediapipe_holistic75")
-    joints = torch.zeros(1, 3, 1, 75)
-    joints[0, :, 0, 54:] = (points + 0.5).T
-    features: torch.Tensor = FingerFeatures(layout)(joints)[0, 0]
-    return features
-
-
-def test_fingers_of_a_flat_hand() -> None:
-    features = features_of(hand(curl=0.0))
-    assert not features[:15].any()
-    extension, angles, tips, openness = features[15:].split([5, 4, 5, 1])
-    assert extension[2] == pytest.approx(1.0)
-    assert angles.tolist() == pytest.approx([0.0141] * 4, abs=1e-3)
-    assert tips.tolist() == pytest.approx([0.25] * 4 + [1.0])
-    assert openness > 0.5
-
-
-def test_a_bent_finger_is_shorter() -> None:
-    assert (features_of(hand(curl=0.6))[15:20] < features_of(hand(curl=0.0))[15:20]).all()
-
-
-def test_finger_features_do_not_change_with_place_size_or_turn() -> None:
-    turn, _ = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(1)))
-    points = hand(curl=0.3) + torch.randn(21, 3, generator=torch.Generator().manual_seed(3))
-    torch.testing.assert_close(features_of(points @ turn * 2 + 3), features_of(points), atol=1e-3, rtol=1e-3)
-
-
 def test_faults_are_named(toy_layout: Layout) -> None:
     with pytest.raises(UsageError, match="both hands"):
         create_model("pose_transformer_small", spec=InputSpec(toy_layout), classes=3, fingers=True)
-    with pytest.raises(UsageError, match="begin with joint"):
-        small(InputSpec(SHORT.layout, streams=("bone",)), fingers=True)
+    for option in ("fingers", "signer"):
+        with pytest.raises(UsageError, match="begin with joint"):
+            small(InputSpec(SHORT.layout, streams=("bone",)), **{option: True})
+    with pytest.raises(UsageError, match="arms and a head"):
+        create_model("pose_transformer_small", spec=InputSpec(get_layout("shrec22")), classes=3, signer=True)
     with pytest.raises(UsageError, match="multiple of heads"):
         small(heads=7)

@@ -13,7 +13,7 @@ from last_edge.clips import ClipStore
 from last_edge.errors import UsageError
 from last_edge.tasks import class_learner
 from last_edge.tasks.class_learner import cross_entropy
-from last_edge.tasks.objective import class_weights, label_loss, smoothed_cross_entropy
+from last_edge.tasks.objective import WEIGHT_POWERS, class_weights, label_loss, smoothed_cross_entropy
 from last_edge.tasks.plan import make_plan
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request
@@ -60,6 +60,12 @@ def test_class_weights_by_the_formula() -> None:
     np.testing.assert_allclose(class_weights(labels, 3), inverse * 3 / inverse.sum(), rtol=1e-6)
 
 
+def test_softened_weights_differ_by_square_roots() -> None:
+    weights = class_weights(np.repeat(np.arange(2), [900, 100]), 2, power=WEIGHT_POWERS["softened"])
+    assert weights.mean() == pytest.approx(1)
+    assert weights[1] / weights[0] == pytest.approx((900.1 / 100.1) ** 0.5, rel=1e-6)
+
+
 def test_absent_classes_change_no_weight() -> None:
     labels = np.repeat([0, 2, 3], [9, 4, 1])
     present = class_weights(np.repeat(np.arange(3), [9, 4, 1]), 3)
@@ -77,6 +83,7 @@ def test_a_training_takes_loss_and_weights_from_the_recipe(toy_store: Path) -> N
         ([], 0.0, False),
         (["training.loss=focal", "training.focal_gamma=1.5"], 1.5, False),
         (["training.class_weights=balanced"], 0.0, True),
+        (["training.class_weights=softened"], 0.0, True),
     ):
         recipe = load_recipe(None, overrides=sets)
         objective = cross_entropy(recipe, make_plan(store, recipe), "cpu")
@@ -87,7 +94,7 @@ def test_weights_that_come_later_leave_the_first_epochs_alone(
     toy_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        class_learner, "class_weights", lambda labels, classes: np.linspace(0.1, 4, classes, dtype=np.float32)
+        class_learner, "class_weights", lambda labels, classes, power: np.linspace(0.1, 4, classes, dtype=np.float32)
     )
     weighted = "training.class_weights=balanced"
     never = losses_of_epochs(toy_store, tmp_path / "never")

@@ -85,5 +85,6 @@ def test_every_option(name: str, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_finger_features() -> None:
-    check("pose_transformer_small", FACED, fingers=True)
+@pytest.mark.parametrize("signer", [False, True])
+def test_finger_features(signer: bool) -> None:
+    check("pose_transformer_small", FACED, fingers=True, signer=signer)
