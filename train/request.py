@@ -148,7 +148,8 @@ def _patience(t: TrainingConfig) -> str:
 def _loss(t: TrainingConfig) -> str:
     name = f"focal, gamma {t.focal_gamma:g}" if t.loss == "focal" else "cross entropy"
     late = f" from {t.class_weights_from:.0%} of the run on" if t.class_weights_from else ""
-    return f"{name}, classes weighted by their clips{late}" if t.class_weights == "balanced" else name
+    by = {"balanced": "their clips", "softened": "the square root of their clips"}.get(t.class_weights)
+    return f"{name}, classes weighted by {by}{late}" if by else name
 
 
 def _optimizer(t: TrainingConfig) -> str:

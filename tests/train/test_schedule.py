@@ -131,6 +131,8 @@ def test_the_summary_names_what_counts() -> None:
     changed = ["training.loss=focal", "training.class_weights=balanced", "training.patience=30", "model.dropout=0.25"]
     lines = "\n".join(hyperparameters(load_recipe("asl_augmented", overrides=changed)))
     assert "focal, gamma 2, classes weighted by their clips" in lines
+    softened = hyperparameters(load_recipe("asl_augmented", overrides=["training.class_weights=softened"]))
+    assert "weighted by the square root of their clips" in "\n".join(softened)
     assert "after 30 epochs without a better validation score" in lines and "dropout: 0.25" in lines
 
 
