@@ -8,7 +8,7 @@ they are, since an exported page may be published.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +30,7 @@ from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD, choose_point
 from last_edge.runtime.recognise.model import ACCEPT, span_rules
 from last_edge.runtime.recognise.stream import TOP, Decode, RecogniseOptions
 from last_edge.runtime.recognise.window import Points
+from last_edge.runtime.sources.points import SampleSource
 from last_edge.skeleton import Layout, get_layout
 from last_edge.skeleton.clip import SkeletonClip, Units
 from last_edge.skeleton.convert import find_recipe
@@ -294,9 +295,13 @@ def golden_clips(bundle: Bundle, units: Units) -> list[Clip]:
 
 
 def sample_clips(bundle: Bundle) -> list[Clip]:
-    """The typical motions that a bundle has with it."""
+    """The typical motions that a bundle has with it; of a network for streams each from rest to rest."""
     manifest = bundle.manifest
     samples = Samples.from_bytes(bundle.read(SAMPLES), where=bundle.path / SAMPLES)
+    if manifest.stream is not None:
+        before, after = (round(seconds * samples.fps) for seconds in (SampleSource.before_s, SampleSource.after_s))
+        still = np.pad(samples.points, ((0, 0), (0, 0), (before, after), (0, 0), (0, 0)), mode="edge")
+        samples = replace(samples, points=still)
     return [
         Clip(f"{label}, as most do it", label, points, samples.fps, manifest.input.layout, cast(Units, manifest.units))
         for points, label in zip(samples.points, samples.labels, strict=True)

@@ -26,6 +26,7 @@ from last_edge.export.proof.span_events import at_threshold, evaluate_bundle_spa
 from last_edge.export.targets.tensorrt import plan_engine
 from last_edge.models.last_lite_stream import LastLiteStream
 from last_edge.runtime.recognise.model import open_stepper
+from last_edge.runtime.web.describe import sample_clips
 from last_edge.skeleton import Annotation, SkeletonClip
 from last_edge.timing import Schedule
 from last_edge.tools import cli
@@ -111,6 +112,7 @@ def test_typical_motions_are_those_annotated_each_as_long_as_it_lasts(
     assert samples.labels == GESTURES and samples.fps == 25.0
     assert samples.points.shape == (3, 1, 41, 20, 3)  # 1.62 s
     assert cli.main(["run", str(path), "--source", "samples", "--no-window"]) == 0
+    assert [clip.points.shape[1] for clip in sample_clips(Bundle.open(path))] == [25 + 41 + 50] * 3, "rest to rest"
     parts = [store.points(int(clip))[:, 100:181] for clip in store.recordings("train")]
     spread = np.nanmean([np.nanstd(part) for part in parts])
     assert np.nanstd(samples.points[0]) < spread, "a mean of people moves less than each"
