@@ -1,7 +1,8 @@
 """The background set: clips in which nobody makes a gesture, to teach and to measure silence with.
 
 It is made here, by synthetic bodies (`last_edge.data.synth.background`), so it is free of anybody's rights and takes no
-room: equal arguments give equal clips, bit by bit.
+room: equal arguments give equal clips, bit by bit. Of a hand alone there are also moves drawn about those of people who
+sign words (`last_edge.data.synth.moves`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from last_edge.clips.compose import ComposeOptions, between, compose
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
+from last_edge.data.synth import moves
 from last_edge.data.synth.background import FPS, KINDS, LAYOUT, Recording, record
 from last_edge.errors import UsageError
 from last_edge.inputs.spec import Points
@@ -56,6 +58,33 @@ def background_clips(
             hint="clips of your own, labelled `background`, in the store",
         )  # fmt: skip
     return list(_clips(layout.name, units, count, seed, channels))
+
+
+def signing_layouts() -> tuple[str, ...]:
+    """Names of the layouts of one hand that `signing_clips` come in."""
+    return tuple(sorted({moves.LAYOUT, *(target for source, target in conversions() if source == moves.LAYOUT)}))
+
+
+def signing_clips(
+    layout: Layout | str, *, units: Units = "image01", count: int = USUAL, seed: int = 0, channels: int = 3
+) -> list[SkeletonClip]:
+    """`count` clips (1, T, V, channels) of a right hand that signs words, drawn at random about what is typical of
+    seven people's; as those of `background_clips` otherwise.
+
+    Raises `UsageError` for a layout that a hand cannot be converted to.
+    """
+    layout = get_layout(layout) if isinstance(layout, str) else layout
+    if layout.name not in signing_layouts():
+        raise UsageError(f"no signing hands for {layout.name}", expected=", ".join(signing_layouts()))
+    typical, whole = moves.signing(), get_layout(moves.LAYOUT)
+    clips = []
+    for number in range(count):
+        hand = SkeletonClip.from_points(
+            typical.draw(number, seed=seed)[None], layout=whole, fps=FPS, units=units, label=LABEL,
+            subject=f"signing_{number:04d}", source_id=f"background/signing/{number:04d}", split="train",
+        )  # fmt: skip
+        clips.append(_in_units(convert_clip(hand, layout), units, channels))
+    return clips
 
 
 def add_background(
@@ -133,12 +162,13 @@ def _converted(taken: Recording, layout: Layout, units: Units, take: int, channe
         points, confidence=np.asarray(taken.confidence, np.float32)[None], layout=get_layout(LAYOUT), fps=FPS,
         units=units, label=LABEL, subject=taken.subject, source_id=f"background/{taken.kind}/{take:04d}", split="train",
     )  # fmt: skip
-    clip = convert_clip(whole, layout)
-    coords = clip.coords if units == "image01" or sensed else _turned(clip.coords, layout)
-    return SkeletonClip.from_points(
-        coords[..., :channels], confidence=clip.confidence, layout=layout, fps=FPS, units=units, label=LABEL,
-        **clip.about,
-    )  # fmt: skip
+    return _in_units(convert_clip(whole, layout), "image01" if sensed else units, channels)
+
+
+def _in_units(clip: SkeletonClip, units: Units, channels: int) -> SkeletonClip:
+    """A clip of a picture's points as those of other units, in fewer coordinates where there are fewer."""
+    coords = clip.coords if units == "image01" else _turned(clip.coords, clip.layout)
+    return replace(clip, coords=coords[..., :channels])
 
 
 def _turned(points: Points, layout: Layout) -> Points:

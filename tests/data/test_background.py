@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from last_edge.clips import ClipStore, writing_store
-from last_edge.data.background import LABEL, add_background, background_clips, background_layouts
+from last_edge.data.background import (
+    LABEL,
+    add_background,
+    background_clips,
+    background_layouts,
+    signing_clips,
+    signing_layouts,
+)
 from last_edge.data.synth.background import KINDS, record
 from last_edge.errors import UsageError
 from last_edge.skeleton import SkeletonClip, get_layout
@@ -52,6 +59,22 @@ def test_a_hand_in_metres_has_an_adults_size() -> None:
         limb_length(clip.coords[0], clip.layout) for clip in background_clips("shrec22", units="metres", count=COUNT)
     ]
     assert 0.07 < np.nanmedian(lengths) < 0.13
+
+
+@pytest.mark.parametrize("layout", signing_layouts())
+def test_signing_hands_come_in_every_layout_of_a_hand(layout: str) -> None:
+    clips = signing_clips(layout, units="metres", count=6)
+    assert [clip.label for clip in clips] == [LABEL] * 6 and len({clip.source_id for clip in clips}) == 6
+    assert all(clip.layout.name == layout and clip.units == "metres" for clip in clips)
+    if get_layout(layout).scale is not None:
+        assert {round(limb_length(clip.coords[0], clip.layout), 4) for clip in clips} == {0.1}
+    assert signing_clips(layout, count=1, channels=2)[0].coords.shape[-1] == 2
+    assert signing_clips(layout, count=1)[0].coords.tobytes() == signing_clips(layout, count=1)[0].coords.tobytes()
+
+
+def test_a_body_is_no_signing_hand() -> None:
+    with pytest.raises(UsageError, match="no signing hands for mediapipe_pose33"):
+        signing_clips("mediapipe_pose33")
 
 
 def test_a_layout_without_a_conversion_is_refused_by_name() -> None:
