@@ -28,8 +28,9 @@ class Options:
     centres: clips that it keeps; a training sets it to the number of its clips. moments: times at which a clip is
     looked at. blur: deviation of the weights of the frames around a moment, in moments. way: weight of the centre's
     way beside the points around it. sharpness: exponent of a basis function at the median distance between clips of
-    gestures. ridge: what large weights cost. least_spread: added to each feature's deviation, in limb lengths.
-    gain: logit of a clip's own class over the others'.
+    gestures. ridge: what large weights cost; background_ridge: those of clips without a gesture. least_spread: added to
+    each feature's deviation, in limb lengths. gain: logit of a clip's own class over the others'. reluctance: taken off
+    the logits of classes without a gesture, which have many more clips.
     """
 
     centres: int = 500
@@ -37,9 +38,11 @@ class Options:
     blur: float = 0.5
     way: float = 2.0
     sharpness: float = 1.0
-    ridge: float = 0.05
+    ridge: float = 0.005
+    background_ridge: float = 0.05
     least_spread: float = 0.3
     gain: float = 10.0
+    reluctance: float = 1.0
 
 
 class ClipFeatures(nn.Module):
@@ -103,7 +106,8 @@ class PointKernelBody(Body):
     def solve(self, streams: Tensor, labels: Tensor, *, silent: Tensor) -> None:
         """Set every weight from clips' streams (centres, S*C, T, V) and their classes (centres,).
 
-        silent: (centres,) which clips show no gesture: they do not count for the distance between gestures.
+        silent: (centres,) which clips show no gesture: they do not count for the distance between gestures, and are
+        fitted less closely.
         """
         o, raw = self.options, self.features(streams).double()
         deviation = raw.std(0, correction=0) + o.least_spread
@@ -114,11 +118,13 @@ class PointKernelBody(Body):
         self.mean.copy_(raw.mean(0))
         self.scale.copy_(scale)
         centres = (raw - raw.mean(0)) * scale
-        kernel = activations(centres, centres) + o.ridge * torch.eye(len(centres), dtype=raw.dtype)
+        ridge = torch.where(silent, o.background_ridge, o.ridge).to(raw.dtype)
+        kernel = activations(centres, centres) + torch.diag(ridge)
         classes = self.head.out_features
         wanted = nn.functional.one_hot(labels, classes).to(raw.dtype) - 1 / classes
         self.centres.weight.copy_(centres)
         self.head.weight.copy_(o.gain * torch.linalg.solve(kernel, wanted).T)
+        self.head.bias[labels[silent]] = -o.reluctance
 
     def deployed(self, spec: InputSpec) -> nn.Module:
         return EdgePointKernel(self)

@@ -69,6 +69,19 @@ def test_the_weights_are_those_of_ridge_regression(model: LandmarkModel) -> None
 
 
 @torch.no_grad()
+def test_clips_without_a_gesture_are_fitted_less_closely_and_their_class_is_given_less(model: LandmarkModel) -> None:
+    points, labels = takes()
+    quiet = create_model("point_kernel", spec=SPEC, classes=CLASSES, centres=len(points)).eval()
+    body = quiet.body
+    assert isinstance(body, PointKernelBody)
+    body.solve(quiet.front(points), labels, silent=labels == CLASSES - 1)
+    options = body.options
+    assert body.head.bias.tolist() == [0, 0, -options.reluctance]
+    own = [made(points)[labels == CLASSES - 1, -1].mean() for made in (model, quiet)]
+    assert own[1] < own[0] - options.reluctance
+
+
+@torch.no_grad()
 def test_what_is_far_from_every_clip_activates_nothing(model: LandmarkModel) -> None:
     strange = takes()[0][:2] * torch.linspace(-8, 8, 21)[:, None]
     assert model(strange).abs().max() < 0.01

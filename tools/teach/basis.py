@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from last_edge.bundle.manifest import WEIGHTS, translates
 from last_edge.bundle.zoo import find_bundle, zoo
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
-from last_edge.data.background import background_clips, background_layouts
+from last_edge.data.background import background_clips, background_layouts, signing_clips, signing_layouts
 from last_edge.errors import InputError, UsageError
 from last_edge.names import is_background
 from last_edge.runtime.recognise.adapt import HandShape
@@ -25,8 +26,8 @@ from last_edge.train.recipe import load_recipe, set_values
 SCRATCH = "none"
 STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 1200, 30, 200
 MOST_BACKGROUND, LEAST_BACKGROUND = 210, 60
-HAND_BACKGROUND = 600
-"""Clips without a gesture beside takes of a hand alone: no training becomes longer by them."""
+HAND_BACKGROUND, HAND_SIGNING = 300, 300
+"""Clips without a gesture, and of hands that sign, beside takes of a hand alone: no training becomes longer by them."""
 NOTHING = "nothing"
 
 
@@ -86,18 +87,20 @@ def hand_shown(clips: list[SkeletonClip]) -> str:
     return next(filter(None, map(shape.add, frames)), "")
 
 
-def background_count(clips: Sequence[SkeletonClip], base: Path | None) -> int:
-    """How many clips in which nobody makes a gesture are learnt beside takes: as many (60 to 210), or of a hand alone
-    without a base 600."""
-    if base is None and clips[0].layout.one_hand:
-        return HAND_BACKGROUND
-    return int(np.clip(len(clips), LEAST_BACKGROUND, MOST_BACKGROUND))
+def background_counts(clips: Sequence[SkeletonClip], base: Path | None) -> tuple[int, int]:
+    """How many clips in which nobody makes a gesture are learnt beside takes, and how many of hands that sign: as many
+    (60 to 210) and none, or of a hand alone without a base 300 each."""
+    layout = clips[0].layout
+    if base is None and layout.one_hand:
+        return HAND_BACKGROUND, HAND_SIGNING if layout.name in signing_layouts() else 0
+    return int(np.clip(len(clips), LEAST_BACKGROUND, MOST_BACKGROUND)), 0
 
 
 def write_lesson(
-    clips: list[SkeletonClip], out: Path, *, labels: tuple[str, ...], licence: str, count: int
+    clips: list[SkeletonClip], out: Path, *, labels: tuple[str, ...], licence: str, count: int, signing: int = 0
 ) -> ClipStore:
-    """The store that is learnt: takes, and `count` clips in which nobody makes a gesture, as one class.
+    """The store that is learnt: takes, and `count` clips in which nobody makes a gesture and so many of hands that sign
+    words, as one class.
 
     Where no such clips are made for the layout the recorded ones, if any, are alone.
     """
@@ -105,7 +108,9 @@ def write_lesson(
     quiet = next((label for label in labels if is_background(label)), NOTHING)
     others: list[SkeletonClip] = []
     if first.layout.name in background_layouts():
-        found = background_clips(first.layout, units=first.units, count=count, channels=first.coords.shape[-1])
+        how: dict[str, Any] = {"units": first.units, "channels": first.coords.shape[-1]}
+        found = background_clips(first.layout, count=count, **how)
+        found += signing_clips(first.layout, count=signing, **how) if signing else []
         others = [replace(clip, label=quiet, split="train") for clip in found]
     names = labels if not others or quiet in labels else (*labels, quiet)
     about = {

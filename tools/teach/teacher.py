@@ -111,7 +111,7 @@ class Teacher:
 
     def lesson(self) -> ClipStore:
         """The takes as the base takes them, with clips of other motions beside them."""
-        from last_edge.tools.teach.basis import background_count, fitted_clips, write_lesson
+        from last_edge.tools.teach.basis import background_counts, fitted_clips, write_lesson
 
         store = ClipStore.open(self.folder / TAKES)
         base = self.base()
@@ -119,8 +119,8 @@ class Teacher:
 
         def make() -> dict[str, str]:
             clips, hand = fitted_clips(store, base, hand=self.options.hand)
-            write_lesson(clips, place, labels=store.labels, licence=self.options.licence,
-                         count=background_count(clips, base))  # fmt: skip
+            count, signing = background_counts(clips, base)
+            write_lesson(clips, place, labels=store.labels, licence=self.options.licence, count=count, signing=signing)
             return {"hand": hand}
 
         made, _ = self.state.once("lesson", key, place / HEADER, make)

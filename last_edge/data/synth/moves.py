@@ -1,9 +1,9 @@
 """Moves of one hand, drawn at random about typical ones: what is learnt of recordings without keeping any.
 
 A move is a hand's points at a few moments, counted from where its wrist began, in lengths of its limb. Kept are the
-means of groups of recorded moves, eight and more in each, and along which directions the moves of a group differ, by how
-much (k-means, then principal components of what is left). All of it is whole numbers and is added up as such, so that a
-draw is the same on every machine.
+means of groups of recorded moves, eight and more in each, and along which directions the moves of a group differ, by
+how much (k-means, then principal components of what is left). All of it is whole numbers and is added up as such, so
+that a draw is the same on every machine.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ PLACE = ((0.3, 1.0), (0.3, 0.9))
 
 @dataclass(frozen=True)
 class Moves:
-    """means (G, D) of groups, counts (G,) of moves in each, directions (R, D) a deviation long; D = moments * joints * 3
-    in `UNIT`s of a limb.
+    """means (G, D) of groups, counts (G,) of moves in each, directions (R, D) a deviation long, in parts of a limb;
+    D = moments * joints * 3.
     """
 
     means: NDArray[np.int16]
