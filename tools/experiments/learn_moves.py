@@ -7,8 +7,6 @@ persons every hand that is seen for eight frames and more, a left one mirrored.
 Example: python -m last_edge.tools.experiments.learn_moves signs_shared.npz last_edge/data/synth/signing.npz s064 s164
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -6,8 +6,6 @@ how much (k-means, then principal components of what is left). All of it is whol
 that a draw is the same on every machine.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Learnt moves: the same numbers everywhere, drawn as the recordings were spread, and no recording among them."""
 
-from __future__ import annotations
-
 from hashlib import sha256
 
 import numpy as np
