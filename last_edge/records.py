@@ -34,6 +34,16 @@ def canonical(plain: dict[str, Any]) -> str:
     return json.dumps(plain, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
+def as_json(plain: Any) -> str:
+    """Plain JSON types as text for people and programs, in their own order."""
+    return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_json(path: Path, plain: Any) -> None:
+    """Write plain JSON types to a file, through a partial one."""
+    write_text(path, as_json(plain))
+
+
 def digest(record: Any) -> str:
     """sha256 of the canonical JSON."""
     return hashlib.sha256(to_json(record).encode()).hexdigest()

@@ -4,7 +4,6 @@ A bundle that takes float weights along (`last-edge export --weights`) is read b
 """
 
 import io
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,11 +189,6 @@ def prune(run: Path, *, keep: set[str]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
             if folder.is_file():
                 folder.unlink()
-
-
-def as_json(value: Any) -> str:
-    """Plain values as JSON text."""
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_bundled(path: Path) -> Checkpoint:

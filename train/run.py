@@ -17,9 +17,10 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from last_edge import records
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, InterruptedRun, UsageError
-from last_edge.files import locked, write_text
+from last_edge.files import locked
 from last_edge.models import resolve_name
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.tasks.objective import HelpedObjective
@@ -27,7 +28,7 @@ from last_edge.tasks.registry import task_of
 from last_edge.tasks.start import trunk_of
 from last_edge.tasks.task import Row, Task
 from last_edge.train import run_folder
-from last_edge.train.checkpoint import WEIGHTS, ModelCard, as_json, load_weights, read_trainer, recipe_start
+from last_edge.train.checkpoint import WEIGHTS, ModelCard, load_weights, read_trainer, recipe_start
 from last_edge.train.environment import describe_environment
 from last_edge.train.processes import Processes, peak_memory
 from last_edge.train.recipe import dump_recipe, identity_of, lasting_of
@@ -125,7 +126,7 @@ class Run:
         """Measure the chosen checkpoint and write final.json."""
         final = self.facts() | self.measure()
         with run_folder.room_on_disk(self.request.out):
-            write_text(self.request.out / run_folder.FINAL, as_json(final))
+            records.write_json(self.request.out / run_folder.FINAL, final)
         return final
 
     def facts(self) -> dict[str, Any]:
@@ -190,7 +191,7 @@ class Run:
             card=card, spec=self.plan.spec, labels=learner.labels, recipe=dump_recipe(self.recipe),
             environment=describe_environment(**facts, processes=self.processes.count), identity=identity,
             lasting=lasting,
-            texts=({} if self.start is None else {"init.json": as_json(self.start.as_dict())}) | learner.texts,
+            texts=({} if self.start is None else {"init.json": records.as_json(self.start.as_dict())}) | learner.texts,
         )  # fmt: skip
 
     def rest_of_epoch(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -22,7 +22,6 @@ from last_edge.train.checkpoint import (
     POINTER,
     ModelCard,
     RunPointer,
-    as_json,
     prune,
     read_pointer,
     read_trainer,
@@ -181,7 +180,7 @@ def save(out: Path, name: str, *, trainer: Trainer, contents: Contents, finished
             texts={
                 RECIPE: contents.recipe,
                 METRICS: history,
-                "env.json": as_json(contents.environment),
+                "env.json": records.as_json(contents.environment),
                 **contents.texts,
             },
             trainer=state | {"identity": contents.identity, "lasting": contents.lasting},

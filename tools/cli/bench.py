@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 
 from typer import Argument, Option
 
+from last_edge import records
 from last_edge.errors import UsageError
+from last_edge.files import locked, write_text
 from last_edge.tools.cli import options as opt
 from last_edge.tools.output import make_table
 
@@ -78,7 +80,6 @@ def bench(
 
     Example: last-edge bench runs/demo/bundle --threads 1 --out runs/demo/bench.json
     """
-    from last_edge import records
     from last_edge.timing import Schedule
     from last_edge.tools.bench.record import bench_table, save_records, save_shared
     from last_edge.tools.bench.run import BenchOptions, bench_bundles
@@ -136,7 +137,6 @@ def train(
 
     Example: last-edge bench train --models last_e_nano,last_lite_nano --recipe shrec17 --out training.md
     """
-    from last_edge import records
     from last_edge.timing import Schedule
     from last_edge.tools.bench.record import load_records
     from last_edge.tools.bench.train import (
@@ -199,7 +199,6 @@ def formats(
 
     Example: last-edge bench formats --out formats.md --out formats.json
     """
-    from last_edge import records
     from last_edge.timing import Schedule
     from last_edge.tools.bench.formats import COLUMNS, FormatsBench, bench_formats, to_markdown, where
 
@@ -272,7 +271,6 @@ def live(
 
     Example: last-edge bench live zoo/last_lite_nano_shrec14 --source clips --out live.json --out live.md
     """
-    from last_edge import records
     from last_edge.runtime.pipeline.run import RunOptions
     from last_edge.tools.bench.live import COLUMNS, LiveRecord, bench_live, live_sources, to_markdown, where
     from last_edge.tools.bench.record import load_records
@@ -316,8 +314,6 @@ def peers(
 
     Example: last-edge bench peers --store runs/shrec14/store --models dd_net,gru,lstm --out runs/peers
     """
-    from last_edge import records
-    from last_edge.files import locked
     from last_edge.tools.bench.peers import COLUMNS, PeerRecord, peer_names, time_peers, to_markdown, train_peer, where
     from last_edge.tools.bench.record import load_records
     from last_edge.train.processes import resolve_device
@@ -365,9 +361,7 @@ def soak(
 
     Example: last-edge bench soak zoo/last_lite_nano_utd27 --source store:runs/utd/store --max-slope 1
     """
-    from last_edge import records
     from last_edge.bundle import Bundle
-    from last_edge.files import write_text
     from last_edge.runtime.actions.deliver import Delivery, command_of, destination_of
     from last_edge.runtime.pipeline.run import RunOptions
     from last_edge.tools.bench import live
@@ -413,8 +407,6 @@ def start(
 
     Example: last-edge bench start zoo/last_lite_nano_shrec14 --max-import-ms 300 --max-label-ms 400
     """
-    from last_edge import records
-    from last_edge.files import write_text
     from last_edge.tools.bench.live import bench_start
 
     opt.check_out(out, force=force)
@@ -436,7 +428,6 @@ def start(
 
 def write_pages(rows: Sequence[Any], paths: Sequence[Path] | None, *, page: Callable[..., str]) -> None:
     """Records as .json and as a page, whichever is asked for."""
-    from last_edge.files import write_text
     from last_edge.tools.bench.record import save_records
 
     for path in paths or ():

@@ -14,7 +14,10 @@ import typer
 from typer import Argument, Option
 from typer.core import TyperGroup
 
+from last_edge import records
 from last_edge.errors import UsageError
+from last_edge.files import check_free
+from last_edge.names import did_you_mean
 from last_edge.tools.cli import options as opt
 from last_edge.tools.output import make_table
 from last_edge.tools.register import Command, Function, OptionGroup, described, expanded
@@ -89,7 +92,6 @@ class Formats(TyperGroup):
     def get_command(self, ctx: Any, name: str) -> Any:
         """The command of a format; `UsageError` with the nearest names for an unknown one."""
         from last_edge.data.prepare import READERS, get_dataset
-        from last_edge.names import did_you_mean
 
         if name not in (VIDEOS, *READERS):
             raise UsageError(f"unknown dataset {name!r}", expected=did_you_mean(name, (VIDEOS, *READERS)))
@@ -169,8 +171,6 @@ def prepare(name: str, dataset: Dataset) -> Function:
 
 def show_prepared(prepared: Prepared, screen: opt.Screen) -> None:
     """Print what came of a preparation."""
-    from last_edge import records
-
     if screen.json:
         screen.emit(records.to_dict(prepared))
         return
@@ -202,7 +202,6 @@ def info(
 
     Example: last-edge data info stores/shrec14 --verify --gates
     """
-    from last_edge import records
     from last_edge.clips import ClipStore
     from last_edge.clips.features import feature_names, open_features
     from last_edge.data.gates import limits_from, require, run_gates
@@ -379,7 +378,6 @@ def prepare_videos(
     Example: last-edge data prepare videos recordings --folders label/person --leave-out anna --out STORE
     """
     from last_edge.clips.store import HEADER
-    from last_edge.files import check_free
 
     check_free(out, force=force, marker=HEADER)
     work = out.absolute().with_name(f"{out.absolute().name}.clips")
@@ -415,8 +413,6 @@ def extract(
 
     Example: last-edge data extract wlasl/videos --index nslt_100.json --vision models/siglip --out runs/nslt100
     """
-    from last_edge import records
-
     planned = options.plan(videos, out, vision=str(vision or ""), rows=rows)
     found = options.extract(planned, out, screen, dry_run=dry_run, name=name, force=force)
     if found is None:
@@ -453,7 +449,6 @@ def convert(
 
     Example: last-edge data convert runs/words/store --bundle zoo/last_lite_nano_shrec14 --out runs/words/hands
     """
-    from last_edge import records
     from last_edge.runtime.record.target import Wanted, convert_store
     from last_edge.skeleton import get_layout
 
@@ -517,7 +512,6 @@ def background(
     """
     from last_edge.clips.store import HEADER, ClipStore
     from last_edge.data.background import add_background, background_clips
-    from last_edge.files import check_free
 
     opened = ClipStore.open(store)
     if dry_run:
@@ -553,7 +547,6 @@ def recordings(
     """
     from last_edge.clips.compose import ComposeOptions, write_recordings
     from last_edge.clips.store import HEADER, ClipStore
-    from last_edge.files import check_free
 
     options, opened = ComposeOptions(idle_s=(least_idle, most_idle), made=made, moving=moving), ClipStore.open(store)
     if dry_run:

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from last_edge import records
 from last_edge.errors import MissingError
 from last_edge.tools.cli.options import SCREEN, Screen
 
@@ -66,8 +67,6 @@ def doctor(
 
     Example: last-edge doctor --fix
     """
-    from last_edge import records
-
     if fix:
         from last_edge.runtime.landmarks.models import MODELS, fetch
 

@@ -9,6 +9,7 @@ import typer
 from typer import Argument, Option
 
 from last_edge.errors import UsageError
+from last_edge.files import check_writable
 from last_edge.tools.cli import options as opt
 from last_edge.tools.cli import translate
 from last_edge.tools.output import count_progress, make_table, rows_table
@@ -349,7 +350,6 @@ def fit_spans(
     from last_edge.bundle.manifest import SPANS
     from last_edge.clips.store import ClipStore
     from last_edge.export.bundles.span_rules import fit_rules, write_rules
-    from last_edge.files import check_writable
 
     check_writable(run / SPANS, option="RUN")
     with count_progress("rules", quiet=screen.silent) as report:

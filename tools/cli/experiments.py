@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option
 
+from last_edge import records
 from last_edge.errors import InputError, UsageError
+from last_edge.files import write_text
 from last_edge.tools.cli import options as opt
 from last_edge.tools.cli.training import Flags, choose
 from last_edge.tools.output import difference, make_table, markdown
@@ -57,9 +59,7 @@ def folds(
 
     Example: last-edge folds --model last_lite_nano --recipe words --store runs/words/store --out runs/words/lite
     """
-    from last_edge.files import write_text
     from last_edge.tools.experiments.folds import Folds, plainly, pooled, summary, train_folds
-    from last_edge.train.checkpoint import as_json
     from last_edge.train.environment import describe_environment
 
     request = choose(flags, out=out).request(force=False)
@@ -88,7 +88,7 @@ def folds(
     about_seeds = f"Seeds {', '.join(map(str, chosen))}, store sha256 {wanted.opened.sha256[:12]}."
     tables = "\n".join(markdown(table) for table in (columns, by_class) if table)
     page = f"{title}\n\n{tables}\n{about_seeds} Made by `{opt.command_line('folds')}`.\n"
-    write_text(out / "folds.json", as_json(result))
+    records.write_json(out / "folds.json", result)
     write_text(out / "folds.md", page)
     screen.emit(result, table=lambda: make_table(title, columns))
 
@@ -237,7 +237,6 @@ def seeds(
     Example: last-edge seeds runs/nano_* --store runs/shrec28/store --merge-at ', ' --out docs/results/shrec17.md
     """
     from last_edge.clips.store import ClipStore
-    from last_edge.files import write_text
     from last_edge.tools.experiments.seeds import seeds_table
 
     opt.check_out(out, force=force)
@@ -281,9 +280,7 @@ def probe(
     Example: last-edge probe runs/shrec14/pretrained --store runs/shrec14/store --labels 0.1,1.0
     """
     from last_edge.clips.store import ClipStore
-    from last_edge.files import write_text
     from last_edge.tools.experiments.probe import WAYS, ProbeRequest, probe_recipe, run_probe
-    from last_edge.train.checkpoint import as_json
     from last_edge.train.recipe import dump_recipe
 
     try:
@@ -308,7 +305,7 @@ def probe(
         return
     with screen.cells() as report:
         table = run_probe(asked, report=report)
-    write_text(folder / f"probe.{split}.json", as_json(table))
+    records.write_json(folder / f"probe.{split}.json", table)
     columns: dict[str, list[str]] = {"top-1 %": [*WAYS.values(), "fine-tuned minus scratch, 95% interval"]}
     for cell in table["cells"]:
         figures = [f"{cell['ways'][way]['mean']:.2f} ± {cell['ways'][way]['std']:.2f}" for way in WAYS]

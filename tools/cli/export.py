@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer import Argument, Option
 
+from last_edge import records
 from last_edge.errors import UsageError
 from last_edge.files import check_free, check_writable, write_text, writing
 from last_edge.tools.cli import options as opt
@@ -108,8 +109,6 @@ def export_plain(run: Path, out: Path, *, dry_run: bool, force: bool) -> dict[st
 
 def show_bundle(manifest: Manifest, path: Path, screen: opt.Screen, **more: Any) -> None:
     """A bundle's figures, a row a precision; as JSON the whole manifest and what else is known."""
-    from last_edge import records
-
     rows = [{"precision": name, **manifest.metrics.get(name, {})} for name in manifest.precisions or manifest.metrics]
     shown = [{name: value for name, value in row.items() if name != "store_sha256"} for row in rows]
     whole = {"bundle": str(path), "manifest": records.to_dict(manifest), **more}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer import Argument, Option
 
+from last_edge.errors import InputError, UsageError
+from last_edge.names import did_you_mean
 from last_edge.tools.cli.options import SCREEN, Force, More, Screen, Set
 from last_edge.tools.output import make_table
 
@@ -159,8 +161,6 @@ def zoo_get(
     """
     from last_edge.bundle.fetch import get_bundle
     from last_edge.bundle.zoo import zoo
-    from last_edge.errors import InputError, UsageError
-    from last_edge.names import did_you_mean
 
     place = out or Path(name)
     if source is None:

@@ -14,6 +14,7 @@ import typer
 from typer import Argument, Option
 
 from last_edge.errors import GateError, UsageError
+from last_edge.files import check_free
 from last_edge.tools import output
 from last_edge.tools.register import OptionGroup, Settings
 
@@ -278,8 +279,6 @@ def torch_threads(threads: int) -> None:
 
 def check_out(*paths: Path | None, force: bool, kinds: Sequence[str] = ()) -> None:
     """`UsageError` where a file is there already, or its ending is none of `kinds`."""
-    from last_edge.files import check_free
-
     for path in paths:
         if path is not None:
             if kinds and path.suffix not in kinds:

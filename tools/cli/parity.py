@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from last_edge import records
 from last_edge.errors import UsageError
+from last_edge.files import write_text
 from last_edge.tools.cli import options as opt
 from last_edge.tools.output import markdown, rows_table
 
@@ -48,7 +50,6 @@ def parity(
 
     Example: last-edge parity runs/shrec14/bundle --store runs/shrec14/store --backends all --out parity.md
     """
-    from last_edge import records
     from last_edge.bundle import Bundle
 
     opt.check_out(out, force=force, kinds=(".md", ".json"))
@@ -89,14 +90,9 @@ def parity(
 
 def show(rows: Sequence[dict[str, Any]], *, title: str, out: Path | None, screen: opt.Screen) -> None:
     """The rows as a table or JSON, and to a file."""
-    import json
-
-    from last_edge.files import write_text
-
     if out is not None:
-        as_json = json.dumps({"rows": list(rows)}, indent=2, ensure_ascii=False) + "\n"
         page = f"# {title}\n\n{markdown(rows_table(title, rows).columns)}"
-        write_text(out, as_json if out.suffix == ".json" else page)
+        write_text(out, records.as_json({"rows": list(rows)}) if out.suffix == ".json" else page)
     screen.rows(rows, title=title)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from last_edge import records
 from last_edge.errors import InputError, MissingError
 from last_edge.tools.cli.options import SCREEN, SEEING, DryRun, Screen, Seeing
 from last_edge.tools.output import make_table, rows_table
@@ -100,7 +101,6 @@ def record(
         facts = count_clips(store, on_notice)
         screen.emit(facts, table=lambda: clip_table(facts))
         return
-    from last_edge import records
     from last_edge.runtime.record.options import LEAST_SEEN, RecordOptions
     from last_edge.runtime.record.session import record as record_source
     from last_edge.runtime.sources import is_camera
@@ -192,7 +192,6 @@ def teach(
     if dry_run:
         screen.emit({"would_write": str(folder), "gestures": list(gestures or ()), **asdict(options)})
         return
-    from last_edge import records
     from last_edge.tools.teach.teacher import Teacher
 
     taught = Teacher(folder, gestures or (), options=options, tell=screen.note).teach()
@@ -211,7 +210,6 @@ def look_at(
     store: Path, labels: tuple[str, ...], *, review: bool, undo: int, on_notice: Callable[[str], None]
 ) -> dict[str, Any]:
     """The takes of a store, after a review, or without the newest."""
-    from last_edge import records
     from last_edge.runtime.record import review as reviewing
     from last_edge.runtime.record.journal import rescue
 

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
+from last_edge import records
 from last_edge.errors import UsageError
+from last_edge.files import write_text
 from last_edge.tools.cli.options import SCREEN, Force, Screen, check_out, command_line, in_zoo
 
 Paths = Annotated[list[Path], Argument(callback=in_zoo, help="Runs, bundles, or folders that hold them.")]
@@ -36,10 +38,8 @@ def compare(
 
     Example: last-edge compare runs/shrec14/bundle:int8 runs/shrec14/bundle --store runs/shrec14/store
     """
-    import json
 
     from last_edge.clips.store import ClipStore
-    from last_edge.files import write_text
     from last_edge.tools.experiments.compare import answered, compared
     from last_edge.tools.report.render import comparison_page
 
@@ -50,7 +50,7 @@ def compare(
     whole = rows[0] if len(rows) == 1 else {"comparisons": rows}
     if out is not None:
         page = comparison_page(rows, command=command_line("compare"), store=opened)
-        write_text(out, page if out.suffix == ".md" else json.dumps(whole, indent=2) + "\n")
+        write_text(out, page if out.suffix == ".md" else records.as_json(whole))
     screen.emit(whole if screen.json else {key: text for row in rows for key, text in lines_of(row).items()})
 
 
@@ -99,9 +99,8 @@ def report(
 
     Example: last-edge report runs/demo --store runs/demo/store --budget-ms 1 --out runs/demo/report.html
     """
-    from last_edge.files import write_text
     from last_edge.tools.report.build import Asked, build, gather
-    from last_edge.tools.report.render import to_html, to_json, to_markdown
+    from last_edge.tools.report.render import to_html, to_markdown
     from last_edge.train.environment import describe_environment
 
     base = out.with_suffix("") if out.suffix == ".html" else out
@@ -116,7 +115,7 @@ def report(
     with screen.status("measuring"):
         found = gather(asked)
         content = build(asked, found, title=title, environment=describe_environment(), command=command_line("report"))
-    for path, text in ((out, to_html(content, found)), (page, to_markdown(content)), (data, to_json(content))):
+    for path, text in ((out, to_html(content, found)), (page, to_markdown(content)), (data, records.as_json(content))):
         write_text(path, text)
     if screen.json:
         screen.emit(content)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer import Argument, Option
 
-from last_edge.errors import MissingError, UsageError
+from last_edge import records
+from last_edge.errors import InputError, MissingError, UsageError
+from last_edge.files import check_free, write_text
 from last_edge.tools.cli import options as opt
 from last_edge.tools.output import make_table
 
@@ -108,7 +110,6 @@ def run(
 
     Example: last-edge run BUNDLE --source clip.mp4 --no-window --events events.jsonl --save out.mp4
     """
-    from last_edge import records
     from last_edge.bundle import Bundle
     from last_edge.runtime.actions.deliver import Delivery, command_of, destination_of, facts_of
     from last_edge.runtime.pipeline.run import RunOptions
@@ -207,7 +208,6 @@ def service_install(
 
     Example: last-edge service install last_lite_nano_shrec14 --source cam:0,vga -- --landmarks-every 2
     """
-    from last_edge.files import check_free, write_text
     from last_edge.runtime.service import complaints, next_commands, unit_of
 
     unit = unit_of(bundle, source, name=name, more=more or ())
@@ -228,7 +228,6 @@ def service_remove(name: ServiceName = "last-edge", screen: opt.Screen = opt.SCR
 
     Example: last-edge service remove --name last-edge
     """
-    from last_edge.errors import InputError
     from last_edge.runtime.service import Unit
 
     path: Path = Unit(name, (), "").path

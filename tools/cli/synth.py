@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from last_edge import records
 from last_edge.errors import UsageError
+from last_edge.files import check_free, writing_folder
 from last_edge.tools.cli.data import show_prepared
 from last_edge.tools.cli.options import SCREEN, DryRun, Force, Out, Screen, Seed, StoreArgument, names_of
 
@@ -68,13 +70,11 @@ def synth_ntu(
     runs/ntu/store
     """
     import dataclasses
-    import json
 
     from rich.progress import track
 
     from last_edge.data.readers.ntu import CLASSES, missing_ids
     from last_edge.data.synth.ntu import NtuSynthOptions, count_splits, part, skeleton_file
-    from last_edge.files import check_free, writing_folder
     from last_edge.tools.output import stderr
 
     if classes not in CLASSES:
@@ -91,7 +91,7 @@ def synth_ntu(
             for name in track(names, "writing", console=stderr(), disable=screen.quiet, transient=True):
                 (folder / f"{name.clip_id}.skeleton").write_text(skeleton_file(name, options), encoding="ascii")
             about = {**facts, "made": dataclasses.asdict(options)} | {"out": out.name}
-            (folder / MARKER).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+            records.write_json(folder / MARKER, about)
     if screen.json:
         screen.emit(facts)
         return

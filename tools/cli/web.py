@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from last_edge.errors import UsageError
+from last_edge.files import check_free
 from last_edge.tools.cli.options import SCREEN, BundlePath, DryRun, FalsePerHour, Force, Landmarks, Screen
 
 if TYPE_CHECKING:
@@ -54,7 +55,6 @@ def web(
     Example: last-edge web zoo/last_lite_nano_shrec14 --export site
     """
     from last_edge.bundle import Bundle as Opened
-    from last_edge.files import check_free
     from last_edge.runtime.web.site import SITE, export_site, make_site, missing_packages
 
     detector = None if landmarks == "auto" else landmarks

@@ -11,7 +11,6 @@ from last_edge.files import write_text
 from last_edge.tools.experiments.ablation import Ablation, Hits, answers, clips_of, effective, is_done
 from last_edge.tools.experiments.compare import as_digits, by_class, class_difference, paired_difference, spread
 from last_edge.tools.output import difference, markdown
-from last_edge.train.checkpoint import as_json
 from last_edge.train.environment import describe_environment
 from last_edge.train.run_folder import FINAL
 
@@ -61,7 +60,7 @@ def make_table(known: Answers, *, names: list[str]) -> Table:
 
 def write_table(table: Table, base: Path) -> None:
     """BASE.json and BASE.md."""
-    write_text(base.with_suffix(".json"), as_json(table))
+    records.write_json(base.with_suffix(".json"), table)
     write_text(base.with_suffix(".md"), to_markdown(table))
 
 

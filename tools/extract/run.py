@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from last_edge import records
 from last_edge.clips.features import write_features
 from last_edge.clips.store import ClipStore
 from last_edge.data.prepare import Prepared, store_clips
 from last_edge.data.readers.nslt import TO_THE_END, nslt_labels
 from last_edge.errors import InputError, MissingError
-from last_edge.files import check_writable, write_text, writing
+from last_edge.files import check_writable, writing
 from last_edge.machine import end_with_parent
 from last_edge.runtime.landmarks import GIVES, create_landmarks
 from last_edge.runtime.record.takes import Take
@@ -32,7 +33,6 @@ from last_edge.runtime.sources.video import ImageFolderSource, VideoSource
 from last_edge.skeleton.clip import SkeletonClip
 from last_edge.skeleton.layout import get_layout
 from last_edge.tools.extract.plan import Job, as_frames
-from last_edge.train.checkpoint import as_json
 
 Image = NDArray[np.uint8]
 IDENTITY = "identity"
@@ -229,7 +229,7 @@ def extract_all(
     for video, notes in incomplete.items():
         log.warning("not whole: %s: %s", video, notes)
     broken = {job.name: done[job.name].problem for job in jobs if done[job.name].problem}
-    write_text(out / BROKEN, as_json(broken))
+    records.write_json(out / BROKEN, broken)
     if strict and (broken or incomplete):
         video, why = next(iter((broken | incomplete).items()))
         got = f"{len(broken)} unreadable, {len(incomplete)} not whole; {video}: {why}"

@@ -1,6 +1,5 @@
 """One report in three forms with the same rows: JSON for programs, Markdown for a repository, HTML for people."""
 
-import json
 import shlex
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -58,11 +57,6 @@ def used_records(found: Collection) -> list[BenchRecord]:
     """The bench records that the rows show."""
     graphs = [result.sha256(precision) for result in found.bundles for precision in result.precisions]
     return [record for sha256 in dict.fromkeys(graphs) for record in found.bench.get(sha256, [])]
-
-
-def to_json(report: Report) -> str:
-    """Indented JSON."""
-    return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
 
 
 def to_markdown(report: Report) -> str:

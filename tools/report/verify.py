@@ -21,7 +21,7 @@ from last_edge.files import sha256_of
 from last_edge.tools.bench.record import BenchRecord
 from last_edge.tools.report.build import Asked, build, with_records
 from last_edge.tools.report.collect import Collection, RunResult, collect, with_accuracy
-from last_edge.tools.report.render import Report, to_html, to_json, to_markdown
+from last_edge.tools.report.render import Report, to_html, to_markdown
 from last_edge.train.evaluate import evaluate_run
 from last_edge.train.run import validation_score
 
@@ -185,7 +185,7 @@ def _rebuilt(said: Report, made_of: MadeOf, asked: Asked, found: Collection) -> 
     except LastEdgeError as error:
         yield Check("rebuilt", False, error.what)
         return
-    plain = json.loads(to_json(again))
+    plain = json.loads(records.as_json(again))
     skipped = {*OWN_WORDS, "asked", "stores", "files", "timed"}
     parts = sorted((said.keys() | plain.keys()) - skipped)
     for part in parts:
