@@ -1,4 +1,4 @@
-"""The machine this runs on: processor, instruction sets, board, temperature, and whether it is slowed down.
+"""The machine this runs on: processor, instruction sets, board, temperature, whether it is slowed down, packages.
 
 Files are those of Linux; elsewhere, and where a file is absent, the answers are empty. Instruction sets are those of
 the architecture that Python runs on: under emulation /proc/cpuinfo tells of the host's.
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -165,6 +166,14 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def installed(package: str) -> str | None:
+    """An installed package's version, None where it is absent."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def end_with_parent() -> None:

@@ -9,13 +9,12 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from last_edge import records
 from last_edge.errors import UsageError
-from last_edge.machine import processor
+from last_edge.machine import installed, processor
 from last_edge.names import did_you_mean
 
 if TYPE_CHECKING:
@@ -30,18 +29,10 @@ def describe_environment(**about: Any) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: installed(name) for name in PACKAGES},
         "commit": commit(),
         **about,
     }
-
-
-def version(package: str) -> str | None:
-    """An installed package's version, None when absent."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def commit() -> str | None:

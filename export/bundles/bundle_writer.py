@@ -19,11 +19,12 @@ from last_edge.export.proof.evaluate import deployed, summarise
 from last_edge.export.proof.same import check_parity, parity_rows, tolerance
 from last_edge.files import check_free, sha256_of
 from last_edge.inputs.features import LANDMARKS
+from last_edge.machine import installed
 from last_edge.models.front import fit_window
 from last_edge.skeleton.clip import Units
 from last_edge.tasks.registry import task_of
 from last_edge.train.checkpoint import WEIGHTS as TRAINED
-from last_edge.train.environment import commit, version
+from last_edge.train.environment import commit
 
 EXPORTERS = ("last-edge", "torch", "onnx", "onnxscript", "onnxslim", "onnxruntime")
 USUAL_AXES: dict[Units, str] = {
@@ -129,7 +130,7 @@ def provenance_of(source: Source) -> Provenance:
         data_sha256=source.card.store_sha256,
         checkpoint_sha256=sha256_of(source.path / "model.safetensors"),
         seeds={} if seed is None else {"training": seed},
-        versions={package: version(package) or "unknown" for package in EXPORTERS},
+        versions={package: installed(package) or "unknown" for package in EXPORTERS},
     )
 
 

@@ -94,12 +94,9 @@ class Backend(ABC):
     @classmethod
     def version(cls) -> str:
         """Version of the library behind it; empty when absent."""
-        from importlib import metadata
+        from last_edge.machine import installed
 
-        try:
-            return metadata.version(cls.package)
-        except metadata.PackageNotFoundError:
-            return ""
+        return installed(cls.package) or ""
 
     @classmethod
     def is_available(cls) -> bool:

@@ -6,13 +6,13 @@ import re
 import zipfile
 from abc import abstractmethod
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 
 from last_edge.clips.pose_file import FACE_POINTS
 from last_edge.errors import MissingError, UsageError
+from last_edge.machine import installed
 from last_edge.runtime.landmarks import task_bundle
 from last_edge.runtime.landmarks.models import model_path
 from last_edge.runtime.landmarks.source import (
@@ -125,10 +125,7 @@ def _close_what_is_open() -> None:
 
 def what_it_sends() -> str:
     """What the installed MediaPipe tells its maker, "" where it tells nothing or is not installed."""
-    try:
-        version = metadata.version("mediapipe")
-    except metadata.PackageNotFoundError:
-        return ""
+    version = installed("mediapipe") or ""
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
     if numbers < FIRST_THAT_REPORTS:
         return ""

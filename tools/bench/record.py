@@ -4,7 +4,6 @@ import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -171,11 +170,7 @@ def _shown(value: float | None) -> str:
 def shared(rows: Sequence[BenchRecord]) -> dict[str, Any]:
     """Machine, versions and figures as one object of JSON."""
     versions = {"last-edge": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    versions |= {name: found for name in PACKAGES if (found := machine.installed(name))}
     whole = [records.to_dict(row) for row in rows]
     return {
         "board": machine.board(),

@@ -126,6 +126,8 @@ def _python() -> Iterator[Check]:
 
 
 def _packages() -> Iterator[Check]:
+    from last_edge.machine import installed
+
     headless = installed("opencv-python-headless")
     for name, extra in PACKAGES.items():
         # A build of OpenCV without windows does as well, but for --window.
@@ -167,16 +169,6 @@ def _backends() -> Iterator[Check]:
     for name, backend in BACKENDS.items():
         reason = backend.why_not()
         yield Check("Backends", name, not reason, reason or backend.version(), mends.get(name, backend.mend))
-
-
-def installed(package: str) -> str | None:
-    """An installed package's version."""
-    from importlib import metadata
-
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def extra_of(module: str) -> str:

@@ -44,7 +44,7 @@ def test_json_is_one_object_with_every_check(capsys: Any) -> None:
 
 @pytest.mark.usefixtures("bare")
 def test_a_needed_package_that_is_missing_is_exit_5(monkeypatch: Any, capsys: Any) -> None:
-    monkeypatch.setattr(checks, "installed", lambda name: None if name == "numpy" else "1.0")
+    monkeypatch.setattr("last_edge.machine.installed", lambda name: None if name == "numpy" else "1.0")
     with pytest.raises(MissingError, match="numpy") as caught:
         doctor()
     assert caught.value.exit_code == 5
@@ -53,7 +53,7 @@ def test_a_needed_package_that_is_missing_is_exit_5(monkeypatch: Any, capsys: An
 
 @pytest.mark.usefixtures("bare")
 def test_an_optional_package_that_is_missing_is_no_failure(monkeypatch: Any) -> None:
-    monkeypatch.setattr(checks, "installed", lambda name: None if name == "mediapipe" else "1.0")
+    monkeypatch.setattr("last_edge.machine.installed", lambda name: None if name == "mediapipe" else "1.0")
     doctor()
 
 
@@ -101,7 +101,7 @@ def test_without_mediapipe_the_way_on_is_that_of_the_machine(
 ) -> None:
     monkeypatch.setattr("platform.system", lambda: "Linux")
     monkeypatch.setattr("platform.machine", lambda: machine)
-    monkeypatch.setattr(checks, "installed", lambda name: None)
+    monkeypatch.setattr("last_edge.machine.installed", lambda name: None)
     mends = {check.name: check.mend for check in checks._packages()}
     assert hint in mends["mediapipe"] and mends["onnxruntime"] == "pip install 'last-edge[runtime]'"
 
