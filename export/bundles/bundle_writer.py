@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from last_edge import records
 from last_edge.bundle.bundle import Bundle, Golden, with_hashes, write_bundle
@@ -25,6 +24,8 @@ from last_edge.skeleton.clip import Units
 from last_edge.tasks.registry import task_of
 from last_edge.train.checkpoint import WEIGHTS as TRAINED
 from last_edge.train.environment import commit
+from last_edge.train.recipe import read_yaml
+from last_edge.train.run_folder import RECIPE
 
 EXPORTERS = ("last-edge", "torch", "onnx", "onnxscript", "onnxslim", "onnxruntime")
 USUAL_AXES: dict[Units, str] = {
@@ -120,10 +121,13 @@ def preview_export(
 
 def provenance_of(source: Source) -> Provenance:
     """Commits, data, weights, seed and versions; `InputError` names a damaged `env.json` or `recipe.yaml`."""
-    environment = _mapping(source.path / "env.json", records.read_json)
-    seed = _mapping(source.path / "recipe.yaml", _read_yaml).get("seed")
+    facts, recipe = source.path / "env.json", source.path / RECIPE
+    environment = records.read_json(facts) if facts.exists() else {}
+    if not isinstance(environment, dict):
+        raise InputError("not a mapping of names to values", where=facts, got=type(environment).__name__)
+    seed = read_yaml(recipe).get("seed") if recipe.exists() else None
     if seed is not None and not isinstance(seed, int):
-        raise InputError("seed is not a whole number", where=source.path / "recipe.yaml", got=seed)
+        raise InputError("seed is not a whole number", where=recipe, got=seed)
     return Provenance(
         commit=commit() or "",
         trained_commit=str(environment.get("commit") or ""),
@@ -132,18 +136,3 @@ def provenance_of(source: Source) -> Provenance:
         seeds={} if seed is None else {"training": seed},
         versions={package: installed(package) or "unknown" for package in EXPORTERS},
     )
-
-
-def _mapping(path: Path, read: Any) -> dict[str, Any]:
-    """A file's names and values, empty where there is no such file."""
-    content = read(path) if path.exists() else {}
-    if not isinstance(content, dict):
-        raise InputError("not a mapping of names to values", where=path, got=type(content).__name__)
-    return content
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError("not a YAML file", where=path, got=error) from error

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from last_edge.bundle import Bundle, is_bundle
+from last_edge.bundle.manifest import translates
 from last_edge.errors import UsageError
 from last_edge.inputs.features import LANDMARKS, Inputs
 from last_edge.machine import board, heat, processor
@@ -27,9 +29,7 @@ from last_edge.tools.bench.subjects import (
     load_one,
     load_streams,
     load_translators,
-    stream_bundle,
     subjects_of,
-    translator_bundle,
 )
 
 
@@ -85,15 +85,14 @@ def load_all(path: Path, options: BenchOptions, *, kind: Kind = "file") -> list[
 
     Of a translator these are its encoder, a step of its decoder and a whole sentence; of a stream it is one frame.
     """
-    translator = translator_bundle(path)
-    if translator is not None:
+    bundle = Bundle.open(path) if is_bundle(path) else None
+    if bundle is not None and translates(bundle.manifest):
         return load_translators(
-            translator, precisions=options.precisions, threads=options.threads, backends=options.backends
+            bundle, precisions=options.precisions, threads=options.threads, backends=options.backends
         )
-    stream = stream_bundle(path)
-    if stream is not None:
+    if bundle is not None and bundle.manifest.stream is not None:
         return load_streams(
-            stream, precisions=options.precisions, threads=options.threads, backends=options.backends,
+            bundle, precisions=options.precisions, threads=options.threads, backends=options.backends,
             usual=options.usual, people=options.people,
         )  # fmt: skip
     if options.people > 1:

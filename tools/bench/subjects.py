@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.bundle import Bundle, is_bundle
+from last_edge.bundle import Bundle
 from last_edge.bundle.manifest import (
     Figure,
     decoder_file,
@@ -19,7 +19,6 @@ from last_edge.bundle.manifest import (
     encoder_file,
     encoder_precisions,
     model_file,
-    translates,
 )
 from last_edge.errors import InputError, UsageError
 from last_edge.inputs.features import LANDMARKS, Inputs, count_of, pick
@@ -173,14 +172,6 @@ SUB_WORDS = 12
 """Length of the timed sentence, and how many a timed step has read; equal for all, whatever a file would say."""
 
 
-def translator_bundle(path: Path) -> Bundle | None:
-    """The bundle at `path` when it is a translator's."""
-    if not is_bundle(path):
-        return None
-    bundle = Bundle.open(path)
-    return bundle if translates(bundle.manifest) else None
-
-
 def load_translators(
     bundle: Bundle, *, precisions: Sequence[str], threads: Sequence[int], backends: Sequence[str]
 ) -> list[Loaded]:
@@ -250,14 +241,6 @@ class _Endless(OnnxDecoder):
         logits = super().step(tokens, position)
         logits[:, EOS] = -np.inf
         return logits
-
-
-def stream_bundle(path: Path) -> Bundle | None:
-    """The bundle at `path` when it answers at every frame."""
-    if not is_bundle(path):
-        return None
-    bundle = Bundle.open(path)
-    return bundle if bundle.manifest.stream is not None else None
 
 
 def load_streams(

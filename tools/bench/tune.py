@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from last_edge.bundle import Bundle, Manifest, rewrite_bundle
+from last_edge.bundle import Bundle, Manifest, is_bundle, rewrite_bundle
 from last_edge.bundle.manifest import Figure
 from last_edge.machine import processor
 from last_edge.runtime.backends import OnnxRuntimeCpu
 from last_edge.runtime.backends.onnxruntime import Buffers, OrtOptions
 from last_edge.runtime.recognise.model import Settings
 from last_edge.timing import Latency, Schedule, summarise, time_in_turns
-from last_edge.tools.bench.subjects import Loaded, load_one, load_stream, stream_bundle, subjects_of
+from last_edge.tools.bench.subjects import Loaded, load_one, load_stream, subjects_of
 
 # Share by which settings must beat the usual ones, in a second measurement, to be kept: less is noise.
 LEAST_GAIN = 0.02
@@ -72,7 +72,8 @@ def candidates(options: TuneOptions) -> list[Settings]:
 def tune_bundle(path: Path, options: TuneOptions | None = None) -> list[Tuned]:
     """The fastest settings of each graph; writes nothing. Raises `InputError` for a damaged bundle."""
     options = options or TuneOptions()
-    if (bundle := stream_bundle(path)) is not None:
+    bundle = Bundle.open(path) if is_bundle(path) else None
+    if bundle is not None and bundle.manifest.stream is not None:
         loads = {
             precision: partial(load_stream, bundle, precision, backend=OnnxRuntimeCpu.name)
             for precision in options.precisions or bundle.precisions
