@@ -2,7 +2,9 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+
+from last_edge.errors import UsageError
 
 SIDES = {"left": "right", "clockwise": "counterclockwise"}
 SIDES |= {other: one for one, other in SIDES.items()}
@@ -27,6 +29,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = nearest(name, known)
     return f"did you mean {' or '.join(close)}?" if close else f"one of {', '.join(known)}"
+
+
+def check_known(name: str, known: Collection[str], what: str, *, hint: str | None = None) -> None:
+    """`UsageError` with the nearest names where `name` is none of the known."""
+    if name not in known:
+        raise UsageError(f"unknown {what} {name!r}", expected=did_you_mean(name, known), hint=hint)
 
 
 def natural_order(name: str) -> tuple[str | int, ...]:

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from last_edge import records
-from last_edge.errors import UsageError
 from last_edge.machine import installed, processor
-from last_edge.names import did_you_mean
+from last_edge.names import check_known
 
 if TYPE_CHECKING:
     from last_edge.tasks.config import Recipe
@@ -83,9 +82,7 @@ def profile_names() -> tuple[str, ...]:
 
 def load_profile(name: str) -> Profile:
     """The profile called `name`; `UsageError` with the nearest names when unknown."""
-    if name not in profile_names():
-        expected = did_you_mean(name, profile_names())
-        raise UsageError(f"unknown environment {name!r}", expected=expected, hint="--env local")
+    check_known(name, profile_names(), "environment", hint="--env local")
     import yaml
 
     path = FOLDER / f"{name}.yaml"

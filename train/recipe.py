@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from last_edge.errors import InputError, UsageError
-from last_edge.names import did_you_mean
+from last_edge.names import check_known, did_you_mean
 from last_edge.tasks.config import ModelConfig, Recipe, StageLoss
 
 HERE = Path(__file__).parent
@@ -109,8 +109,7 @@ def _find(name: str) -> Path:
     if path.suffix in (".yaml", ".yml"):
         return path
     shipped = recipe_files()
-    if name not in shipped:
-        raise UsageError(f"unknown recipe {name!r}", expected=did_you_mean(name, shipped), hint="last-edge recipes ls")
+    check_known(name, shipped, "recipe", hint="last-edge recipes ls")
     return shipped[name]
 
 

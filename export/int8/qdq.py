@@ -15,11 +15,10 @@ from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxscript.rewriter import RewriteRule, RewriteRuleSet
 
-from last_edge.errors import UsageError
 from last_edge.export.int8.kernel_form import array, constant, float_around_gates, kernel_form
 from last_edge.export.int8.ranges import QUANTISED, first_map
 from last_edge.export.onnx.onnx_graph import serialised
-from last_edge.names import did_you_mean
+from last_edge.names import check_known
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,7 @@ TARGETS = {
 
 def target_named(name: str) -> Target:
     """A preset; `UsageError` with the nearest names when unknown."""
-    if name not in TARGETS:
-        raise UsageError(f"unknown target {name!r}", expected=did_you_mean(name, TARGETS))
+    check_known(name, TARGETS, "target")
     return TARGETS[name]
 
 
@@ -199,8 +197,7 @@ def float_nodes(model: ir.Model, *, keep_float: Collection[str] = (), float_head
     nodes = list(model.graph)
     names = [str(node.name) for node in nodes]
     for name in keep_float:
-        if name not in names:
-            raise UsageError(f"unknown node {name!r}", expected=did_you_mean(name, names))
+        check_known(name, names, "node")
     if of_tokens(model):
         products = {
             name for name, node in zip(names, nodes, strict=True)

@@ -20,13 +20,12 @@ from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import FRAME_NAME, STATE, model_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import recordings
-from last_edge.errors import UsageError
 from last_edge.export.int8.evaluator import SCHEDULE
 from last_edge.export.int8.plan import Made, Plan, Report, draft
 from last_edge.export.int8.qdq import compact, read_graph, weights_in_8_bits
 from last_edge.export.int8.ranges import Feed, Method, ranges_over
 from last_edge.export.proof.evaluate import checked_graph, deployed
-from last_edge.names import did_you_mean
+from last_edge.names import check_known
 from last_edge.runtime.backends.stepper import Stepper, stepping
 from last_edge.runtime.recognise.model import open_stepper
 from last_edge.tasks.config import QuantizeConfig
@@ -109,8 +108,7 @@ def rounded(graph: bytes, ranges: TensorsData, *, keep_float: Collection[str] = 
     nodes = list(model.graph)
     names = [str(node.name) for node in nodes]
     for name in keep_float:
-        if name not in names:
-            raise UsageError(f"unknown node {name!r}", expected=did_you_mean(name, names))
+        check_known(name, names, "node")
     first, *products, head = [node for node in nodes if node.op_type == "Gemm"]
     # A ReLU that another product reads is what its 8 bits saturate at.
     between = [node for node in nodes if node.op_type == "Relu" and _all_read(node, "Gemm")]

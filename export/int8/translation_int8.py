@@ -34,7 +34,7 @@ from last_edge.export.int8.qdq import (
 from last_edge.export.int8.quantize import USUAL_METHOD
 from last_edge.export.int8.ranges import Feed, Method, ranges_over
 from last_edge.export.proof.evaluate import DeployedTranslator
-from last_edge.names import did_you_mean
+from last_edge.names import check_known
 from last_edge.runtime.recognise.model import Settings
 from last_edge.runtime.translator import OnnxDecoder, RecordingSession, Translator
 from last_edge.tasks.config import QuantizeConfig
@@ -139,8 +139,7 @@ def int8_graph(
     model = ir.from_proto(onnx.load_from_string(graph))
     names = [str(node.name) for node in model.graph]
     for name in keep_float:
-        if name not in names:
-            raise UsageError(f"unknown node {name!r}", expected=did_you_mean(name, names))
+        check_known(name, names, "node")
     # The table that scores sub-words is the one that embeds them, turned: a transposed constant is made one.
     turn = RewriteRule(lambda op, table, perm: op.Transpose(table, perm=perm, _outputs=["turned"]), _turned, _is_stored)
     RewriteRuleSet([turn]).apply_to_model(model)

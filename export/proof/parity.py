@@ -20,7 +20,7 @@ from last_edge.export.proof.evaluate import check_store, checked_graph, deployed
 from last_edge.export.proof.same import Logits, ParityRow, compare, disagreement, family, parity_rows
 from last_edge.files import sha256_of
 from last_edge.inputs.features import Inputs, batches
-from last_edge.names import did_you_mean
+from last_edge.names import check_known
 from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
 from last_edge.runtime.recognise.model import artefact_of, how_to_make
 from last_edge.tasks.metrics import top_k
@@ -171,8 +171,7 @@ def parity_matrix(
 def choose_backends(names: Sequence[str]) -> list[type[Backend]]:
     """Backends by name; `all` stands for every one there is a file for, here or not."""
     for name in names:
-        if name != ALL and name not in BACKENDS:
-            raise UsageError(f"unknown backend {name!r}", expected=did_you_mean(name, (ALL, *BACKENDS)))
+        check_known(name, (ALL, *BACKENDS), "backend")
         if name != ALL:
             BACKENDS[name].require()
     return [backend for name, backend in BACKENDS.items() if ALL in names or name in names]

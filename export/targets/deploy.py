@@ -17,7 +17,7 @@ from last_edge.export.proof.same import fault
 from last_edge.export.targets.tensorrt import build_engine, on_device, plan_engine
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.names import did_you_mean
+from last_edge.names import check_known
 from last_edge.runtime.backends.base import has_module
 from last_edge.runtime.backends.litert import LiteRT
 from last_edge.runtime.recognise.model import artefact_name
@@ -31,8 +31,7 @@ NAME = artefact_name(LiteRT, "fp32")
 def known_targets(names: Sequence[str]) -> list[str]:
     """The names without repetition; `UsageError` for one that is no target, `MissingError` without its converter."""
     for name in names:
-        if name not in TARGETS:
-            raise UsageError(f"unknown target {name!r}", expected=did_you_mean(name, TARGETS))
+        check_known(name, TARGETS, "target")
     if "litert" in names:
         require_converter()
     return list(dict.fromkeys(names))

@@ -29,7 +29,7 @@ from last_edge.data.readers.shrec21 import GESTURES, read_shrec21
 from last_edge.data.readers.utd_mhad import ACTIONS, read_utd_mhad
 from last_edge.errors import InputError, UsageError
 from last_edge.files import check_free
-from last_edge.names import did_you_mean
+from last_edge.names import check_known
 from last_edge.skeleton.clip import SkeletonClip
 
 Options = dict[str, Any]
@@ -181,8 +181,7 @@ AnyClip = TypeVar("AnyClip", bound=Described)
 
 def get_dataset(name: str) -> Dataset:
     """A dataset by name; `UsageError` with the nearest names when unknown."""
-    if name not in READERS:
-        raise UsageError(f"unknown dataset {name!r}", expected=did_you_mean(name, READERS))
+    check_known(name, READERS, "dataset")
     return READERS[name]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from last_edge.errors import UsageError
 from last_edge.inputs.spec import InputSpec
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.names import did_you_mean
+from last_edge.names import check_known, did_you_mean
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -42,8 +42,7 @@ def resolve_name(name: str) -> str:
     """The registered name behind a name or alias; `UsageError` with the nearest names when unknown."""
     name = ALIASES.get(name, name)
     known = [*BUILDERS, *TRANSLATORS, *STREAMERS]
-    if name not in known:
-        raise UsageError(f"unknown model {name!r}", expected=did_you_mean(name, known), hint="last-edge models")
+    check_known(name, known, "model", hint="last-edge models")
     return name
 
 
@@ -70,8 +69,7 @@ def streamer_names() -> tuple[str, ...]:
 
 def create_streamer(name: str, *, spec: InputSpec, classes: int, **options: Any) -> Any:
     """Build a model that answers at every frame, background among its classes; `UsageError` when unknown."""
-    if name not in STREAMERS:
-        raise UsageError(f"unknown streaming model {name!r}", expected=did_you_mean(name, STREAMERS))
+    check_known(name, STREAMERS, "streaming model")
     return STREAMERS[name](spec, classes, **options)
 
 
@@ -79,8 +77,7 @@ def adjust(variant: Variant, options: dict[str, Any]) -> Variant:
     """The variant with some fields replaced; `UsageError` with the nearest names for an unknown field."""
     fields = {field.name for field in dataclasses.fields(variant)}
     for name in options:
-        if name not in fields:
-            raise UsageError(f"unknown model option {name!r}", expected=did_you_mean(name, fields))
+        check_known(name, fields, "model option")
     as_tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
     return dataclasses.replace(variant, **as_tuples)
 

@@ -18,7 +18,7 @@ from last_edge.models.front import LandmarkFront
 from last_edge.models.last_body import LastBody
 from last_edge.models.layers.attention import DecoderLayer, PreNormEncoderLayer
 from last_edge.models.registry import TRANSLATORS, adjust, create_model
-from last_edge.names import did_you_mean
+from last_edge.names import check_known
 
 KERNEL = 5
 
@@ -303,8 +303,7 @@ def translator_names() -> tuple[str, ...]:
 
 def create_translator(name: str, *, spec: InputSpec, tokens: int, **options: Any) -> Sign2Text:
     """Build a translator for an input and a number of sub-words; `options` override the variant's defaults."""
-    if name not in TRANSLATORS:
-        raise UsageError(f"unknown translation model {name!r}", expected=did_you_mean(name, TRANSLATORS))
+    check_known(name, TRANSLATORS, "translation model")
     return TRANSLATORS[name](spec, tokens, **options)
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from last_edge import records
 from last_edge.bundle import Bundle
 from last_edge.bundle.manifest import GOLDEN, SPANS, Figure, Manifest, model_file
-from last_edge.errors import InputError, MissingError, UsageError
+from last_edge.errors import InputError, MissingError
 from last_edge.inputs.features import LANDMARKS, Inputs
-from last_edge.names import did_you_mean
+from last_edge.names import check_known
 from last_edge.runtime.backends import BACKENDS, Backend, OnnxRuntimeCpu
 from last_edge.runtime.backends.onnxruntime import Buffers, OrtOptions
 from last_edge.runtime.backends.stepper import Stepper
@@ -73,8 +73,7 @@ def settings_of(manifest: Manifest, precision: str, *, threads: int | None = Non
 
 def backend_named(name: str) -> type[Backend]:
     """A backend of the table; `UsageError` with the nearest names when there is none."""
-    if name not in BACKENDS:
-        raise UsageError(f"unknown backend {name!r}", expected=did_you_mean(name, BACKENDS))
+    check_known(name, BACKENDS, "backend")
     return BACKENDS[name]
 
 

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from last_edge import records
 from last_edge.errors import UsageError
 from last_edge.files import check_free
-from last_edge.names import did_you_mean
+from last_edge.names import check_known
 from last_edge.tools.cli import options as opt
 from last_edge.tools.output import make_table
 from last_edge.tools.register import Command, Function, OptionGroup, described, expanded
@@ -93,8 +93,7 @@ class Formats(TyperGroup):
         """The command of a format; `UsageError` with the nearest names for an unknown one."""
         from last_edge.data.prepare import READERS, get_dataset
 
-        if name not in (VIDEOS, *READERS):
-            raise UsageError(f"unknown dataset {name!r}", expected=did_you_mean(name, (VIDEOS, *READERS)))
+        check_known(name, (VIDEOS, *READERS), "dataset")
         function = prepare_videos if name == VIDEOS else prepare(name, get_dataset(name))
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         kind = Command if name == VIDEOS else FormatCommand

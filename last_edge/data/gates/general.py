@@ -14,7 +14,7 @@ from last_edge.clips import ClipStore
 from last_edge.data.axes import LARGEST, Lie, Orientation, beyond_units, lie_of, upside_down
 from last_edge.data.inspect import NEAR, NearPair
 from last_edge.errors import GateError, UsageError
-from last_edge.names import did_you_mean
+from last_edge.names import check_known
 from last_edge.skeleton.layout import Layout, limb_length, limb_lengths
 
 Points = NDArray[np.float32]
@@ -73,8 +73,7 @@ def limits_from(changes: Iterable[str]) -> Limits:
     values: dict[str, float] = {}
     for change in changes:
         name, _, text = change.partition("=")
-        if name not in known:
-            raise UsageError(f"unknown limit {name!r}", expected=did_you_mean(name, known))
+        check_known(name, known, "limit")
         try:
             values[name] = float(text)
         except ValueError:

@@ -7,11 +7,10 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from last_edge.errors import UsageError
 from last_edge.models.layers.attention import full_precision
 from last_edge.models.layers.folding import affine, conv_bn, pointwise, projection, scale_and_shift
 from last_edge.models.layers.pointwise import FrameDepthwise, Pointwise
-from last_edge.names import did_you_mean
+from last_edge.names import check_known
 
 SMALLEST_NORMALISER = 1e-4
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hardswish": nn.Hardswish}
@@ -19,8 +18,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6, "
 
 def activation(name: str) -> nn.Module:
     """A fresh activation module; `UsageError` with the nearest names when unknown."""
-    if name not in ACTIVATIONS:
-        raise UsageError(f"unknown activation {name!r}", expected=did_you_mean(name, ACTIVATIONS))
+    check_known(name, ACTIVATIONS, "activation")
     return ACTIVATIONS[name]()
 
 
