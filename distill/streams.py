@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from last_edge.data.stream_crops import CLASS, ELAPSED
+from last_edge.data.stream_crops import ELAPSED
 from last_edge.distill.cache import points_for
 from last_edge.errors import InputError, UsageError
 from last_edge.models.landmark_model import LandmarkModel
@@ -39,10 +39,7 @@ class StreamTeachers:
 
     @torch.no_grad()
     def __call__(self, points: Tensor, targets: Tensor) -> Tensor:
-        """Points (N, T, V, C) and truth (N, T, 3) -> probabilities at `tau`, (N, T, K).
-
-        A frame that nobody answers keeps its label.
-        """
+        """Points (N, T, V, C) and truth (N, T, 3) -> probabilities at `tau`, (N, T, K); all 0 where nobody answers."""
         told = torch.zeros(*points.shape[:2], self.classes, device=points.device)
         for model, places in zip(self.models, self.places, strict=True):
             if isinstance(model, LastLiteStream):
@@ -50,9 +47,7 @@ class StreamTeachers:
                 told[:, : logits.shape[1]] += torch.softmax(logits / self.tau, -1)
             else:
                 self._of_gestures(model, places.to(points.device), points, targets, told)
-        voices = told.sum(-1, keepdim=True)
-        labels = nn.functional.one_hot(targets[..., CLASS].long(), self.classes).to(told.dtype)
-        return torch.where(voices > 0, told / voices.clamp(min=1e-6), labels)
+        return told / told.sum(-1, keepdim=True).clamp(min=1e-6)
 
     def _of_gestures(self, model: nn.Module, places: Tensor, points: Tensor, targets: Tensor, told: Tensor) -> None:
         """Add what a classifier of clips says of each whole gesture to all of its frames."""
@@ -79,8 +74,10 @@ def whole_gestures(truth: Tensor) -> Iterator[tuple[int, int]]:
 
 
 class StreamDistillation:
-    """a * the labels' cross entropy + b * tau^2 * KL(teachers || student), frame by frame, and all else as it is taught
-    from labels alone. See `FrameObjective`; both weigh the frames alike."""
+    """a * the label's cross entropy + b * tau^2 * KL(teachers || student) of each frame that a teacher answers.
+
+    Of the others the label's alone, and all else as labels teach it; frames weigh as in `FrameObjective`.
+    """
 
     def __init__(self, teachers: StreamTeachers, plain: FrameObjective, config: DistillConfig) -> None:
         self.teachers, self.plain, self.config = teachers, plain, config
@@ -90,14 +87,14 @@ class StreamDistillation:
         """The loss, and logits (N, T, K)."""
         answer = self.plain.answer(model, points)
         wanted, taught = late(targets, model.delay), late(self.teachers(points, targets), model.delay)
-        logits = answer.logits.float()
-        plain = self.plain.loss(logits, answer.elapsed.float(), wanted)
-        weight, tau = frame_weights(wanted), self.config.tau
+        logits, tau = answer.logits.float(), self.config.tau
+        share = torch.where(taught.sum(-1) > 0, self.config.a, 1.0)
+        plain = self.plain.loss(logits, answer.elapsed.float(), wanted, share)
         apart = torch.special.xlogy(taught, taught) - taught * torch.log_softmax(logits / tau, -1)
+        weight = frame_weights(wanted)
         soft = tau * tau * (apart.sum(-1) * weight).sum() / weight.sum().clamp(min=1e-6)
-        hard = self.plain.parts["frame_loss"]
         self.parts = {**self.plain.parts, "soft": soft.detach()}
-        return plain + (self.config.a - 1.0) * hard + self.config.b * soft, answer.logits
+        return plain + self.config.b * soft, answer.logits
 
 
 def stream_distillation(

@@ -61,11 +61,10 @@ def test_a_teacher_that_answers_later_tells_of_the_same_frames(model: LastLiteSt
     with torch.no_grad():
         answers = torch.softmax(model(points).logits / 2.0, -1)
     torch.testing.assert_close(told[:, : -model.delay], answers[:, model.delay :])
-    assert told[:, -model.delay :].argmax(-1).tolist() == [[len(GESTURES)] * model.delay] * 2
-    assert set(told[:, -1].flatten().tolist()) == {0.0, 1.0}
+    assert told[:, -model.delay :].abs().sum() == 0
 
 
-def test_a_classifier_tells_of_whole_gestures_and_labels_of_the_rest(points: torch.Tensor) -> None:
+def test_a_classifier_tells_of_whole_gestures_alone(points: torch.Tensor) -> None:
     torch.manual_seed(0)
     clips = create_model("last_lite_nano", spec=SPEC, classes=len(LABELS))
     places = torch.tensor([2, -1, 0, 1])  # its own order, with a background of its own
@@ -74,7 +73,7 @@ def test_a_classifier_tells_of_whole_gestures_and_labels_of_the_rest(points: tor
     share = told[0, 10]
     assert share[:3].sum().item() == pytest.approx(1.0) and share[3] == 0 and (share[:3] > 0).all()
     torch.testing.assert_close(told[0, 10:20], share.expand(10, -1))
-    assert told[0, 50:].argmax(-1).tolist() == [1] * 10 and set(told[1].flatten().tolist()) == {0.0, 1.0}
+    assert told.sum(-1).nonzero().tolist() == [[0, frame] for frame in range(10, 20)], "of nothing else"
 
 
 def test_who_agrees_with_the_teacher_owes_nothing(
@@ -89,6 +88,8 @@ def test_who_agrees_with_the_teacher_owes_nothing(
     loss, logits = both(model, points, targets)
     assert both.parts["soft"].item() == pytest.approx(0.0, abs=1e-5) and logits.shape == (2, FRAMES, len(LABELS))
     assert loss.item() == pytest.approx((labels - 0.75 * hard).item(), rel=1e-5)
+    nobody = StreamDistillation(StreamTeachers([], [], classes=len(LABELS), tau=2.0), plain, both.config)
+    assert torch.equal(nobody(model, points, targets)[0], labels), "labels teach what nobody answers"
     other: LastLiteStream = create_streamer("last_lite_stream_nano", spec=SPEC, classes=len(LABELS), delay=7)
     loss, _ = both(other, points, targets)
     assert both.parts["soft"].item() > 0.05

@@ -63,14 +63,15 @@ class FrameObjective:
         answer: Answer = model.from_streams(joints, whole, state, after)[0]
         return answer
 
-    def loss(self, logits: Tensor, elapsed: Tensor, targets: Tensor) -> Tensor:
-        """The scalar for logits (N, T, K) and seconds (N, T)."""
+    def loss(self, logits: Tensor, elapsed: Tensor, targets: Tensor, share: Tensor | None = None) -> Tensor:
+        """The scalar for logits (N, T, K) and seconds (N, T). share: (N, T) how much each frame's label counts."""
         weight = frame_weights(targets)
         classes, seconds = targets[..., CLASS].long(), targets[..., ELAPSED]
         by_frame = nn.functional.cross_entropy(
             logits.flatten(0, 1), classes.flatten(), reduction="none", label_smoothing=self.smoothing
         )
-        frames = (by_frame.view_as(weight) * weight).sum() / weight.sum().clamp(min=1e-6)
+        by_frame = by_frame.view_as(weight) if share is None else by_frame.view_as(weight) * share
+        frames = (by_frame * weight).sum() / weight.sum().clamp(min=1e-6)
         counts = (weight > 0).to(weight.dtype)
         timed = counts * (seconds > 0)
         late = ((elapsed + SOONEST_S).log() - (seconds + SOONEST_S).log()).abs()
