@@ -88,13 +88,14 @@ def signing_clips(
 
 
 def add_background(
-    store: ClipStore, out: Path, *, count: int = USUAL, between: int = 0, seed: int = 0, force: bool = False
-) -> ClipStore:
+    store: ClipStore, out: Path, *, count: int = USUAL, between: int = 0, signing: int = 0, seed: int = 0,
+    force: bool = False,
+) -> ClipStore:  # fmt: skip
     """Write a store's clips and `count` of the background set to `out`, as one class more, `LABEL`.
 
     Of a store with a test split the same share of them, by other people, tests. between: so many stretches more of what
-    lies between the training clips of one person, see `between_clips`. Raises as `background_clips`, and
-    `UsageError` where the store has such a class already.
+    lies between the training clips of one person, see `between_clips`. signing: so many training clips more of hands
+    that sign, see `signing_clips`. Raises as these do, and `UsageError` where the store has such a class already.
     """
     if silent := [label for label in store.labels if is_background(label)]:
         raise UsageError("the store has clips of nothing already", where=store.path, got=", ".join(silent))
@@ -104,13 +105,14 @@ def add_background(
     learnt = background_clips(store.layout, count=count - tested, seed=seed, **how)
     judged = [replace(clip, split="test", source_id=f"{clip.source_id}/test", subject=f"{clip.subject}_test")
               for clip in background_clips(store.layout, count=tested, seed=seed + TEST_SEED, **how)]  # fmt: skip
+    signed = signing_clips(store.layout, count=signing, seed=seed, **how) if signing else []
     bodies = int(store.frames.shape[1])
-    about = {**store.about, "background": {"clips": count, "seed": seed}}
+    about = {**store.about, "background": {"clips": count, "signing": signing, "seed": seed}}
     labels = (*store.labels, LABEL)
     with writing_store(out, layout=store.layout, units=store.units, labels=labels, about=about, force=force) as writer:
         for number in range(len(store)):
             writer.add(store.clip(number))
-        for clip in (*learnt, *judged, *between_clips(store, count=between, seed=seed)):
+        for clip in (*learnt, *judged, *between_clips(store, count=between, seed=seed), *signed):
             writer.add(_with_bodies(clip, bodies))
     return ClipStore.open(out)
 

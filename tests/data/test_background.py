@@ -114,6 +114,15 @@ def test_stretches_between_gestures_belong_to_their_training_person(tmp_path: Pa
     assert {made.index.split[number] for number in added} == {"train"}
 
 
+def test_moves_of_signing_hands_are_learnt_and_test_nobody(tmp_path: Path) -> None:
+    plain = store_of(tmp_path / "plain")
+    made = add_background(plain, tmp_path / "more", count=7, signing=4)
+    added = [number for number in range(len(made)) if "/signing/" in made.index.source_id[number]]
+    assert len(added) == 4 and len(made) == len(plain) + 11
+    assert {made.labels[made.index.label[number]] for number in added} == {LABEL}
+    assert {made.index.split[number] for number in added} == {"train"}
+
+
 def test_a_store_with_background_of_its_own_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="clips of nothing already"):
         add_background(store_of(tmp_path / "plain", "Nothing"), tmp_path / "more")

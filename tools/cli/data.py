@@ -495,6 +495,7 @@ def background(
     out: opt.Out,
     count: Annotated[int, Option(min=1, help="Clips of the background set.")] = 210,
     between: Annotated[int, Option(min=0, help="Stretches more from between the store's own gestures, by person.")] = 0,
+    signing: Annotated[int, Option(min=0, help="Moves more of a hand that signs, for points of a hand alone.")] = 0,
     seed: opt.Seed = 0,
     dry_run: opt.DryRun = False,
     force: opt.Force = False,
@@ -504,21 +505,25 @@ def background(
 
     They are made by synthetic bodies: hands at rest, on their way, busy, signing what no lexicon holds, partly seen.
     --between adds stretches composed of the training clips of one person: at rest, on the way from one gesture to the
-    next, motions that no class makes. What a model learns to call `background` never becomes an event. Of a store with
-    a test split the same share tests.
+    next, motions that no class makes. --signing adds moves drawn about what is typical of seven people who sign words,
+    for a model that is to be silent while somebody signs. What a model learns to call `background` never becomes an
+    event. Of a store with a test split the same share of the first tests.
 
     Example: last-edge data background runs/mine/store --out runs/mine/with_background
     """
     from last_edge.clips.store import HEADER, ClipStore
-    from last_edge.data.background import add_background, background_clips
+    from last_edge.data.background import add_background, background_clips, signing_clips
 
     opened = ClipStore.open(store)
     if dry_run:
         check_free(out, force=force, marker=HEADER)
         background_clips(opened.layout, units=opened.units, count=1)
-        screen.emit({"would_write": str(out), "clips": len(opened) + count + between, "of background": count + between})
+        if signing:
+            signing_clips(opened.layout, units=opened.units, count=1)
+        more = count + between + signing
+        screen.emit({"would_write": str(out), "clips": len(opened) + more, "of background": more})
         return
-    made = add_background(opened, out, count=count, between=between, seed=seed, force=force)
+    made = add_background(opened, out, count=count, between=between, signing=signing, seed=seed, force=force)
     screen.emit({
         "store": str(out), "clips": len(made), "of background": len(made) - len(opened), "classes": len(made.labels),
     })  # fmt: skip
