@@ -136,6 +136,9 @@ def test_its_weights_go_along_and_start_another_training(
     assert cli.main([*command, "--out", str(tmp_path / "run"), "--json"]) == 0
     started = json.loads(capsys.readouterr().out)["init"]
     assert {name for name in model.state_dict() if name not in started["loaded"]} == {"head.weight", "head.bias"}
+    of_the_zoo = [*command, "--init", "last_lite_stream_nano_shrec21", "--out", str(tmp_path / "named"), "--json"]
+    assert cli.main(of_the_zoo) == 0
+    assert json.loads(capsys.readouterr().out)["init"]["loaded"] == started["loaded"]
     refused = ["--set", "model.name=last_lite_stream_small"]
     assert cli.main([*command, *refused, "--out", str(tmp_path / "other")]) == EXIT_INPUT
     assert "the trunk is of another model" in capsys.readouterr().err

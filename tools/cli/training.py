@@ -52,8 +52,9 @@ class Flags(OptionGroup):
     init: Annotated[
         Path | None,
         Option(
-            help="A run whose trunk the model starts from (`pretrain`); a translator starts from "
-            "another translator or looks through a recogniser's trunk."
+            callback=in_zoo,
+            help="A run, or a bundle with float weights, whose trunk the model starts from; a translator starts from "
+            "another translator or looks through a recogniser's trunk.",
         ),
     ] = None
     seed: Annotated[int | None, Option(min=0, help="Seed of every random draw; default: the recipe's.")] = None
