@@ -28,11 +28,10 @@ class Target:
     signed: activations are s8, else u8. symmetric: their zero point is 0. quantize_bias: biases become int32.
     seven_bit_weights: leave a bit of the products' sums. kernel_form: rewrite the graph by `kernel_form`. explicit:
     nothing but a DequantizeLinear reads what is stored in 8 bits. machines: the processors, as `platform.machine` calls
-    them, on which its speed says something; None for all. why: for people.
+    them, on which its speed says something; None for all.
     """
 
     name: str
-    why: str
     signed: bool = False
     symmetric: bool = False
     quantize_bias: bool = True
@@ -56,19 +55,12 @@ USUAL_TARGET = "cpu-vnni"
 TARGETS = {
     target.name: target
     for target in (
-        Target("cpu-vnni", "x86 with AVX-VNNI or AMX multiplies u8 by s8"),
-        Target("arm64", "SDOT, SMMLA and plain NEON multiply s8 by s8", signed=True, machines=("aarch64", "arm64")),
-        Target(
-            "tensorrt",
-            "TensorRT takes symmetric s8 in explicit Q/DQ pairs and float biases",
-            signed=True,
-            symmetric=True,
-            quantize_bias=False,
-            kernel_form=False,
-            explicit=True,
-            machines=(),
+        Target("cpu-vnni"),  # x86 with AVX-VNNI or AMX multiplies u8 by s8
+        Target("arm64", signed=True, machines=("aarch64", "arm64")),  # SDOT, SMMLA and plain NEON multiply s8 by s8
+        Target(  # symmetric s8 in explicit Q/DQ pairs and float biases
+            "tensorrt", signed=True, symmetric=True, quantize_bias=False, kernel_form=False, explicit=True, machines=()
         ),
-        Target("web", "WASM's relaxed dot product is exact for 7-bit weights alone", seven_bit_weights=True),
+        Target("web", seven_bit_weights=True),  # WASM's relaxed dot product is exact for 7-bit weights alone
     )
 }
 

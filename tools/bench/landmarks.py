@@ -78,7 +78,7 @@ def step_by_step(path: Path) -> tuple[Points, Points]:
                 continue
             height, found = frame.image.shape[0], None
             if theirs and not np.isnan(theirs[-1]).any():
-                before = Hand(theirs[-1] * height, theirs[-1], right=0.0, presence=1.0)
+                before = Hand(theirs[-1] * height, theirs[-1], right=0.0)
                 found = tracker.look(np.ascontiguousarray(frame.image[..., ::-1]), before.next_region)
             theirs.append(mediapipe(frame.image, frame.timestamp_s))
             ours.append(np.full_like(theirs[-1], np.nan) if found is None else found.points / height)

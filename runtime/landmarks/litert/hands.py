@@ -28,13 +28,12 @@ a new hand turned by 0.46 more than upright. Landmarks agree with its own only w
 class Hand:
     """points: (21, 3) pixels, z in pixels too, from the wrist. world: (21, 3) metres about the hand's middle.
 
-    right: probability of being the person's right hand in an image that is not mirrored. presence: that it is a hand.
+    right: probability of being the person's right hand in an image that is not mirrored.
     """
 
     points: Array
     world: Array
     right: float
-    presence: float
 
     @property
     def next_region(self) -> Region:
@@ -116,7 +115,7 @@ class HandTracker:
         own[:, 2] /= DEPTH
         metres = world.reshape(POINTS, 3).copy()
         metres[:, :2] = metres[:, :2] @ region.axes.T
-        return Hand(region.to_image(own), metres, float(right[0]), float(presence[0]))
+        return Hand(region.to_image(own), metres, float(right[0]))
 
 
 def _distinct(hands: list[Hand]) -> list[Hand]:

@@ -24,14 +24,13 @@ VISIBILITY_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Pose:
-    """points: (33, 3) pixels, z in pixels too, from the hips. visibility, presence: (33,) 0..1.
+    """points: (33, 3) pixels, z in pixels too, from the hips. visibility: (33,) 0..1.
 
     world: (33, 3) metres about the middle of the hips.
     """
 
     points: Array
     visibility: Array
-    presence: Array
     world: Array
 
 
@@ -63,11 +62,11 @@ class PoseTracker:
         if found is None or region is None:
             self._region, self._filters = None, _Filters()
             return None
-        points, world, scores = found
+        points, world, visible = found
         self._region = _about(points[CENTRE, :2], points[RIM, :2])
         steady = self._filters.points(points[:POINTS], seconds, self._region.width)
-        visibility = self._filters.visibility(scores[:POINTS, :1], VISIBILITY_SHARE)[:, 0]
-        return Pose(steady, visibility, scores[:POINTS, 1], self._filters.world(world, seconds, 1.0))
+        visibility = self._filters.visibility(visible[:POINTS], VISIBILITY_SHARE)[:, 0]
+        return Pose(steady, visibility, self._filters.world(world, seconds, 1.0))
 
     def _find(self, image: Image) -> tuple[Region | None, Look | None]:
         """The region of the one to follow and what is seen there."""
@@ -80,7 +79,7 @@ class PoseTracker:
         return (None, None) if chosen is None else shown[chosen]
 
     def _look(self, image: Image, region: Region) -> Look | None:
-        """(39, 3) points in pixels, (33, 3) in metres and (39, 2) visibility and presence of the person in a region."""
+        """(39, 3) points in pixels, (33, 3) in metres and (39, 1) visibility of the person in a region."""
         values, presence, _, heatmap, world = self._landmarks(cut(image, region, self._landmarks.size))
         if float(presence.reshape(-1)[0]) <= LEAST_PRESENCE:
             return None
@@ -88,7 +87,7 @@ class PoseTracker:
         own = refined(rows[:, :3] / self._landmarks.size, heatmap)
         metres = world.reshape(ALL_POINTS, 3)[:POINTS].copy()
         metres[:, :2] = metres[:, :2] @ region.axes.T
-        return region.to_image(own), metres, _sigmoid(rows[:, 3:])
+        return region.to_image(own), metres, _sigmoid(rows[:, 3:4])
 
 
 def _about(centre: Array, rim: Array) -> Region:
