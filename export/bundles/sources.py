@@ -29,17 +29,7 @@ from last_edge.bundle.manifest import (
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import frame_answers, plain_batch, recordings
 from last_edge.export.bundles.thresholds import accept_threshold, rejection_thresholds, validation_clips
-from last_edge.export.onnx.onnx_graph import (
-    OPSET,
-    Axes,
-    check_declared,
-    graph_metadata,
-    serialised,
-    slimmed,
-    to_bytes,
-    to_onnx,
-    with_opset,
-)
+from last_edge.export.onnx import onnx_graph
 from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.parity import torch_logits
 from last_edge.inputs.features import LANDMARKS, FeatureInput, Inputs
@@ -84,11 +74,11 @@ class StreamSource:
         self.rules = next((place for place in places if place.is_file()), None)
         self.names: tuple[str, ...] = (model_file("fp32"), *([SPANS] if self.rules else []))
 
-    def files(self, *, dynamic_time: bool = False, opset: int = OPSET) -> dict[str, bytes]:
+    def files(self, *, dynamic_time: bool = False, opset: int = onnx_graph.OPSET) -> dict[str, bytes]:
         """See `Source`; `GateError` when the graph is not as it was declared."""
         rules = {SPANS: self.rules.read_bytes()} if self.rules else {}
         graph = step_to_onnx(self.model, labels=self.labels, name=self.card.name)
-        return {model_file("fp32"): with_opset(graph, opset), **rules}
+        return {model_file("fp32"): onnx_graph.with_opset(graph, opset), **rules}
 
     def golden_inputs(self, store: ClipStore | None, clips: Clips) -> Inputs:
         size = None
@@ -130,12 +120,12 @@ def step_to_onnx(model: LastLiteStream, *, labels: tuple[str, ...], name: str) -
     The same weights give the same bytes. `GateError` when the file is not as declared.
     """
     (graph,) = STREAMING.graphs(model.deployed(), name=name)
-    metadata = {**graph_metadata(model.spec, labels, name), "time": "step"}
-    proto = serialised(slimmed(graph), metadata=metadata)
-    given: Axes = {part: [BATCH_AXIS, *value.shape[1:]] for part, value in graph.inputs.items()}
+    metadata = {**onnx_graph.graph_metadata(model.spec, labels, name), "time": "step"}
+    proto = onnx_graph.serialised(onnx_graph.slimmed(graph), metadata=metadata)
+    given: onnx_graph.Axes = {part: [BATCH_AXIS, *value.shape[1:]] for part, value in graph.inputs.items()}
     after = [axes for part, axes in given.items() if part.startswith(STATE)]
-    declared: Axes = dict(zip(graph.outputs, [[BATCH_AXIS, len(labels)], [BATCH_AXIS], *after], strict=True))
-    check_declared(proto, inputs=given, outputs=declared)
+    declared: onnx_graph.Axes = dict(zip(graph.outputs, [[BATCH_AXIS, len(labels)], [BATCH_AXIS], *after], strict=True))
+    onnx_graph.check_declared(proto, inputs=given, outputs=declared)
     return bytes(proto.SerializeToString(deterministic=True))
 
 
@@ -158,7 +148,7 @@ class Source(Protocol):
         """Weights of the model."""
         ...
 
-    def files(self, *, dynamic_time: bool = False, opset: int = OPSET) -> dict[str, bytes]:
+    def files(self, *, dynamic_time: bool = False, opset: int = onnx_graph.OPSET) -> dict[str, bytes]:
         """Graphs in FP32 and what they need beside them, by file name.
 
         dynamic_time: clips of any length. opset: the operator set they are written in.
@@ -201,10 +191,10 @@ class RecogniserSource:
         self.model = self.checkpoint.model
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
 
-    def files(self, *, dynamic_time: bool = False, opset: int = OPSET) -> dict[str, bytes]:
+    def files(self, *, dynamic_time: bool = False, opset: int = onnx_graph.OPSET) -> dict[str, bytes]:
         edge = self.model.deployed()
-        graph = to_onnx(edge, labels=self.labels, name=self.card.name, dynamic_time=dynamic_time)
-        return {model_file("fp32"): with_opset(graph, opset)}
+        graph = onnx_graph.to_onnx(edge, labels=self.labels, name=self.card.name, dynamic_time=dynamic_time)
+        return {model_file("fp32"): onnx_graph.with_opset(graph, opset)}
 
     def golden_inputs(self, store: ClipStore | None, clips: Clips) -> Inputs:
         size = None if store is None else size_of(plain_batch(store, clips, self.spec)[LANDMARKS], self.spec.layout)
@@ -244,12 +234,12 @@ class TranslatorSource:
         self.model = loaded.translator.model.cpu().eval()
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
 
-    def files(self, *, dynamic_time: bool = False, opset: int = OPSET) -> dict[str, bytes]:
+    def files(self, *, dynamic_time: bool = False, opset: int = onnx_graph.OPSET) -> dict[str, bytes]:
         """See `Source`; any number of clips, of any length."""
         options = search_options(self.recipe.translate, longest=self.model.options.longest)
         graphs = TRANSLATION.graphs(self.model.deployed(), name=self.card.name, dynamic_time=dynamic_time)
         return {
-            **{graph.file: to_bytes(graph, metadata={"input_sha256": self.spec.sha256}) for graph in graphs},
+            **{graph.file: onnx_graph.to_bytes(graph, metadata={"input_sha256": self.spec.sha256}) for graph in graphs},
             TOKENIZER: (self.path / FILE).read_bytes(),
             SEARCH: records.to_json(options).encode(),
         }

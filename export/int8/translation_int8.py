@@ -18,19 +18,10 @@ from last_edge.bundle.manifest import INPUT_NAME, decoder_file, encoder_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import padded, sentence_points
 from last_edge.errors import UsageError
+from last_edge.export.int8 import qdq
 from last_edge.export.int8.evaluator import sentence_milliseconds
 from last_edge.export.int8.kernel_form import array, constant, name_of
 from last_edge.export.int8.plan import Made, Parts, Plan, Report, Row, draft, parts_of
-from last_edge.export.int8.qdq import (
-    FEWEST_WEIGHTS,
-    PRODUCT,
-    USUAL_TARGET,
-    compact,
-    in_8_bits,
-    products_in_8_bits,
-    target_named,
-    weights_in_8_bits,
-)
 from last_edge.export.int8.quantize import USUAL_METHOD
 from last_edge.export.int8.ranges import Feed, Method, ranges_over
 from last_edge.export.proof.evaluate import DeployedTranslator
@@ -145,28 +136,27 @@ def int8_graph(
     RewriteRuleSet([turn]).apply_to_model(model)
     products = {
         str(node.name) for node in model.graph
-        if node.op_type == PRODUCT and str(node.inputs[1].name) in model.graph.initializers
+        if node.op_type == qdq.PRODUCT and str(node.inputs[1].name) in model.graph.initializers
     } - set(keep_float)  # fmt: skip
     ranges = ranges_over(
-        ir.to_proto(model), feeds, method=method, percentile=percentile, kinds=(PRODUCT,), nodes=products
+        ir.to_proto(model), feeds, method=method, percentile=percentile, kinds=(qdq.PRODUCT,), nodes=products
     )
-    made = products_in_8_bits(model, ranges, target_named(USUAL_TARGET), products=products)
+    made = qdq.products_in_8_bits(model, ranges, qdq.target_named(qdq.USUAL_TARGET), products=products)
 
     def is_table(context: Any, table: ir.Value, rows: ir.Value, **_: Any) -> bool:
         """Whether a node takes rows of a large float table, and may; scales of such rows are a table of one column."""
         if not table.is_initializer() or name_of(rows) in keep_float:
             return False
         stored = array(table)
-        return bool(
-            stored.dtype == np.float32 and stored.ndim == 2 and stored.shape[1] > 1 and stored.size >= FEWEST_WEIGHTS
-        )
+        wide = stored.ndim == 2 and stored.shape[1] > 1
+        return bool(stored.dtype == np.float32 and wide and stored.size >= qdq.FEWEST_WEIGHTS)
 
     rows = RewriteRule(lambda op, table, at: op.Gather(table, at, _outputs=["rows"]), _rows_in_8_bits, is_table)
     RewriteRuleSet([rows]).apply_to_model(made)
     passes.RemoveUnusedNodesPass()(made)
     stem = {str(node.name) for node in made.graph if node.op_type == "Conv"} - set(keep_float)
-    weights_in_8_bits(made.graph, stem, everywhere=True)
-    return compact(made)
+    qdq.weights_in_8_bits(made.graph, stem, everywhere=True)
+    return qdq.compact(made)
 
 
 def weight_count(graph: bytes) -> int:
@@ -186,7 +176,7 @@ def _turned(op: Any, table: ir.Value, perm: ir.Attr, turned: ir.Value) -> ir.Val
 def _rows_in_8_bits(op: Any, table: ir.Value, at: ir.Value, rows: ir.Value) -> ir.Value:
     """Rows of a float table (K, D) as 8-bit rows times a scale a row."""
     name = name_of(rows)
-    whole, scale = in_8_bits(array(table), keep=0)
+    whole, scale = qdq.in_8_bits(array(table), keep=0)
     taken = op.Gather(constant(op, f"{name}/q", whole), at, axis=0)
     scales = op.Gather(constant(op, f"{name}/scale", scale), at, axis=0)
     return op.Mul(op.Cast(taken, to=ir.DataType.FLOAT), scales)

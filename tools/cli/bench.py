@@ -1,9 +1,10 @@
 """`last-edge bench`: speed of exported files, of training, of recordings played live; memory, start, best settings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import Annotated, Any, Literal
 
 from typer import Argument, Option
@@ -138,45 +139,34 @@ def train(
     Example: last-edge bench train --models last_e_nano,last_lite_nano --recipe shrec17 --out training.md
     """
     from last_edge.timing import Schedule
+    from last_edge.tools.bench import train as measuring
     from last_edge.tools.bench.record import load_records
-    from last_edge.tools.bench.train import (
-        COLUMNS,
-        Conditions,
-        TrainBench,
-        TrainRecord,
-        bench_training,
-        family,
-        parse_settings,
-        synthetic_store,
-        to_markdown,
-        where,
-    )
     from last_edge.train.processes import resolve_device
 
     opt.check_out(*(out or ()), force=force, kinds=PAGES)
-    rows = [row for path in join or [] for row in load_records(path, TrainRecord)]
+    rows = [row for path in join or [] for row in load_records(path, measuring.TrainRecord)]
     if models is not None or not rows:
         sets = (*(set_ or ()), *(more or ()), *([f"training.batch_size={batch_size}"] if batch_size else []))
         schedule = Schedule(rounds=repeats, calls=steps, warm_up=warm_up)
-        parsed = tuple(parse_settings(opt.names_of(settings)))
+        parsed = tuple(measuring.parse_settings(opt.names_of(settings)))
         with (
             TemporaryDirectory() as work,
-            synthetic_store() if store is None else nullcontext(store) as clips,
+            measuring.synthetic_store() if store is None else nullcontext(store) as clips,
             screen.status("making lanes") as notify,
         ):
-            conditions = Conditions(
+            conditions = measuring.Conditions(
                 clips, Path(work), recipe=recipe, sets=sets, threads=threads, device=resolve_device(device)
             )
-            named = opt.names_of(models) or family()
+            named = opt.names_of(models) or measuring.family()
             if peers:
                 from last_edge.tools.bench.peers import PEERS, register
 
                 register()
                 named = (*named, *PEERS)
-            asked = TrainBench(named, parsed, schedule, conditions, opt.command_line("bench"))
-            rows += bench_training(asked, notify)
-    write_pages(rows, out, page=to_markdown)
-    screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
+            asked = measuring.TrainBench(named, parsed, schedule, conditions, opt.command_line("bench"))
+            rows += measuring.bench_training(asked, notify)
+    write_pages(rows, out, of=measuring)
+    show(rows, of=measuring, screen=screen)
 
 
 def formats(
@@ -200,18 +190,18 @@ def formats(
     Example: last-edge bench formats --out formats.md --out formats.json
     """
     from last_edge.timing import Schedule
-    from last_edge.tools.bench.formats import COLUMNS, FormatsBench, bench_formats, to_markdown, where
+    from last_edge.tools.bench import formats as measuring
 
     opt.check_out(*(out or ()), force=force, kinds=PAGES)
-    asked = FormatsBench(
+    asked = measuring.FormatsBench(
         models=opt.names_of(models), activations=opt.names_of(activations), layouts=opt.names_of(layouts),
         frames=frames, classes=classes, threads=threads, schedule=Schedule(rounds=repeats, calls=calls),
         command=opt.command_line("bench"),
     )  # fmt: skip
     with screen.status("making graphs") as notify:
-        rows = bench_formats(asked, notify)
-    write_pages(rows, out, page=to_markdown)
-    screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
+        rows = measuring.bench_formats(asked, notify)
+    write_pages(rows, out, of=measuring)
+    show(rows, of=measuring, screen=screen)
 
 
 def tune(
@@ -272,21 +262,25 @@ def live(
     Example: last-edge bench live zoo/last_lite_nano_shrec14 --source clips --out live.json --out live.md
     """
     from last_edge.runtime.pipeline.run import RunOptions
-    from last_edge.tools.bench.live import COLUMNS, LiveRecord, bench_live, live_sources, to_markdown, where
+    from last_edge.tools.bench import live as measuring
     from last_edge.tools.bench.record import load_records
 
     if (bundle is None) != (not source) or (bundle is None and not join):
         raise UsageError("what is played?", expected="BUNDLE with --source, or --join FILE.json")
     opt.check_out(*(out or ()), force=force, kinds=PAGES)
-    rows = [row for path in join or [] for row in load_records(path, LiveRecord)]
+    rows = [row for path in join or [] for row in load_records(path, measuring.LiveRecord)]
     if bundle is not None:
         chosen = RunOptions(precision=precision, detector=None if landmarks == "auto" else landmarks, hand=hand)
         notify = (lambda text: None) if screen.json else screen.note
-        rows += bench_live(
-            bundle, live_sources(source or []), options=chosen, command=opt.command_line("bench"), notify=notify
+        rows += measuring.bench_live(
+            bundle,
+            measuring.live_sources(source or []),
+            options=chosen,
+            command=opt.command_line("bench"),
+            notify=notify,
         )
-    write_pages(rows, out, page=to_markdown)
-    screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
+    write_pages(rows, out, of=measuring)
+    show(rows, of=measuring, screen=screen)
     opt.check_limit("recognition takes too much of a frame", {row.source: row.ours for row in rows}, max_ours, "%")
 
 
@@ -314,31 +308,31 @@ def peers(
 
     Example: last-edge bench peers --store runs/shrec14/store --models dd_net,gru,lstm --out runs/peers
     """
-    from last_edge.tools.bench.peers import COLUMNS, PeerRecord, peer_names, time_peers, to_markdown, train_peer, where
+    from last_edge.tools.bench import peers as measuring
     from last_edge.tools.bench.record import load_records
     from last_edge.train.processes import resolve_device
     from last_edge.train.recipe import load_recipe
 
-    names, chosen = peer_names(opt.names_of(models), own=True), load_recipe(recipe, overrides=set_ or [])
+    names, chosen = measuring.peer_names(opt.names_of(models), own=True), load_recipe(recipe, overrides=set_ or [])
     if dry_run:
         screen.emit({"peers": list(names), "epochs": chosen.training.epochs, "out": str(out)})
         return
     opt.torch_threads(threads)
     kept = out / "peers.json"
     with locked(kept):
-        done = {row.name: row for row in load_records(kept, PeerRecord)} if kept.is_file() else {}
+        done = {row.name: row for row in load_records(kept, measuring.PeerRecord)} if kept.is_file() else {}
         for name in names:
             with screen.epochs(name) as report:
-                made = train_peer(
+                made = measuring.train_peer(
                     name, chosen, store, out, device=resolve_device(device), command=opt.command_line("bench"),
                     report=report,
                 )  # fmt: skip
             done[name] = made
-            write_pages(list(done.values()), [kept], page=to_markdown)
+            write_pages(list(done.values()), [kept], of=measuring)
         with screen.status("timing"):
-            rows = time_peers(list(done.values()), out)
-        write_pages(rows, [kept, out / "peers.md"], page=to_markdown)
-    screen.emit([records.to_dict(row) for row in rows], table=lambda: page_table(rows, COLUMNS, where))
+            rows = measuring.time_peers(list(done.values()), out)
+        write_pages(rows, [kept, out / "peers.md"], of=measuring)
+    show(rows, of=measuring, screen=screen)
 
 
 def soak(
@@ -426,18 +420,22 @@ def start(
     opt.check_limit("the first label takes too long", {"": record.label_ms}, max_label_ms, "ms")
 
 
-def write_pages(rows: Sequence[Any], paths: Sequence[Path] | None, *, page: Callable[..., str]) -> None:
-    """Records as .json and as a page, whichever is asked for."""
+def write_pages(rows: Sequence[Any], paths: Sequence[Path] | None, *, of: ModuleType) -> None:
+    """Records as .json and as a page, whichever is asked for. of: the module that measured them."""
     from last_edge.tools.bench.record import save_records
 
     for path in paths or ():
         if path.suffix == ".json":
             save_records(rows, path)
         else:
-            write_text(path, page(rows))
+            write_text(path, of.to_markdown(rows))
 
 
-def page_table(rows: Sequence[Any], columns: dict[str, Callable[[Any], Any]], where: Callable[[Any], str]) -> Any:
-    """Records as a table: below where each was measured, the columns of its page."""
-    title = "\n".join(dict.fromkeys(map(where, rows)))
-    return make_table(title, {name: [show(row) for row in rows] for name, show in columns.items()})
+def show(rows: Sequence[Any], *, of: ModuleType, screen: opt.Screen) -> None:
+    """Records as a table: below where each was measured, the columns of its page. of: the module that measured them."""
+
+    def table() -> Any:
+        title = "\n".join(dict.fromkeys(map(of.where, rows)))
+        return make_table(title, {name: [text(row) for row in rows] for name, text in of.COLUMNS.items()})
+
+    screen.emit([records.to_dict(row) for row in rows], table=table)

@@ -18,16 +18,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.data.readers.ntu import (
-    CLASSES,
-    MUTUAL_ACTIONS,
-    SHORTEST,
-    SPLIT_TYPES,
-    TRAIN_SUBJECTS,
-    NtuName,
-    missing_ids,
-    parse_id,
-)
+from last_edge.data.readers import ntu
 from last_edge.skeleton.layout import PLANES, rotation
 
 CAMERAS = (1, 2, 3)
@@ -101,13 +92,13 @@ HALVES = (
 
 def cell(group: Group) -> tuple[bool, bool]:
     """(subject trains, setup is even): what decides a group's split under xsub and xset."""
-    return group[1] in TRAIN_SUBJECTS, group[0] % 2 == 0
+    return group[1] in ntu.TRAIN_SUBJECTS, group[0] % 2 == 0
 
 
 @cache
 def groups_of(half: Half) -> tuple[Group, ...]:
     """The (setup, subject) groups of a half in order; whose subject, then whose setup has the fewest is filled in."""
-    names = [name for name in map(parse_id, missing_ids()) if name is not None and name.action in half.actions]
+    names = [name for name in map(ntu.parse_id, ntu.missing_ids()) if name is not None and name.action in half.actions]
     chosen = {(name.setup, name.subject) for name in names}
     for kind, count in half.groups.items():
         while sum(cell(group) == kind for group in chosen) < count:
@@ -117,21 +108,21 @@ def groups_of(half: Half) -> tuple[Group, ...]:
     return tuple(sorted(chosen))
 
 
-def names_of(groups: Iterable[Group], actions: Sequence[int]) -> Iterator[NtuName]:
+def names_of(groups: Iterable[Group], actions: Sequence[int]) -> Iterator[ntu.NtuName]:
     """Every clip of some groups, sorted as files are."""
     for setup, subject in groups:
         for camera, repeat, action in product(CAMERAS, REPEATS, actions):
-            yield NtuName.of(setup, camera, subject, repeat, action)
+            yield ntu.NtuName.of(setup, camera, subject, repeat, action)
 
 
-def part(classes: int, *, groups: int, actions: int) -> list[NtuName]:
+def part(classes: int, *, groups: int, actions: int) -> list[ntu.NtuName]:
     """A small set that is whole in itself: some groups of each half with some actions, all cameras and repetitions.
 
     groups, actions: of each half; 0 takes all. Groups come from all four kinds in turn, so that every protocol has
     something to train on and to test; actions are spread evenly and end with one of two people.
     """
-    names: list[NtuName] = []
-    for half in HALVES[: CLASSES.index(classes) + 1]:
+    names: list[ntu.NtuName] = []
+    for half in HALVES[: ntu.CLASSES.index(classes) + 1]:
         known = groups_of(half)
         kinds = [[group for group in known if cell(group) == kind] for kind in KINDS]
         in_turn = [kind[turn] for turn in range(len(known)) for kind in kinds if turn < len(kind)]
@@ -141,10 +132,10 @@ def part(classes: int, *, groups: int, actions: int) -> list[NtuName]:
     return names
 
 
-def count_splits(names: Iterable[NtuName], *, without: frozenset[str] = frozenset()) -> dict[str, dict[str, int]]:
+def count_splits(names: Iterable[ntu.NtuName], *, without: frozenset[str] = frozenset()) -> dict[str, dict[str, int]]:
     """Protocol -> split -> clips, leaving out the ids in `without`."""
     kept = [name for name in names if name.clip_id not in without]
-    return {kind: dict(sorted(Counter(name.split(kind) for name in kept).items())) for kind in SPLIT_TYPES}
+    return {kind: dict(sorted(Counter(name.split(kind) for name in kept).items())) for kind in ntu.SPLIT_TYPES}
 
 
 @dataclass(frozen=True)
@@ -160,12 +151,12 @@ class NtuSynthOptions:
     seed: int = 0
 
 
-def skeleton_file(name: NtuName, options: NtuSynthOptions) -> str:
+def skeleton_file(name: ntu.NtuName, options: NtuSynthOptions) -> str:
     """The text of one clip in the official format; equal names and options give equal text."""
     performance = np.random.default_rng([options.seed, name.setup, name.subject, name.repeat, name.action])
     camera = np.random.default_rng([options.seed, name.setup, name.subject, name.repeat, name.action, name.camera])
     frames = int(performance.integers(options.frames * 3 // 4, options.frames * 5 // 4 + 1))
-    if name.clip_id in missing_ids():
+    if name.clip_id in ntu.missing_ids():
         return as_text(frames, {})
     people = _people(name, frames, performance, options.seed)
     yaw = rotation(np.deg2rad(CAMERA_YAW[name.camera]), PLANES[1])
@@ -185,12 +176,12 @@ def as_text(frames: int, bodies: dict[int, Points]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _people(name: NtuName, frames: int, random: Random, seed: int) -> list[Points]:
+def _people(name: ntu.NtuName, frames: int, random: Random, seed: int) -> list[Points]:
     """Whoever performs, each (T, 25, 3) about the first one's place; the other of two answers more quietly."""
     build = np.random.default_rng([seed, name.subject])
     turn = rotation(np.deg2rad(random.uniform(-20, 20)), PLANES[1]).T
     people = [_perform(name.action, frames, random, strength=1.0) * build.uniform(0.9, 1.1) @ turn]
-    if name.action in MUTUAL_ACTIONS:
+    if name.action in ntu.MUTUAL_ACTIONS:
         other = _perform(name.action, frames, random, strength=0.5)
         people.append(other * [-1, 1, -1] @ turn + [0.9, 0, 0])
     return people
@@ -226,7 +217,7 @@ def _tracked(people: list[Points], random: Random, odd: float) -> dict[int, Poin
     if random.random() < odd:
         table = REST * [3.0, 0.3, 1.0] + [-1.5, -0.4, DISTANCE + 1]
         bodies[FIRST_ID + 10] = np.tile(table, (frames, 1, 1))
-    if random.random() < odd and frames // 2 > SHORTEST:
+    if random.random() < odd and frames // 2 > ntu.SHORTEST:
         early, late = people[0].copy(), people[0].copy()
         early[frames // 2 + 1 :], late[: frames // 2] = np.nan, np.nan
         bodies |= {FIRST_ID: early, FIRST_ID + 20: late}
