@@ -1,4 +1,7 @@
-"""Frozen dataclasses to JSON and back, strictly: an unknown or missing field is an error that names it."""
+"""Frozen dataclasses to JSON and back, strictly: an unknown or missing field is an error that names it.
+
+And plain values as text: JSON for programs, tables in Markdown for people.
+"""
 
 import dataclasses
 import hashlib
@@ -7,6 +10,7 @@ import re
 import sys
 import types
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -42,6 +46,13 @@ def as_json(plain: Any) -> str:
 def write_json(path: Path, plain: Any) -> None:
     """Write plain JSON types to a file, through a partial one."""
     write_text(path, as_json(plain))
+
+
+def markdown_table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:
+    """The lines of a table in Markdown."""
+    header = list(header)
+    lines = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines]
 
 
 def digest(record: Any) -> str:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from last_edge import records
+
 MOST_WAITING = 5.0  # percent of an epoch spent waiting for data that go without saying
 LONGEST_WORD = 20
 WIDE = 160  # columns of a table that no terminal shows: nothing is cut off
@@ -134,9 +136,7 @@ def listed(title: str, columns: dict[str, list[Any]]) -> Table:
 
 def markdown(columns: dict[str, list[Any]]) -> str:
     """The same as a Markdown table."""
-    rows = zip(*columns.values(), strict=True)
-    lines = [list(columns), ["---"] * len(columns), *([str(cell) for cell in row] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "".join(f"{line}\n" for line in records.markdown_table(columns, zip(*columns.values(), strict=True)))
 
 
 def difference(found: dict[str, Any] | None) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from last_edge import records
 from last_edge.bundle.bundle import Bundle
 from last_edge.bundle.manifest import Figure, model_file
 from last_edge.clips.store import ClipStore
@@ -223,8 +224,7 @@ def compare_bundle(
 def markdown(compared: Compared) -> str:
     """The table with what it was measured on."""
     names = list(compared.rows[0])
-    lines = [names, ["---"] * len(names), *([str(row[name]) for name in names] for row in compared.rows)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = "\n".join(records.markdown_table(names, ([row[name] for name in names] for row in compared.rows)))
     return (
         f"# Variants of INT8, {compared.bundle}\n\n{table}\n\n"
         f"{compared.calibration} training clips calibrate; {compared.judging} of other people "

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
+from last_edge import records
 from last_edge.bundle.manifest import (
     CARD,
     EVENT_FIGURES,
@@ -229,8 +230,8 @@ def _table(title: str, rows: list[dict[str, str]]) -> str:
     if not rows:
         return ""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [columns, ["---"] * len(columns), *([row.get(name, "") for name in columns] for row in rows)]
-    return f"## {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    lines = records.markdown_table(columns, ([row.get(name, "") for name in columns] for row in rows))
+    return f"## {title}\n\n" + "\n".join(lines)
 
 
 def _translator(manifest: Manifest, sizes: dict[str, int]) -> str:

@@ -156,7 +156,7 @@ COLUMNS: dict[str, Callable[[LiveRecord], str]] = {
     "source": lambda row: row.source,
     "precision": lambda row: row.precision or "–",
     "detector": lambda row: row.detector or "–",
-    "frames": lambda row: row.refused.replace("|", "\\|") or str(row.captured),
+    "frames": lambda row: row.refused or str(row.captured),
     "dropped": lambda row: str(sum(row.dropped.values())),
     "waiting": lambda row: ", ".join(map(str, row.waiting.values())),
     **{stage: lambda row, stage=stage: _stage(row, stage) for stage in STAGES},  # type: ignore[misc]

@@ -100,7 +100,7 @@ COLUMNS: dict[str, Callable[[TrainRecord], str]] = {
     "threads": lambda row: str(row.threads),
     "batch": lambda row: str(row.batch_size),
     "clips/s": lambda row: _figure(row.clips_per_s, 1),
-    "ratio": lambda row: row.unavailable.replace("|", "\\|") or _figure(row.ratio, 2),
+    "ratio": lambda row: row.unavailable or _figure(row.ratio, 2),
     "p50 ms": lambda row: _figure(row.p50_ms, 1),
     "p95 ms": lambda row: _figure(row.p95_ms, 1),
     "p99 ms": lambda row: _figure(row.p99_ms, 1),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from last_edge import records
 from last_edge.bundle import Bundle
 from last_edge.bundle.manifest import EVENT_FIGURES
 from last_edge.bundle.zoo import zoo
@@ -92,12 +93,12 @@ def page() -> str:
     for benchmark in BENCHMARKS:
         rows = sorted(_rows(benchmark), key=lambda row: -float(row[2]))
         rows += _untrained() if benchmark.ending == PEERS_AT else []
-        lines += [f"## {benchmark.title}", "", _line(HEADER), _line(["---"] * len(HEADER)), *map(_line, rows), ""]
+        lines += [f"## {benchmark.title}", "", *records.markdown_table(HEADER, rows), ""]
     lines += [
         "## SHREC 2021, 17 gestures in 72 test recordings", "",
         "The Jaccard index is that of the contest's table, which counts gestures (`jaccard_counts`); the mean overlap",
         "of spans is in each bundle's card. What the contest's table calls false is false and misclassified.", "",
-        _line(STREAM_HEADER), _line(["---"] * len(STREAM_HEADER)), *map(_line, _stream_rows()), "",
+        *records.markdown_table(STREAM_HEADER, _stream_rows()), "",
     ]  # fmt: skip
     lines += ["Each result in full: [all pages](README.md).", ""]
     return "\n".join(lines)
@@ -159,10 +160,6 @@ def stated(readme: str) -> dict[str, dict[str, float]]:
     if not found:
         raise InputError("no table names bundles with FP32 and INT8 beside them", where="README.md")
     return found
-
-
-def _line(cells: tuple[str, ...] | list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":

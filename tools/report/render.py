@@ -63,18 +63,19 @@ def to_markdown(report: Report) -> str:
     """The decision, the table, what differs, and where the figures come from."""
     table = table_of(report["rows"])
     lines = [f"# {report['title']}", "", *(line for text in decided(report) for line in (text, ""))]
-    lines += [_line(table["header"]), _line(["---"] * len(table["header"]))]
-    lines += [_line(row) for row in table["rows"]]
+    lines += records.markdown_table(table["header"], table["rows"])
     lines += ["", f"In all rows that were measured: {table['same']}."] if table["same"] else []
     if report["comparisons"]:
-        lines += ["", "## Is one better?", "", _line(COMPARED), _line(["---"] * len(COMPARED))]
-        lines += [_line(compared_cells(row)) for row in report["comparisons"]]
+        lines += ["", "## Is one better?", ""]
+        lines += records.markdown_table(COMPARED, map(compared_cells, report["comparisons"]))
     for row in report["streams"]:
         lines += ["", f"## Long recordings: {row['artefact']} {row['precision']}", ""]
         lines += [f"- {name.replace('_', ' ')}: {streamed(value)}" for name, value in row["figures"].items()]
     for section in report["decisions"]:
-        lines += ["", f"## Decision rules: {section['about']}", "", _line(RULE_COLUMNS), _line(["---"] * 3)]
-        lines += [_line([rule[name] for name in RULE_COLUMNS]) for rule in section["rules"]]
+        lines += ["", f"## Decision rules: {section['about']}", ""]
+        lines += records.markdown_table(
+            RULE_COLUMNS, ([rule[name] for name in RULE_COLUMNS] for rule in section["rules"])
+        )
     lines += [
         "",
         f"Made {report['made']} by `{report['command']}`." if report["command"] else f"Made {report['made']}.",
@@ -231,23 +232,16 @@ def comparison_page(rows: Sequence[dict[str, Any]], *, command: str, store: Clip
         f"Store `{store.path.name}`, sha256 {store.sha256[:12]}.",
         "",
     ]
-    lines += [_line(header), _line(["---"] * len(header)), *map(_line, texts)]
+    lines += records.markdown_table(header, texts)
     for row in rows:
         for kind, what in (("by_class", "class"), ("by_subject", "person")):
             lines += ["", f"## {row['one']} above {row['other']}, by {what}", ""]
             if not row[kind]:
                 lines.append("None differs.")
                 continue
-            lines += [_line([what, "points", "A alone is right", "B alone is right"]), _line(["---"] * 4)]
-            lines += [
-                _line([name, f"{each['points']:+.1f}", str(each["wins"]), str(each["losses"])])
-                for name, each in row[kind].items()
-            ]
+            parts = ([name, f"{each['points']:+.1f}", each["wins"], each["losses"]] for name, each in row[kind].items())
+            lines += records.markdown_table([what, "points", "A alone is right", "B alone is right"], parts)
     return "\n".join(lines) + "\n"
-
-
-def _line(texts: Sequence[str]) -> str:
-    return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
 
 
 def _run(run: RunResult) -> Report:
