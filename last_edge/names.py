@@ -37,6 +37,12 @@ def check_known(name: str, known: Collection[str], what: str, *, hint: str | Non
         raise UsageError(f"unknown {what} {name!r}", expected=did_you_mean(name, known), hint=hint)
 
 
+def some(names: Iterable[str], most: int, *, between: str = ", ") -> str:
+    """The first names, and how many more there are."""
+    names = list(names)
+    return between.join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def natural_order(name: str) -> tuple[str | int, ...]:
     """A key to sort names by, numbers in them by their value: `frame2` before `frame10`."""
     return tuple(int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name))

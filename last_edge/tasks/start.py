@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from last_edge.errors import InputError
 from last_edge.inputs.spec import InputSpec
+from last_edge.names import some
 
 HEADS = ("body.head.", "head.")
 """Of classifiers of clips and of networks for streams."""
@@ -39,8 +40,10 @@ class StartReport:
 
     def __str__(self) -> str:
         """One line for people."""
-        own = f", {len(self.unused)} left aside: {_some(self.unused)}" if self.unused else ""
-        return f"{self.run} {self.checkpoint}: {len(self.loaded)} tensors taken over, new: {_some(self.fresh)}{own}"
+        own = f", {len(self.unused)} left aside: {some(self.unused, SHOWN)}" if self.unused else ""
+        return (
+            f"{self.run} {self.checkpoint}: {len(self.loaded)} tensors taken over, new: {some(self.fresh, SHOWN)}{own}"
+        )
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,3 @@ def setting_of(field: str, value: str | Iterable[str]) -> str:
 def trunk_of(tensors: dict[str, Value]) -> dict[str, Value]:
     """The entries that are not the head's."""
     return {name: value for name, value in tensors.items() if not name.startswith(HEADS)}
-
-
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from last_edge import records
 from last_edge.errors import UsageError
 from last_edge.files import check_free
-from last_edge.names import check_known
+from last_edge.names import check_known, some
 from last_edge.tools.cli import options as opt
 from last_edge.tools.output import make_table
 from last_edge.tools.register import Command, Function, OptionGroup, described, expanded
@@ -252,11 +252,8 @@ def show_info(facts: StoreInfo) -> None:
         present = [count for count in counts.values() if count]
         return f"{len(present)} with {min(present, default=0)} to {max(present, default=0)} clips"
 
-    def some(names: list[str]) -> str:
-        return ", ".join(names[:MOST]) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
-
     about, people = facts.about, facts.subjects_by_split
-    absent = {split or "none": some(names) for split, names in facts.labels_absent_by_split.items() if names}
+    absent = {split or "none": some(names, MOST) for split, names in facts.labels_absent_by_split.items() if names}
     pairs = [f"{pair.one} ~ {pair.other} ({pair.distance:.3f})" for pair in facts.near_duplicates]
     spans = f"{joined(facts.shown_s)} seconds; background {facts.background_s:g}"
     rows = {

@@ -9,6 +9,7 @@ from typer import Argument, Option
 from last_edge import records
 from last_edge.errors import UsageError
 from last_edge.files import write_text
+from last_edge.names import some
 from last_edge.tools.cli.options import SCREEN, Force, Screen, check_out, command_line, in_zoo
 
 Paths = Annotated[list[Path], Argument(callback=in_zoo, help="Runs, bundles, or folders that hold them.")]
@@ -72,8 +73,7 @@ def lines_of(row: dict[str, Any]) -> dict[str, str]:
 
 def differing(rows: dict[str, dict[str, float]]) -> str:
     """Those that differ the most, in points."""
-    shown = [f"{name} {row['points']:+.1f}" for name, row in list(rows.items())[:SHOWN]]
-    return ", ".join(shown) + (f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else "") or "none differs"
+    return some((f"{name} {row['points']:+.1f}" for name, row in rows.items()), SHOWN) or "none differs"
 
 
 def report(

@@ -18,6 +18,7 @@ from last_edge.data.inspect import near_duplicates
 from last_edge.errors import GateError, InputError, LastEdgeError
 from last_edge.export.proof.verify import Check, verify_bundle
 from last_edge.files import sha256_of
+from last_edge.names import some
 from last_edge.tools.bench.record import BenchRecord
 from last_edge.tools.report.build import Asked, build, with_records
 from last_edge.tools.report.collect import Collection, RunResult, collect, with_accuracy
@@ -190,8 +191,7 @@ def _rebuilt(said: Report, made_of: MadeOf, asked: Asked, found: Collection) -> 
     parts = sorted((said.keys() | plain.keys()) - skipped)
     for part in parts:
         wrong = list(differences(said.get(part), plain.get(part), part))
-        shown = "; ".join(wrong[:MOST_TOLD]) + (f" and {len(wrong) - MOST_TOLD} more" if len(wrong) > MOST_TOLD else "")
-        yield Check(f"report {part}", not wrong, shown or "rebuilt")
+        yield Check(f"report {part}", not wrong, some(wrong, MOST_TOLD, between="; ") or "rebuilt")
     for record in made_of.timed:
         if record.artefact_sha256 in found.bench:
             same = record in found.bench[record.artefact_sha256]
