@@ -110,10 +110,10 @@ LOWEST = 2.0
 class SignFeatures(nn.Module):
     """Joints (N, C, T, V) about the shoulders -> (N, T, F): what does not depend on whose body and which hand it is.
 
-    A clip whose left hand leads is mirrored first: the leading hand is the one that is seen longer and higher. Then, of
-    each frame: head, arms and shoulders in the picture's plane; of each hand its points from the wrist, in lengths of
-    its own palm, whether it is seen and where its wrist is from the mouth; the fingers' features where wanted. A hand
-    is seen where all of its points are; a missing one is 0.
+    A clip whose left hand leads is mirrored first, unless sides count: the leading hand is the one that is seen longer
+    and higher. Then, of each frame: head, arms and shoulders in the picture's plane; of each hand its points from the
+    wrist, in lengths of its own palm, whether it is seen and where its wrist is from the mouth; the fingers' features
+    where wanted. A hand is seen where all of its points are; a missing one is 0.
     """
 
     mirror: Tensor
@@ -124,9 +124,9 @@ class SignFeatures(nn.Module):
     wrists: Tensor
     spans: Tensor
 
-    def __init__(self, layout: Layout, channels: int, *, fingers: bool) -> None:
+    def __init__(self, layout: Layout, channels: int, *, fingers: bool, sides: bool = False) -> None:
         super().__init__()
-        place = joints_of(layout)
+        place, self.channels, self.sides = joints_of(layout), channels, sides
         numbers = {
             "mirror": layout.mirror, "order": hand_joints(layout), "spans": SPANS,
             "body": [place[name] for name in BODY], "mouth": [place[name] for name in MOUTH],
@@ -142,7 +142,7 @@ class SignFeatures(nn.Module):
         self.width = PLANE * len(BODY) + len(SIDES) * each + (0 if self.fingers is None else self.fingers.width)
 
     def forward(self, joints: Tensor) -> Tensor:
-        joints = self.right_leads(joints)
+        joints = joints if self.sides else self.right_leads(joints)
         frames = joints.permute(0, 2, 3, 1)
         hands, seen = self.hands(frames)
         mouth = frames.index_select(2, self.mouth)[..., :PLANE].mean(2, keepdim=True)
@@ -152,6 +152,14 @@ class SignFeatures(nn.Module):
         body = frames.index_select(2, self.body)[..., :PLANE].flatten(2)
         parts = [body, torch.cat([around * seen, seen, away * seen], dim=-1).flatten(2)]
         return torch.cat(parts if self.fingers is None else [*parts, self.fingers(joints)], dim=-1)
+
+    def columns(self) -> list[tuple[str, int]]:
+        """What each feature tells, `body`, `around`, `seen`, `away` or `fingers`, and of which hand, 2 for none."""
+        hands = range(len(SIDES))
+        around = ["around"] * self.channels * (POINTS - 1)
+        told = [("body", len(SIDES))] * PLANE * len(BODY)
+        told += [(what, hand) for hand in hands for what in (*around, "seen", *["away"] * PLANE)]
+        return told + ([] if self.fingers is None else [("fingers", hand) for hand in hands for _ in range(ONE_HAND)])
 
     def right_leads(self, joints: Tensor) -> Tensor:
         """The clips (N, C, T, V), those mirrored whose left hand is seen longer and higher than the right one."""
@@ -170,6 +178,14 @@ class SignFeatures(nn.Module):
         """(..., 21, C) -> (...): a palm's length."""
         ends = hands.index_select(-2, self.spans[:, 0]) - hands.index_select(-2, self.spans[:, 1])
         return length(ends).mean(-1).clamp(min=SHORTEST)
+
+
+def shows_signer(layout: Layout) -> bool:
+    """Whether a layout has both hands, arms and a head."""
+    try:
+        return bool(hand_joints(layout) and joints_of(layout))
+    except UsageError:
+        return False
 
 
 def joints_of(layout: Layout) -> dict[str, int]:

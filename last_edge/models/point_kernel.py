@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from last_edge.inputs.spec import InputSpec
+from last_edge.models.hand_features import SignFeatures
 from last_edge.models.landmark_model import Body, LandmarkModel
 from last_edge.models.layers.folding import with_weights
 from last_edge.models.registry import adjust, register_model
@@ -30,7 +31,8 @@ class Options:
     way beside the points around it. sharpness: exponent of a basis function at the median distance between clips of
     gestures. ridge: what large weights cost; background_ridge: those of clips without a gesture. least_spread: added to
     each feature's deviation, in limb lengths. gain: logit of a clip's own class over the others'. reluctance: taken off
-    the logits of classes without a gesture, which have many more clips.
+    the logits of classes without a gesture, which have many more clips. signer: look at what `SignFeatures` gives of
+    both hands, arms and head, in place of all points.
     """
 
     centres: int = 500
@@ -43,6 +45,7 @@ class Options:
     least_spread: float = 0.3
     gain: float = 10.0
     reluctance: float = 1.0
+    signer: bool = False
 
 
 class ClipFeatures(nn.Module):
@@ -53,18 +56,18 @@ class ClipFeatures(nn.Module):
 
     looks: Tensor
     around: Tensor
+    share: Tensor
 
     def __init__(self, spec: InputSpec, options: Options) -> None:
         super().__init__()
-        frames, joints, centre = spec.frames, spec.layout.joints, list(spec.layout.centre)
-        at = torch.linspace(0.0, frames - 1, options.moments)[:, None] - torch.arange(frames)
-        width = options.blur * frames / options.moments
-        self.register_buffer("looks", torch.exp(-0.5 * (at / width).square()))
+        joints, centre = spec.layout.joints, list(spec.layout.centre)
+        self.register_buffer("looks", looks(spec.frames, options))
         middle = torch.zeros(joints)
         middle[centre] = 1 / len(centre)
         around = torch.eye(joints) - middle
         self.register_buffer("around", torch.cat([around, options.way * middle[None]]))
         self.channels, self.width = spec.channels, spec.channels * options.moments * (joints + 1)
+        self.register_buffer("share", torch.ones(self.width), persistent=False)
 
     def forward(self, streams: Tensor) -> Tensor:
         joint = streams[:, : self.channels]
@@ -72,6 +75,48 @@ class ClipFeatures(nn.Module):
         weight = nn.functional.linear(seen, self.looks).clamp(min=SMALLEST)
         means = nn.functional.linear(joint.movedim(2, -1), self.looks) / weight[:, None, None]
         return nn.functional.linear(means.movedim(2, -1), self.around).flatten(1)
+
+
+SHARES = {"around": 1.0, "fingers": 1.0, "body": 0.3, "away": 0.3, "seen": 0.0}
+"""What each kind of a signer's features counts in a distance, all of its features together."""
+
+
+class SignerFeatures(nn.Module):
+    """Joint streams (N, C, T, V) about the shoulders -> (N, F): what `SignFeatures` gives, left and right as they are,
+    at few moments; means as in `ClipFeatures`, a hand's over frames that show it.
+
+    share: (F,) root of what a standardised feature counts.
+    """
+
+    looks: Tensor
+    whose: Tensor
+    share: Tensor
+
+    def __init__(self, spec: InputSpec, options: Options) -> None:
+        super().__init__()
+        self.frames = SignFeatures(spec.layout, spec.channels, fingers=True, sides=True)
+        columns = self.frames.columns()
+        kinds = [kind for kind, _ in columns]
+        self.register_buffer("looks", looks(spec.frames, options))
+        self.register_buffer("whose", torch.tensor([hand for _, hand in columns]), persistent=False)
+        self.seen = [place for place, kind in enumerate(kinds) if kind == "seen"]
+        share = torch.tensor([SHARES[kind] / (kinds.count(kind) * options.moments) for kind in kinds]).sqrt()
+        self.register_buffer("share", share.repeat(options.moments), persistent=False)
+        self.channels, self.width = spec.channels, options.moments * len(columns)
+
+    def forward(self, streams: Tensor) -> Tensor:
+        joint = streams[:, : self.channels]
+        frames = self.frames(joint)
+        there = (joint.abs().amax(dim=(1, 3)) > 0).to(joint.dtype)
+        counts = torch.stack([*(frames[..., place] for place in self.seen), there], dim=-1)
+        weight = (self.looks @ counts).clamp(min=SMALLEST)
+        return ((self.looks @ frames) / weight.index_select(-1, self.whose)).flatten(1)
+
+
+def looks(frames: int, options: Options) -> Tensor:
+    """(moments, frames): what each frame counts at a moment."""
+    at = torch.linspace(0.0, frames - 1, options.moments)[:, None] - torch.arange(frames)
+    return torch.exp(-0.5 * (at / (options.blur * frames / options.moments)).square())
 
 
 class PointKernelBody(Body):
@@ -86,7 +131,7 @@ class PointKernelBody(Body):
     def __init__(self, spec: InputSpec, classes: int, options: Options) -> None:
         super().__init__()
         self.options = options
-        self.features = ClipFeatures(spec, options)
+        self.features = (SignerFeatures if options.signer else ClipFeatures)(spec, options)
         self.register_buffer("mean", torch.zeros(self.features.width))
         self.register_buffer("scale", torch.ones(self.features.width))
         self.centres = nn.Linear(self.features.width, options.centres, bias=False)
@@ -112,9 +157,10 @@ class PointKernelBody(Body):
         o, raw = self.options, self.features(streams).double()
         deviation = raw.std(0, correction=0) + o.least_spread
         own = raw[~silent] if (~silent).sum() > 1 else raw
-        apart = torch.pdist(own / deviation).square()
+        share = self.features.share.double()
+        apart = torch.pdist(own * share / deviation).square()
         usual = float(apart[apart > SMALLEST].median()) if (apart > SMALLEST).any() else 1.0
-        scale = (o.sharpness / usual) ** 0.5 / deviation
+        scale = (o.sharpness / usual) ** 0.5 * share / deviation
         self.mean.copy_(raw.mean(0))
         self.scale.copy_(scale)
         centres = (raw - raw.mean(0)) * scale

@@ -15,6 +15,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.data.background import background_clips, background_layouts, signing_clips, signing_layouts
 from last_edge.errors import InputError, UsageError
+from last_edge.models.hand_features import shows_signer
 from last_edge.names import is_background
 from last_edge.runtime.recognise.adapt import HandShape
 from last_edge.runtime.record.target import AXES, Target, Wanted, converted
@@ -26,20 +27,25 @@ from last_edge.train.recipe import load_recipe, set_values
 SCRATCH = "none"
 STEPS, FEWEST_EPOCHS, MOST_EPOCHS = 1200, 30, 200
 MOST_BACKGROUND, LEAST_BACKGROUND = 210, 60
-HAND_BACKGROUND, HAND_SIGNING = 300, 300
-"""Clips without a gesture, and of hands that sign, beside takes of a hand alone: no training becomes longer by them."""
+SOLVED_BACKGROUND, SIGNING = 300, 300
+"""Clips without a gesture, and of hands that sign, where no training becomes longer by them."""
 NOTHING = "nothing"
+
+
+def solved_by(layout: Layout) -> str:
+    """The recipe of a model that follows from the takes of a layout without a training; "" where there is none."""
+    return "teach_hand" if layout.one_hand else "teach_signs" if shows_signer(layout) else ""
 
 
 def base_for(layout: Layout, named: str) -> Path | None:
     """The bundle that a teaching on points of a layout starts from: the one that is named, else the zoo's for such
     points that has float weights; None for none, or where there is no such.
 
-    A hand alone starts from none unless one is named: a model that follows from the takes at once is more accurate
-    (docs/results/own_gestures.md). A body starts from a bundle of the same joints. `InputError` for a named bundle
-    without float weights, or one that answers at every frame.
+    A hand alone, and a body with both hands, start from none unless one is named: a model that follows from the takes
+    at once is more accurate (docs/results/own_gestures.md). Another body starts from a bundle of the same joints.
+    `InputError` for a named bundle without float weights, or one that answers at every frame.
     """
-    if named == SCRATCH or (layout.one_hand and not named):
+    if named == SCRATCH or (solved_by(layout) and not named):
         return None
     if named:
         path = find_bundle(named)
@@ -89,10 +95,10 @@ def hand_shown(clips: list[SkeletonClip]) -> str:
 
 def background_counts(clips: Sequence[SkeletonClip], base: Path | None) -> tuple[int, int]:
     """How many clips in which nobody makes a gesture are learnt beside takes, and how many of hands that sign: as many
-    (60 to 210) and none, or of a hand alone without a base 300 each."""
+    (60 to 210) and none; 300 of what is learnt without a training, and of a hand alone as many that sign."""
     layout = clips[0].layout
-    if base is None and layout.one_hand:
-        return HAND_BACKGROUND, HAND_SIGNING if layout.name in signing_layouts() else 0
+    if base is None and solved_by(layout):
+        return SOLVED_BACKGROUND, SIGNING if layout.name in signing_layouts() else 0
     return int(np.clip(len(clips), LEAST_BACKGROUND, MOST_BACKGROUND)), 0
 
 
@@ -140,18 +146,17 @@ def shows_nothing(store: ClipStore) -> NDArray[np.bool_]:
 def recipe_for(store: ClipStore, base: Path | None, *, epochs: int | None, seed: int) -> Recipe:
     """The recipe of a lesson: `finetune` on a base, else `teach`; unless said, epochs for about 1,200 steps."""
     values: dict[str, object] = {}
-    if base is None and store.layout.one_hand:
+    if base is None and (solved := solved_by(store.layout)):
         if epochs:
-            hint = "--base NAME, a bundle of the zoo, is trained"
-            raise UsageError("gestures of a hand without a base take no epochs", got=f"--epochs {epochs}", hint=hint)
-        return load_recipe("teach_hand", overrides=set_values({"seed": seed}.items()))
+            hint = "--base BUNDLE, one with float weights, is trained"
+            what = f"takes of {store.layout.name} without a base take no epochs"
+            raise UsageError(what, got=f"--epochs {epochs}", hint=hint)
+        return load_recipe(solved, overrides=set_values({"seed": seed}.items()))
     if base is not None:
         values = finetune_values(base, store.path)
         values.pop("training.epochs")
     elif len(store.layout.hands) == store.layout.joints:
         values |= {"model.name": "last_lite_nano", "input.centre": "first", "input.scale": "limb"}
-    else:
-        values |= {"model.options.fingers": "true"}
     name = "teach" if base is None else "finetune"
     size = load_recipe(name).training.batch_size
     usual = int(np.clip(round(STEPS * size / len(store)), FEWEST_EPOCHS, MOST_EPOCHS))
