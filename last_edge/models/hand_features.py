@@ -180,12 +180,14 @@ class SignFeatures(nn.Module):
         return length(ends).mean(-1).clamp(min=SHORTEST)
 
 
+def shows_hands(layout: Layout) -> bool:
+    """Whether a layout has all points of both hands."""
+    return {side + bone for side in SIDES for chain in CHAINS for bone in ("wrist", *chain)} <= set(layout.names)
+
+
 def shows_signer(layout: Layout) -> bool:
     """Whether a layout has both hands, arms and a head."""
-    try:
-        return bool(hand_joints(layout) and joints_of(layout))
-    except UsageError:
-        return False
+    return shows_hands(layout) and set(BODY) <= set(layout.names)
 
 
 def joints_of(layout: Layout) -> dict[str, int]:

@@ -124,6 +124,10 @@ def test_folding_keeps_the_function_of_a_pose_transformer(fingers: bool, signer:
     check_folding("pose_transformer_small", SPECS["shoulders"], fingers=fingers, signer=signer)
 
 
+def test_folding_keeps_the_function_of_a_point_kernel_of_signs() -> None:
+    check_folding("point_kernel", SPECS["shoulders"], signer=True)
+
+
 @pytest.mark.parametrize("bodies", ["first", "mean", "max"])
 @pytest.mark.parametrize("name", ["last_e_nano", "last_lite_nano", "last_v2_small"])
 def test_folding_keeps_the_function_of_several_bodies(name: str, bodies: str) -> None:

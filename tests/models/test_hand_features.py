@@ -136,3 +136,17 @@ def test_fingers_are_those_of_the_hand_that_leads() -> None:
 
 def test_nothing_that_is_seen_gives_zeros() -> None:
     assert not read(np.full((1, 4, 75, 3), np.nan, np.float32), fingers=True).any()
+
+
+def test_columns_name_every_feature_and_sides_stay_apart_where_they_count() -> None:
+    points = torch.from_numpy(clips())
+    joints = LandmarkFront(SHOULDERS)(points)[:, :3]
+    whole = SignFeatures(LAYOUT, 3, fingers=True, sides=True)
+    columns = whole.columns()
+    assert len(columns) == whole.width
+    seen = [place for place, (kind, _) in enumerate(columns) if kind == "seen"]
+    assert [columns[place][1] for place in seen] == [0, 1]
+    features = whole(joints)
+    for hand, joint in enumerate((LEFT, RIGHT)):
+        shown = (~torch.isnan(points[:, :, joint, 0]).any(-1)).float()
+        torch.testing.assert_close(features[..., seen[hand]], shown)

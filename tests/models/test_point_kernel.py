@@ -14,7 +14,7 @@ from last_edge.errors import UsageError
 from last_edge.inputs import InputSpec
 from last_edge.models import create_model
 from last_edge.models.landmark_model import LandmarkModel
-from last_edge.models.point_kernel import PointKernelBody
+from last_edge.models.point_kernel import SHARES, Options, PointKernelBody, SignerFeatures
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tasks.class_learner import ClassLearner, predict
 from last_edge.tasks.plan import make_plan
@@ -100,6 +100,57 @@ def test_a_gap_is_bridged(model: LandmarkModel) -> None:
 def test_the_deployed_form_computes_the_same(model: LandmarkModel) -> None:
     points, _ = takes(seed=3)
     torch.testing.assert_close(model.deployed()(points), model(points), atol=2e-5, rtol=0)
+
+
+def signs(seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Clips (18, 24, 75, 3) of a body that opens its right hand, lifts it, or lifts its left one; the other is missing.
+    Each stands elsewhere in the picture, in another size."""
+    random = torch.Generator().manual_seed(seed)
+    body = torch.randn(75, 3, generator=torch.Generator().manual_seed(9)) * 0.05
+    body[11, 0], body[12, 0] = 0.2, -0.2
+    body[33:54] += torch.tensor([0.3, 0.4, 0.0])
+    body[54:] += torch.tensor([-0.3, 0.4, 0.0])
+    time = torch.linspace(0, 1, SPEC.frames)[:, None]
+    clips = []
+    for sign in range(CLASSES):
+        for _ in range(TAKES):
+            points = body.repeat(SPEC.frames, 1, 1) + 0.002 * torch.randn(24, 75, 3, generator=random)
+            hand = slice(54, 75) if sign < 2 else slice(33, 54)
+            if sign == 0:
+                points[:, 54:] = points[:, 54:55] + (points[:, 54:] - points[:, 54:55]) * (0.3 + time)[..., None]
+            else:
+                points[:, hand, 1] -= 0.5 * time
+            other = slice(33, 54) if sign < 2 else slice(54, 75)
+            points[:, other] = torch.nan
+            size, place = 0.5 + torch.rand(1, generator=random), torch.rand(3, generator=random)
+            clips.append(points * size + place)
+    return torch.stack(clips), torch.arange(CLASSES).repeat_interleave(TAKES)
+
+
+SIGNER = InputSpec(get_layout("mediapipe_holistic75"), frames=24, centre="frame", scale="frame", streams=("joint",))
+
+
+@torch.no_grad()
+def test_signs_are_told_by_either_hand_wherever_the_body_stands() -> None:
+    points, labels = signs()
+    made = create_model("point_kernel", spec=SIGNER, classes=CLASSES, centres=len(points), signer=True).eval()
+    assert isinstance(made.body, PointKernelBody)
+    made.body.solve(made.front(points), labels, silent=torch.zeros(len(points), dtype=torch.bool))
+    fresh, _ = signs(seed=1)
+    assert (made(fresh).argmax(1) == labels).all()
+    broken = fresh.clone()
+    broken[:, 9:12, 33:] = torch.nan
+    assert (made(broken).argmax(1) == labels).all()
+    torch.testing.assert_close(made.deployed()(fresh), made(fresh), atol=2e-5, rtol=0)
+    assert torch.isfinite(made(torch.full_like(fresh, torch.nan))).all()
+
+
+def test_each_kind_of_a_signers_features_has_its_share() -> None:
+    features = SignerFeatures(SIGNER, Options(signer=True))
+    assert len(features.share) == features.width == 8 * (26 + 2 * (60 + 1 + 2) + 30)
+    assert features.share.square().sum().item() == pytest.approx(sum(SHARES.values()), rel=1e-5)
+    with pytest.raises(UsageError, match="arms and a head"):
+        create_model("point_kernel", spec=SPEC, classes=2, signer=True)
 
 
 def test_a_training_is_solved_at_once_and_starts_from_nothing(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.data.background import background_clips, background_layouts, signing_clips, signing_layouts
 from last_edge.errors import InputError, UsageError
-from last_edge.models.hand_features import shows_signer
+from last_edge.models.hand_features import shows_hands, shows_signer
 from last_edge.names import is_background
 from last_edge.runtime.recognise.adapt import HandShape
 from last_edge.runtime.record.target import AXES, Target, Wanted, converted
@@ -157,6 +157,8 @@ def recipe_for(store: ClipStore, base: Path | None, *, epochs: int | None, seed:
         values.pop("training.epochs")
     elif len(store.layout.hands) == store.layout.joints:
         values |= {"model.name": "last_lite_nano", "input.centre": "first", "input.scale": "limb"}
+    elif shows_hands(store.layout):
+        values |= {"model.options.fingers": "true"}
     name = "teach" if base is None else "finetune"
     size = load_recipe(name).training.batch_size
     usual = int(np.clip(round(STEPS * size / len(store)), FEWEST_EPOCHS, MOST_EPOCHS))

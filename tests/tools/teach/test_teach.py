@@ -20,13 +20,15 @@ from last_edge.bundle.zoo import find_bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.writer import writing_store
 from last_edge.errors import InputError, UsageError
+from last_edge.models import create_model
 from last_edge.runtime.recognise.stream import Decode, RecogniseOptions
 from last_edge.runtime.recognise.stream_eval import TOLERANCE_S
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.skeleton import SkeletonClip, get_layout
 from last_edge.tasks.metrics import wilson
+from last_edge.tasks.plan import make_plan
 from last_edge.tools.cli import main
-from last_edge.tools.teach.basis import base_for, recipe_for, shows_nothing, write_lesson
+from last_edge.tools.teach.basis import background_counts, base_for, recipe_for, shows_nothing, write_lesson
 from last_edge.tools.teach.figures import calls, figures_of, fit_thresholds
 from last_edge.tools.teach.folds import HeldOut, plan_folds, streams_of
 from last_edge.tools.teach.options import TeachOptions
@@ -246,6 +248,28 @@ def test_a_hand_without_a_base_takes_no_epochs(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="take no epochs"):
         recipe_for(store, None, epochs=5, seed=1)
     assert recipe_for(store, None, epochs=None, seed=1).model.name == "point_kernel"
+
+
+@pytest.mark.parametrize(("name", "model"), [
+    ("mediapipe_holistic75", "point_kernel"), ("mediapipe_holistic83", "point_kernel"),
+    ("mediapipe_pose33", "last_lite_nano"), ("openpose137", "pose_transformer_small"),
+    ("phoenix50", "pose_transformer_small"),
+])  # fmt: skip
+def test_a_signer_is_solved_and_others_are_trained(name: str, model: str, tmp_path: Path) -> None:
+    layout = get_layout(name)
+    points = np.random.default_rng(0).random((1, 12, layout.joints, 3), np.float32)
+    with writing_store(tmp_path / "store", layout=layout, units="image01", about={}) as writer:
+        for label in GESTURES:
+            writer.add(SkeletonClip.from_points(
+                points, layout=layout, fps=30, units="image01", label=label, subject="anna", source_id=label,
+                split="train",
+            ))  # fmt: skip
+    store = ClipStore.open(tmp_path / "store")
+    recipe = recipe_for(store, base_for(layout, ""), epochs=None, seed=1)
+    assert recipe.model.name == model
+    create_model(model, spec=make_plan(store, recipe).spec, classes=3, **recipe.model.options)
+    clips = [store.clip(0)]
+    assert background_counts(clips, None) == ((300, 0) if model == "point_kernel" else (60, 0))
 
 
 def test_takes_come_from_one_place() -> None:
