@@ -4,6 +4,7 @@ A test clip that also trains makes every accuracy worthless.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -17,10 +18,13 @@ from last_edge.inputs.spec import fit_window
 FRAMES = 12
 NEAR = 0.03
 """Distance below which two clips count as one: three per cent of the clips' own extent."""
-BLOCK = 512
+BLOCK = 256
 COMPARED = (("val", "train"), ("test", "train"), ("test", "val"))
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 ROWS = 4096
+Clips = NDArray[np.int64]
+Distances = Callable[[Clips, Clips], NDArray[np.float32]]
+"""(n, m) from each of some clips to each of others."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,24 @@ def near_duplicates(store: ClipStore, *, near: float = NEAR) -> tuple[NearPair, 
     coordinates. A missing point counts as lying in the centre. Time is O(clips of one split x clips of the other).
     """
     features = np.stack([_feature(store.points(clip)) for clip in range(len(store))])
-    by_split = {split: store.select(split=split) for split in ("train", "val", "test")}
+
+    def distances(ones: Clips, others: Clips) -> NDArray[np.float32]:
+        products = features[ones] @ features[others].T / features.shape[1]
+        return np.asarray(np.sqrt(np.maximum(2 - 2 * products, 0)))
+
+    return near_pairs(store, distances, near=near)
+
+
+def near_pairs(store: ClipStore, distances: Distances, *, near: float) -> tuple[NearPair, ...]:
+    """Pairs of clips of two splits, as `COMPARED` names them, that are closer than `near`, nearest first."""
     pairs: list[NearPair] = []
-    for ones, others in ((by_split[one], by_split[other]) for one, other in COMPARED):
+    for ones, others in ((store.select(split=one), store.select(split=other)) for one, other in COMPARED):
         for start in range(0, len(ones), BLOCK):
             block = ones[start : start + BLOCK]
-            products = features[block] @ features[others].T / features.shape[1]
-            distances = np.sqrt(np.maximum(2 - 2 * products, 0))
-            for row, column in np.argwhere(distances < near):
-                names = store.index.source_id[block[row]], store.index.source_id[others[column]]
-                pairs.append(NearPair(*names, round(float(distances[row, column]), 5)))
+            apart = distances(block, others)
+            for row, column in np.argwhere(apart < near):
+                one, other = (str(store.index.source_id[clip]) for clip in (block[row], others[column]))
+                pairs.append(NearPair(one, other, round(float(apart[row, column]), 5)))
     return tuple(sorted(pairs, key=lambda pair: (pair.distance, pair.one)))
 
 

@@ -23,12 +23,11 @@ from last_edge.data.gates.general import (
     require,
 )
 from last_edge.data.gates.ntu import ntu_gates
-from last_edge.data.inspect import COMPARED, NearPair
+from last_edge.data.inspect import Clips, NearPair, near_pairs
 from last_edge.data.pool import VARIANT
 from last_edge.inputs.spec import fit_window
 
 FRAMES = 12
-BLOCK = 256
 
 
 def run_gates(
@@ -85,18 +84,14 @@ def disguised_copies(store: ClipStore, *, near: float = Limits.copied) -> tuple[
     features = np.stack([_shape(body) for body in points])
     twins = list(store.layout.mirror)
     mirrored = np.stack([_shape(body[:, twins]) for body in points]) if twins != sorted(twins) else features
-    pairs: list[NearPair] = []
-    for ones, others in ((store.select(split=one), store.select(split=other)) for one, other in COMPARED):
-        for start in range(0, len(ones), BLOCK):
-            block = ones[start : start + BLOCK]
-            distances = np.minimum(*(_distances(kind[block], features[others]) for kind in (features, mirrored)))
-            for row, column in np.argwhere(distances < near):
-                one, other = (str(store.index.source_id[clip]) for clip in (block[row], others[column]))
-                pairs.append(NearPair(one, other, round(float(distances[row, column]), 5)))
-    return tuple(sorted(pairs, key=lambda pair: (pair.distance, pair.one)))
+
+    def distances(ones: Clips, others: Clips) -> NDArray[np.float32]:
+        return np.minimum(*(_apart(kind[ones], features[others]) for kind in (features, mirrored)))
+
+    return near_pairs(store, distances, near=near)
 
 
-def _distances(ones: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+def _apart(ones: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
     squares = (ones**2).sum(1)[:, None] + (others**2).sum(1) - 2 * ones @ others.T
     return np.asarray(np.sqrt(np.maximum(squares, 0)))
 
