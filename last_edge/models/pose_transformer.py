@@ -1,6 +1,6 @@
 """Pose transformers: one token a frame, a class token that reads them all; norms after the sums, learned positions.
 
-A frame is its joints and, where asked for, what its fingers do; or what it shows of a signer, the leading hand first.
+A frame is its joints and, where asked for, what its fingers do, and what it shows of a signer, the leading hand first.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Options:
 
     width: of a token; layers, heads: of the encoder; hidden: of its feed-forward parts. dropout: after embedding,
     attention and feed-forward, on attention weights and before the classifier. fingers: add thirty features of the
-    hands to a frame's points. signer: read arms and hands as `SignFeatures` gives them, in place of all points. For
-    both the layout must have two hands and the streams begin with `joint`, for `signer` arms and mouth too.
+    hands to a frame's points. signer: read joints alone, the leading hand first, and add `SignFeatures`. For both
+    the layout must have two hands and the streams begin with `joint`, for `signer` arms and a head too.
     """
 
     width: int
@@ -48,8 +48,8 @@ class Options:
 class FrameFeatures(nn.Module):
     """Streams (N, S*C, T, V) -> what each frame's token is made of (N, T, F), and 1 where it shows a point (N, T).
 
-    F: every stream of every point, then the fingers' features where they are wanted; or what is shown of a signer. A
-    frame without points has 0.
+    F: every stream of every point, then the fingers' features where they are wanted; or of a signer the joints with the
+    leading hand first and `SignFeatures`. A frame without points has 0.
     """
 
     def __init__(self, spec: InputSpec, *, fingers: bool, signer: bool = False) -> None:
@@ -57,17 +57,18 @@ class FrameFeatures(nn.Module):
         if (fingers or signer) and spec.streams[0] != "joint":
             raise UsageError("finger features are made of joints", expected="streams that begin with joint")
         self.axes = spec.channels
-        self.signer = SignFeatures(spec.layout, spec.channels, fingers=fingers) if signer else None
+        self.signer = SignFeatures(spec.layout, spec.channels, fingers=fingers, sides=True) if signer else None
         self.fingers = FingerFeatures(spec.layout) if fingers and not signer else None
         points = len(spec.streams) * spec.channels * spec.layout.joints
         self.width = points + (0 if self.fingers is None else self.fingers.width)
         if self.signer is not None:
-            self.width = self.signer.width
+            self.width = spec.channels * spec.layout.joints + self.signer.width
 
     def forward(self, streams: Tensor) -> tuple[Tensor, Tensor]:
         seen = (streams.abs().amax(dim=(1, 3)) > 0).to(streams.dtype)
         if self.signer is not None:
-            return self.signer(streams[:, : self.axes]), seen
+            joints = self.signer.right_leads(streams[:, : self.axes])
+            return torch.cat([joints.transpose(1, 2).flatten(2), self.signer(joints)], dim=-1), seen
         points = streams.transpose(1, 2).flatten(2)
         if self.fingers is None:
             return points, seen

@@ -14,6 +14,7 @@ from last_edge.models.describe import count
 from last_edge.models.landmark_model import LandmarkModel
 from last_edge.models.layers.attention import SelfAttention
 from last_edge.skeleton import Layout, get_layout
+from last_edge.skeleton.layout import mirror
 
 SHOULDERS: dict[str, Any] = {"centre": "frame", "scale": "frame", "streams": ("joint",)}
 FLAT = InputSpec(get_layout("mediapipe_holistic75"), frames=256, channels=2, **SHOULDERS)
@@ -53,14 +54,24 @@ def test_parameters(size: str, classes: int, spec: InputSpec, expected: int) -> 
     [
         (FLAT, {}, 150),
         (FACED, {"fingers": True}, 279),
-        (FLAT, {"signer": True}, 112),
-        (FACED, {"signer": True, "fingers": True}, 182),
+        (FLAT, {"signer": True}, 262),
+        (FACED, {"signer": True, "fingers": True}, 431),
     ],
 )
 def test_features_of_a_frame(spec: InputSpec, options: dict[str, Any], features: int) -> None:
     model = create_model("pose_transformer_small", spec=spec, classes=5, **options)
     frames, seen = model.body.features(model.front(torch.randn(2, *spec.shape)))  # type: ignore[operator]
     assert (frames.shape, seen.shape) == ((2, 256, features), (2, 256))
+
+
+def test_a_signer_is_read_alike_with_either_hand() -> None:
+    model, points = small(fingers=True, signer=True), torch.randn(2, *SHORT.shape)
+    points[..., list(SHORT.layout.hands[:21]), :] = torch.nan
+    mirrored = torch.from_numpy(mirror(points.numpy(), SHORT.layout))
+    with torch.no_grad():
+        torch.testing.assert_close(model(mirrored), model(points))
+        without = small(fingers=True)
+        assert (without(mirrored) - without(points)).abs().max() > 1e-3
 
 
 def test_an_empty_frame_says_nothing_and_a_shown_one_does() -> None:
