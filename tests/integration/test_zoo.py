@@ -18,7 +18,7 @@ PEOPLE = "s064,s089,s121,s150,s151,s157,s164"
 STORES = {
     "_shrec14": [f"{SHREC} --out store"],
     "_shrec28": [f"{SHREC} --labels 28 --out store"],
-    "_live14": [f"{SHREC} --out clips", "background clips --count 300 --between 400 --out store"],
+    "_live14": [f"{SHREC} --out clips", "background clips --count 300 --between 400 --signing 300 --out store"],
     "_utd27": ["prepare utd_mhad {utd_mhad} --out store"],
     "_shrec21": ["prepare shrec21 {shrec21} --out store"],
     "pose_stream": ["prepare pose_streams {webcam/streams} --leave-out wue_c/a,wue_c/b,wue_d/a --out store"],
