@@ -10,7 +10,7 @@ import pytest
 
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
-from last_edge.export.bundles import sources
+from last_edge.export.onnx import onnx_graph
 from last_edge.export.targets import deploy
 from last_edge.tools.cli import main
 
@@ -57,7 +57,7 @@ def test_from_checkpoint_to_proof(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     graph = Bundle.open(exported).graph("fp32")
-    monkeypatch.setattr(sources, "to_onnx", lambda *_, **__: graph)  # tracing takes seconds
+    monkeypatch.setattr(onnx_graph, "to_onnx", lambda *_, **__: graph)  # tracing takes seconds
     bundle, on = str(tmp_path / "b"), ["--store", str(store.path)]
     for command in (["export", str(run), "--out", bundle, *on], ["quantize", str(exported), *on]):
         assert main([*command, "--dry-run", "--json"]) == 0
@@ -96,7 +96,7 @@ def test_export_says_what_cannot_be_before_it_works(
     run: Path, store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deploy, "why_not", lambda: "litert-torch is not installed")
-    monkeypatch.setattr(sources, "to_onnx", lambda *_, **__: pytest.fail("a graph was made"))
+    monkeypatch.setattr(onnx_graph, "to_onnx", lambda *_, **__: pytest.fail("a graph was made"))
     command = ["export", str(run), "--out", str(tmp_path / "b"), "--store", str(store.path)]
     for more, code, named in ((["--target", "litert"], 5, "litert-convert"), (["--split", "nowhere"], 3, "nowhere")):
         assert main([*command, *more]) == code

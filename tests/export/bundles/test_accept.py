@@ -14,6 +14,7 @@ from last_edge.errors import InputError
 from last_edge.export.bundles import sources
 from last_edge.export.bundles.bundle_writer import export_run
 from last_edge.export.bundles.thresholds import accept_threshold, validation_clips
+from last_edge.export.onnx import onnx_graph
 from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD
 from last_edge.train.checkpoint import load_checkpoint
 
@@ -57,7 +58,7 @@ def test_the_bundle_says_how_it_was_found(
 ) -> None:
     plain = Bundle.open(exported)
     assert plain.manifest.thresholds == {} and USUAL_THRESHOLD == 0.6
-    monkeypatch.setattr(sources, "to_onnx", lambda *_, **__: plain.graph("fp32"))
+    monkeypatch.setattr(onnx_graph, "to_onnx", lambda *_, **__: plain.graph("fp32"))
     found = {"accept": 0.7, "accept_right": 95.5, "accept_share": 80.0, "accept_clips": 6.0}
     monkeypatch.setattr(sources, "accept_threshold", lambda _, labels: found if len(labels) == 6 else {})
     manifest = export_run(finished, tmp_path / "b", store=store)

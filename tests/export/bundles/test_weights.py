@@ -13,7 +13,7 @@ from last_edge.bundle import Bundle, rewrite_bundle, write_bundle
 from last_edge.bundle.manifest import CARD, WEIGHTS
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
-from last_edge.export.bundles import sources
+from last_edge.export.onnx import onnx_graph
 from last_edge.export.proof.verify import verify_bundle
 from last_edge.tools.cli import main
 from last_edge.train.checkpoint import load_checkpoint, read_bundled
@@ -23,7 +23,7 @@ from last_edge.train.checkpoint import load_checkpoint, read_bundled
 def whole(run: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bundle with float weights, made by the command."""
     graph = Bundle.open(exported).graph("fp32")
-    monkeypatch.setattr(sources, "to_onnx", lambda *_, **__: graph)  # tracing takes seconds
+    monkeypatch.setattr(onnx_graph, "to_onnx", lambda *_, **__: graph)  # tracing takes seconds
     assert main(["export", str(run), "--out", str(tmp_path / "b"), "--weights", "--quiet"]) == 0
     return tmp_path / "b"
 

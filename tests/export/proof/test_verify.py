@@ -14,11 +14,11 @@ from last_edge.bundle.manifest import CARD, GOLDEN
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import GateError, InputError, UsageError
-from last_edge.export.bundles import sources
 from last_edge.export.bundles.bundle_writer import export_run
 from last_edge.export.bundles.sources import Size, golden_points, size_of
 from last_edge.export.int8.plan import Plan
 from last_edge.export.int8.quantize_bundle import quantize_bundle
+from last_edge.export.onnx import onnx_graph
 from last_edge.export.proof.evaluate import evaluate_bundle
 from last_edge.export.proof.parity import bundle_parity, check_rows
 from last_edge.export.proof.same import check_parity
@@ -262,7 +262,7 @@ def test_export_without_a_store_measures_nothing(
     run: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph = Bundle.open(exported).graph("fp32")
-    monkeypatch.setattr(sources, "to_onnx", lambda *_, **__: graph)
+    monkeypatch.setattr(onnx_graph, "to_onnx", lambda *_, **__: graph)
     manifest = export_run(run, tmp_path / "plain.last")
     assert manifest.metrics == {} and [row["on"] for row in manifest.parity] == ["golden"]
     assert failed(tmp_path / "plain.last") == []

@@ -10,7 +10,7 @@ import pytest
 
 from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
-from last_edge.export.bundles import sources
+from last_edge.export.onnx import onnx_graph
 from last_edge.export.proof.verify import verify_bundle
 from last_edge.export.targets.deploy import add_targets
 from last_edge.export.targets.tensorrt import violations, why_not
@@ -23,7 +23,7 @@ def test_tensorrt_gets_symmetric_int8_that_breaks_no_rule(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     graph = Bundle.open(exported).graph("fp32")
-    monkeypatch.setattr(sources, "to_onnx", lambda *_, **__: graph)  # tracing takes seconds
+    monkeypatch.setattr(onnx_graph, "to_onnx", lambda *_, **__: graph)  # tracing takes seconds
     path = tmp_path / "b"
     arguments = ["export", str(run), "--out", str(path), "--store", str(store.path), "--target", "tensorrt", "--json"]
     assert main([*arguments, "--dry-run"]) == 0
