@@ -68,7 +68,7 @@ def run_distillation(
         checkpoints = [read_teacher(path) for path in teachers]
         check_weights(wanted, checkpoints)
         source = ask_once(request, checkpoints, cache, beside=beside)
-        extra = "\n".join(f"teacher {weights_sha256(checkpoint)}" for checkpoint in checkpoints)
+        extra = _identity(checkpoints)
 
     def make_objective(recipe: Recipe, plan: Plan, device: str) -> Objective:
         check_teachers(checkpoints, plan)
@@ -88,8 +88,13 @@ def _run_stream(
     def make_objective(recipe: Recipe, plan: Plan, device: str) -> Objective:
         return stream_distillation(checkpoints, frame_objective(recipe), recipe, plan, device)
 
-    extra = "\n".join(f"teacher {weights_sha256(checkpoint)}" for checkpoint in checkpoints)
-    return run_training(dataclasses.replace(request, extra=extra), make_objective=make_objective, report=report)
+    whole = dataclasses.replace(request, extra=_identity(checkpoints))
+    return run_training(whole, make_objective=make_objective, report=report)
+
+
+def _identity(teachers: Sequence[Checkpoint]) -> str:
+    """What tells a run with these teachers from one with others."""
+    return "\n".join(f"teacher {weights_sha256(teacher)}" for teacher in teachers)
 
 
 def _describe_stream(
