@@ -8,9 +8,10 @@ from pathlib import Path
 
 from last_edge.bundle.bundle import MAKE_ONE, Bundle, faults
 from last_edge.bundle.card import render_card
-from last_edge.bundle.manifest import CARD, EVENT_FIGURES, MANIFEST, WEIGHTS, Figure, Manifest, to_bytes
+from last_edge.bundle.manifest import CARD, EVENT_FIGURES, MANIFEST, WEIGHTS, Figure, Manifest, to_bytes, translates
 from last_edge.bundle.zoo import near_names
 from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import plain_batch
 from last_edge.errors import GateError, InputError, LastEdgeError
 from last_edge.export.onnx.session import metadata_of
 from last_edge.export.proof.evaluate import check_store, deployed, precisions_of, summarise
@@ -19,7 +20,7 @@ from last_edge.runtime.recognise.model import stale
 from last_edge.tasks.plan import CALIBRATION_SPLIT, clip_ids
 from last_edge.tasks.recognition import one_clip
 from last_edge.tasks.registry import task_of_bundle
-from last_edge.tasks.task import Answers
+from last_edge.tasks.task import Answers, Clips
 
 AGREEMENT_ROUNDING = 1e-3
 # Share by which the gap between FP32 and INT8 may differ between processors, whose INT8 kernels round differently.
@@ -40,8 +41,8 @@ def verify_bundle(path: Path, store: ClipStore | None = None, *, threads: int = 
     """Every check of a bundle, failed ones too; with a store also every accuracy and parity figure.
 
     Figures are measured only of graphs that give their golden logits. What no file can prove stays the manifest's
-    word: torch against FP32 on clips (`last-edge parity --run` measures it), provenance and `thresholds`. Without torch
-    the parameter count is not checked.
+    word: provenance and `thresholds`, and without float weights torch against FP32 on clips (`last-edge parity --run`
+    measures it). Without torch neither float weights nor the parameter count are checked.
     Raises `InputError` when nothing is at `path` or the store is damaged, `GateError` when what is there cannot be
     read as a bundle at all.
     """
@@ -55,7 +56,7 @@ def verify_bundle(path: Path, store: ClipStore | None = None, *, threads: int = 
     if not all(check.holds for check in hashes):
         return hashes
     checks = [*hashes, *_golden(bundle), *_description(bundle), *_engines(bundle)]
-    if WEIGHTS in bundle.contents and util.find_spec("torch") is not None:
+    if _runs_weights(bundle):
         checks.append(_weights(bundle))
     failed = {check.name for check in checks if not check.holds}
     if store is None or failed & {f"{precision} golden" for precision in precisions_of(bundle.manifest)}:
@@ -130,7 +131,7 @@ def _description(bundle: Bundle) -> Iterator[Check]:
         said = metadata_of(bundle.graph(precision))
         same = said.get("model") == manifest.model.name and said.get("labels") == labels
         yield Check(f"{precision} metadata", same, "model and classes" if same else "names another model or classes")
-    if WEIGHTS in manifest.files:
+    if WEIGHTS in manifest.files and not manifest.unfolded:
         same = manifest.files[WEIGHTS] == manifest.provenance.checkpoint_sha256
         yield Check("weights", same, "those that were exported" if same else "of another checkpoint")
     if util.find_spec("torch") is not None:
@@ -155,8 +156,16 @@ def _engines(bundle: Bundle) -> Iterator[Check]:
         yield Check(f"{name} source", holds, f"built from {source}" if holds else "built from another graph")
 
 
+def _runs_weights(bundle: Bundle) -> bool:
+    """Whether there are float weights, and torch to run them."""
+    return WEIGHTS in bundle.contents and util.find_spec("torch") is not None
+
+
 def _weights(bundle: Bundle) -> Check:
-    """The float weights' own logits on the golden inputs, against the recorded ones of torch."""
+    """The float weights' own logits on the golden inputs, against the recorded ones of torch.
+
+    Weights that were unfolded from a graph are held to what the trained ones said, too.
+    """
     from last_edge.export.proof.parity import torch_logits
     from last_edge.train.checkpoint import read_bundled
 
@@ -204,6 +213,8 @@ def _store(bundle: Bundle, store: ClipStore, *, threads: int) -> Iterator[Check]
         yield from _split(bundle, store, split, here, threads=threads)
     if "int8" in precisions or manifest.calibration_ids:
         yield _calibration(manifest, store)
+    if manifest.unfolded:
+        yield _unfolded(manifest, store)
 
 
 def _split(
@@ -216,6 +227,9 @@ def _split(
     answers = {
         name: deployed(bundle, name, threads=threads).answers(store, clips) for name in precisions_of(bundle.manifest)
     }
+    known: Mapping[str, Answers] = answers
+    if any((row.get("pair"), row.get("on")) == ("torch:fp32", split) for row in bundle.manifest.parity):
+        known = {**_torch_answers(bundle, store, clips), **answers}
     allowed = task.margins(store.index.label[clips])
     for precision, figures in recorded.items():
         now = summarise(bundle, precision, answers[precision], store, clips, split=split)
@@ -225,7 +239,19 @@ def _split(
             yield Check(f"{precision} {name}", abs(said - got) <= allowed[name] + 1e-9, detail)
     reference = answers["fp32"]
     noise = 0.0 if isinstance(reference, list) else tolerance("fp32", reference)
-    yield from _parity(bundle.manifest.parity, answers, on=split, noise=noise)
+    yield from _parity(bundle.manifest.parity, known, on=split, noise=noise)
+
+
+def _torch_answers(bundle: Bundle, store: ClipStore, clips: Clips) -> dict[str, Answers]:
+    """What the float weights of a classifier of clips answer; nothing where they cannot be run."""
+    manifest = bundle.manifest
+    if not _runs_weights(bundle) or manifest.stream is not None or translates(manifest):
+        return {}
+    from last_edge.export.proof.parity import torch_logits
+    from last_edge.train.checkpoint import read_bundled
+
+    inputs = plain_batch(store, clips, manifest.input, manifest.features)
+    return {"torch": torch_logits(read_bundled(bundle.path).model, inputs)}
 
 
 def _parity(
@@ -270,6 +296,15 @@ def _calibration(manifest: Manifest, store: ClipStore) -> Check:
     if strangers or not named:
         return Check("calibration", False, f"not in the {CALIBRATION_SPLIT} split: {strangers[:3] or 'none named'}")
     return Check("calibration", True, f"{len(named)} clips of the {CALIBRATION_SPLIT} split")
+
+
+def _unfolded(manifest: Manifest, store: ClipStore) -> Check:
+    """Whether unfolded weights' norms can have been measured on this store's clips."""
+    found = manifest.unfolded
+    clips = len(store.select(split=str(found.get("split"))))
+    told = f"norms measured on {found.get('clips')} clips of the {found.get('split')} split"
+    same = (found.get("store_sha256"), found.get("clips")) == (store.sha256, clips)
+    return Check("unfolded weights", same, told if same else f"{told}; this store has {clips}, {store.sha256[:12]}")
 
 
 def number(figure: Figure | None) -> float:

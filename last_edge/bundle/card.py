@@ -209,12 +209,22 @@ def _provenance(manifest: Manifest) -> str:
         "Trained at commit": origin.trained_commit,
         "Data": origin.data_sha256,
         "Weights": origin.checkpoint_sha256,
-        "Float weights": f"`{WEIGHTS}`, to train from" if WEIGHTS in manifest.files else "none to train from",
+        "Float weights": _float_weights(manifest),
         "Seeds": ", ".join(f"{name} {seed}" for name, seed in sorted(origin.seeds.items())),
         "Versions": versions,
         "Check": "`last-edge verify BUNDLE --store STORE` measures every figure above again",
     }
     return "## Provenance\n\n" + "\n".join(f"- {name}: {fact or 'unknown'}." for name, fact in facts.items())
+
+
+def _float_weights(manifest: Manifest) -> str:
+    if WEIGHTS not in manifest.files:
+        return "none to train from"
+    found = manifest.unfolded
+    return f"`{WEIGHTS}`, to train from" if not found else (
+        f"`{WEIGHTS}`, to train from; unfolded from the graph, as the trained ones are lost, with batch norms measured "
+        f"anew on {found['clips']} clips of the {found['split']} split"
+    )  # fmt: skip
 
 
 def _in_order(facts: dict[str, Figure], names: tuple[str, ...]) -> dict[str, Figure]:

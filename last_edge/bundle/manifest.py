@@ -31,7 +31,7 @@ Figure = int | float | str
 EVENT_FIGURES = ("gestures", "detection", "false_positives_and_misclassified", "jaccard", "jaccard_counts")
 """Of the spans of a stream's events: how many were to be found, and shares from 0 to 1."""
 # Fields that bundles made before them lack. They are not written while empty, so that those bundles keep their seal.
-LATER = ("tuned", "engines", "hands", "operating", "held_out", "stream")
+LATER = ("tuned", "engines", "hands", "operating", "held_out", "stream", "unfolded")
 HANDS = ("", "left", "right", "both")
 TOKENIZER = "tokenizer.json"
 SEARCH = "search.json"
@@ -141,6 +141,8 @@ class Manifest:
     `called` of `background` clips that would have been an event.
     hands: that it was taught, `left`, `right` or `both`; "" says right for a layout of one hand, else both.
     stream: of a graph that answers at every frame; None where it takes clips.
+    unfolded: of float weights that were taken from the graph, the trained ones being lost: on which clips the batch
+    norms were measured anew, `split`, `clips` and `store_sha256`; they compute what the graph does.
     seal: sha256 of all of the above, so that a changed byte of the manifest itself is seen.
     """
 
@@ -165,6 +167,7 @@ class Manifest:
     operating: dict[str, tuple[dict[str, float], ...]] = field(default_factory=dict)
     held_out: dict[str, Figure] = field(default_factory=dict)
     stream: StreamInfo | None = None
+    unfolded: dict[str, Figure] = field(default_factory=dict)
     schema_version: int = 1
     seal: str = ""
 
