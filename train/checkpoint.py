@@ -25,10 +25,12 @@ from last_edge.tasks.config import Recipe
 from last_edge.tasks.registry import task_of
 from last_edge.tasks.start import Start
 from last_edge.tasks.task import Task
+from last_edge.train.recipe import load_recipe
 
 Which = Literal["best", "last", "final"]
 POINTER = "run.json"
 WEIGHTS = "model.safetensors"
+RECIPE = "recipe.yaml"
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ class Checkpoint:
     card: ModelCard
     spec: InputSpec
     labels: tuple[str, ...]
+
+    @property
+    def recipe(self) -> Recipe:
+        """What it was trained by."""
+        return load_recipe(str(self.path / RECIPE))
 
 
 def write_checkpoint(

@@ -20,6 +20,7 @@ from last_edge.tasks.start import trunk_of
 from last_edge.tasks.task import Row
 from last_edge.train.checkpoint import (
     POINTER,
+    RECIPE,
     ModelCard,
     RunPointer,
     prune,
@@ -32,7 +33,6 @@ from last_edge.train.trainer import Trainer
 FINAL = "final.json"
 METRICS = "metrics.jsonl"
 TIMING = "timing.jsonl"
-RECIPE = "recipe.yaml"
 CHANGES = "changes.jsonl"
 MORE = "more --epochs go on with it"
 CHECKPOINTS = "checkpoints"

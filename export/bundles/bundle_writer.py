@@ -22,10 +22,10 @@ from last_edge.machine import installed
 from last_edge.models.front import fit_window
 from last_edge.skeleton.clip import Units
 from last_edge.tasks.registry import task_of
+from last_edge.train.checkpoint import RECIPE
 from last_edge.train.checkpoint import WEIGHTS as TRAINED
 from last_edge.train.environment import commit
 from last_edge.train.recipe import read_yaml
-from last_edge.train.run_folder import RECIPE
 
 EXPORTERS = ("last-edge", "torch", "onnx", "onnxscript", "onnxslim", "onnxruntime")
 USUAL_AXES: dict[Units, str] = {

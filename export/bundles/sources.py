@@ -39,10 +39,9 @@ from last_edge.skeleton.layout import Layout, ancestors
 from last_edge.tasks.recognition import BATCH_AXIS
 from last_edge.tasks.registry import STREAMING, TRANSLATION, task_of
 from last_edge.tasks.task import Answers, Clips
-from last_edge.tasks.translator import FILE, search_options
+from last_edge.tasks.translator import FILE, read_translator, search_options
 from last_edge.text import SOS
 from last_edge.train.checkpoint import ModelCard, checkpoint_folder, load_checkpoint, read_card
-from last_edge.train.evaluate import load_translator
 
 GOLDEN_CLIPS = 4
 GOLDEN_STEPS = 48
@@ -228,10 +227,10 @@ class TranslatorSource:
     stream: StreamInfo | None = None
 
     def __init__(self, run: Path) -> None:
-        loaded = load_translator(run)
-        self.path, self.card, self.recipe = loaded.path, loaded.card, loaded.recipe
-        self.spec, self.labels = loaded.translator.spec, loaded.translator.words.vocabulary.tokens
-        self.model = loaded.translator.model.cpu().eval()
+        checkpoint = load_checkpoint(run)
+        self.path, self.card, self.recipe = checkpoint.path, checkpoint.card, checkpoint.recipe
+        self.spec, self.labels = checkpoint.spec, checkpoint.labels
+        self.model = read_translator(checkpoint).model
         self.parameters = sum(parameter.numel() for parameter in self.model.parameters())
 
     def files(self, *, dynamic_time: bool = False, opset: int = onnx_graph.OPSET) -> dict[str, bytes]:

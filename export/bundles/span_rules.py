@@ -23,9 +23,8 @@ from last_edge.tasks.plan import stream_plan
 from last_edge.tasks.registry import STREAMING
 from last_edge.tasks.stream.frames import without_unknown
 from last_edge.tasks.stream.learner import stream_answers
-from last_edge.train.checkpoint import Which, checkpoint_folder, load_checkpoint, read_card
+from last_edge.train.checkpoint import RECIPE, Which, checkpoint_folder, load_checkpoint, read_card
 from last_edge.train.recipe import load_recipe
-from last_edge.train.run_folder import RECIPE
 
 RULES = SPANS
 """Beside a run's checkpoints."""

@@ -16,7 +16,7 @@ from last_edge.inputs.spec import InputSpec
 from last_edge.tasks.config import QuantizeConfig, Recipe
 from last_edge.tasks.metrics import agreement_holds, metrics_of, wilson
 from last_edge.tasks.plan import Plan, make_plan, pretrain_plan
-from last_edge.tasks.task import Answers, Candidate, Clips, Gate, Graph, Views, Wanted, at_most
+from last_edge.tasks.task import Answers, Candidate, Clips, Gate, Graph, Trained, Views, Wanted, at_most
 
 if TYPE_CHECKING:
     from torch import nn
@@ -100,6 +100,14 @@ class Recognition:
         self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""
     ) -> dict[str, Any]:
         return metrics_of(np.asarray(answers), store, clips, merge_at=merge_at)
+
+    def measured(
+        self, trained: Trained, store: ClipStore, clips: Clips, *, merge_at: str = "", beam: int | None = None
+    ) -> dict[str, Any]:
+        from last_edge.tasks.class_learner import predict
+
+        logits = predict(trained.model, store, clips, spec=trained.spec)
+        return self.figures(logits, store, clips, labels=trained.labels, merge_at=merge_at)
 
     def wanted(self, store: ClipStore, clips: Clips) -> Wanted:
         return np.asarray(store.index.label[clips])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -119,6 +120,27 @@ class Batch:
     view: int
 
 
+class Trained(Protocol):
+    """A checkpoint that was read back, its model in eval mode. labels: names of the logits' columns."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def spec(self) -> InputSpec: ...
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    @property
+    def recipe(self) -> Recipe:
+        """What it was trained by."""
+        ...
+
+
 @dataclass(frozen=True)
 class Graph:
     """One ONNX file of a model, as it is declared.
@@ -191,6 +213,12 @@ class Task(Protocol):
         self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""
     ) -> dict[str, Any]:
         """Figures of what was answered to some clips, shares in percent. labels: the artefact's own."""
+        ...
+
+    def measured(
+        self, trained: Trained, store: ClipStore, clips: Clips, *, merge_at: str = "", beam: int | None = None
+    ) -> dict[str, Any]:
+        """`figures` of what a checkpoint answers to some clips. beam: of a search for sentences, else the recipe's."""
         ...
 
     def wanted(self, store: ClipStore, clips: Clips) -> Wanted:

@@ -25,7 +25,7 @@ from last_edge.inputs.spec import InputSpec
 from last_edge.tasks.config import QuantizeConfig, Recipe
 from last_edge.tasks.metrics import translation_metrics
 from last_edge.tasks.plan import Plan, translation_plan
-from last_edge.tasks.task import Answers, Candidate, Clips, Gate, Graph, Views, Wanted, at_least, at_most
+from last_edge.tasks.task import Answers, Candidate, Clips, Gate, Graph, Trained, Views, Wanted, at_least, at_most
 from last_edge.text import SOS, normalised
 
 if TYPE_CHECKING:
@@ -123,6 +123,17 @@ class Translation:
         self, answers: Answers, store: ClipStore, clips: Clips, *, labels: tuple[str, ...], merge_at: str = ""
     ) -> dict[str, Any]:
         return translation_metrics(list(answers), list(self.wanted(store, clips)))
+
+    def measured(
+        self, trained: Trained, store: ClipStore, clips: Clips, *, merge_at: str = "", beam: int | None = None
+    ) -> dict[str, Any]:
+        """See `Task`; the losses' gap and a verdict among them where the store has training clips."""
+        from last_edge.tasks.translator import read_translator, search_options
+
+        translator, recipe = read_translator(trained), trained.recipe
+        options = search_options(recipe.translate, longest=translator.model.options.longest, beam=beam)
+        train = self.plan(store, recipe).train if "train" in store.index.split else None
+        return translator.figures(store, clips, options, train=train)
 
     def wanted(self, store: ClipStore, clips: Clips) -> Wanted:
         return [normalised(str(text)) for text in store.index.text[clips]]

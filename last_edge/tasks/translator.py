@@ -24,6 +24,7 @@ from last_edge.inputs.spec import InputSpec
 from last_edge.models.sign2text import Memory, Sign2Text
 from last_edge.tasks.config import TranslateConfig
 from last_edge.tasks.metrics import coverage, repetition, translation_metrics, verdict
+from last_edge.tasks.task import Trained
 from last_edge.text import EOS, PAD, SOS, SPECIAL, UNK, SearchOptions, Vocabulary, normalised, search
 
 if TYPE_CHECKING:
@@ -201,6 +202,15 @@ class Translator:
     def _points(self, store: ClipStore, clips: NDArray[np.int64]) -> Tensor:
         points = padded([sentence_points(store, int(clip), self.spec.frames) for clip in clips])
         return torch.from_numpy(points).to(self._device)
+
+
+def read_translator(trained: Trained) -> Translator:
+    """A checkpoint of a translator with its tokenizer; `InputError` when that is absent or does not fit the model."""
+    words = SubWords.read(trained.path / FILE)
+    if len(words) != (tokens := len(trained.labels)):
+        raise InputError("the tokenizer does not fit the model", where=trained.path, expected=tokens, got=len(words))
+    assert isinstance(trained.model, Sign2Text)
+    return Translator(trained.model, words)
 
 
 def sample(clips: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -17,20 +17,19 @@ from last_edge.errors import InputError
 from last_edge.inputs import InputSpec
 from last_edge.runtime.translator import Translator, clips_of
 from last_edge.skeleton import Layout, SkeletonClip
-from last_edge.tasks.translator import search_options
+from last_edge.tasks.translator import read_translator, search_options
 from last_edge.tools.cli import main
-from last_edge.train.evaluate import load_translator
+from last_edge.train.checkpoint import load_checkpoint
 
 
 def test_the_files_say_what_the_model_says(bundle: Path, run: Path, sentences: Path) -> None:
-    store, deployed, loaded = ClipStore.open(sentences), Translator.open(bundle, precision="fp32"), load_translator(run)
+    store, deployed, loaded = ClipStore.open(sentences), Translator.open(bundle, precision="fp32"), load_checkpoint(run)
     clips = store.select(split="test")
-    options = search_options(loaded.recipe.translate, longest=loaded.translator.model.options.longest)
+    translator = read_translator(loaded)
+    options = search_options(loaded.recipe.translate, longest=translator.model.options.longest)
     assert deployed.options == options
     for beam in (1, 3):
-        wanted = loaded.translator.sentences(
-            store, clips, search_options(loaded.recipe.translate, longest=10, beam=beam)
-        )
+        wanted = translator.sentences(store, clips, search_options(loaded.recipe.translate, longest=10, beam=beam))
         points = padded([sentence_points(store, int(clip), 40) for clip in clips])
         assert deployed.sentences(points, beam=beam) == wanted
         alone = [deployed.translate(sentence_points(store, int(clip), 40), beam=beam).text for clip in clips[:5]]

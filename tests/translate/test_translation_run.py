@@ -16,10 +16,10 @@ from last_edge.errors import InputError, InterruptedRun, UsageError
 from last_edge.tasks.plan import translation_plan
 from last_edge.tasks.registry import TRANSLATION
 from last_edge.tasks.task import Row
+from last_edge.tasks.translator import read_translator
 from last_edge.text import SPECIAL
 from last_edge.tools.cli import main
-from last_edge.train.checkpoint import read_tensors, task_of_run
-from last_edge.train.evaluate import load_translator
+from last_edge.train.checkpoint import load_checkpoint, read_tensors, task_of_run
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request
 from last_edge.train.run import Run, run_training
@@ -43,8 +43,8 @@ def test_it_learns_to_translate_people_it_never_saw(run: Path, sentences: Path) 
 
 
 def test_the_checkpoint_carries_its_tokenizer(run: Path) -> None:
-    loaded = load_translator(run)
-    tokens = loaded.translator.words.vocabulary.tokens
+    loaded = load_checkpoint(run)
+    tokens = read_translator(loaded).words.vocabulary.tokens
     assert tokens[:4] == SPECIAL and "\u2581down" in tokens
     assert json.loads((loaded.path / "labels.json").read_text())["names"] == list(tokens)
     assert task_of_run(run) is TRANSLATION
@@ -52,10 +52,10 @@ def test_the_checkpoint_carries_its_tokenizer(run: Path) -> None:
     shutil.copytree(loaded.path, damaged, dirs_exist_ok=True)
     (damaged / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match="not a tokenizer"):
-        load_translator(damaged)
+        read_translator(load_checkpoint(damaged))
     (damaged / "tokenizer.json").unlink()
     with pytest.raises(InputError, match="no tokenizer here"):
-        load_translator(damaged)
+        read_translator(load_checkpoint(damaged))
 
 
 def test_eval_tells_the_same_as_the_run(run: Path, sentences: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,7 +89,7 @@ def test_a_resumed_run_ends_as_the_unbroken_one(sentences: Path, settings: list[
         run_training(Request(recipe, sentences, tmp_path / "broken"), report=stop_after_two)
     run_training(Request(recipe, sentences, tmp_path / "broken"))
     whole, broken = (
-        read_tensors(load_translator(tmp_path / name).path / "model.safetensors") for name in ("whole", "broken")
+        read_tensors(load_checkpoint(tmp_path / name).path / "model.safetensors") for name in ("whole", "broken")
     )
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
     with pytest.raises(UsageError, match="finished"):
@@ -114,7 +114,7 @@ def test_a_frozen_encoder_stays_as_it_was(run: Path, sentences: Path, settings: 
     sets = [*settings, "training.epochs=1", f"training.init={run}", "translate.freeze_encoder=true", "training.lr=0.02"]
     run_training(Request(load_recipe(None, overrides=sets), sentences, tmp_path / "tuned"))
     before, after = (
-        read_tensors(load_translator(path).path / "model.safetensors") for path in (run, tmp_path / "tuned")
+        read_tensors(load_checkpoint(path).path / "model.safetensors") for path in (run, tmp_path / "tuned")
     )
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved and not [name for name in moved if name.startswith(("stem", "encoder"))]

@@ -21,8 +21,7 @@ from last_edge.skeleton import Layout
 from last_edge.tasks.task import Row
 from last_edge.text import SOS
 from last_edge.tools.cli import main
-from last_edge.train.checkpoint import ModelCard, read_tensors, write_checkpoint
-from last_edge.train.evaluate import load_translator
+from last_edge.train.checkpoint import ModelCard, load_checkpoint, read_tensors, write_checkpoint
 from last_edge.train.recipe import load_recipe
 from last_edge.train.request import Request
 from last_edge.train.run import run_training
@@ -58,13 +57,13 @@ def frozen(recogniser: Path, sentences: Path, settings: list[str], tmp_path_fact
 
 
 def test_the_trunk_stays_and_the_rest_learns(frozen: Path, recogniser: Path) -> None:
-    loaded = load_translator(frozen)
+    loaded = load_checkpoint(frozen)
     before, after = read_tensors(recogniser / "model.safetensors"), read_tensors(loaded.path / "model.safetensors")
     taken = {name for name in after if name.startswith("trunk.")}
     assert taken == {f"trunk.{name}" for name in before if not name.startswith("body.head.")}
     assert all(torch.equal(after[name], before[name.removeprefix("trunk.")]) for name in taken)
     assert loaded.card.options["trunk"] == "last_e_nano" and loaded.card.options["trunk_options"] == OPTIONS
-    assert not loaded.translator.model.trunk.training  # type: ignore[union-attr]
+    assert not loaded.model.trunk.training  # type: ignore[union-attr]
     final = json.loads((frozen / "final.json").read_text())
     assert set(final["init"]["loaded"]) == taken and not [name for name in final["init"]["fresh"] if name in taken]
     losses = [json.loads(line)["loss"] for line in (frozen / "metrics.jsonl").read_text().splitlines()]
@@ -76,7 +75,7 @@ def test_without_freezing_its_weights_learn_and_its_norms_stay(
 ) -> None:
     sets = [*settings, *FIT, "training.epochs=1", "translate.subset=16", f"training.init={recogniser}"]
     run_training(Request(load_recipe(None, overrides=sets), sentences, tmp_path / "run"))
-    tensors = read_tensors(load_translator(tmp_path / "run").path / "model.safetensors")
+    tensors = read_tensors(load_checkpoint(tmp_path / "run").path / "model.safetensors")
     before = read_tensors(recogniser / "model.safetensors")
     moved = {name for name in tensors if name.startswith("trunk.") and not torch.equal(tensors[name], before[name[6:]])}
     assert moved and not [name for name in moved if "running" in name]
@@ -96,7 +95,7 @@ def test_a_broken_run_ends_as_the_unbroken_one(
         run_training(Request(recipe, sentences, tmp_path / "broken"), report=stop)
     run_training(Request(recipe, sentences, tmp_path / "broken"))
     whole, broken = (
-        read_tensors(load_translator(path).path / "model.safetensors") for path in (frozen, tmp_path / "broken")
+        read_tensors(load_checkpoint(path).path / "model.safetensors") for path in (frozen, tmp_path / "broken")
     )
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
 
@@ -107,10 +106,10 @@ def test_its_bundle_says_the_same_in_both_precisions(
 ) -> None:
     out = tmp_path / "bundle"
     assert main(["export", str(frozen), "--out", str(out), "--store", str(sentences), "--quiet"]) == 0
-    store, loaded, deployed = ClipStore.open(sentences), load_translator(frozen), Translator.open(out, precision="fp32")
+    store, loaded, deployed = ClipStore.open(sentences), load_checkpoint(frozen), Translator.open(out, precision="fp32")
     points = padded([sentence_points(store, int(clip), 40) for clip in (3, 7, 11)])
     with torch.inference_mode():
-        wanted = loaded.translator.model(torch.from_numpy(points), torch.full((3, 1), SOS))[:, 0].numpy()
+        wanted = loaded.model(torch.from_numpy(points), torch.full((3, 1), SOS))[:, 0].numpy()
     assert np.allclose(deployed.first_logits(points), wanted, atol=1e-4)
     loose = [f"quantize.{name}" for name in ("min_speedup=0", "max_bytes_fixed=400000", "max_bleu_drop=100")]
     limits = [part for text in (*loose, "quantize.min_equal_sentences=0") for part in ("--set", text)]
@@ -140,7 +139,7 @@ def test_a_translator_of_a_trunk_starts_another(
     sets = [*settings, *FIT, "training.epochs=1", f"training.init={frozen}", "translate.freeze_encoder=true"]
     run_training(Request(load_recipe(None, overrides=sets), sentences, tmp_path / "tuned"))
     before, after = (
-        read_tensors(load_translator(path).path / "model.safetensors") for path in (frozen, tmp_path / "tuned")
+        read_tensors(load_checkpoint(path).path / "model.safetensors") for path in (frozen, tmp_path / "tuned")
     )
     moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert moved and not moved & {"trunk", "stem", "encoder", "encoder_norm"}

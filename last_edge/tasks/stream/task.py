@@ -25,7 +25,7 @@ from last_edge.tasks.config import QuantizeConfig, Recipe, TrainingConfig
 from last_edge.tasks.plan import Plan, stream_plan
 from last_edge.tasks.recognition import BATCH_AXIS
 from last_edge.tasks.stream.frames import BACKGROUND, frame_figures, relabelled, stream_labels, taught
-from last_edge.tasks.task import Answers, Candidate, Clips, Gate, Graph, Views, Wanted, at_least
+from last_edge.tasks.task import Answers, Candidate, Clips, Gate, Graph, Trained, Views, Wanted, at_least
 
 if TYPE_CHECKING:
     from torch import nn
@@ -142,6 +142,15 @@ class Streaming:
     ) -> dict[str, Any]:
         """Shares of frames in percent. answers: (F, K) logits of all frames of the recordings, one after another."""
         return frame_figures(np.asarray(answers).argmax(1), np.asarray(self.wanted(store, clips)), labels)
+
+    def measured(
+        self, trained: Trained, store: ClipStore, clips: Clips, *, merge_at: str = "", beam: int | None = None
+    ) -> dict[str, Any]:
+        """See `Task`."""
+        from last_edge.tasks.stream.learner import frame_logits
+
+        logits = frame_logits(trained.model, store, clips)
+        return self.figures(logits, store, clips, labels=trained.labels, merge_at=merge_at)
 
     def wanted(self, store: ClipStore, clips: Clips) -> Wanted:
         """Class of every frame, (F,), at the recordings' own rate."""
