@@ -15,7 +15,6 @@ from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, UsageError
 from last_edge.export.proof.span_events import FrameAnswers, annotated, at_threshold, score_of, span_in_frames
 from last_edge.models.last_lite_stream import LastLiteStream
-from last_edge.models.registry import STREAMERS
 from last_edge.runtime.recognise.decoding import softmax
 from last_edge.runtime.recognise.span_score import SpanScore
 from last_edge.runtime.recognise.spans import Candidate, SpanDecoder, SpanRules, candidates_of
@@ -23,7 +22,7 @@ from last_edge.tasks.plan import stream_plan
 from last_edge.tasks.registry import STREAMING
 from last_edge.tasks.stream.frames import without_unknown
 from last_edge.tasks.stream.learner import stream_answers
-from last_edge.train.checkpoint import RECIPE, Which, checkpoint_folder, load_checkpoint, read_card
+from last_edge.train.checkpoint import RECIPE, Which, checkpoint_folder, load_checkpoint, task_of_run
 from last_edge.train.recipe import load_recipe
 
 RULES = SPANS
@@ -49,7 +48,7 @@ class Found:
 def is_streamer(path: Path) -> bool:
     """Whether a run or checkpoint is of a model that answers at every frame."""
     try:
-        return read_card(checkpoint_folder(path))[0].name in STREAMERS
+        return task_of_run(path).by_frame
     except InputError:
         return False
 

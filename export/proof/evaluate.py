@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle.bundle import Bundle
-from last_edge.bundle.manifest import EVENT_FIGURES, INPUT_NAME, Figure, Manifest, encoder_precisions, model_file
+from last_edge.bundle.manifest import EVENT_FIGURES, INPUT_NAME, Figure, model_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, frame_answers, padded, plain_batch, sentence_points
 from last_edge.errors import InputError, UsageError
@@ -197,11 +197,6 @@ def summarise(
         scored = evaluate_bundle_spans(bundle, store, split=split, precision=precision)
         events = {name: scored[name] for name in EVENT_FIGURES if scored[name] is not None}
     return {**{name: figures[name] for name in task.kept}, **events, "split": split, "store_sha256": store.sha256}
-
-
-def precisions_of(manifest: Manifest) -> tuple[str, ...]:
-    """Precisions that a bundle has files of, `fp32` first."""
-    return manifest.precisions or encoder_precisions(manifest)
 
 
 def checked_graph(bundle: Bundle, precision: str) -> bytes:

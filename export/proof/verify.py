@@ -8,13 +8,23 @@ from pathlib import Path
 
 from last_edge.bundle.bundle import MAKE_ONE, Bundle, faults
 from last_edge.bundle.card import render_card
-from last_edge.bundle.manifest import CARD, EVENT_FIGURES, MANIFEST, WEIGHTS, Figure, Manifest, to_bytes, translates
+from last_edge.bundle.manifest import (
+    CARD,
+    EVENT_FIGURES,
+    MANIFEST,
+    WEIGHTS,
+    Figure,
+    Manifest,
+    precisions_of,
+    to_bytes,
+    translates,
+)
 from last_edge.bundle.zoo import near_names
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import GateError, InputError, LastEdgeError
 from last_edge.export.onnx.session import metadata_of
-from last_edge.export.proof.evaluate import check_store, deployed, precisions_of, summarise
+from last_edge.export.proof.evaluate import check_store, deployed, summarise
 from last_edge.export.proof.same import LEAST_AGREEMENT, Logits, ParityRow, family, fault, parity_rows, tolerance
 from last_edge.runtime.recognise.model import stale
 from last_edge.tasks.plan import CALIBRATION_SPLIT, clip_ids

@@ -250,3 +250,15 @@ def translates(manifest: Manifest) -> bool:
 def encoder_precisions(manifest: Manifest) -> tuple[str, ...]:
     """Precisions with an encoder, `fp32` first."""
     return tuple(name for name in ("fp32", "int8") if encoder_file(name) in manifest.files)
+
+
+def precisions_of(manifest: Manifest) -> tuple[str, ...]:
+    """Precisions that a bundle has files of, `fp32` first."""
+    return manifest.precisions or encoder_precisions(manifest)
+
+
+def graph_files(manifest: Manifest, precision: str) -> tuple[str, ...]:
+    """File names of one precision at work: its graph, or an encoder and the decoder that works with it."""
+    if translates(manifest):
+        return encoder_file(precision), decoder_of(manifest, precision)
+    return (model_file(precision),)

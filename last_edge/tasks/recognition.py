@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ class Recognition:
     kept: tuple[str, ...] = ("top1", "top3", "top5", "mean_class", "ece", "n")
     gives, others = "classifier", "translators"
     foreign = frozenset({"--beam"})
+    by_frame = False
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
         """See `Task`; of a model with a second input the width of the store's features."""
@@ -92,6 +94,14 @@ class Recognition:
     def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> ClipStore:
         check_fits(store, spec, labels)
         return store
+
+    def fits(self, store: ClipStore, labels: tuple[str, ...]) -> bool:
+        return store.labels == labels
+
+    def told_apart(self, labels: tuple[str, ...], layout: str) -> str:
+        """Their number, and a mark of their names whatever the order."""
+        mark = hashlib.sha256("\n".join(sorted(labels)).encode()).hexdigest()
+        return f"{len(labels)} classes of {layout} ({mark[:4]})"
 
     def labelled_as(self, store: ClipStore, labels: tuple[str, ...], split: str) -> ClipStore:
         return labelled_as(store, labels, split)

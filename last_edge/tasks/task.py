@@ -161,7 +161,7 @@ class Task(Protocol):
     """A kind of learning. kept: figures that a manifest keeps, beside the split and the store they are of.
 
     gives, others: what an artefact of it and of the other kinds are called. foreign: options of commands that only
-    those have a use for.
+    those have a use for. by_frame: it answers at every frame of a recording, not once of a clip.
     """
 
     name: str
@@ -169,6 +169,7 @@ class Task(Protocol):
     gives: str
     others: str
     foreign: frozenset[str]
+    by_frame: bool
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
         """The recipe as this store needs it; `UsageError` for what it asks of this task in vain."""
@@ -203,6 +204,14 @@ class Task(Protocol):
     def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> ClipStore:
         """The store, its classes numbered as an artefact's; `InputError` when its clips are not what that takes or
         gives."""
+        ...
+
+    def fits(self, store: ClipStore, labels: tuple[str, ...]) -> bool:
+        """Whether a store shows what an artefact with these labels tells apart."""
+        ...
+
+    def told_apart(self, labels: tuple[str, ...], layout: str) -> str:
+        """What an artefact tells apart, in a few words that differ where two cannot be compared. layout: its name."""
         ...
 
     def labelled_as(self, store: ClipStore, labels: tuple[str, ...], split: str) -> ClipStore:

@@ -49,6 +49,7 @@ class Translation:
         {"--dynamic-time", "--opset", "--weights", "--hands", "--plain", "--target", "--qat", "--keep-float auto",
          "--compare", "quantize.equalise", "--merge-at", "--mirror"}
     )  # fmt: skip
+    by_frame = False
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
         t, usual = recipe.training, type(recipe.training)()
@@ -114,6 +115,12 @@ class Translation:
         """See `check_points`; sub-words are no labels of a store."""
         check_points(store, spec)
         return store
+
+    def fits(self, store: ClipStore, labels: tuple[str, ...]) -> bool:
+        return bool((store.index.text != "").any())
+
+    def told_apart(self, labels: tuple[str, ...], layout: str) -> str:
+        return f"sentences of {layout}"
 
     def labelled_as(self, store: ClipStore, labels: tuple[str, ...], split: str) -> ClipStore:
         """The store as it is: sub-words are no labels."""

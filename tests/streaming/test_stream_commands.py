@@ -30,7 +30,8 @@ from last_edge.runtime.web.describe import sample_clips
 from last_edge.skeleton import Annotation, SkeletonClip
 from last_edge.timing import Schedule
 from last_edge.tools import cli
-from last_edge.tools.bench.run import BenchOptions, bench_bundles
+from last_edge.tools.bench.run import bench_bundles
+from last_edge.tools.bench.subjects import BenchOptions
 from last_edge.tools.bench.tune import TuneOptions, tune_bundle
 from last_edge.tools.experiments.compare import answered, compared
 from last_edge.tools.experiments.observed import observed

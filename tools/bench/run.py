@@ -7,43 +7,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from last_edge.bundle import Bundle, is_bundle
-from last_edge.bundle.manifest import translates
 from last_edge.errors import UsageError
 from last_edge.inputs.features import LANDMARKS, Inputs
 from last_edge.machine import board, heat, processor
 from last_edge.runtime.backends import BACKENDS, OnnxRuntimeCpu
-from last_edge.runtime.recognise.model import Settings
-from last_edge.timing import Latency, Schedule, clock_for, peak_process_mb, summarise, time_in_turns
-from last_edge.tools.bench import subjects
+from last_edge.timing import Latency, clock_for, peak_process_mb, summarise, time_in_turns
 from last_edge.tools.bench.record import BenchRecord, with_ratios
-
-
-@dataclass(frozen=True)
-class BenchOptions:
-    """precisions: empty for all a bundle has. backends: by name, `all` for every one that can run here.
-
-    threads: of the model; empty for each bundle's own, else one. usual: leave a bundle's own settings alone.
-    plain: ONNX files to compare every other with. memory: start a process a row to weigh it. people: how many a call
-    answers, of bundles that answer at every frame. clock: `wall`, or `processor` time of one thread of ONNX Runtime,
-    so that other programs do not count.
-    """
-
-    precisions: tuple[str, ...] = ()
-    threads: tuple[int, ...] = ()
-    backends: tuple[str, ...] = (OnnxRuntimeCpu.name,)
-    plain: tuple[Path, ...] = ()
-    usual: bool = False
-    memory: bool = True
-    people: int = 1
-    clock: Literal["wall", "processor"] = "wall"
-    schedule: Schedule = field(default_factory=Schedule)
+from last_edge.tools.bench.subjects import BenchOptions, Kind, Loaded, load_all
 
 
 def bench_bundles(paths: Sequence[Path], options: BenchOptions | None = None) -> list[BenchRecord]:
@@ -55,7 +31,7 @@ def bench_bundles(paths: Sequence[Path], options: BenchOptions | None = None) ->
     options = options or BenchOptions()
     if not paths:
         raise UsageError("nothing to benchmark", hint="last-edge bench BUNDLE")
-    operands: list[tuple[Path, subjects.Kind]] = [(path, "file") for path in paths]
+    operands: list[tuple[Path, Kind]] = [(path, "file") for path in paths]
     operands += [(path, "plain") for path in options.plain]
     loaded = [graph for path, kind in operands for graph in load_all(path, options, kind=kind)]
     if not loaded:
@@ -72,33 +48,7 @@ def bench_bundles(paths: Sequence[Path], options: BenchOptions | None = None) ->
     return with_ratios([replace(row, board=board(), heat=after.celsius, slowed=slowed) for row in rows])
 
 
-def load_all(path: Path, options: BenchOptions, *, kind: subjects.Kind = "file") -> list[subjects.Loaded]:
-    """Load what the asked backends run of one operand, for each thread count, each load timed.
-
-    Of a translator these are its encoder, a step of its decoder and a whole sentence; of a stream it is one frame.
-    """
-    bundle = Bundle.open(path) if is_bundle(path) else None
-    if bundle is not None and translates(bundle.manifest):
-        return subjects.load_translators(
-            bundle, precisions=options.precisions, threads=options.threads, backends=options.backends
-        )
-    if bundle is not None and bundle.manifest.stream is not None:
-        return subjects.load_streams(
-            bundle, precisions=options.precisions, threads=options.threads, backends=options.backends,
-            usual=options.usual, people=options.people,
-        )  # fmt: skip
-    if options.people > 1:
-        raise UsageError("--people is for bundles that answer at every frame", where=path, got=options.people)
-    loaded = []
-    for backend in subjects.chosen_backends(options.backends):
-        for subject in subjects.subjects_of(path, backend, precisions=options.precisions, kind=kind):
-            own = Settings() if options.usual else subject.settings
-            for count in options.threads or (own.threads,):
-                loaded.append(subjects.load_one(subject, backend, replace(own, threads=count)))
-    return loaded
-
-
-def _record(graph: subjects.Loaded, latency: Latency, options: BenchOptions) -> BenchRecord:
+def _record(graph: Loaded, latency: Latency, options: BenchOptions) -> BenchRecord:
     """One row; its accuracy is the manifest's of this very file, None where it was not measured."""
     subject, backend = graph.subject, graph.backend
     memory = None

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.bundle import Bundle
+from last_edge.bundle import Bundle, is_bundle
 from last_edge.bundle.manifest import (
     Figure,
     decoder_file,
@@ -36,14 +36,36 @@ from last_edge.runtime.recognise.model import (
     settings_of,
 )
 from last_edge.runtime.translator import OnnxDecoder, RecordingSession, Translator
+from last_edge.tasks.registry import RECOGNITION, task_of_bundle
 from last_edge.text import EOS, search
-from last_edge.timing import Call, Clock
+from last_edge.timing import Call, Clock, Schedule
 
 Kind = Literal["bundle", "plain", "file"]
 CLIPS = 4
 LOADS = 5
 """Timed loads of a graph; the first, which also loads the libraries, comes before them."""
 Model = TypeVar("Model")
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """precisions: empty for all a bundle has. backends: by name, `all` for every one that can run here.
+
+    threads: of the model; empty for each bundle's own, else one. usual: leave a bundle's own settings alone.
+    plain: ONNX files to compare every other with. memory: start a process a row to weigh it. people: how many a call
+    answers, of bundles that answer at every frame. clock: `wall`, or `processor` time of one thread of ONNX Runtime,
+    so that other programs do not count.
+    """
+
+    precisions: tuple[str, ...] = ()
+    threads: tuple[int, ...] = ()
+    backends: tuple[str, ...] = (OnnxRuntimeCpu.name,)
+    plain: tuple[Path, ...] = ()
+    usual: bool = False
+    memory: bool = True
+    people: int = 1
+    clock: Literal["wall", "processor"] = "wall"
+    schedule: Schedule = field(default_factory=Schedule)
 
 
 @dataclass(frozen=True)
@@ -112,6 +134,19 @@ def load_one(subject: Subject, backend: type[Backend], settings: Settings) -> Lo
     return Loaded(subject, backend, settings, load_ms, lambda index: model.run(subject.one(index)))
 
 
+def load_classifiers(path: Path, options: BenchOptions, kind: Kind) -> list[Loaded]:
+    """Each file of a bundle that gives classes, or a bare ONNX file; `UsageError` for several people in a call."""
+    if options.people > 1:
+        raise UsageError("--people is for bundles that answer at every frame", where=path, got=options.people)
+    loaded = []
+    for backend in chosen_backends(options.backends):
+        for subject in subjects_of(path, backend, precisions=options.precisions, kind=kind):
+            own = Settings() if options.usual else subject.settings
+            for count in options.threads or (own.threads,):
+                loaded.append(load_one(subject, backend, replace(own, threads=count)))
+    return loaded
+
+
 def subjects_of(path: Path, backend: type[Backend], *, precisions: Sequence[str], kind: Kind = "file") -> list[Subject]:
     """The files of a bundle that a backend runs, or a bare ONNX file; none of a bare file that it does not run.
 
@@ -172,15 +207,14 @@ SUB_WORDS = 12
 """Length of the timed sentence, and how many a timed step has read; equal for all, whatever a file would say."""
 
 
-def load_translators(
-    bundle: Bundle, *, precisions: Sequence[str], threads: Sequence[int], backends: Sequence[str]
-) -> list[Loaded]:
-    """The parts of a translator's bundle in each precision it has or is asked for, for each thread count."""
-    if set(backends) - {"all", OnnxRuntimeCpu.name}:
+def load_translators(path: Path, options: BenchOptions, kind: Kind) -> list[Loaded]:
+    """The parts of a translator's bundle in each precision: encoder, a step of the decoder and a whole sentence."""
+    bundle = Bundle.open(path)
+    if set(options.backends) - {"all", OnnxRuntimeCpu.name}:
         raise UsageError("a translator runs in ONNX Runtime on the processor", expected=OnnxRuntimeCpu.name,
-                         got=", ".join(backends))  # fmt: skip
-    chosen = precisions or encoder_precisions(bundle.manifest)
-    return [part for precision in chosen for count in threads or (1,) for part in _parts(bundle, precision, count)]
+                         got=", ".join(options.backends))  # fmt: skip
+    chosen, threads = options.precisions or encoder_precisions(bundle.manifest), options.threads or (1,)
+    return [part for precision in chosen for count in threads for part in _parts(bundle, precision, count)]
 
 
 def _parts(bundle: Bundle, precision: str, threads: int) -> list[Loaded]:
@@ -243,22 +277,16 @@ class _Endless(OnnxDecoder):
         return logits
 
 
-def load_streams(
-    bundle: Bundle, *, precisions: Sequence[str], threads: Sequence[int], backends: Sequence[str], usual: bool,
-    people: int = 1,
-) -> list[Loaded]:  # fmt: skip
-    """Each precision that a bundle has or is asked for, in each backend and for each thread count.
-
-    people: how many a call answers.
-    Raises `UsageError` for a backend that runs no streams.
-    """
-    here = [name for name, kind in RUN_STREAMS.items() if kind.is_available()]
+def load_streams(path: Path, options: BenchOptions, kind: Kind) -> list[Loaded]:
+    """One frame of each precision of a stream's bundle; `UsageError` for a backend that runs no streams."""
+    bundle, here = Bundle.open(path), [name for name, backend in RUN_STREAMS.items() if backend.is_available()]
     loaded = []
-    for name in here if "all" in backends else backends:
-        for precision in precisions or bundle.precisions:
-            own = Settings() if usual else settings_of(bundle.manifest, precision)
-            for count in threads or (own.threads,):
-                loaded.append(load_stream(bundle, precision, replace(own, threads=count), backend=name, people=people))
+    for name in here if "all" in options.backends else options.backends:
+        for precision in options.precisions or bundle.precisions:
+            own = Settings() if options.usual else settings_of(bundle.manifest, precision)
+            for count in options.threads or (own.threads,):
+                settings = replace(own, threads=count)
+                loaded.append(load_stream(bundle, precision, settings, backend=name, people=options.people))
     return loaded
 
 
@@ -275,3 +303,17 @@ def load_stream(bundle: Bundle, precision: str, settings: Settings, *, backend: 
     )  # fmt: skip
     return Loaded(subject, BACKENDS[backend], settings, load_ms, stepping(stepper, frames, people=people),
                   alone=False)  # fmt: skip
+
+
+LOADERS: dict[str, Callable[[Path, BenchOptions, Kind], list[Loaded]]] = {
+    "recognition": load_classifiers,
+    "translation": load_translators,
+    "streaming": load_streams,
+}
+"""By the name of a bundle's task."""
+
+
+def load_all(path: Path, options: BenchOptions, *, kind: Kind = "file") -> list[Loaded]:
+    """What the asked backends run of one bundle or bare file, for each thread count, each load timed."""
+    task = task_of_bundle(Bundle.open(path).manifest) if is_bundle(path) else RECOGNITION
+    return LOADERS[task.name](path, options, kind)

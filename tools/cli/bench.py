@@ -83,7 +83,8 @@ def bench(
     """
     from last_edge.timing import Schedule
     from last_edge.tools.bench.record import bench_table, save_records, save_shared
-    from last_edge.tools.bench.run import BenchOptions, bench_bundles
+    from last_edge.tools.bench.run import bench_bundles
+    from last_edge.tools.bench.subjects import BenchOptions
 
     opt.check_out(out, share, force=force)
     chosen = BenchOptions(

@@ -72,8 +72,9 @@ def eval(
 
     Example: last-edge eval runs/shrec14/bundle --store runs/shrec14/store --precision int8
     """
-    from last_edge.bundle import is_bundle
+    from last_edge.bundle import Bundle, is_bundle
     from last_edge.clips.store import ClipStore
+    from last_edge.tasks.registry import task_of_bundle
 
     if stream:
         refuse("without --stream", {"--merge-at": merge_at, "--beam": beam, "--mirror": mirror})
@@ -96,30 +97,29 @@ def eval(
         rows = [{"% of frames seen": share, "top-1 %": top1} for share, top1 in found["observed"].items()]
         screen.emit(found, table=lambda: rows_table(f"{found['n']} clips of {split}", rows))
         return
-    if stream and is_bundle(artefact) and len(opened.recordings()) and not answers_every_frame(artefact):
-        refuse("of a run of a model for streams", {"--which": which})
-        refuse("on streams composed of clips", {"--gestures": gestures != GESTURES, "--subject": subject})
-        options = recognise_options(decode, reject, rest_seconds, false_alarms_per_hour, threshold)
-        score = evaluate_played(
-            artefact, opened, split=split, precision=precision, threads=threads, unknown=unknown or [], options=options
-        )
-        screen.emit(score, table=lambda: stream_table(score))
-        return
-    if stream and (not is_bundle(artefact) or len(opened.recordings())):
-        score = evaluate_recordings(
-            artefact, opened, split=split, which=which, precision=precision, unknown=unknown or [],
-            threshold=threshold,
-            refused={"--gestures": gestures != GESTURES, "--subject": subject, "--mirror": mirror},
-        )  # fmt: skip
-        screen.emit(score, table=lambda: span_table(score))
-        return
     if stream:
+        bundled, recorded = is_bundle(artefact), len(opened.recordings()) > 0
+        of_composed: dict[str, object] = {"--gestures": gestures != GESTURES, "--subject": subject}
+        if not bundled or (recorded and task_of_bundle(Bundle.open(artefact).manifest).by_frame):
+            spans = evaluate_recordings(
+                artefact, opened, split=split, which=which, precision=precision, unknown=unknown or [],
+                threshold=threshold, refused=of_composed,
+            )  # fmt: skip
+            screen.emit(spans, table=lambda: span_table(spans))
+            return
         refuse("of a run of a model for streams", {"--which": which})
-        score = evaluate_streams(
-            artefact, opened, split=split, precision=precision, threads=threads, gestures=gestures,
-            unknown=unknown or [], subjects=subject or [], seed=seed,
-            options=recognise_options(decode, reject, rest_seconds, false_alarms_per_hour, threshold),
-        )  # fmt: skip
+        options = recognise_options(decode, reject, rest_seconds, false_alarms_per_hour, threshold)
+        if recorded:
+            refuse("on streams composed of clips", of_composed)
+            score = evaluate_played(
+                artefact, opened, split=split, precision=precision, threads=threads, unknown=unknown or [],
+                options=options,
+            )  # fmt: skip
+        else:
+            score = evaluate_streams(
+                artefact, opened, split=split, precision=precision, threads=threads, gestures=gestures,
+                unknown=unknown or [], subjects=subject or [], seed=seed, options=options,
+            )  # fmt: skip
         screen.emit(score, table=lambda: stream_table(score))
         tell_absent(score, screen)
         return
@@ -178,7 +178,7 @@ def figures_table(figures: dict[str, Any]) -> Any:
 
 def tell_absent(figures: dict[str, Any], screen: opt.Screen) -> None:
     """A line about classes that had no clip and were not measured."""
-    if not screen.json and (names := figures["absent"]):
+    if not screen.json and (names := figures.get("absent")):
         typer.echo(f"not measured, no clip in the split: {', '.join(names)}")
 
 
@@ -261,13 +261,6 @@ def recognise_options(
         segments=SegmentOptions(rest_s=rest_seconds),
         decoding=DecodingOptions(threshold=threshold),
     )
-
-
-def answers_every_frame(bundle: Path) -> bool:
-    """Whether a bundle is of a model for streams."""
-    from last_edge.bundle import Bundle
-
-    return Bundle.open(bundle).manifest.stream is not None
 
 
 def evaluate_played(

@@ -13,16 +13,16 @@ from last_edge import records
 from last_edge.bundle import Bundle, is_bundle
 from last_edge.bundle.zoo import find_bundle
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import check_fits, check_points, labelled_as, labelled_clips
+from last_edge.clips.windows import check_fits, check_points, labelled_clips
 from last_edge.errors import InputError, UsageError
-from last_edge.export.bundles.span_rules import is_streamer, read_rules, run_answers
+from last_edge.export.bundles.span_rules import read_rules, run_answers
 from last_edge.export.proof.evaluate import deployed
 from last_edge.export.proof.span_events import FrameAnswers, bundle_answers, rules_of, scored
 from last_edge.runtime.recognise.spans import SpanRules
 from last_edge.tasks.class_learner import predict
 from last_edge.tasks.config import Recipe
 from last_edge.tasks.plan import make_plan
-from last_edge.tasks.registry import STREAMING
+from last_edge.tasks.registry import task_of, task_of_bundle
 from last_edge.train.checkpoint import load_checkpoint
 from last_edge.train.run_folder import FINAL, FinishedRun
 
@@ -187,14 +187,13 @@ def answered(name: str, store: ClipStore, *, split: str = "test") -> Answered:
         spec, labels = checkpoint.spec, checkpoint.labels
     check_points(store, spec)
     chosen = precision if colon and precision in PRECISIONS else "fp32"
-    if bundle is not None and bundle.manifest.stream is not None:
-        own, rules = STREAMING.labelled_as(store, labels, split), rules_of(bundle)
-        return _found(name, own, rules, bundle_answers(bundle, own, STREAMING.clips(own, split), precision=chosen))
-    if bundle is None and is_streamer(place):
-        own, rules = STREAMING.labelled_as(store, labels, split), read_rules(place)
-        return _found(name, own, rules, run_answers(place, own, STREAMING.clips(own, split)))
-    own = labelled_as(store, labels, split)
-    clips = labelled_clips(own, split)
+    task = task_of(checkpoint.card.name) if bundle is None else task_of_bundle(bundle.manifest)
+    own = task.labelled_as(store, labels, split)
+    clips = task.clips(own, split)
+    if task.by_frame and bundle is not None:
+        return _found(name, own, rules_of(bundle), bundle_answers(bundle, own, clips, precision=chosen))
+    if task.by_frame:
+        return _found(name, own, read_rules(place), run_answers(place, own, clips))
     if bundle is not None:
         logits = np.asarray(deployed(bundle, chosen).answers(own, clips))
     else:

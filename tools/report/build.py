@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from last_edge import records
+from last_edge.bundle.manifest import translates
 from last_edge.clips.compose import Span, Stream, compose
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, labelled_as, labelled_clips
@@ -124,16 +125,16 @@ def comparisons(found: Collection, stores: Sequence[ClipStore], rows: Sequence[R
 
 
 def _measured_on(result: BundleResult, store: ClipStore) -> bool:
-    return bool(result.measured) and not result.translates and result.store_sha256 == store.sha256
+    return bool(result.measured) and not translates(result.bundle.manifest) and result.store_sha256 == store.sha256
 
 
 def streams(found: Collection, stores: Sequence[ClipStore], *, gestures: int) -> list[Any]:
     """Events of each measured bundle on recordings composed of test clips, of one that answers at every frame on the
     store's own, and the first minute of one of them."""
     fitting = [(result, store) for result in found.bundles for store in stores if _measured_on(result, store)]
-    own = [_recorded(result, store) for result, store in fitting if result.streams]
+    own = [_recorded(result, store) for result, store in fitting if result.task.by_frame]
     return own + [
-        _events(result, store, gestures=gestures) for result, store in fitting if gestures and not result.streams
+        _events(result, store, gestures=gestures) for result, store in fitting if gestures and not result.task.by_frame
     ]
 
 

@@ -12,20 +12,19 @@ from last_edge.bundle import Bundle, is_bundle
 from last_edge.bundle.manifest import (
     MANIFEST,
     SPANS,
-    decoder_of,
-    encoder_file,
-    encoder_precisions,
-    model_file,
-    translates,
+    graph_files,
+    precisions_of,
 )
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
 from last_edge.files import sha256_of
-from last_edge.tasks.stream.frames import stream_labels
+from last_edge.tasks.registry import task_of_bundle
+from last_edge.tasks.task import Task
 from last_edge.timing import Schedule
 from last_edge.tools.bench.live import LiveRecord
 from last_edge.tools.bench.record import BENCH_FILE, BenchRecord, load_records
-from last_edge.tools.bench.run import BenchOptions, bench_bundles
+from last_edge.tools.bench.run import bench_bundles
+from last_edge.tools.bench.subjects import BenchOptions
 
 SCHEDULE = Schedule(rounds=10, calls=30)
 RUN_FILES = ("run.json", "final.json", "metrics.jsonl")
@@ -69,19 +68,14 @@ class BundleResult:
         return self.bundle.path
 
     @property
-    def translates(self) -> bool:
-        """Whether it gives sentences."""
-        return translates(self.bundle.manifest)
-
-    @property
-    def streams(self) -> bool:
-        """Whether it answers at every frame of long recordings."""
-        return self.bundle.manifest.stream is not None
+    def task(self) -> Task:
+        """What its files are for."""
+        return task_of_bundle(self.bundle.manifest)
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """Precisions of its model, or of its encoder."""
-        return encoder_precisions(self.bundle.manifest) if self.translates else self.bundle.precisions
+        return precisions_of(self.bundle.manifest)
 
     def size(self, precision: str) -> int:
         """Bytes of one graph, or of encoder and decoder."""
@@ -92,8 +86,7 @@ class BundleResult:
         return hashlib.sha256(self._content(precision)).hexdigest()
 
     def _content(self, precision: str) -> bytes:
-        pair = (encoder_file(precision), decoder_of(self.bundle.manifest, precision))
-        return b"".join(self.bundle.read(name) for name in (pair if self.translates else (model_file(precision),)))
+        return b"".join(map(self.bundle.read, graph_files(self.bundle.manifest, precision)))
 
 
 @dataclass(frozen=True)
@@ -326,13 +319,12 @@ def _evaluated(result: BundleResult, stores: Sequence[ClipStore]) -> BundleResul
     from last_edge.export.proof.evaluate import evaluate_bundle
     from last_edge.export.proof.span_events import evaluate_bundle_spans
 
-    spec, labels = result.bundle.manifest.input, result.bundle.manifest.labels
+    manifest, by_frame = result.bundle.manifest, result.task.by_frame
+    if by_frame and SPANS not in result.bundle.contents:
+        return result
+    measure = evaluate_bundle_spans if by_frame else evaluate_bundle
     for store in stores:
-        fits = (store.index.text != "").any() if result.translates else store.labels == labels
-        if result.streams:
-            fits = stream_labels(store) == labels and len(store.recordings("test")) and SPANS in result.bundle.contents
-        if store.layout == spec.layout and fits:
-            measure = evaluate_bundle_spans if result.streams else evaluate_bundle
+        if store.layout == manifest.input.layout and result.task.fits(store, manifest.labels):
             measured = {name: measure(result.bundle, store, precision=name) for name in result.precisions}
             return dataclasses.replace(result, measured=measured, store_sha256=store.sha256)
     return result

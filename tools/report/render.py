@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from last_edge import __version__, records
+from last_edge.bundle.manifest import translates
 from last_edge.clips.store import ClipStore
 from last_edge.errors import MissingError
 from last_edge.tools.bench.record import BenchRecord
@@ -255,7 +256,7 @@ def _bundle(result: BundleResult, found: Collection) -> Report:
     manifest = result.bundle.manifest
     return {
         "path": str(result.path), "name": manifest.name, "labels": list(manifest.labels),
-        "translates": result.translates,
+        "translates": translates(manifest),
         "input": f"{manifest.input.layout.name} {manifest.input.shape}, {manifest.units}", "licence": manifest.licence,
         "provenance": records.to_dict(manifest.provenance), "parity": _parity(manifest.parity),
         "calibration": {**manifest.calibration, "clips": len(manifest.calibration_ids)},

@@ -1,6 +1,5 @@
 """The rows of a report, one a trained run and one an exported file and bench record, and which of them to take."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,7 +76,7 @@ def bundle_rows(result: BundleResult, precision: str, bench: list[BenchRecord]) 
         "params": manifest.model.params,
         "size_bytes": result.size(precision),
         "sha256": result.sha256(precision),
-        "task": task_of(result),
+        "task": result.task.told_apart(manifest.labels, manifest.input.layout.name),
         **_bundle_accuracy(result, precision),
     }
     return [Row(**common, **{name: getattr(record, name) for name in SPEED}) for record in bench] or [Row(**common)]
@@ -103,17 +102,6 @@ def wilson(row: Row) -> tuple[float, float] | None:
     if row.top1 is None or not row.n:
         return None
     return metrics.wilson(round(row.top1 * row.n / 100.0), row.n)
-
-
-def task_of(result: BundleResult) -> str:
-    """What a bundle tells apart, in a few words that differ where its labels do."""
-    manifest = result.bundle.manifest
-    if result.translates:
-        return f"sentences of {manifest.input.layout.name}"
-    if result.streams:
-        return f"streams of {manifest.input.layout.name}"
-    names = hashlib.sha256("\n".join(sorted(manifest.labels)).encode()).hexdigest()
-    return f"{len(manifest.labels)} classes of {manifest.input.layout.name} ({names[:4]})"
 
 
 @dataclass(frozen=True)

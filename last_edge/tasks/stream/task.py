@@ -50,6 +50,7 @@ class Streaming:
         {"--dynamic-time", "--plain", "--target", "--qat", "--keep-float auto", "--compare",
          "quantize.equalise", "--merge-at", "--mirror", "--beam"}
     )  # fmt: skip
+    by_frame = True
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
         """See `Task`."""
@@ -119,6 +120,14 @@ class Streaming:
         if (got := stream_labels(store)) != labels:
             raise InputError("store has other labels", where=store.path, expected=labels, got=got)
         return taught(store)
+
+    def fits(self, store: ClipStore, labels: tuple[str, ...]) -> bool:
+        """See `Task`; it has recordings to test."""
+        return stream_labels(store) == labels and len(store.recordings("test")) > 0
+
+    def told_apart(self, labels: tuple[str, ...], layout: str) -> str:
+        """See `Task`."""
+        return f"streams of {layout}"
 
     def labelled_as(self, store: ClipStore, labels: tuple[str, ...], split: str) -> ClipStore:
         """The store with its spans numbered as an artefact numbers its classes, matched by name."""

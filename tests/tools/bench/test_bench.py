@@ -19,8 +19,8 @@ from last_edge.runtime.backends import BACKENDS
 from last_edge.timing import Schedule, summarise, time_in_turns
 from last_edge.tools.bench import run, subjects
 from last_edge.tools.bench.record import BenchRecord, bench_table, load_records, save_records
-from last_edge.tools.bench.run import BenchOptions, bench_bundles
-from last_edge.tools.bench.subjects import time_loading
+from last_edge.tools.bench.run import bench_bundles
+from last_edge.tools.bench.subjects import BenchOptions, time_loading
 
 QUICK = BenchOptions(memory=False, schedule=Schedule(rounds=2, calls=3, warm_up=1))
 METRICS = {"int8": {"top1": 91.5, "top3": 99.0, "n": 840, "split": "test"}}

@@ -14,7 +14,8 @@ import pytest
 from last_edge.errors import InputError, UsageError
 from last_edge.timing import Schedule
 from last_edge.tools.bench.record import BenchRecord, load_records, save_records
-from last_edge.tools.bench.run import BenchOptions, bench_bundles
+from last_edge.tools.bench.run import bench_bundles
+from last_edge.tools.bench.subjects import BenchOptions
 from last_edge.tools.cli.report import report
 from last_edge.tools.report.collect import collect, with_latency
 from last_edge.tools.report.plots import confusion_matrix, timeline

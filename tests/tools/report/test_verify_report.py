@@ -24,7 +24,8 @@ from last_edge.skeleton import SkeletonClip
 from last_edge.timing import Schedule
 from last_edge.tools import cli
 from last_edge.tools.bench.record import save_records
-from last_edge.tools.bench.run import BenchOptions, bench_bundles
+from last_edge.tools.bench.run import bench_bundles
+from last_edge.tools.bench.subjects import BenchOptions
 from last_edge.tools.report.verify import verify_data, verify_report
 
 QUICK = BenchOptions(memory=False, schedule=Schedule(rounds=1, calls=2, warm_up=0))
