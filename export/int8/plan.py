@@ -19,6 +19,8 @@ from last_edge.errors import InputError, UsageError
 from last_edge.export.bundles.thresholds import held_out_subjects
 from last_edge.export.int8.qat import QatOptions
 from last_edge.export.int8.quantize import QuantizeOptions
+from last_edge.export.onnx.onnx_graph import metadata_of
+from last_edge.export.proof.evaluate import require_input
 from last_edge.tasks.config import QuantizeConfig, Recipe
 from last_edge.tasks.plan import CALIBRATION_SPLIT, part_by_people
 from last_edge.tasks.registry import RECOGNITION
@@ -146,6 +148,13 @@ class Parts:
     learning: Clips
     judging: Clips
     subjects: tuple[str, ...]
+
+
+def float_graph(bundle: Bundle) -> bytes:
+    """A bundle's FP32 graph; `InputError` when it takes another input than the manifest says."""
+    graph = bundle.graph("fp32")
+    require_input(metadata_of(graph), bundle)
+    return graph
 
 
 def parts_of(store: ClipStore, *, count: int, seed: int, run: Path | None = None, task: Task = RECOGNITION) -> Parts:

@@ -13,11 +13,11 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import InputError
 from last_edge.export.int8.evaluator import Evaluator, milliseconds
-from last_edge.export.int8.plan import Made, Parts, Plan, Report, Row, calibration_clips, draft, parts_of
+from last_edge.export.int8.plan import Made, Parts, Plan, Report, Row, calibration_clips, draft, float_graph, parts_of
 from last_edge.export.int8.qat import train_rounded
 from last_edge.export.int8.qdq import float_nodes, read_graph, target_named
 from last_edge.export.int8.quantize import Prepared, QuantizeOptions, prepare, quantize_graph, relu_pairs
-from last_edge.export.proof.evaluate import check_store, checked_graph, deployed
+from last_edge.export.proof.evaluate import check_store, deployed
 from last_edge.inputs.features import Inputs
 from last_edge.tasks.config import QuantizeConfig
 from last_edge.tasks.registry import RECOGNITION, task_of_bundle
@@ -51,7 +51,7 @@ class RecogniserRounding:
         files = {self.names[0]: graph}
         both = {"fp32": bundle, precision: draft(bundle, files, without=self.names)}
         answers = {name: deployed(one, name, threads=threads).answers(self.store, clips) for name, one in both.items()}
-        spent = milliseconds({"fp32": checked_graph(bundle, "fp32"), precision: graph}, bundle.golden.inputs,
+        spent = milliseconds({"fp32": float_graph(bundle), precision: graph}, bundle.golden.inputs,
                              threads=threads)  # fmt: skip
         candidate = Candidate(
             reference=answers["fp32"], answers=answers[precision], size=len(graph),
@@ -66,7 +66,7 @@ class RecogniserRounding:
     def _rounded(self, *, threads: int, report: Report) -> tuple[bytes, Clips, dict[str, list[Row]], QuantizeOptions]:
         """The 8-bit graph, the clips behind its ranges, tables of what was chosen, and the options it was made with."""
         bundle, store, plan = self.bundle, self.store, self.plan
-        graph, spec, features = checked_graph(bundle, "fp32"), bundle.manifest.input, bundle.manifest.features
+        graph, spec, features = float_graph(bundle), bundle.manifest.input, bundle.manifest.features
         if not plan.chooses:
             chosen = calibration_clips(store, count=plan.count, seed=plan.seed)
             prepared = prepare(graph, plain_batch(store, chosen, spec, features), plan.options)
@@ -94,13 +94,13 @@ class RecogniserRounding:
 def _teacher(bundle: Bundle, path: Path | None) -> bytes:
     """The float graph that teaches; `InputError` when another bundle's answers are to other questions."""
     if path is None:
-        return checked_graph(bundle, "fp32")
+        return float_graph(bundle)
     teacher = Bundle.open(path)
     ours, theirs = bundle.manifest, teacher.manifest
     if (ours.input.sha256, ours.labels) != (theirs.input.sha256, theirs.labels):
         raise InputError("the teacher takes another input or has other labels", where=path,
                          expected=ours.input.sha256, got=theirs.input.sha256)  # fmt: skip
-    return checked_graph(teacher, "fp32")
+    return float_graph(teacher)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Sensitivity:
 def evaluator_of(bundle: Bundle, store: ClipStore, parts: Parts, *, threads: int = 1) -> Evaluator:
     """The judging clips of a bundle's store, and what its FP32 graph says to them."""
     inputs = plain_batch(store, parts.judging, bundle.manifest.input, bundle.manifest.features)
-    return Evaluator(checked_graph(bundle, "fp32"), inputs, store.index.label[parts.judging], threads=threads)
+    return Evaluator(float_graph(bundle), inputs, store.index.label[parts.judging], threads=threads)
 
 
 def sensitivities(prepared: Prepared, evaluator: Evaluator) -> list[Sensitivity]:
@@ -214,7 +214,7 @@ def compare_bundle(
     parts = parts_of(store, count=count, seed=seed, run=run)
     inputs = plain_batch(store, parts.calibration, bundle.manifest.input, bundle.manifest.features)
     evaluator, rows = evaluator_of(bundle, store, parts, threads=threads), []
-    for row in compare_variants(checked_graph(bundle, "fp32"), inputs, evaluator, options):
+    for row in compare_variants(float_graph(bundle), inputs, evaluator, options):
         report(row)
         rows.append(row)
     rows.sort(key=lambda row: (float(row["error"]), -float(row["agreement"])))

@@ -21,10 +21,10 @@ from last_edge.bundle.manifest import FRAME_NAME, STATE, model_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import recordings
 from last_edge.export.int8.evaluator import SCHEDULE
-from last_edge.export.int8.plan import Made, Plan, Report, draft
+from last_edge.export.int8.plan import Made, Plan, Report, draft, float_graph
 from last_edge.export.int8.qdq import compact, read_graph, weights_in_8_bits
 from last_edge.export.int8.ranges import Feed, Method, ranges_over
-from last_edge.export.proof.evaluate import checked_graph, deployed
+from last_edge.export.proof.evaluate import deployed
 from last_edge.names import check_known
 from last_edge.runtime.backends.stepper import Stepper, stepping
 from last_edge.runtime.recognise.model import open_stepper
@@ -58,7 +58,7 @@ class StreamRounding:
 
     def make(self, clips: Clips, *, threads: int, report: Report) -> Made:
         bundle, plan, chosen = self.bundle, self.plan, self._calibration()
-        graph = checked_graph(bundle, "fp32")
+        graph = float_graph(bundle)
         proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))
         method, percentile = plan.options.method or USUAL_METHOD, plan.options.percentile
         ranges = ranges_over(proto, self._feeds(chosen), method=method, percentile=percentile, kinds=ROUNDED)

@@ -68,6 +68,11 @@ def to_bytes(graph: Graph, *, metadata: dict[str, str]) -> bytes:
     return bytes(proto.SerializeToString(deterministic=True))
 
 
+def metadata_of(graph: bytes) -> dict[str, str]:
+    """The metadata in an ONNX file's bytes."""
+    return {entry.key: entry.value for entry in onnx.load_from_string(graph).metadata_props}
+
+
 def graph_metadata(spec: InputSpec, labels: tuple[str, ...], name: str) -> dict[str, str]:
     """What a graph of classes says of itself, by key."""
     return {"model": name, "input_sha256": spec.sha256, "labels": json.dumps(labels, ensure_ascii=False)}

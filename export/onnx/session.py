@@ -25,11 +25,6 @@ def open_session(graph: bytes, *, threads: int = 1) -> ort.InferenceSession:
         raise InputError("not a graph that ONNX Runtime can run", got=str(error).split("\n")[0]) from error
 
 
-def metadata_of(graph: bytes) -> dict[str, str]:
-    """The metadata of an ONNX file's bytes."""
-    return dict(open_session(graph).get_modelmeta().custom_metadata_map)
-
-
 def logits_of(graph: bytes, inputs: Inputs, *, threads: int = 1) -> NDArray[np.float32]:
     """Logits (n, K) of the file for n clips' inputs."""
     return answers_of(open_backend(OnnxRuntimeCpu.name, graph, Settings(threads)), inputs)

@@ -1,5 +1,6 @@
 """What a bundle's files answer to clips of a store, and how good that is: the very bytes in it, run as they are."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ from last_edge.bundle.manifest import EVENT_FIGURES, INPUT_NAME, Figure, model_f
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_points, frame_answers, padded, plain_batch, sentence_points
 from last_edge.errors import InputError, UsageError
-from last_edge.export.onnx.session import answers_of, metadata_of
+from last_edge.export.onnx.session import answers_of
 from last_edge.export.proof.span_events import evaluate_bundle_spans
 from last_edge.inputs.features import Inputs
 from last_edge.names import mirrored_order
@@ -34,11 +35,19 @@ BATCH = 16
 
 
 class Deployed(Protocol):
-    """The files of one precision at work. beam: of a search for sentences, instead of the bundle's own."""
+    """The files of one precision at work. beam: of a search for sentences, instead of the bundle's own.
+
+    `InputError` where a graph takes another input than the manifest says.
+    """
 
     def __init__(
         self, bundle: Bundle, precision: str, *, settings: Settings | None = None, beam: int | None = None
     ) -> None: ...
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the graph says of itself; empty of a pair of them."""
+        ...
 
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
         """(n, K) logits of golden inputs: of the classes, or of each clip's first sub-word."""
@@ -57,15 +66,22 @@ class DeployedRecogniser:
     def __init__(
         self, bundle: Bundle, precision: str, *, settings: Settings | None = None, beam: int | None = None
     ) -> None:
-        self.graph, self.manifest, self.settings = checked_graph(bundle, precision), bundle.manifest, settings
+        self.model, self.manifest = (
+            open_backend(OnnxRuntimeCpu.name, bundle.graph(precision), settings),
+            bundle.manifest,
+        )
         self._where = bundle.path / model_file(precision)
+        require_input(self.metadata, bundle)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return self.model.metadata
 
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
         """See `Deployed`; `InputError` unless they are finite and one for each label."""
-        model, classes = open_backend(OnnxRuntimeCpu.name, self.graph, self.settings), len(self.manifest.labels)
-        first = {name: array[:1] for name, array in inputs.items()}
-        check_answer(model, first, classes=classes, where=self._where)
-        logits = answers_of(model, inputs)
+        first, classes = {name: array[:1] for name, array in inputs.items()}, len(self.manifest.labels)
+        check_answer(self.model, first, classes=classes, where=self._where)
+        logits = answers_of(self.model, inputs)
         check_logits(logits, (len(inputs[INPUT_NAME]), classes), where=self._where)
         return logits
 
@@ -91,6 +107,10 @@ class DeployedTranslator:
     ) -> None:
         threads = 1 if settings is None else settings.threads
         self.translator, self.beam = Translator.of(bundle, precision=precision, threads=threads), beam
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return {}
 
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
         return self.translator.first_logits(inputs[INPUT_NAME])
@@ -120,7 +140,12 @@ class DeployedStream:
         assert bundle.manifest.stream is not None
         self.manifest, self.stream = bundle.manifest, bundle.manifest.stream
         self._where = bundle.path / model_file(precision)
-        self.stepper = open_stepper(bundle, checked_graph(bundle, precision), settings)
+        self.stepper = open_stepper(bundle, bundle.graph(precision), settings)
+        require_input(self.metadata, bundle)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return self.stepper.metadata
 
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
         """See `Deployed`; `InputError` unless they are finite and one for each label."""
@@ -199,15 +224,13 @@ def summarise(
     return {**{name: figures[name] for name in task.kept}, **events, "split": split, "store_sha256": store.sha256}
 
 
-def checked_graph(bundle: Bundle, precision: str) -> bytes:
-    """A graph whose own metadata names the manifest's `InputSpec`; `InputError` otherwise."""
-    graph = bundle.graph(precision)
-    expected, got = bundle.manifest.input.sha256, metadata_of(graph).get("input_sha256")
+def require_input(metadata: Mapping[str, str], bundle: Bundle) -> None:
+    """`InputError` unless the metadata of a graph names the `InputSpec` of its manifest."""
+    expected, got = bundle.manifest.input.sha256, metadata.get("input_sha256")
     if got != expected:
         raise InputError(
             "graph takes another input than the manifest says", where=bundle.path, expected=expected, got=got
         )
-    return graph
 
 
 def check_store(bundle: Bundle, store: ClipStore) -> ClipStore:

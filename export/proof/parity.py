@@ -16,7 +16,7 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.errors import GateError, InputError, LastEdgeError, MissingError, UsageError
 from last_edge.export.proof import same
-from last_edge.export.proof.evaluate import check_store, checked_graph, deployed
+from last_edge.export.proof.evaluate import check_store, deployed
 from last_edge.export.proof.same import Logits, ParityRow, compare, disagreement, family, parity_rows
 from last_edge.files import sha256_of
 from last_edge.inputs.features import Inputs, batches
@@ -201,7 +201,7 @@ def _references(
     clips = labelled_clips(store, split)
     inputs = plain_batch(store, clips, bundle.manifest.input, bundle.manifest.features)
     if run is None:
-        logits, named = _run(OnnxRuntimeCpu, checked_graph(bundle, "fp32"), inputs, threads), OnnxRuntimeCpu.name
+        logits, named = deployed(bundle, "fp32", threads=threads).logits(inputs), OnnxRuntimeCpu.name
     else:
         logits, named = torch_logits(same_model(bundle, run), inputs), "torch"
     limits = bundle.manifest.calibration

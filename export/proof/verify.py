@@ -23,7 +23,6 @@ from last_edge.bundle.zoo import near_names
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import GateError, InputError, LastEdgeError
-from last_edge.export.onnx.session import metadata_of
 from last_edge.export.proof.evaluate import check_store, deployed, summarise
 from last_edge.export.proof.same import LEAST_AGREEMENT, Logits, ParityRow, family, fault, parity_rows, tolerance
 from last_edge.runtime.recognise.model import stale
@@ -138,7 +137,10 @@ def _description(bundle: Bundle) -> Iterator[Check]:
     manifest = bundle.manifest
     labels = json.dumps(manifest.labels, ensure_ascii=False)
     for precision in bundle.precisions:
-        said = metadata_of(bundle.graph(precision))
+        try:
+            said = deployed(bundle, precision).metadata
+        except LastEdgeError:  # as the golden check has said
+            continue
         same = said.get("model") == manifest.model.name and said.get("labels") == labels
         yield Check(f"{precision} metadata", same, "model and classes" if same else "names another model or classes")
     if WEIGHTS in manifest.files and not manifest.unfolded:

@@ -18,7 +18,7 @@ from last_edge.bundle.manifest import CARD, EVENT_FIGURES, GOLDEN, SPANS
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, UsageError
 from last_edge.export.bundles.bundle_writer import export_run
-from last_edge.export.onnx.session import metadata_of
+from last_edge.export.onnx.onnx_graph import metadata_of
 from last_edge.export.proof.evaluate import deployed
 from last_edge.export.proof.parity import bundle_parity
 from last_edge.export.proof.span_events import evaluate_bundle_spans

@@ -18,8 +18,8 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import GateError
 from last_edge.export.bundles.sources import golden_points
-from last_edge.export.onnx.onnx_graph import check_graph_signature, to_onnx
-from last_edge.export.onnx.session import logits_of, metadata_of
+from last_edge.export.onnx.onnx_graph import check_graph_signature, metadata_of, to_onnx
+from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.parity import torch_logits
 from last_edge.inputs import InputSpec
 from last_edge.inputs.features import pick
