@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import InputError, UsageError
+from last_edge.logits import log_softmax
 
 SPECIAL = ("[PAD]", "[UNK]", "[SOS]", "[EOS]")
 PAD, UNK, SOS, EOS = range(4)
@@ -95,12 +96,6 @@ def search(decoder: StepDecoder, count: int, options: SearchOptions) -> list[lis
             break
         decoder.keep(rows)
     return beams.best()
-
-
-def log_softmax(logits: NDArray[np.float32]) -> Scores:
-    """Log-probabilities (R, K) in double precision."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
 class _Beams:

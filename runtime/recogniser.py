@@ -26,7 +26,7 @@ from last_edge.runtime.recognise.step_stream import StepStream
 from last_edge.runtime.recognise.stream import TOP, RecogniseOptions, Stream, WindowStream, checked_points
 from last_edge.runtime.sources import ImageOptions
 from last_edge.skeleton import Layout
-from last_edge.skeleton.clip import Units
+from last_edge.skeleton.clip import Units, check_rate
 from last_edge.skeleton.people import Person, people_of
 
 
@@ -150,8 +150,7 @@ class Recogniser(Closeable):
         Raises `InputError` for another shape, no frame, infinite points or too few axes, `UsageError` where the layout
         cannot be converted, the units are unknown or the rate is none.
         """
-        if not 0 < fps < np.inf:
-            raise UsageError("a clip needs a frame rate", expected="frames a second, above 0", got=fps)
+        check_rate(fps)
         stream = self.stream(layout=layout, units=units, hand=hand)
         whole = checked_points(points, stream.adapter, frames=True)
         if len(whole) > self.spec.bodies:

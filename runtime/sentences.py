@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from last_edge.errors import UsageError
 from last_edge.inputs.spec import seen_span
 from last_edge.runtime.pipeline.feed import Feed, open_feed
 from last_edge.runtime.recognise.adapt import Adapter
 from last_edge.runtime.recognise.window import MotionSegmenter, Points, SegmentOptions, Times, at_moments
 from last_edge.runtime.translator import Translation, Translator
+from last_edge.skeleton.clip import check_rate
 
 Signed = tuple[str, Points, Times]
 """A sentence's name, points (T, V, C) and the seconds of its frames (T,)."""
@@ -28,8 +28,8 @@ def watch_sentences(
     and detector have to say. opening: as `open_feed` takes it, such as `landmarks_by`. Leaving the loop closes the
     source. Raises `UsageError` for no rate, and as `open_feed` and `Translator.translate` do.
     """
-    if fps is not None and not 0 < fps < np.inf:
-        raise UsageError("a clip needs a frame rate", expected="frames a second, above 0", got=fps)
+    if fps is not None:
+        check_rate(fps)
     with open_feed(source, layout=translator.layout, **opening) as feed:
         adapter = Adapter(feed.layout, feed.units, spec=translator.spec, target_units=translator.units)
         longest = translator.spec.frames / (fps or feed.source.fps or 30.0)

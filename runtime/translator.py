@@ -39,7 +39,7 @@ from last_edge.names import nearest
 from last_edge.runtime.backends.onnxruntime import LimitedSession, OrtOptions, create_session
 from last_edge.runtime.recognise.model import check_logits
 from last_edge.skeleton import Layout
-from last_edge.skeleton.clip import Units
+from last_edge.skeleton.clip import Units, check_rate
 from last_edge.text import SearchOptions, Vocabulary, search
 
 Array = NDArray[Any]
@@ -178,8 +178,7 @@ class Translator:
         Raises `InputError` for another shape, no frame, infinite points or too few axes, `UsageError` for no rate.
         """
         begun = time.perf_counter()
-        if not 0 < fps < np.inf:
-            raise UsageError("a clip needs a frame rate", expected="frames a second, above 0", got=fps)
+        check_rate(fps)
         clip = np.asarray(points, np.float32)
         joints, axes = self.layout.joints, self.spec.channels
         if clip.ndim != 3 or not len(clip) or clip.shape[1] != joints or clip.shape[2] < axes:

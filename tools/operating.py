@@ -27,8 +27,9 @@ from last_edge.export.bundles.thresholds import accept_threshold, rejection_thre
 from last_edge.export.onnx.session import logits_of
 from last_edge.export.proof.evaluate import check_store
 from last_edge.files import sha256_of
+from last_edge.logits import energy
 from last_edge.names import is_background
-from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Event, Probabilities, Rejection, Row, energy
+from last_edge.runtime.recognise.decoding import Decoder, DecodingOptions, Event, Probabilities, Rejection, Row
 from last_edge.runtime.recognise.stream import DECODERS, Decode, RecogniseOptions
 from last_edge.runtime.recognise.stream_eval import StreamScore
 from last_edge.runtime.recogniser import Recogniser

@@ -14,8 +14,8 @@ from last_edge.bundle.manifest import SPANS
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError, UsageError
 from last_edge.export.proof.span_events import FrameAnswers, annotated, at_threshold, score_of, span_in_frames
+from last_edge.logits import softmax
 from last_edge.models.last_lite_stream import LastLiteStream
-from last_edge.runtime.recognise.decoding import softmax
 from last_edge.runtime.recognise.span_score import SpanScore
 from last_edge.runtime.recognise.spans import Candidate, SpanDecoder, SpanRules, candidates_of
 from last_edge.tasks.plan import stream_plan

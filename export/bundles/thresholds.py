@@ -19,8 +19,7 @@ from last_edge.export.onnx.session import logits_of
 from last_edge.inputs import InputSpec
 from last_edge.inputs.features import LANDMARKS
 from last_edge.inputs.spec import Points, fit_window
-from last_edge.runtime.recognise.decoding import energy, softmax
-from last_edge.tasks import metrics
+from last_edge.logits import energy, softmax
 from last_edge.train.checkpoint import Checkpoint
 from last_edge.train.run_folder import CHECKPOINTS, FINAL
 
@@ -55,7 +54,7 @@ def accept_threshold(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> 
     all clips, they say nothing of what to refuse, and a stream has idle time that no clip shows: the runtime's own
     threshold stays.
     """
-    probabilities = metrics.softmax(logits)
+    probabilities = softmax(logits)
     top, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     if not len(labels) or 100.0 * float(right.mean()) >= RIGHT:
         return {}

@@ -20,11 +20,11 @@ from last_edge.export.bundles.thresholds import held_out_subjects
 from last_edge.export.int8.qat import QatOptions
 from last_edge.export.int8.quantize import QuantizeOptions
 from last_edge.export.onnx.onnx_graph import metadata_of
-from last_edge.export.proof.evaluate import require_input
+from last_edge.export.proof.evaluate import deployed, require_input
 from last_edge.tasks.config import QuantizeConfig, Recipe
 from last_edge.tasks.plan import CALIBRATION_SPLIT, part_by_people
 from last_edge.tasks.registry import RECOGNITION
-from last_edge.tasks.task import Answers, Clips, Gate, Task
+from last_edge.tasks.task import Answers, Candidate, Clips, Gate, Task
 from last_edge.train.checkpoint import checkpoint_folder
 
 AUTO = "auto"
@@ -116,6 +116,25 @@ def draft(bundle: Bundle, files: dict[str, bytes], *, without: Sequence[str]) ->
     """The bundle as it would be with some files instead of those that it has of these names."""
     kept = {name: bundle.read(name) for name in bundle.manifest.files if name not in without} | files
     return Bundle(bundle.path, with_hashes(bundle.manifest, kept), kept)
+
+
+def beside_float(
+    bundle: Bundle, precision: str, files: dict[str, bytes], store: ClipStore, clips: Clips, *, threads: int,
+    times: Callable[[dict[str, bytes]], dict[str, float]],
+) -> tuple[dict[str, Answers], Candidate]:  # fmt: skip
+    """What a bundle's FP32 graph and its one 8-bit graph answer to some clips, by precision, and what both cost.
+
+    times: milliseconds of graphs by precision, taken in turns.
+    """
+    (graph,) = files.values()
+    both = {"fp32": bundle, precision: draft(bundle, files, without=tuple(files))}
+    answers = {name: deployed(one, name, threads=threads).answers(store, clips) for name, one in both.items()}
+    spent = times({"fp32": float_graph(bundle), precision: graph})
+    candidate = Candidate(
+        reference=np.asarray(answers["fp32"]), answers=np.asarray(answers[precision]), size=len(graph),
+        weights=bundle.manifest.model.params, reference_ms=spent["fp32"], ms=spent[precision],
+    )  # fmt: skip
+    return answers, candidate
 
 
 def calibration_clips(store: ClipStore, *, count: int, seed: int) -> NDArray[np.int64]:

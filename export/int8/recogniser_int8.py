@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,25 @@ from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import plain_batch
 from last_edge.errors import InputError
 from last_edge.export.int8.evaluator import Evaluator, milliseconds
-from last_edge.export.int8.plan import Made, Parts, Plan, Report, Row, calibration_clips, draft, float_graph, parts_of
+from last_edge.export.int8.plan import (
+    Made,
+    Parts,
+    Plan,
+    Report,
+    Row,
+    beside_float,
+    calibration_clips,
+    float_graph,
+    parts_of,
+)
 from last_edge.export.int8.qat import train_rounded
 from last_edge.export.int8.qdq import float_nodes, read_graph, target_named
 from last_edge.export.int8.quantize import Prepared, QuantizeOptions, prepare, quantize_graph, relu_pairs
-from last_edge.export.proof.evaluate import check_store, deployed
+from last_edge.export.proof.evaluate import check_store
 from last_edge.inputs.features import Inputs
 from last_edge.tasks.config import QuantizeConfig
 from last_edge.tasks.registry import RECOGNITION, task_of_bundle
-from last_edge.tasks.task import Candidate, Clips, check_options, require_gates
+from last_edge.tasks.task import Clips, check_options, require_gates
 
 WEIGHED = ("Conv", "MatMul", "Add")
 
@@ -49,13 +60,9 @@ class RecogniserRounding:
         bundle, precision, plan = self.bundle, self.precision, self.plan
         graph, chosen, tables, options = self._rounded(threads=threads, report=report)
         files = {self.names[0]: graph}
-        both = {"fp32": bundle, precision: draft(bundle, files, without=self.names)}
-        answers = {name: deployed(one, name, threads=threads).answers(self.store, clips) for name, one in both.items()}
-        spent = milliseconds({"fp32": float_graph(bundle), precision: graph}, bundle.golden.inputs,
-                             threads=threads)  # fmt: skip
-        candidate = Candidate(
-            reference=answers["fp32"], answers=answers[precision], size=len(graph),
-            weights=bundle.manifest.model.params, reference_ms=spent["fp32"], ms=spent[precision],
+        answers, candidate = beside_float(
+            bundle, precision, files, self.store, clips, threads=threads,
+            times=partial(milliseconds, inputs=bundle.golden.inputs, threads=threads),
         )  # fmt: skip
         limits, wanted = plan.gates or QuantizeConfig(), RECOGNITION.wanted(self.store, clips)
         gates = RECOGNITION.gates(candidate, wanted, limits, judge_speed=self.target.runs_here)

@@ -6,6 +6,7 @@ nothing adds up. The front and the products over joints, a tenth of the weights,
 
 import dataclasses
 from collections.abc import Collection, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,17 +22,16 @@ from last_edge.bundle.manifest import FRAME_NAME, STATE, model_file
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import recordings
 from last_edge.export.int8.evaluator import SCHEDULE
-from last_edge.export.int8.plan import Made, Plan, Report, draft, float_graph
+from last_edge.export.int8.plan import Made, Plan, Report, beside_float, float_graph
 from last_edge.export.int8.qdq import compact, read_graph, weights_in_8_bits
 from last_edge.export.int8.ranges import Feed, Method, ranges_over
-from last_edge.export.proof.evaluate import deployed
 from last_edge.names import check_known
 from last_edge.runtime.backends.stepper import Stepper, stepping
 from last_edge.runtime.recognise.model import open_stepper
 from last_edge.tasks.config import QuantizeConfig
 from last_edge.tasks.plan import CALIBRATION_SPLIT
 from last_edge.tasks.registry import STREAMING
-from last_edge.tasks.task import Candidate, Clips, require_gates
+from last_edge.tasks.task import Clips, require_gates
 from last_edge.timing import clock_for, summarise, time_in_turns
 
 INT8 = "int8"
@@ -64,12 +64,9 @@ class StreamRounding:
         ranges = ranges_over(proto, self._feeds(chosen), method=method, percentile=percentile, kinds=ROUNDED)
         made = rounded(graph, ranges, keep_float=plan.options.keep_float)
         files = {self.names[0]: made}
-        both = {"fp32": bundle, INT8: draft(bundle, files, without=self.names)}
-        answers = {name: deployed(one, name, threads=threads).answers(self.store, clips) for name, one in both.items()}
-        spent = step_milliseconds({"fp32": graph, INT8: made}, bundle.golden.points[0], threads=threads)
-        candidate = Candidate(
-            reference=np.asarray(answers["fp32"]), answers=np.asarray(answers[INT8]), size=len(made),
-            weights=bundle.manifest.model.params, reference_ms=spent["fp32"], ms=spent[INT8],
+        answers, candidate = beside_float(
+            bundle, INT8, files, self.store, clips, threads=threads,
+            times=partial(step_milliseconds, frames=bundle.golden.points[0], threads=threads),
         )  # fmt: skip
         gates = STREAMING.gates(candidate, STREAMING.wanted(self.store, clips), plan.gates or QuantizeConfig())
         if plan.gates is not None:

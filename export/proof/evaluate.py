@@ -66,11 +66,8 @@ class DeployedRecogniser:
     def __init__(
         self, bundle: Bundle, precision: str, *, settings: Settings | None = None, beam: int | None = None
     ) -> None:
-        self.model, self.manifest = (
-            open_backend(OnnxRuntimeCpu.name, bundle.graph(precision), settings),
-            bundle.manifest,
-        )
-        self._where = bundle.path / model_file(precision)
+        self.model = open_backend(OnnxRuntimeCpu.name, bundle.graph(precision), settings)
+        self.manifest, self._where = bundle.manifest, bundle.path / model_file(precision)
         require_input(self.metadata, bundle)
 
     @property

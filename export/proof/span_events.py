@@ -13,7 +13,7 @@ from last_edge.clips.compose import Span
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import held_still, recordings
 from last_edge.errors import InputError
-from last_edge.runtime.recognise.decoding import softmax
+from last_edge.logits import softmax
 from last_edge.runtime.recognise.model import open_stepper, span_rules
 from last_edge.runtime.recognise.span_score import SpanScore
 from last_edge.runtime.recognise.spans import SpanRules, events_of

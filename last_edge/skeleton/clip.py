@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from last_edge.errors import InputError
+from last_edge.errors import InputError, LastEdgeError, UsageError
 from last_edge.skeleton.layout import Layout
 
 Units = Literal["image01", "metres"]
@@ -60,10 +60,7 @@ class SkeletonClip:
             raise InputError("wrong joint count", where=where, expected=expected, got=self.coords.shape[2])
         if self.confidence.shape != self.coords.shape[:3]:
             raise InputError("confidence does not fit the points", where=where, got=self.confidence.shape)
-        if not 0 < self.fps < np.inf:
-            raise InputError(
-                "a clip needs a frame rate", where=where, expected="frames a second, above 0", got=self.fps
-            )
+        check_rate(self.fps, kind=InputError, where=where)
         if np.isinf(self.coords).any():
             raise InputError("infinite points", where=where, expected="finite numbers, NaN where a point is missing")
         if not np.array_equal(np.isnan(self.coords).any(-1), self.confidence == 0):
@@ -98,6 +95,12 @@ class SkeletonClip:
         coords[~present] = np.nan
         sure = np.where(present, given, 0).astype(np.float32)
         return cls(coords, sure, layout, float(fps), units, **about)  # type: ignore[arg-type]
+
+
+def check_rate(fps: float, *, kind: type[LastEdgeError] = UsageError, where: object = None) -> None:
+    """An error of a kind unless `fps` can be the frame rate of a clip."""
+    if not 0 < fps < np.inf:
+        raise kind("a clip needs a frame rate", where=where, expected="frames a second, above 0", got=fps)
 
 
 def fault_of_spans(spans: Sequence[tuple[int, int]], frames: int) -> str:

@@ -13,16 +13,10 @@ from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
 from last_edge.errors import MissingError, UsageError
+from last_edge.logits import Logits, softmax
 
-Logits = NDArray[np.float32]
 Labels = NDArray[np.int64]
 CALIBRATION_BINS = 15
-
-
-def softmax(logits: Logits) -> Logits:
-    """(n, K) logits -> probabilities."""
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), np.float32)
 
 
 def ranks(logits: Logits, labels: Labels) -> NDArray[np.int64]:
@@ -79,7 +73,7 @@ def reliability(logits: Logits, labels: Labels) -> list[dict[str, float]]:
 
 def _by_confidence(logits: Logits, labels: Labels) -> list[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """Top probability and hit of each clip, by equal-width bins of the first."""
-    probabilities = softmax(logits)
+    probabilities = softmax(logits).astype(np.float32)
     confidence, hits = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     which = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
     return [(confidence[which == b], hits[which == b]) for b in range(CALIBRATION_BINS)]
@@ -113,7 +107,8 @@ def merged(logits: Logits, labels: Labels, names: Sequence[str], *, at: str) -> 
     if len(kept) == len(names):
         raise UsageError(f"no two labels agree before {at!r}", got=tuple(names)[:3])
     place = np.asarray([kept.index(name) for name in coarse])
-    sums = np.stack([softmax(logits)[:, place == index].sum(axis=1) for index in range(len(kept))], axis=1)
+    probabilities = softmax(logits).astype(np.float32)
+    sums = np.stack([probabilities[:, place == index].sum(axis=1) for index in range(len(kept))], axis=1)
     return np.log(np.maximum(sums, np.finfo(np.float32).tiny)), place[labels], kept
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import UsageError
+from last_edge.logits import energy, softmax
 from last_edge.names import is_background
 
 Phase = Literal["", "begin", "hold", "end"]
@@ -109,19 +110,6 @@ class Rejection:
     def probabilities(self, logits: NDArray[np.float32]) -> Probabilities:
         """(K,) logits to probabilities that sum to 1."""
         return softmax(logits / self.temperature)
-
-
-def energy(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:
-    """(..., K) logits -> (...) scores, high where a class answers."""
-    scaled = logits.astype(np.float64) / temperature
-    most = scaled.max(-1, keepdims=True)
-    return np.asarray(temperature * (most[..., 0] + np.log(np.exp(scaled - most).sum(-1))))
-
-
-def softmax(logits: NDArray[np.float32]) -> Probabilities:
-    """(..., K) logits to probabilities that sum to 1."""
-    exponents = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    return np.asarray(exponents / exponents.sum(-1, keepdims=True), np.float64)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.errors import InputError, UsageError
+from last_edge.logits import energy
 from last_edge.names import mirrored_order
 from last_edge.runtime.backends import Backend
 from last_edge.runtime.closing import Closeable
@@ -31,7 +32,6 @@ from last_edge.runtime.recognise.decoding import (
     Prediction,
     Probabilities,
     Rejection,
-    energy,
 )
 from last_edge.runtime.recognise.spans import SpanwiseDecoder
 from last_edge.runtime.recognise.window import MotionSegmenter, Points, SegmentOptions, SlidingWindow, Times, fit_times

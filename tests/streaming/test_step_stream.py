@@ -15,7 +15,8 @@ from last_edge.bundle import Bundle
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import held_still
 from last_edge.errors import UsageError
-from last_edge.runtime.recognise.decoding import DecodingOptions, Event, softmax
+from last_edge.logits import softmax
+from last_edge.runtime.recognise.decoding import DecodingOptions, Event
 from last_edge.runtime.recognise.model import open_stepper
 from last_edge.runtime.recognise.spans import SpanEvent, events_of
 from last_edge.runtime.recognise.step_stream import StepStream, Ticks

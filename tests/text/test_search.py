@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from last_edge.errors import InputError, UsageError
-from last_edge.text import EOS, SOS, SPECIAL, SearchOptions, Vocabulary, log_softmax, search
+from last_edge.logits import log_softmax
+from last_edge.text import EOS, SOS, SPECIAL, SearchOptions, Vocabulary, search
 
 WORDS = 7
 

@@ -12,9 +12,10 @@ from last_edge import records
 from last_edge.clips.store import ClipStore
 from last_edge.clips.windows import check_fits, labelled_clips
 from last_edge.errors import InputError
+from last_edge.logits import Logits
 from last_edge.tasks.class_learner import predict
 from last_edge.tasks.config import Recipe
-from last_edge.tasks.metrics import Logits, merged, metrics_of
+from last_edge.tasks.metrics import merged, metrics_of
 from last_edge.tools.experiments.compare import Hits, paired_difference, spread_of
 from last_edge.train.checkpoint import load_checkpoint
 from last_edge.train.recipe import identity_of, load_recipe

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from last_edge.clips.store import ClipStore
 from last_edge.export.bundles.thresholds import fit_energy, fit_temperature
+from last_edge.logits import energy, softmax
 from last_edge.names import is_background
-from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD, OperatingPoint, Row, choose_point, energy, softmax
+from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD, OperatingPoint, Row, choose_point
 from last_edge.runtime.recognise.stream import RecogniseOptions
 from last_edge.tasks.metrics import confusion, percent, wilson
 from last_edge.tools.operating import curves_of

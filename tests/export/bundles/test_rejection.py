@@ -13,7 +13,8 @@ from last_edge.clips.windows import labelled_clips, plain_batch
 from last_edge.export.bundles.thresholds import fit_energy, fit_temperature, rejection_thresholds, unknown_windows
 from last_edge.export.onnx.session import logits_of
 from last_edge.inputs import InputSpec
-from last_edge.runtime.recognise.decoding import Rejection, energy, softmax
+from last_edge.logits import energy, softmax
+from last_edge.runtime.recognise.decoding import Rejection
 from tests.conftest import tiny_graph
 
 

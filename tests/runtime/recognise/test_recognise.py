@@ -9,9 +9,10 @@ import pytest
 
 from last_edge.errors import UsageError
 from last_edge.inputs import InputSpec
+from last_edge.logits import softmax
 from last_edge.runtime.backends import Backend
 from last_edge.runtime.recognise.adapt import Adapter
-from last_edge.runtime.recognise.decoding import DecodingOptions, Event, Rejection, softmax
+from last_edge.runtime.recognise.decoding import DecodingOptions, Event, Rejection
 from last_edge.runtime.recognise.stream import RecogniseOptions, Stream, WindowStream
 from last_edge.skeleton import get_layout
 
