@@ -301,13 +301,8 @@ def rewrite_bundle(bundle: Bundle, manifest: Manifest, *, files: Mapping[str, by
         there = (path / MANIFEST).read_bytes() if path.is_dir() else read_archive(path)[MANIFEST]
         if there != bundle.contents[MANIFEST]:
             raise UsageError("the bundle was changed meanwhile", where=path, hint="the same command again")
-        return _rewrite(bundle, manifest, files=files)
-
-
-def _rewrite(bundle: Bundle, manifest: Manifest, *, files: Mapping[str, bytes] | None) -> Manifest:
-    path = bundle.path
-    kept = {name: bundle.read(name) for name in manifest.files if name != CARD} | dict(files or {})
-    return _write(path, manifest, kept, force=True, keep_others=True)
+        kept = {name: bundle.read(name) for name in manifest.files if name != CARD} | dict(files or {})
+        return _write(path, manifest, kept, force=True, keep_others=True)
 
 
 def _write(

@@ -51,7 +51,8 @@ class StoreWriter:
     def add(self, clip: SkeletonClip) -> None:
         """Append one clip; `InputError` names it when it does not fit the store."""
         self._check(clip)
-        place = {"offset": self._frames.length, "length": clip.frames, "label": self._label(clip), "fps": clip.fps}
+        label = -1 if clip.label is None else self._number(clip.label, clip)
+        place = {"offset": self._frames.length, "length": clip.frames, "label": label, "fps": clip.fps}
         spans = [(self._number(span.label, clip), span.first, span.last) for span in clip.spans]
         self._rows.append({**place, **clip.about, "spans": spans})
         self._ids.add(clip.source_id)
@@ -100,10 +101,6 @@ class StoreWriter:
             raise InputError("unknown split", where=where, expected=SPLITS, got=clip.split)
         if clip.source_id and clip.source_id in self._ids:
             raise InputError("the same clip twice", where=where)
-
-    def _label(self, clip: SkeletonClip) -> Any:
-        """Index into the labels; the name itself while they are still being collected."""
-        return -1 if clip.label is None else self._number(clip.label, clip)
 
     def _number(self, label: str, clip: SkeletonClip) -> Any:
         if self._labels is None:

@@ -113,7 +113,7 @@ def add_background(
         for number in range(len(store)):
             writer.add(store.clip(number))
         for clip in (*learnt, *judged, *between_clips(store, count=between, seed=seed), *signed):
-            writer.add(_with_bodies(clip, bodies))
+            writer.add(clip.with_bodies(bodies))
     return ClipStore.open(out)
 
 
@@ -135,13 +135,6 @@ def between_clips(store: ClipStore, *, count: int, seed: int = 0) -> list[Skelet
         )
         for place in chosen.tolist()
     ]  # fmt: skip
-
-
-def _with_bodies(clip: SkeletonClip, bodies: int) -> SkeletonClip:
-    """So many bodies in all, further ones absent."""
-    absent = ((0, bodies - len(clip.coords)), *[(0, 0)] * 3)
-    coords = np.pad(clip.coords, absent, constant_values=np.nan)
-    return replace(clip, coords=coords, confidence=np.pad(clip.confidence, absent[:3]))
 
 
 @lru_cache(maxsize=8)

@@ -101,7 +101,10 @@ class PoseTransformerBody(Body):
         self.cls = nn.Parameter(torch.empty(options.width))
         self.positions = nn.Parameter(torch.empty(spec.frames + 1, options.width))
         self.norm, self.dropout = nn.LayerNorm(options.width), nn.Dropout(options.dropout)
-        self.layers = nn.ModuleList(_layer(options) for _ in range(options.layers))
+        self.layers = nn.ModuleList(
+            EncoderLayer(options.width, heads=options.heads, hidden=options.hidden, dropout=options.dropout)
+            for _ in range(options.layers)
+        )
         self.head = TokenHead(options.width, classes, dropout=options.dropout)
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -170,10 +173,6 @@ def embedding_with_flag(embed: nn.Linear) -> nn.Conv2d:
     weight = nn.functional.pad(embed.weight, (0, 1, 0, 1))
     weight[-1, -1] = 1
     return with_weights(made, weight[..., None, None], nn.functional.pad(embed.bias, (0, 1)))
-
-
-def _layer(o: Options) -> EncoderLayer:
-    return EncoderLayer(o.width, heads=o.heads, hidden=o.hidden, dropout=o.dropout)
 
 
 def _build(spec: InputSpec, classes: int, variant: Options, options: dict[str, Any]) -> LandmarkModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -79,6 +79,12 @@ class SkeletonClip:
     def about(self) -> dict[str, str]:
         """What is known of the recording beside its label."""
         return {name: getattr(self, name) for name in ABOUT}
+
+    def with_bodies(self, bodies: int) -> SkeletonClip:
+        """The clip with so many bodies, those it lacks absent."""
+        absent = ((0, bodies - len(self.coords)), (0, 0), (0, 0), (0, 0))
+        coords = np.pad(self.coords, absent, constant_values=np.nan)
+        return replace(self, coords=coords, confidence=np.pad(self.confidence, absent[:3]))
 
     @classmethod
     def from_points(

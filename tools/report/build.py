@@ -79,13 +79,12 @@ def build(asked: Asked, found: Collection, *, title: str, environment: dict[str,
         "choices": choices,
         "comparisons": comparisons(found, stores, rows, best),
         "streams": streams(found, stores, gestures=asked.gestures),
-        "stores": {str(store.path): _facts(store) for store in stores},
+        "stores": {
+            str(store.path): {"sha256": store.sha256, "layout": store.layout.name, "clips": len(store)}
+            for store in stores
+        },
         "files": found.files | {path: sha256_of(Path(path)) for path in asked.ablations},
     }
-
-
-def _facts(store: ClipStore) -> dict[str, Any]:
-    return {"sha256": store.sha256, "layout": store.layout.name, "clips": len(store)}
 
 
 def with_records(found: Collection, timed: list[BenchRecord]) -> Collection:

@@ -127,15 +127,8 @@ def write_lesson(
     }
     with writing_store(out, layout=first.layout, units=first.units, labels=names, about=about, force=True) as writer:
         for clip in (*clips, *others):
-            writer.add(with_bodies(clip, len(first.coords)))
+            writer.add(clip.with_bodies(len(first.coords)))
     return ClipStore.open(out)
-
-
-def with_bodies(clip: SkeletonClip, bodies: int) -> SkeletonClip:
-    """The clip with so many bodies, those it lacks absent."""
-    absent = ((0, bodies - len(clip.coords)), (0, 0), (0, 0), (0, 0))
-    coords = np.pad(clip.coords, absent, constant_values=np.nan)
-    return replace(clip, coords=coords, confidence=np.pad(clip.confidence, absent[:3]))
 
 
 def shows_nothing(store: ClipStore) -> NDArray[np.bool_]:

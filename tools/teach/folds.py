@@ -71,11 +71,6 @@ class FoldAnswer:
     streams: dict[Decode, list[Played]]
 
 
-def take_of(source_id: str) -> str:
-    """The recording that a clip was cut from: what stands before `#`."""
-    return source_id.partition("#")[0]
-
-
 def plan_folds(store: ClipStore, background: NDArray[np.bool_]) -> tuple[str, Folds]:
     """What is left out in turn, and the clips of each fold; background (N,) tells which clips show no gesture.
 
@@ -113,8 +108,9 @@ def _blocks(store: ClipStore, clips: NDArray[np.int64]) -> list[list[int]]:
 def _recordings(store: ClipStore, clips: NDArray[np.int64]) -> list[list[int]]:
     found: dict[str, list[int]] = {}
     for clip in clips.tolist():
-        name = str(store.index.source_id[clip])
-        found.setdefault(f"{store.index.subject[clip]}/{take_of(name)}" if name else f"#{clip}", []).append(clip)
+        # What stands before `#` names the recording that a clip was cut from.
+        recording = str(store.index.source_id[clip]).partition("#")[0]
+        found.setdefault(f"{store.index.subject[clip]}/{recording}" if recording else f"#{clip}", []).append(clip)
     return list(found.values())
 
 

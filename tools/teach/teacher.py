@@ -66,7 +66,9 @@ class Teacher:
         from last_edge.tools.teach.takes import Taken, gather
 
         raw = list(self._raw())
-        key = _key(self.labels, [(clip.source_id, clip.label, clip.subject, _points_key(clip)) for clip in raw])
+        points = (sha256(clip.coords.tobytes()).hexdigest() for clip in raw)
+        told = [(clip.source_id, clip.label, clip.subject, key) for clip, key in zip(raw, points, strict=True)]
+        key = _key(self.labels, told)
         about = {"dataset": "takes", "title": "takes of gestures", "licence": self.options.licence}
         made, new = self.state.once(
             "takes", key, self.folder / TAKES / HEADER,
@@ -260,7 +262,3 @@ class Teacher:
 
 def _key(*parts: object) -> str:
     return sha256(repr(parts).encode()).hexdigest()
-
-
-def _points_key(clip: SkeletonClip) -> str:
-    return sha256(clip.coords.tobytes()).hexdigest()

@@ -195,7 +195,8 @@ def point_gates(store: ClipStore, figures: ClipFigures, limits: Limits) -> Itera
     yield no_clip("still clips", "something moves in every clip", (figures.step == 0) & (lengths > 1), ids)
     yield _missing(figures, lengths, limits)
     yield _bodies(store, figures)
-    yield no_clip("first body", "body 0 is there whenever another is", _headless(figures), ids)
+    headless = np.asarray((figures.seen[:, 0] == 0) & figures.seen.any(axis=1))
+    yield no_clip("first body", "body 0 is there whenever another is", headless, ids)
     largest = f"{figures.largest.max():.3g}"
     yield no_clip("coordinates", f"|x| up to {limits.largest:g}", figures.largest > limits.largest, ids, largest)
     yield _units(store, figures)
@@ -209,10 +210,6 @@ def worst(column: Column, store: ClipStore) -> tuple[str, ...]:
     """Ids of the clips with the largest values."""
     order = np.argsort(-np.nan_to_num(column, nan=-np.inf), kind="stable")[:WORST]
     return tuple(map(str, store.index.source_id[order]))
-
-
-def _headless(figures: ClipFigures) -> NDArray[np.bool_]:
-    return np.asarray((figures.seen[:, 0] == 0) & figures.seen.any(axis=1))
 
 
 def _missing(figures: ClipFigures, lengths: NDArray[np.int64], limits: Limits) -> Gate:
