@@ -40,8 +40,10 @@ def test_no_folder_has_more_files_than_one_can_survey() -> None:
     assert {folder: files for folder, files in folders.items() if files > MOST_FILES} == {}
 
 
-def test_the_walk_has_few_stops_and_names_files_that_exist() -> None:
+def test_the_walk_has_few_stops_and_names_files_and_things_that_exist() -> None:
     """Recording to prediction in training, export and a run, file by file."""
+    source = "\n".join(file.read_text() for file in source_files())
+    defined = set(re.findall(r"^\s*(?:class|def) (\w+)", source, flags=re.MULTILINE))
     ways = re.findall(r"^## A clip's way through .*\n((?:.|\n)*?)(?=^## )", PAGE, flags=re.MULTILINE)
     assert len(ways) == 3
     for way in ways:
@@ -50,6 +52,8 @@ def test_the_walk_has_few_stops_and_names_files_that_exist() -> None:
         for _, stop in stops:
             named = [name for name in re.findall(r"`([^` ]+)`", stop) if "/" in name]
             assert named and [name for name in named if not (ROOT / name).exists()] == []
+            things = re.findall(r"`(?:\w+\.)*([A-Za-z]\w*)`", stop)
+            assert [name for name in things if name not in defined] == []
 
 
 @pytest.mark.parametrize("package", ["last_edge.runtime", "last_edge.tools.cli"])
