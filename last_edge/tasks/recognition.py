@@ -111,6 +111,10 @@ class Recognition:
     ) -> dict[str, Any]:
         return metrics_of(np.asarray(answers), store, clips, merge_at=merge_at)
 
+    def in_words(self, figures: Mapping[str, Any]) -> str:
+        top = "  ".join(f"top-{rank} {figures[f'top{rank}']}%" for rank in (1, 3, 5))
+        return f"{top}  of {figures['n']} clips"
+
     def measured(
         self, trained: Trained, store: ClipStore, clips: Clips, *, merge_at: str = "", beam: int | None = None
     ) -> dict[str, Any]:

@@ -224,6 +224,10 @@ class Task(Protocol):
         """Figures of what was answered to some clips, shares in percent. labels: the artefact's own."""
         ...
 
+    def in_words(self, figures: Mapping[str, Any]) -> str:
+        """The figures that a person wants to see first, in a line."""
+        ...
+
     def measured(
         self, trained: Trained, store: ClipStore, clips: Clips, *, merge_at: str = "", beam: int | None = None
     ) -> dict[str, Any]:

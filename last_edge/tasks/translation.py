@@ -131,6 +131,11 @@ class Translation:
     ) -> dict[str, Any]:
         return translation_metrics(list(answers), list(self.wanted(store, clips)))
 
+    def in_words(self, figures: Mapping[str, Any]) -> str:
+        tier = f"  tier: {figures['tier']}" if "tier" in figures else ""
+        said = f"BLEU-4 {figures['bleu4']}  chrF {figures['chrf']}  WER {figures['wer']}%"
+        return f"{said}  of {figures['n']} sentences{tier}"
+
     def measured(
         self, trained: Trained, store: ClipStore, clips: Clips, *, merge_at: str = "", beam: int | None = None
     ) -> dict[str, Any]:

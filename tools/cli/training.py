@@ -238,13 +238,6 @@ def _lines(value: Any) -> str:
     return "".join(f"\n  {item}" for item in items)
 
 
-def translated(figures: dict[str, Any]) -> str:
-    """A translator's figures in a line."""
-    tier = f"  tier: {figures['tier']}" if "tier" in figures else ""
-    said = f"BLEU-4 {figures['bleu4']}  chrF {figures['chrf']}  WER {figures['wer']}%"
-    return f"{said}  of {figures['n']} sentences{tier}"
-
-
 def held_memory(out: Path) -> str:
     """Most memory that a finished run's process and GPU held, for people."""
     from last_edge.train.run_folder import TIMING
@@ -256,20 +249,15 @@ def held_memory(out: Path) -> str:
 
 def summary(final: dict[str, Any], out: Path) -> dict[str, Any]:
     """The lines a person wants after a run."""
+    from last_edge.tasks.registry import task_of
+
     shown: dict[str, Any] = {"run": str(out), "model": final["model"], "params": final["params"]}
     if "init" in final:
         start = final["init"]
         shown["init"] = f"{start['run']}: {len(start['loaded'])} tensors taken over, {len(start['fresh'])} new"
-    for part in ("val", "test"):
-        if "bleu4" in final.get(part, {}):
-            shown[part] = translated(final[part])
-        elif "frames" in final.get(part, {}):
-            about = final[part]
-            shown[part] = f"{about['frames']}% of {about['n']} frames, {about['mean_class']}% as a mean over classes"
-        elif part in final:
-            top = "  ".join(f"top-{rank} {final[part][f'top{rank}']}%" for rank in (1, 3, 5))
-            shown[part] = f"{top}  of {final[part]['n']} clips"
+    task = task_of(final["model"])
+    shown |= {part: task.in_words(final[part]) for part in ("val", "test") if part in final}
     shown["memory"] = held_memory(out)
-    if any("frames" in final.get(part, {}) for part in ("val", "test")):
+    if task.by_frame and final.keys() & {"val", "test"}:
         shown["next"] = f"last-edge fit-spans {out} --store STORE, then last-edge eval {out} --store STORE --stream"
     return shown

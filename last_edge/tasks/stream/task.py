@@ -152,6 +152,10 @@ class Streaming:
         """Shares of frames in percent. answers: (F, K) logits of all frames of the recordings, one after another."""
         return frame_figures(np.asarray(answers).argmax(1), np.asarray(self.wanted(store, clips)), labels)
 
+    def in_words(self, figures: Mapping[str, Any]) -> str:
+        """See `Task`."""
+        return f"{figures['frames']}% of {figures['n']} frames, {figures['mean_class']}% as a mean over classes"
+
     def measured(
         self, trained: Trained, store: ClipStore, clips: Clips, *, merge_at: str = "", beam: int | None = None
     ) -> dict[str, Any]:
