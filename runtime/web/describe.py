@@ -28,7 +28,7 @@ from last_edge.runtime.landmarks.models import get_model
 from last_edge.runtime.recognise.adapt import LIMB_METRES, SIDES
 from last_edge.runtime.recognise.decoding import USUAL_THRESHOLD, choose_point
 from last_edge.runtime.recognise.model import ACCEPT, span_rules
-from last_edge.runtime.recognise.stream import TOP, Decode, RecogniseOptions
+from last_edge.runtime.recognise.stream import HOLD_S, TOP, Decode, RecogniseOptions
 from last_edge.runtime.recognise.window import Points
 from last_edge.runtime.sources.points import SampleSource
 from last_edge.skeleton import Layout, get_layout
@@ -105,7 +105,7 @@ def describe(
         ],
         "threshold": threshold,
         "rejection": {"temperature": thresholds.get("temperature", 1.0), "energy": least_energy},
-        "options": {**records.to_dict(options), "top": TOP},
+        "options": {**records.to_dict(options), "top": TOP, "hold_s": HOLD_S},
         "camera": None if detector is None else _camera(detector, spec, units),
         "clips": [
             {**entry, "source": describe_source(clip.layout, clip.units, spec=spec, target_units=units)}

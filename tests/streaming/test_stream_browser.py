@@ -16,7 +16,7 @@ from last_edge.runtime.recogniser import Recogniser
 from tests.streaming.conftest import hand
 from tests.web.conftest import chromium, listening, opened, real_site  # noqa: F401
 
-PLAY = """async ({ points, shape, times, threshold, rules, predict, early, side }) => {
+PLAY = """async ({ points, shape, times, threshold, rules, predict, early, phases, side }) => {
   const load = (name) => import(`/js/${name}.js`);
   const [{ Adapter }, { Points }, { openModel, checkModel }, { makeRecogniser }, { loadClips }] = await Promise.all(
     ["adapter", "points", "model", "step_recogniser", "clips"].map(load));
@@ -26,12 +26,11 @@ PLAY = """async ({ points, shape, times, threshold, rules, predict, early, side 
   const model = await openModel(site.graphs[0], site);
   const check = await checkModel(model, (await loadClips(site)).golden);
   const adapter = new Adapter(source, site.input, site.units, "first", site.hands);
-  const recogniser = makeRecogniser(site, model, adapter, { threshold, early });
+  const recogniser = makeRecogniser(site, model, adapter, { threshold, early, phases });
   const events = [];
   const tops = [];
   for (const [number, time] of times.entries()) {
-    const event = await recogniser.push(clip.frame(number), time, side);
-    if (event) events.push(event);
+    events.push(...(await recogniser.push(clip.frame(number), time, side)));
     tops.push(recogniser.current?.top[0] ?? null);
   }
   events.push(...(await recogniser.finish()));
@@ -57,14 +56,16 @@ def motion(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize(
-    ("ruled", "early"), [(False, False), (True, False), (True, True)], ids=["frame by frame", "by rules", "early"]
+    ("ruled", "early", "phases"),
+    [(False, False, False), (True, False, False), (True, True, False), (False, False, True), (True, False, True)],
+    ids=["frame by frame", "by rules", "early", "phases", "phases by rules"],
 )
 def test_answers_and_events_are_those_of_python(
-    page: Any, bundle_path: Path, ruled_path: Path, ruled: bool, early: bool, side: str
+    page: Any, bundle_path: Path, ruled_path: Path, ruled: bool, early: bool, phases: bool, side: str
 ) -> None:
     points, times = motion(5)
     model = Recogniser.open(ruled_path if ruled else bundle_path)
-    options = RecogniseOptions(early=early, decoding=DecodingOptions(threshold=0.3))
+    options = RecogniseOptions(early=early, phases=phases, decoding=DecodingOptions(threshold=0.3))
     stream, events, tops = model.stream(options=options), [], []
     for frame, time_s in zip(points, times.tolist(), strict=True):
         events += stream.push(frame, time_s, seen=side)
@@ -75,11 +76,14 @@ def test_answers_and_events_are_those_of_python(
         PLAY,
         {"points": sent, "shape": [1, *points.shape], "times": times.tolist(), "threshold": 0.3,
          "rules": None if model.rules is None else records.to_dict(model.rules), "predict": not ruled, "early": early,
-         "side": side},
+         "phases": phases, "side": side},
     )  # fmt: skip
     assert got["difference"] < 1e-3 and got["milliseconds"] > 0
     assert None in tops and [top and top["label"] for top in got["tops"]] == [top and top.label for top in tops]
-    assert len(events) > 1 and [event["label"] for event in got["events"]] == [event.label for event in events]
+    assert len(events) > 1
+    assert [(event["label"], event["phase"]) for event in got["events"]] == [
+        (event.label, event.phase) for event in events
+    ]
     for found, event in zip(got["events"], events, strict=True):
         values = (found["start"], found["end"], found["probability"])
         assert values == pytest.approx((event.start_s, event.end_s, event.probability), abs=1e-3)

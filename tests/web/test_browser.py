@@ -39,14 +39,13 @@ LOGITS = f"""async ({{ precision, points, shape, times }}) => {{{PARTS}
   const fitted = fitTimes(adapter.convert(clip), times, site.input.frames);
   return {{ fitted: Array.from(fitted.data), logits: Array.from(await model.logits(fitted)) }};
 }}"""
-EVENTS = f"""async ({{ precision, points, shape, times, threshold, rejection, decode }}) => {{{PARTS}
+EVENTS = f"""async ({{ precision, points, shape, times, threshold, rejection, decode, phases }}) => {{{PARTS}
   const asked = {{ ...site, rejection, options: {{ ...site.options, decode }} }};
-  const recogniser = new Recogniser(asked, model, adapter, {{ threshold }});
+  const recogniser = new Recogniser(asked, model, adapter, {{ threshold, phases }});
   const events = [];
   const tops = [];
   for (const [number, time] of times.entries()) {{
-    const event = await recogniser.push(clip.frame(number), time);
-    if (event) events.push(event);
+    events.push(...(await recogniser.push(clip.frame(number), time)));
     tops.push(recogniser.current?.top[0].label ?? null);
   }}
   return {{ events, tops }};
@@ -115,27 +114,41 @@ def test_logits_are_those_of_python(page: Any, precision: str) -> None:
 
 
 @pytest.mark.parametrize("decode", ["sliding", "spans"])
+@pytest.mark.parametrize("phases", [False, True])
 @pytest.mark.parametrize("energy", [None, 5.1])
-def test_events_of_a_stream_are_those_of_python(page: Any, energy: float | None, decode: Decode) -> None:
+def test_events_of_a_stream_are_those_of_python(page: Any, energy: float | None, phases: bool, decode: Decode) -> None:
     points, times = hand_motion(500, seed=1)
     rejection = Rejection(1.5, -np.inf if energy is None else energy)
-    expected, tops = python_events(points, times, threshold=0.3, rejection=rejection, decode=decode)
-    settings = {"decode": decode, "threshold": 0.3, "rejection": {"temperature": 1.5, "energy": energy}}
+    expected, tops = python_events(points, times, threshold=0.3, rejection=rejection, decode=decode, phases=phases)
+    settings = {
+        "decode": decode,
+        "phases": phases,
+        "threshold": 0.3,
+        "rejection": {"temperature": 1.5, "energy": energy},
+    }
     got = page.evaluate(EVENTS, {"precision": "fp32", **sent(points, times), **settings})
     assert len(expected) > 1 and None in tops
-    assert [event["label"] for event in got["events"]] == [event.label for event in expected]
+    assert [(event["label"], event["phase"]) for event in got["events"]] == [
+        (event.label, event.phase) for event in expected
+    ]
     for found, event in zip(got["events"], expected, strict=True):
-        values = (found["start"], found["end"], found["probability"])
-        assert values == pytest.approx((event.start_s, event.end_s, event.probability), abs=1e-4)
+        values = [found[name] for name in ("start", "end", "probability", "x", "y")]
+        assert values == pytest.approx((event.start_s, event.end_s, event.probability, event.x, event.y), abs=1e-4)
     assert got["tops"] == tops
 
 
 def python_events(
-    points: np.ndarray, times: np.ndarray, *, threshold: float, rejection: Rejection, decode: Decode = "sliding"
+    points: np.ndarray,
+    times: np.ndarray,
+    *,
+    threshold: float,
+    rejection: Rejection,
+    decode: Decode = "sliding",
+    phases: bool = False,
 ) -> tuple[list[Any], list[str | None]]:
     """Events, and the likeliest class after each frame, of the Python runtime."""
     model, adapter = python_side("fp32")
-    options = replace(RecogniseOptions(decode), decoding=DecodingOptions(threshold=threshold))
+    options = replace(RecogniseOptions(decode, phases=phases), decoding=DecodingOptions(threshold=threshold))
     recogniser = WindowStream(model.backend, adapter=adapter, labels=model.labels, options=options, rejection=rejection)
     events, tops = [], []
     for number, time_s in enumerate(times):
@@ -194,6 +207,7 @@ def test_every_control_has_a_name_and_states_are_spoken(page: Any) -> None:
         ("combobox", "Model file"),
         ("slider", "Least score of an event"),
         ("checkbox", "Refuse unknown motions"),
+        ("checkbox", "Tell when a gesture begins, how long it lasts and when it ends"),
         ("checkbox", "Show the camera mirrored"),
         ("log", "Transcript"),
         ("heading", "Recognised"),

@@ -1,4 +1,7 @@
-"""The page mirrors the hand that a bundle was not taught as Python does; its modules run in Node, without a browser."""
+"""The page mirrors the hand that a bundle was not taught, and tells phases, as Python does.
+
+Its modules run in Node, without a browser.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import pytest
 
 from last_edge.bundle import Bundle
 from last_edge.bundle.bundle import rewrite_bundle
+from last_edge.runtime.recognise.stream import Decode, RecogniseOptions
 from last_edge.runtime.recogniser import Recogniser
 from last_edge.runtime.web.describe import describe, describe_source
 from last_edge.runtime.web.site import static_files
@@ -27,7 +31,7 @@ import { readFileSync } from "node:fs";
 import { Adapter } from "./adapter.js";
 import { Points } from "./points.js";
 import { Recogniser } from "./recogniser.js";
-const { site, source, hand, points, shape, times, seen } = JSON.parse(readFileSync(0, "utf8"));
+const { site, source, hand, points, shape, times, seen, phases } = JSON.parse(readFileSync(0, "utf8"));
 const model = {
   logits: async (clip) => {
     let move = 0;
@@ -44,14 +48,15 @@ const model = {
 const adapter = new Adapter(source, site.input, site.units, hand, site.hands);
 const clip = new Points(...shape, Float32Array.from(points.map((x) => x ?? NaN)));
 const fitted = adapter.fit(clip, seen[0] ?? "");
-const recogniser = new Recogniser(site, model, adapter, { threshold: 0.6 });
-const events = [];
+const recogniser = new Recogniser(site, model, adapter, { threshold: 0.6, phases });
+const told = [];
 for (const [number, time] of times.entries()) {
-  const event = await recogniser.push(clip.frame(number), time, seen[number] ?? "");
-  if (event) events.push(event.label);
+  told.push(...(await recogniser.push(clip.frame(number), time, seen[number] ?? "")));
 }
+told.push(...(await recogniser.finish()));
 const list = Array.from(fitted.points.data, (x) => (Number.isNaN(x) ? null : x));
-console.log(JSON.stringify({ mirrored: fitted.mirrored, points: list, events }));
+const events = told.map((event) => event.label);
+console.log(JSON.stringify({ mirrored: fitted.mirrored, points: list, events, told }));
 """
 
 
@@ -89,14 +94,15 @@ def motion(joints: int, *, frames: int = 40) -> np.ndarray:
 
 
 def of_the_page(
-    modules: Path, bundle: Bundle, points: np.ndarray, *, layout: Any, hand: str, seen: list[str]
-) -> dict[str, Any]:
-    page = describe(bundle, clips=[], detector=None).site
+    modules: Path, bundle: Bundle, points: np.ndarray, *, layout: Any, hand: str, seen: list[str],
+    phases: bool = False, decode: Decode = "sliding",
+) -> dict[str, Any]:  # fmt: skip
+    page = describe(bundle, clips=[], detector=None, decode=decode).site
     source = describe_source(layout, "image01", spec=bundle.manifest.input, target_units="image01")
     flat = [None if np.isnan(value) else float(value) for value in points.ravel()]
     times = (np.arange(points.shape[1]) / 30).tolist()
     given = {"site": page, "source": source, "hand": hand, "points": flat, "shape": points.shape, "times": times,
-             "seen": seen}  # fmt: skip
+             "seen": seen, "phases": phases}  # fmt: skip
     done = subprocess.run(
         ["node", "script.js"], cwd=modules, input=json.dumps(given, default=list), capture_output=True, text=True,
         check=False,
@@ -153,3 +159,26 @@ def test_one_frame_of_another_opinion_decides_nothing(make_bundle: MakeBundle, m
     expected = [event.label for row in range(40) for event in stream.push(points[:, row], row / 30, seen=seen[row])]
     found = of_the_page(modules, bundle, points, layout=HAND, hand="first", seen=seen)
     assert found["events"] == expected == ["away"]
+
+
+@pytest.mark.parametrize("decode", ["sliding", "spans"])
+def test_phases_are_those_of_python_with_hand_and_place(make_bundle: MakeBundle, modules: Path, decode: Decode) -> None:
+    bundle, random = knowing(make_bundle(), "both"), np.random.default_rng(4)
+    way = np.concatenate([np.linspace(0, 2, 80), np.linspace(2, 0, 80), np.zeros(60), np.linspace(0, 1.5, 60)])
+    points = np.tile(random.uniform(0.2, 0.4, (21, 3)), (len(way), 1, 1)).astype(np.float32)
+    points[..., 0] += way[:, None]
+    points[random.random((len(way), 21)) < 0.1] = np.nan
+    points[185:210] = np.nan
+    stream = Recogniser(bundle).stream(options=RecogniseOptions(decode, phases=True))
+    seen = ["right"] * len(way)
+    events = [told for row in range(len(way)) for told in stream.push(points[row], row / 30, seen=seen[row])]
+    events += stream.finish()
+    found = of_the_page(
+        modules, bundle, points[None], layout=HAND, hand="first", seen=seen, phases=True, decode=decode
+    )["told"]
+    assert [(told["label"], told["phase"]) for told in found] == [(event.label, event.phase) for event in events]
+    assert {event.phase for event in events} == {"begin", "hold", "end"} and events[-1].phase == "end"
+    for told, event in zip(found, events, strict=True):
+        values = [told[name] for name in ("start", "end", "probability", "x", "y")]
+        assert values == pytest.approx((event.start_s, event.end_s, event.probability, event.x, event.y), abs=1e-4)
+        assert told["hand"] == event.hand == "right"

@@ -36,7 +36,7 @@ export class App {
     byId("measure").addEventListener("click", () => this.tell(() => this.measure()));
     byId("precision").addEventListener("change", () => this.tell(() => this.useModel(settings().precision)));
     byId("threshold").addEventListener("input", () => this.useSettings());
-    for (const name of ["reject", "early"]) byId(name).addEventListener("change", () => this.useSettings());
+    for (const name of ["reject", "early", "phases"]) byId(name).addEventListener("change", () => this.useSettings());
     for (const name of ["hand", "delegate"])
       byId(name).addEventListener("change", () => this.playing === "camera" && this.begin("camera"));
   }
@@ -52,10 +52,10 @@ export class App {
 
   useSettings() {
     showThreshold();
-    const { threshold, reject, early } = settings();
+    const { threshold, reject, early, phases } = settings();
     if (!this.recogniser) return;
     this.recogniser.decoder.threshold = threshold;
-    Object.assign(this.recogniser, { reject, early });
+    Object.assign(this.recogniser, { reject, early, phases });
   }
 
   // Open a graph of the bundle, hold it against the golden tensors, and go on with it.
@@ -121,12 +121,12 @@ export class App {
   // One frame's points: what is recognised, and what it took.
   async recognise(recogniser, points, time, seen = "") {
     const before = recogniser.current;
-    const event = await recogniser.push(points, time, seen);
+    const events = await recogniser.push(points, time, seen);
     if (recogniser !== this.recogniser) return;
     const { current, model } = recogniser;
     this.view.prediction(current);
     if (current && current !== before) this.view.figure("model-ms", model.milliseconds, 2);
-    if (event) this.view.event(event);
+    for (const event of events) this.view.event(event);
   }
 
   async watch() {

@@ -1,5 +1,6 @@
 // How long an inference takes in this browser, file against file: rounds of each in turn, so that both meet the same
 // disturbances.
+import { median } from "./decoder.js";
 import { openModel } from "./model.js";
 
 // Median milliseconds of `rounds` x `calls` inferences on golden skeletons, by precision; of a stream's graph a frame.
@@ -21,10 +22,4 @@ async function call(model, golden, calls) {
     taken.push(model.milliseconds);
   }
   return taken;
-}
-
-export function median(values) {
-  const sorted = [...values].sort((one, other) => one - other);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }

@@ -35,6 +35,11 @@ export class Decoder {
     return { label: this.labels[best], probability, start, end };
   }
 
+  // The label that was told and still lasts, or "".
+  get shown() {
+    return this.held < 0 ? "" : this.labels[this.held];
+  }
+
   // A held class may fire again once it has sunk low enough.
   release() {
     if (this.held >= 0 && this.mean[this.held] < this.options.release * this.threshold) this.held = -1;
@@ -68,7 +73,7 @@ export class SpanDecoder {
 
   // Forget everything: what comes next is another recording, or a body that was lost.
   reset() {
-    Object.assign(this, { mean: null, began: [], first: 0, last: 0, below: 0, told: false });
+    Object.assign(this, { mean: null, began: [], first: 0, last: 0, below: 0, told: "" });
     this.sum = this.rules.labels.map(() => 0);
   }
 
@@ -98,7 +103,7 @@ export class SpanDecoder {
     const { labels, sure, least_s } = this.rules;
     const { label, ...found } = this.soFar(time);
     const { told } = this;
-    Object.assign(this, { sum: labels.map(() => 0), began: [], below: 0, told: false });
+    Object.assign(this, { sum: labels.map(() => 0), began: [], below: 0, told: "" });
     const short = found.end - found.start < least_s[label];
     if (told || short || found.probability < Math.max(sure, this.least)) return null;
     return { label: labels[label], ...found };
@@ -112,7 +117,7 @@ export class SpanDecoder {
     const lasted = this.last - median(this.began);
     const sure = found.probability >= Math.max(early, this.least) && lasted >= least_s[label];
     if (!sure) return null;
-    this.told = true;
+    this.told = labels[label];
     return { label: labels[label], ...found };
   }
 
@@ -149,10 +154,14 @@ export class SpanwiseDecoder extends Decoder {
     this.spans?.reset();
   }
 
+  get shown() {
+    return this.spans.told;
+  }
+
   push(probabilities, { start, end, known = true }) {
     super.push(probabilities, { start, end, known });
     this.spans.rules = this.rules();
-    const found = this.spans.push(this.shown(probabilities, known), 0, end);
+    const found = this.spans.push(this.answered(probabilities, known), 0, end);
     return found && { label: found.label, probability: found.probability, start, end };
   }
 
@@ -164,14 +173,14 @@ export class SpanwiseDecoder extends Decoder {
   }
 
   // The gestures' probabilities, and behind them that none is shown.
-  shown(probabilities, known) {
+  answered(probabilities, known) {
     const gestures = this.gestures.map((place) => (known ? probabilities[place] : 0));
     const sum = gestures.reduce((total, value) => total + value, 0);
     return [...gestures, 1 - (this.background.some(Boolean) ? sum : Math.max(...gestures))];
   }
 }
 
-function median(values) {
+export function median(values) {
   const sorted = [...values].sort((one, other) => one - other);
   const middle = Math.floor(sorted.length / 2);
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;

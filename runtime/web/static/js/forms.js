@@ -12,7 +12,10 @@ export function fillForms({ graphs, threshold, camera, rules }, clips) {
   byId("clip").append(...clips.map(({ name }, index) => option(index, name)));
   setThreshold(threshold);
   byId("early-setting").hidden = !(rules?.early < 1);
-  if (rules) byId("early-wrong").textContent = `${(100 * rules.early_wrong).toFixed(1)}%`;
+  byId("phases-setting").hidden = rules?.early >= 1; // what is not known before it ends has no phases
+  if (rules)
+    for (const name of ["early-wrong", "phases-wrong"])
+      byId(name).textContent = `(${(100 * rules.early_wrong).toFixed(1)}% of such answers were wrong)`;
   byId("hand-setting").hidden = camera?.detector !== "hand";
   byId("delegate-setting").hidden = byId("mirror-setting").hidden = !camera;
   byId("camera-note").hidden = Boolean(camera);
@@ -30,6 +33,7 @@ export function settings() {
     threshold: Number(byId("threshold").value),
     reject: byId("reject").checked,
     early: byId("early").checked,
+    phases: byId("phases").checked,
     hand: byId("hand").value,
     delegate: byId("delegate").value,
     mirrored: byId("mirror").checked,

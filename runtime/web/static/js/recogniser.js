@@ -1,20 +1,23 @@
 // Turns points into predictions and events with a sliding window over time: the twin of runtime/recognise/recognise.py.
 import { Decoder, SpanwiseDecoder } from "./decoder.js";
 import { HandVote } from "./hand_vote.js";
+import { Phases, placeOf } from "./phases.js";
 import { Rejection } from "./rejection.js";
 import { SlidingWindow, fitTimes } from "./window.js";
 
 export class Recogniser {
   // site: site.json. model: gives logits of a window. adapter: source points to the bundle's.
-  constructor(site, model, adapter, { threshold = site.threshold, reject = true } = {}) {
+  constructor(site, model, adapter, { threshold = site.threshold, reject = true, phases = false } = {}) {
     Object.assign(this, { labels: site.labels, options: site.options, frames: site.input.frames });
-    Object.assign(this, { model, adapter, reject });
+    Object.assign(this, { model, adapter, reject, phases });
     this.rejection = new Rejection(site.rejection);
     this.window = new SlidingWindow(site.options.window_s, site.options.gap_s);
     const kind = site.options.decode === "spans" ? SpanwiseDecoder : Decoder;
     this.decoder = new kind(site.labels, site.options.decoding, threshold);
     this.mirroredLabels = site.mirrored_labels;
     this.hand = new HandVote();
+    this.lasting = new Phases(site.options.hold_s);
+    this.newest = null;
     this.next = -Infinity;
     this.current = null;
   }
@@ -23,28 +26,56 @@ export class Recogniser {
   startClip() {
     this.window.clear();
     this.hand.clear();
+    this.lasting.clear();
+    this.newest = null;
     this.decoder.reset();
     this.next = -Infinity;
     this.current = null;
   }
 
-  // Take one frame's points at `time` seconds; the event it completes, or null. `current` is the newest prediction.
-  // seen: "left" or "right" where it is known which hand the frame shows.
+  // Take one frame's points at `time` seconds; the events it completes: {label, probability, start, end, hand, x, y, phase}.
+  // `current` is the newest prediction. seen: "left" or "right" where it is known which hand the frame shows.
   async push(points, time, seen = "") {
     this.hand.add(seen);
-    this.window.push(points, time, this.adapter.sees(points));
-    if (!this.showsEnough()) {
-      this.current = null;
-      this.decoder.reset();
-      return null;
-    }
-    if (time < this.next) return null;
-    this.next = time + this.options.stride_s;
-    return this.predictWindow(time);
+    this.newest = { points, time };
+    return this.told(await this.take(points, time), { points, time });
   }
 
   // The recording has ended: the events of what was still shown.
   async finish() {
+    const { newest } = this;
+    this.newest = null;
+    return newest ? this.told(await this.end(), { ...newest, last: true }) : [];
+  }
+
+  // Events as they are told at a moment: in phases where they are asked for, with hand and place.
+  told(events, { points, time, last = false }) {
+    if (!this.phases) this.lasting.clear();
+    const phases = this.phases ? this.lasting.of(events, time, this.shown, { last }) : events;
+    return phases.map((event) => ({ phase: "", ...event, hand: this.hand.side, ...placeOf(points) }));
+  }
+
+  // The label that was told and still lasts, or "".
+  get shown() {
+    return this.decoder.shown;
+  }
+
+  // As push: the events that the frame completes.
+  async take(points, time) {
+    this.window.push(points, time, this.adapter.sees(points));
+    if (!this.showsEnough()) {
+      this.current = null;
+      this.decoder.reset();
+      return [];
+    }
+    if (time < this.next) return [];
+    this.next = time + this.options.stride_s;
+    const event = await this.predictWindow(time);
+    return event ? [event] : [];
+  }
+
+  // As finish: a window that is not full is no motion.
+  async end() {
     return [];
   }
 

@@ -21,6 +21,8 @@ export class StepRecogniser extends Recogniser {
   // Forget the recording before.
   startClip() {
     this.hand.clear();
+    this.lasting.clear();
+    this.newest = null;
     this.forget();
     this.seen = -Infinity;
   }
@@ -33,25 +35,29 @@ export class StepRecogniser extends Recogniser {
     Object.assign(this, { recent: [], last: null, answers: 0, state: this.model.start(), current: null });
   }
 
-  // Take one frame's points at `time` seconds; the newest event it completes, or null.
-  async push(points, time, seen = "") {
-    this.hand.add(seen);
-    const sees = this.adapter.sees(points);
-    const lost = time - this.seen > this.options.gap_s;
-    let event = null;
-    if (lost && this.recent.length) {
-      event = this.close(time);
-      this.forget();
-    }
-    if (lost && !sees) return event;
-    if (sees) this.seen = time;
-    const { fitted, mirrored } = this.fit(points, time);
-    for (const tick of this.ticks.push(fitted, time)) event = (await this.step({ ...tick, mirrored })) ?? event;
-    return event;
+  get shown() {
+    return this.spans ? this.spans.told : super.shown;
   }
 
-  // The recording has ended: its last frame stands still until the model has answered it, and what is shown then ends.
-  async finish() {
+  // As push: the events that the frame completes.
+  async take(points, time) {
+    const sees = this.adapter.sees(points);
+    const lost = time - this.seen > this.options.gap_s;
+    const events = [];
+    if (lost && this.recent.length) {
+      events.push(this.close(time));
+      this.forget();
+    }
+    if (!lost || sees) {
+      if (sees) this.seen = time;
+      const { fitted, mirrored } = this.fit(points, time);
+      for (const tick of this.ticks.push(fitted, time)) events.push(await this.step({ ...tick, mirrored }));
+    }
+    return events.filter(Boolean);
+  }
+
+  // As finish: the last frame stands still until the model has answered it, and what is shown then ends.
+  async end() {
     if (!this.last) return [];
     const { points, time, mirrored } = this.last;
     const { rate } = this.ticks;
@@ -80,7 +86,7 @@ export class StepRecogniser extends Recogniser {
     this.current = { top: this.best(this.decoder.mean), known };
     if (!this.spans) return event;
     if (this.answers <= this.late) return null; // the first answers are for frames before the first
-    Object.assign(this.spans, { early: this.early, least: this.decoder.threshold });
+    Object.assign(this.spans, { early: this.early || this.phases, least: this.decoder.threshold });
     return asEvent(this.spans.push(probabilities, elapsed, tick.time));
   }
 

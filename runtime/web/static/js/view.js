@@ -1,6 +1,6 @@
 // What the page says: state, label, likeliest classes, transcript, figures. Texts are set as text, never as HTML.
 
-import { median } from "./bench.js";
+import { median } from "./decoder.js";
 
 const LONGEST_TRANSCRIPT = 50;
 const AVERAGE_OVER = 30;
@@ -42,12 +42,22 @@ export class View {
     byId("unknown").hidden = !current || current.known;
   }
 
-  // A recognised gesture: large, and a line of the transcript.
-  event({ label, probability, end }) {
-    this.label(label, percent(probability));
-    const line = document.createElement("li");
-    line.textContent = `${end.toFixed(1)} s  ${label}  ${percent(probability)}`;
+  // A recognised gesture: large, and a line of the transcript. Told in phases it is one line too, which says at the end
+  // how long it lasted; meanwhile the seconds are counted beside the label, where no screen reader repeats them.
+  event({ label, probability, end, phase }) {
+    const share = percent(probability);
+    if (phase === "" || phase === "begin") this.began = end;
+    const lasts = `${share}, ${(end - this.began).toFixed(1)} s`;
+    this.label(label, phase === "" || phase === "begin" ? share : lasts);
     const list = byId("transcript");
+    if (phase === "hold") return;
+    if (phase === "end") {
+      byId("over").textContent = "";
+      list.firstElementChild.textContent = `${this.began.toFixed(1)} s  ${label}  ${lasts}`;
+      return;
+    }
+    const line = document.createElement("li");
+    line.textContent = `${end.toFixed(1)} s  ${label}  ${share}`;
     list.prepend(line);
     while (list.children.length > LONGEST_TRANSCRIPT) list.lastElementChild.remove();
   }
