@@ -54,6 +54,14 @@ LISTEN = """() => {
   window.blocked = [];
   document.addEventListener("securitypolicyviolation", (event) => window.blocked.push(event.effectiveDirective));
 }"""
+TRANSCRIPT = """async (told) => {
+  const { View } = await import("/js/view.js");
+  const view = Object.create(View.prototype);
+  for (const [phase, end] of told) view.event({ label: "grab", probability: 0.9, end, phase });
+  const text = (id) => document.getElementById(id).textContent;
+  const lines = Array.from(document.querySelectorAll("#transcript li"), (line) => line.textContent);
+  return [...lines, text("score"), text("over")];
+}"""
 SENDING = {
     "fetch": "(url) => fetch(url, { method: 'POST', body: 'frame', mode: 'no-cors' }).catch(() => 'kept')",
     "beacon": "(url) => navigator.sendBeacon(url, 'frame')",
@@ -173,6 +181,15 @@ def test_checks_itself_and_plays_a_clip(page: Any) -> None:
     assert page.locator("#top li").count() == 3
     page.get_by_label("Model file").select_option("int8")
     page.get_by_text("int8 · WASM").wait_for()
+
+
+def test_a_gesture_told_in_phases_is_one_line_that_says_how_long_it_lasted(page: Any) -> None:
+    once = page.evaluate(TRANSCRIPT, [["", 1.0]])
+    assert once[0] == "1.0 s  grab  90%" and once[-2:] == ["90%", "grab"]
+    lasts = page.evaluate(TRANSCRIPT, [["begin", 2.0], ["hold", 2.5]])
+    assert lasts[:2] == ["2.0 s  grab  90%", once[0]] and lasts[-2:] == ["90%, 0.5 s", "grab"]
+    over = page.evaluate(TRANSCRIPT, [["begin", 2.0], ["hold", 2.5], ["end", 2.8]])
+    assert over[:2] == ["2.0 s  grab  90%, lasted 0.8 s", lasts[0]] and over[-2:] == ["90%, 0.8 s", ""]
 
 
 def test_talks_to_nobody_but_its_server(page: Any) -> None:

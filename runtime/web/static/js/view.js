@@ -46,14 +46,15 @@ export class View {
   // how long it lasted; meanwhile the seconds are counted beside the label, where no screen reader repeats them.
   event({ label, probability, end, phase }) {
     const share = percent(probability);
-    if (phase === "" || phase === "begin") this.began = end;
-    const lasts = `${share}, ${(end - this.began).toFixed(1)} s`;
-    this.label(label, phase === "" || phase === "begin" ? share : lasts);
-    const list = byId("transcript");
+    const begins = phase === "" || phase === "begin";
+    if (begins) this.began = end;
+    const lasted = `${(end - this.began).toFixed(1)} s`;
+    this.label(label, begins ? share : `${share}, ${lasted}`);
     if (phase === "hold") return;
+    const list = byId("transcript");
     if (phase === "end") {
       byId("over").textContent = "";
-      list.firstElementChild.textContent = `${this.began.toFixed(1)} s  ${label}  ${lasts}`;
+      list.firstElementChild.textContent = `${this.began.toFixed(1)} s  ${label}  ${share}, lasted ${lasted}`;
       return;
     }
     const line = document.createElement("li");
