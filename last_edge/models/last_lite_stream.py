@@ -87,7 +87,7 @@ class CausalFront(nn.Module):
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Of one person: the points of the frame before, 0 where missing, which were seen, and the running means."""
         joints = self.spec.layout.joints
-        return {"points": (joints, self.spec.channels), "seen": (joints, 1), "running": (self.running.width,)}
+        return {"points": (joints, self.spec.channels), "seen": (joints, 1), "running": (self.running.width, 1)}
 
     def step(self, points: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
         """See the class."""
@@ -104,7 +104,7 @@ class CausalFront(nn.Module):
             torch.cat([length, centre], dim=-1),
             torch.cat([length_seen, *[centre_seen] * spec.channels], dim=-1),
             seen.amax(dim=2),
-            state["running"],
+            state["running"][..., 0],
         )
         size = means[..., None, :1]
         unit = 1.0 / torch.where(size > SMALLEST_SIZE, size, 1.0)
@@ -117,7 +117,7 @@ class CausalFront(nn.Module):
         moved = (centre - centre_before) * centre_seen * centre_seen_before
         away = (centre - means[..., 1:]) * centre_seen
         whole = torch.cat([away * unit[:, :, 0], moved * unit[:, :, 0], centre_seen], dim=-1)
-        after = {"points": place[:, -1], "seen": seen[:, -1], "running": running}
+        after = {"points": place[:, -1], "seen": seen[:, -1], "running": running[..., None]}
         return joints.permute(0, 3, 1, 2), whole[:, :, None].permute(0, 3, 1, 2), after
 
     def _length(self, place: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
@@ -189,7 +189,12 @@ class LastLiteStream(nn.Module):
 
         Counted without the running size and place, whose memory fades and never ends.
         """
-        return 1 + sum(block.depthwise.reach for block in self.blocks) + 1  # type: ignore[union-attr, misc]
+        return 1 + sum(self._reaches) + 1
+
+    @property
+    def _reaches(self) -> list[int]:
+        """Frames before the newest that each block reads."""
+        return [block.depthwise.reach for block in self.blocks]  # type: ignore[union-attr, misc]
 
     @property
     def delay(self) -> int:
@@ -205,8 +210,7 @@ class LastLiteStream(nn.Module):
         """The state before a person's first frame: zeros, one row a person."""
         like = self.head.weight
         shapes: dict[str, tuple[int, ...]] = dict(self.front.state_shapes())
-        for place, block in enumerate(self.blocks):
-            shapes[f"block{place}"] = (self.options.width, block.depthwise.reach, 1)  # type: ignore[union-attr, assignment]
+        shapes["past"] = (sum(self._reaches) * self.options.width,)
         return {
             name: torch.zeros(batch, *shape, dtype=like.dtype, device=like.device) for name, shape in shapes.items()
         }
@@ -232,9 +236,12 @@ class LastLiteStream(nn.Module):
         x = torch.relu(self.gcn(torch.relu(self.stem_bn(self.stem(x)))))
         x = torch.relu(self.readout_bn(self.readout(x)))
         x = torch.cat([x, self.whole_bn(whole[:, :-1]), flags[1]], dim=1)
-        x, after = torch.relu(self.mix_bn(self.mix(x))), dict(after)
-        for place, block in enumerate(self.blocks):
-            x, after[f"block{place}"] = block.step(x, state[f"block{place}"])  # type: ignore[operator]
+        x, kept = torch.relu(self.mix_bn(self.mix(x))), []
+        past = state["past"].reshape(len(x), -1, self.options.width)
+        for block, before in zip(self.blocks, torch.split(past, self._reaches, dim=1), strict=True):
+            x, newest = block.step(x, before.transpose(1, 2)[..., None])  # type: ignore[operator]
+            kept.append(newest[..., 0].transpose(1, 2))
+        after = {**after, "past": torch.cat(kept, dim=1).flatten(1)}
         out = self.head(torch.relu(x))[..., 0].transpose(1, 2)
         return Answer(out[..., :-1], nn.functional.softplus(out[..., -1])), after
 

@@ -146,7 +146,7 @@ def test_state_is_bounded_and_forgets_a_hand_that_was_lost() -> None:
     for _ in range(300):
         answer, state = model.forward_step(gone, state)
     patience = model.front.running.patience
-    assert state["running"][0].tolist() == [0.0] * (model.front.running.width - 1) + [patience]
+    assert state["running"][0, :, 0].tolist() == [0.0] * (model.front.running.width - 1) + [patience]
     assert torch.isfinite(answer.logits).all() and all(torch.isfinite(value).all() for value in state.values())
 
 

@@ -68,7 +68,7 @@ def test_seconds_since_it_began_are_given_too(bundle: Bundle, model: LastLiteStr
 def test_verify_proves_logits_and_states(bundle_path: Path) -> None:
     checks = {check.name: check for check in verify_bundle(bundle_path)}
     assert all(check.holds for check in checks.values()), checks
-    assert {"fp32 golden", "fp32 golden state running", "fp32 golden state block4", "parameters"} <= checks.keys()
+    assert {"fp32 golden", "fp32 golden state running", "fp32 golden state past", "parameters"} <= checks.keys()
 
 
 def test_parity_is_measured_frame_by_frame(bundle_path: Path, run: Path, store: ClipStore) -> None:
@@ -81,11 +81,11 @@ def test_parity_is_measured_frame_by_frame(bundle_path: Path, run: Path, store: 
 
 def test_verify_sees_a_state_that_is_not_the_graphs(bundle: Bundle, tmp_path: Path) -> None:
     golden = bundle.golden
-    wrong = Golden(golden.inputs, golden.logits, {**golden.states, "block4": golden.states["block4"] + 0.1})
+    wrong = Golden(golden.inputs, golden.logits, {**golden.states, "past": golden.states["past"] + 0.1})
     files = {name: bundle.read(name) for name in bundle.manifest.files} | {GOLDEN: wrong.to_bytes()}
     write_bundle(tmp_path / "changed", bundle.manifest, files=files)
     assert [check.name for check in verify_bundle(tmp_path / "changed") if not check.holds] == [
-        "fp32 golden state block4"
+        "fp32 golden state past"
     ]
 
 
