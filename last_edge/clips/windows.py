@@ -3,7 +3,7 @@
 numpy alone: a device evaluates with it too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from last_edge.clips.features import features_for
 from last_edge.clips.store import ClipStore
-from last_edge.errors import InputError
+from last_edge.errors import InputError, UsageError
 from last_edge.inputs.features import LANDMARKS, FeatureInput
 from last_edge.inputs.spec import InputSpec, Points, fit_window, sample_at, seen_span
 from last_edge.names import nearest
@@ -67,6 +67,15 @@ def labelled_clips(store: ClipStore, split: str) -> NDArray[np.int64]:
         hint = "--split '' takes the clips without one" if splits == [""] else "--split names another one"
         raise InputError("no labelled clips in this split", where=store.path, expected=split, got=splits, hint=hint)
     return clips
+
+
+def of_people(store: ClipStore, clips: NDArray[np.int64], subjects: Sequence[str]) -> NDArray[np.int64]:
+    """Those of some clips that show these people, all where none is named; `UsageError` for one without a clip."""
+    people = store.index.subject[clips].astype(str)
+    if strange := set(subjects) - set(people.tolist()):
+        got, known = ", ".join(sorted(strange)), ", ".join(sorted(set(people.tolist())))
+        raise UsageError("nobody of this name in the split", got=got, expected=known)
+    return clips[np.isin(people, list(subjects))] if subjects else clips
 
 
 def check_fits(store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> None:
@@ -132,16 +141,32 @@ def frame_answers(
 ) -> Frames:  # fmt: skip
     """(F, K): what is said of every frame of some recordings, one recording behind the other.
 
+    answer: as of `rate_answers`. A frame is given the answer for the newest one at `rate`.
+    """
+    return at_own_rates(rate_answers(answer, store, clips, spec, rate=rate, delay=delay), store, clips, rate=rate)
+
+
+def rate_answers(
+    answer: Callable[[Frames], Frames], store: ClipStore, clips: NDArray[np.int64], spec: InputSpec, *, rate: float,
+    delay: int,
+) -> list[Frames]:  # fmt: skip
+    """What is said of the frames of each recording at `rate` frames a second, (T_i, K).
+
     answer: (N, T, V, C) at `rate`, padded behind, -> (N, T, K), each answer `delay` frames after the frame that it is
-    for; a recording's last frame stands still meanwhile. A frame is given the answer for the newest one at `rate`.
+    for; a recording's last frame stands still meanwhile.
     """
     said = _by_clip(answer, [held_still(points, delay) for points in recordings(store, clips, spec, rate)])
+    return [own[delay:] for own in said]
+
+
+def at_own_rates(said: list[Frames], store: ClipStore, clips: NDArray[np.int64], *, rate: float) -> Frames:
+    """(F, K) of every frame of the recordings: what `rate_answers` says of the newest one at `rate`."""
     rates, lengths = store.index.fps[clips].tolist(), store.index.length[clips].tolist()
     places = (
         np.floor(np.arange(length) / fps * rate + NEAR).astype(np.int64)
         for fps, length in zip(rates, lengths, strict=True)
     )
-    return np.concatenate([own[delay:][place] for own, place in zip(said, places, strict=True)])
+    return np.concatenate([own[place] for own, place in zip(said, places, strict=True)])
 
 
 def _by_clip(answer: Callable[[Frames], Frames], clips: list[Frames]) -> list[Frames]:

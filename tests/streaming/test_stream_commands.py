@@ -169,11 +169,16 @@ def test_eval_without_stream_tells_of_frames(run: Path, store: ClipStore, capsys
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
-    """Ten cut clips, 40 frames at 50 a second."""
+    """Ten cut clips of two people in turns, 40 frames at 50 a second."""
     path = tmp_path_factory.mktemp("clips") / "store"
     with writing_store(path, layout=SPEC.layout, units="metres", labels=GESTURES, about={}) as writer:
         for number in range(10):
-            about = {"label": GESTURES[number % 3], "subject": "a", "split": "test", "source_id": str(number)}
+            about = {
+                "label": GESTURES[number % 3],
+                "subject": "ab"[number % 2],
+                "split": "test",
+                "source_id": str(number),
+            }
             points = hand(40, seed=number, gone=False)[None]
             writer.add(SkeletonClip.from_points(points, layout=SPEC.layout, fps=50, units="metres", **about))
     return ClipStore.open(path)
@@ -191,6 +196,22 @@ def test_accuracy_over_the_share_seen_ends_with_the_last_frames_answer(
         logits, _ = stepper.sequences(points[None])
         right.append(int(logits[0, -1, :3].argmax()) == int(clips.index.label[clip]))
     assert found["observed"]["100"] == 100 * np.mean(right)
+
+
+def test_accuracy_over_the_share_seen_of_some_people_alone(
+    bundle_path: Path, clips: ClipStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each person's five clips; together they are everybody's."""
+    command = ["eval", str(bundle_path), "--store", str(clips.path), "--observed", "--json"]
+    curves = []
+    for people in (["--subject", "a"], ["--subject", "b"], []):
+        assert cli.main([*command, *people]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["n"] == (5 if people else 10) and told["subjects"] == people[1:]
+        curves.append(np.array(list(told["observed"].values())))
+    np.testing.assert_allclose((curves[0] + curves[1]) / 2, curves[2])
+    assert cli.main([*command, "--subject", "c"]) == EXIT_USAGE
+    assert "nobody of this name in the split" in capsys.readouterr().err
 
 
 def test_labels_never_learnt_may_be_played_as_movements_of_no_meaning(

@@ -25,7 +25,10 @@ Unknown = Annotated[
     list[str] | None,
     Option("--unknown", help="With --stream: a class played as unknown, `*` all not learnt; repeatable."),
 ]
-People = Annotated[list[str] | None, Option("--subject", help="With --stream: only these of the split; repeatable.")]
+People = Annotated[
+    list[str] | None,
+    Option("--subject", help="With --stream or --observed: only these people of the split; repeatable."),
+]
 
 
 def eval(
@@ -79,10 +82,10 @@ def eval(
     if stream:
         refuse("without --stream", {"--merge-at": merge_at, "--beam": beam, "--mirror": mirror})
     else:
+        refuse("with --stream or --observed", {"--subject": subject and not observed})
         refuse(
             "with --stream",
             {
-                "--subject": subject,
                 "--unknown": unknown,
                 "--false-alarms-per-hour": false_alarms_per_hour,
                 "--threshold": threshold,
@@ -93,7 +96,9 @@ def eval(
         from last_edge.tools.experiments.observed import observed as measure_observed
 
         refuse("without --observed", {"--stream": stream, "--merge-at": merge_at, "--beam": beam, "--mirror": mirror})
-        found = measure_observed(artefact, opened, split=split, precision=precision, which=which)
+        found = measure_observed(
+            artefact, opened, split=split, precision=precision, which=which, subjects=subject or []
+        )
         rows = [{"% of frames seen": share, "top-1 %": top1} for share, top1 in found["observed"].items()]
         screen.emit(found, table=lambda: rows_table(f"{found['n']} clips of {split}", rows))
         return
@@ -222,19 +227,14 @@ def evaluate_streams(
     `UsageError` for a subject without a clip in the split.
     """
     from last_edge.clips.compose import ComposeOptions, compose
-    from last_edge.clips.windows import check_points, labelled_as, labelled_clips
+    from last_edge.clips.windows import check_points, labelled_as, labelled_clips, of_people
     from last_edge.runtime.recognise import stream_eval
     from last_edge.runtime.recogniser import Recogniser
 
     model = Recogniser.open(bundle, precision=precision or "fp32", threads=threads)
     check_points(store, model.spec)
     store = labelled_as(store, model.labels, split)
-    clips = labelled_clips(store, split)
-    people = store.index.subject[clips].astype(str).tolist()
-    if strange := set(subjects) - set(people):
-        got, known = ", ".join(sorted(strange)), ", ".join(sorted(set(people)))
-        raise UsageError("nobody of this name in the split", got=got, expected=known)
-    clips = clips[[not subjects or person in subjects for person in people]]
+    clips = of_people(store, labelled_clips(store, split), subjects)
     streams = compose(store, clips, count=gestures, seed=seed, options=ComposeOptions(unknown=tuple(unknown)))
     score = stream_eval.evaluate_streams(
         model, streams, layout=store.layout, units=store.units, options=options, unknown=unknown

@@ -1,6 +1,6 @@
 """How soon a model knows a gesture: accuracy on cut clips by the share of their frames that it has seen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from last_edge.bundle import Bundle, is_bundle
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import check_points, labelled_as, labelled_clips
+from last_edge.clips.windows import check_points, labelled_as, labelled_clips, of_people
 from last_edge.errors import UsageError
 from last_edge.export.proof.evaluate import deployed
 from last_edge.models.last_lite_stream import LastLiteStream
@@ -26,19 +26,22 @@ Answer = Callable[[ClipStore, Clips], NDArray[np.float32]]
 
 
 def observed(
-    path: Path, store: ClipStore, *, split: str = "test", precision: str | None = None, which: Which | None = None
-) -> dict[str, Any]:
+    path: Path, store: ClipStore, *, split: str = "test", precision: str | None = None, which: Which | None = None,
+    subjects: Sequence[str] = (),
+) -> dict[str, Any]:  # fmt: skip
     """Percent of a split's clips that are right, by percent of their frames seen, from `SHARES`.
+
+    subjects: only these people of the split, as those whom a training held out of the train split; all unless named.
 
     A model of clips is asked about the first frames as a window of their own. One that answers at every frame is played
     the clip from its first frame; its newest answer counts, background aside, and at 100% the answer for the last
     frame, which stands still for the model's delay. Raises `InputError` for labels never learnt, `UsageError` for a
-    translator.
+    translator and for people without a clip in the split.
     """
     answer, spec, labels, late_s = _opened(path, precision, which)
     check_points(store, spec)
     own = labelled_as(store, labels, split)
-    clips = labelled_clips(own, split)
+    clips = of_people(own, labelled_clips(own, split), subjects)
     truth, length = own.index.label[clips], own.index.length[clips]
     shown = [place for place, label in enumerate(labels) if not is_background(label)]
     curve = {}
@@ -55,7 +58,7 @@ def observed(
     right = {share: np.array(shown)[logits[:, shown].argmax(1)] == truth for share, logits in curve.items()}
     return {
         "observed": {str(share): round(100 * float(hits.mean()), 2) for share, hits in right.items()},
-        "n": len(clips), "split": split,
+        "n": len(clips), "split": split, "subjects": list(subjects),
     }  # fmt: skip
 
 
