@@ -42,10 +42,11 @@ from last_edge.train.run import run_training
 
 
 def run_distillation(
-    request: Request, teachers: Sequence[Path], *, cache: Path | None = None, beside: Path | None = None,
+    request: Request, teachers: Sequence[Path | Checkpoint], *, cache: Path | None = None, beside: Path | None = None,
     answers: Path | None = None, report: Report = silent,
 ) -> dict[str, Any]:  # fmt: skip
-    """Train the recipe's model with the help of `teachers`, runs or bundles with weights. Returns final.json's content.
+    """Train the recipe's model with the help of `teachers`, runs or bundles with weights, or what `read_teacher` made
+    of them. Returns final.json's content.
 
     cache, beside: where a recipe with `distill.cache: on` keeps the teachers' answers; see `ask_once`.
     answers: a finished cache that stands for teachers which are not here, as those of a GPU elsewhere. Raises
@@ -65,7 +66,7 @@ def run_distillation(
         source, header = read_answers(answers, make_plan(ClipStore.open(request.store), wanted), wanted)
         extra = f"answers {records.digest(header)}"
     else:
-        checkpoints = [read_teacher(path) for path in teachers]
+        checkpoints = _read(teachers)
         check_weights(wanted, checkpoints)
         source = ask_once(request, checkpoints, cache, beside=beside)
         extra = _identity(checkpoints)
@@ -79,17 +80,22 @@ def run_distillation(
 
 
 def _run_stream(
-    request: Request, teachers: Sequence[Path], *, cache: Path | None, answers: Path | None, report: Report
-) -> dict[str, Any]:
+    request: Request, teachers: Sequence[Path | Checkpoint], *, cache: Path | None, answers: Path | None,
+    report: Report,
+) -> dict[str, Any]:  # fmt: skip
     """`run_distillation` of a student for streams, whose teachers answer at every step."""
     refuse_kept(request.recipe, cache or answers)
-    checkpoints = [read_teacher(path) for path in teachers]
+    checkpoints = _read(teachers)
 
     def make_objective(recipe: Recipe, plan: Plan, device: str) -> Objective:
         return stream_distillation(checkpoints, frame_objective(recipe), recipe, plan, device)
 
     whole = dataclasses.replace(request, extra=_identity(checkpoints))
     return run_training(whole, make_objective=make_objective, report=report)
+
+
+def _read(teachers: Sequence[Path | Checkpoint]) -> list[Checkpoint]:
+    return [read_teacher(teacher) if isinstance(teacher, Path) else teacher for teacher in teachers]
 
 
 def _identity(teachers: Sequence[Checkpoint]) -> str:

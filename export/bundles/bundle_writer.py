@@ -88,11 +88,14 @@ def export_run(
         parity=parity_rows(golden.logits, on="golden"),
     )
     if store is not None:
-        said = deployed(draft, "fp32", threads=threads).answers(store, clips)
+        one = deployed(draft, "fp32", threads=threads)
+        said = one.answers(store, clips)
         rows = parity_rows({**source.answers(store, clips), "fp32": said}, on=split)
         manifest = dataclasses.replace(
             manifest,
-            metrics={"fp32": summarise(draft, "fp32", said, store, clips, split=split)},
+            metrics={
+                "fp32": summarise(manifest, said, store, clips, split=split, events=one.events(store, clips)),
+            },
             parity=(*manifest.parity, *rows),
             thresholds=source.thresholds(files, store, threads=threads),
         )

@@ -81,7 +81,8 @@ class Made:
     """8-bit files as they may be shipped.
 
     clips: those that found the ranges. options: as carried out. answers: of FP32 and of these files to the clips that
-    are measured. gates: as they stood. tables: what choosing and training went through, by name.
+    are measured. gates: as they stood. tables: what choosing and training went through, by name. events: of streams,
+    what those of each file score.
     """
 
     files: dict[str, bytes]
@@ -90,6 +91,7 @@ class Made:
     answers: Mapping[str, Answers]
     gates: list[Gate]
     tables: dict[str, list[Row]]
+    events: Mapping[str, dict[str, Figure]] = field(default_factory=dict)
 
 
 class Rounding(Protocol):
@@ -121,20 +123,23 @@ def draft(bundle: Bundle, files: dict[str, bytes], *, without: Sequence[str]) ->
 def beside_float(
     bundle: Bundle, precision: str, files: dict[str, bytes], store: ClipStore, clips: Clips, *, threads: int,
     times: Callable[[dict[str, bytes]], dict[str, float]],
-) -> tuple[dict[str, Answers], Candidate]:  # fmt: skip
-    """What a bundle's FP32 graph and its one 8-bit graph answer to some clips, by precision, and what both cost.
+) -> tuple[dict[str, Answers], dict[str, dict[str, Figure]], Candidate]:  # fmt: skip
+    """What a bundle's FP32 graph and its one 8-bit graph answer to some clips, what events of that score, each by
+    precision, and what both cost.
 
     times: milliseconds of graphs by precision, taken in turns.
     """
     (graph,) = files.values()
     both = {"fp32": bundle, precision: draft(bundle, files, without=tuple(files))}
-    answers = {name: deployed(one, name, threads=threads).answers(store, clips) for name, one in both.items()}
+    ready = {name: deployed(one, name, threads=threads) for name, one in both.items()}
+    answers = {name: one.answers(store, clips) for name, one in ready.items()}
+    events = {name: one.events(store, clips) for name, one in ready.items()}
     spent = times({"fp32": float_graph(bundle), precision: graph})
     candidate = Candidate(
         reference=np.asarray(answers["fp32"]), answers=np.asarray(answers[precision]), size=len(graph),
         weights=bundle.manifest.model.params, reference_ms=spent["fp32"], ms=spent[precision],
     )  # fmt: skip
-    return answers, candidate
+    return answers, events, candidate
 
 
 def calibration_clips(store: ClipStore, *, count: int, seed: int) -> NDArray[np.int64]:

@@ -60,7 +60,10 @@ def quantize_bundle(
     logits = {**golden.logits, precision: deployed(now, precision).logits(golden.inputs)}
     manifest, pair = bundle.manifest, f"fp32:{precision}"
     rows = (*parity_rows(logits, on="golden"), *parity_rows(made.answers, on=split))
-    figures = {name: summarise(now, name, own, store, clips, split=split) for name, own in made.answers.items()}
+    figures = {
+        name: summarise(bundle.manifest, own, store, clips, split=split, events=made.events.get(name, {}))
+        for name, own in made.answers.items()
+    }
     # Engines and tuned settings of the former files are theirs alone.
     stale = {name for name, built in manifest.engines.items() if built.get("source") in rounding.names}
     parity = [row for row in manifest.parity if row["pair"] != pair] + [row for row in rows if row["pair"] == pair]

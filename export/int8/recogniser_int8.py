@@ -60,7 +60,7 @@ class RecogniserRounding:
         bundle, precision, plan = self.bundle, self.precision, self.plan
         graph, chosen, tables, options = self._rounded(threads=threads, report=report)
         files = {self.names[0]: graph}
-        answers, candidate = beside_float(
+        answers, _, candidate = beside_float(
             bundle, precision, files, self.store, clips, threads=threads,
             times=partial(milliseconds, inputs=bundle.golden.inputs, threads=threads),
         )  # fmt: skip

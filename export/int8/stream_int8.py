@@ -64,7 +64,7 @@ class StreamRounding:
         ranges = ranges_over(proto, self._feeds(chosen), method=method, percentile=percentile, kinds=ROUNDED)
         made = rounded(graph, ranges, keep_float=plan.options.keep_float)
         files = {self.names[0]: made}
-        answers, candidate = beside_float(
+        answers, events, candidate = beside_float(
             bundle, INT8, files, self.store, clips, threads=threads,
             times=partial(step_milliseconds, frames=bundle.golden.points[0], threads=threads),
         )  # fmt: skip
@@ -72,7 +72,7 @@ class StreamRounding:
         if plan.gates is not None:
             require_gates(gates, where=bundle.path, hint="other limits with --set quantize.…")
         options = dataclasses.replace(plan.options, method=method, float_head=True, equalise=False)
-        return Made(files, chosen, options, answers, gates, {})
+        return Made(files, chosen, options, answers, gates, {}, events)
 
     def _calibration(self) -> Clips:
         """Up to so many recordings of the train split, in store order; `InputError` where there is none."""

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle.bundle import Bundle
-from last_edge.bundle.manifest import EVENT_FIGURES, INPUT_NAME, Figure, model_file
+from last_edge.bundle.manifest import EVENT_FIGURES, INPUT_NAME, Figure, Manifest, model_file
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import check_points, frame_answers, padded, plain_batch, sentence_points
+from last_edge.clips.windows import at_own_rates, check_points, padded, plain_batch, sentence_points
 from last_edge.errors import InputError, UsageError
 from last_edge.export.onnx.session import answers_of
-from last_edge.export.proof.span_events import evaluate_bundle_spans
+from last_edge.export.proof.span_events import as_frame_answers, score_of, stepper_answers
 from last_edge.inputs.features import Inputs
 from last_edge.names import mirrored_order
 from last_edge.runtime.backends import OnnxRuntimeCpu
@@ -61,6 +61,11 @@ class Deployed(Protocol):
         """What is answered to some clips, in the order given."""
         ...
 
+    def events(self, store: ClipStore, clips: Clips) -> dict[str, Figure]:
+        """What the events of a stream score, shares from 0 to 1; empty where there are none. Clips that `answers` was
+        asked about last are not answered once more."""
+        ...
+
 
 class DeployedRecogniser:
     def __init__(
@@ -88,6 +93,9 @@ class DeployedRecogniser:
     def answers(self, store: ClipStore, clips: Clips) -> Answers:
         """Logits (n, K)."""
         return self.logits(plain_batch(store, clips, self.manifest.input, self.manifest.features))
+
+    def events(self, store: ClipStore, clips: Clips) -> dict[str, Figure]:
+        return {}
 
     def mirrored_answers(self, store: ClipStore, clips: Clips) -> Answers:
         """Logits (n, K) of the clips seen in a mirror, those of directions such as `swipe left` exchanged."""
@@ -125,6 +133,9 @@ class DeployedTranslator:
             said |= dict(zip(batch.tolist(), self.translator.sentences(points, beam=self.beam), strict=True))
         return [said[int(clip)] for clip in clips]
 
+    def events(self, store: ClipStore, clips: Clips) -> dict[str, Figure]:
+        return {}
+
 
 class DeployedStream:
     """See `Deployed`. Logits are those of all frames, clip after clip, each from its beginning."""
@@ -135,7 +146,8 @@ class DeployedStream:
         if beam is not None:
             raise UsageError("--beam is for translators, this answers at every frame", where=bundle.path)
         assert bundle.manifest.stream is not None
-        self.manifest, self.stream = bundle.manifest, bundle.manifest.stream
+        self.manifest, self.stream, self._rules = bundle.manifest, bundle.manifest.stream, span_rules(bundle)
+        self._last: tuple[tuple[str, bytes], list[NDArray[np.float32]]] | None = None
         self._where = bundle.path / model_file(precision)
         self.stepper = open_stepper(bundle, bundle.graph(precision), settings)
         require_input(self.metadata, bundle)
@@ -153,10 +165,23 @@ class DeployedStream:
 
     def answers(self, store: ClipStore, clips: Clips) -> Answers:
         """Logits (F, K) of all frames, at the recordings' own rates."""
-        return self._checked(frame_answers(
-            lambda batch: self.stepper.sequences(batch)[0], store, clips, self.manifest.input, rate=self.stream.rate,
-            delay=self.stream.delay,
-        ))  # fmt: skip
+        logits = [own[:, :-1] for own in self._said(store, clips)]
+        return self._checked(at_own_rates(logits, store, clips, rate=self.stream.rate))
+
+    def events(self, store: ClipStore, clips: Clips) -> dict[str, Figure]:
+        """See `Deployed`; empty without rules for spans."""
+        if self._rules is None:
+            return {}
+        said = as_frame_answers(self._said(store, clips), clips, delay_s=self.stream.delay_s)
+        scored = score_of(self._rules, said, store)
+        return {name: scored[name] for name in EVENT_FIGURES if scored[name] is not None}
+
+    def _said(self, store: ClipStore, clips: Clips) -> list[NDArray[np.float32]]:
+        """See `stepper_answers`; those of the last call are kept."""
+        asked = (store.sha256, clips.tobytes())
+        if self._last is None or self._last[0] != asked:
+            self._last = asked, stepper_answers(self.stepper, self.manifest, store, clips)
+        return self._last[1]
 
     def _checked(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         check_logits(logits, (len(logits), len(self.manifest.labels)), where=self._where)
@@ -206,18 +231,14 @@ def evaluate_bundle(
 
 
 def summarise(
-    bundle: Bundle, precision: str, answers: Answers, store: ClipStore, clips: Clips, *, split: str
+    manifest: Manifest, answers: Answers, store: ClipStore, clips: Clips, *, split: str, events: dict[str, Figure]
 ) -> dict[str, Figure]:
     """The figures of a manifest: shares in percent, the split, its clip count and the store's sha256.
 
-    Of a network for streams with rules for spans also what its events score, shares from 0 to 1.
+    events: what those of a stream score, of `Deployed.events`.
     """
-    task = task_of_bundle(bundle.manifest)
-    figures = task.figures(answers, store, clips, labels=bundle.manifest.labels)
-    events: dict[str, Figure] = {}
-    if bundle.manifest.stream is not None and span_rules(bundle) is not None:
-        scored = evaluate_bundle_spans(bundle, store, split=split, precision=precision)
-        events = {name: scored[name] for name in EVENT_FIGURES if scored[name] is not None}
+    task = task_of_bundle(manifest)
+    figures = task.figures(answers, store, clips, labels=manifest.labels)
     return {**{name: figures[name] for name in task.kept}, **events, "split": split, "store_sha256": store.sha256}
 
 

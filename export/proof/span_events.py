@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from last_edge.bundle.bundle import Bundle
-from last_edge.bundle.manifest import SPANS
+from last_edge.bundle.manifest import SPANS, Manifest
 from last_edge.clips.compose import Span
 from last_edge.clips.store import ClipStore
-from last_edge.clips.windows import held_still, recordings
+from last_edge.clips.windows import rate_answers
 from last_edge.errors import InputError
 from last_edge.logits import softmax
+from last_edge.runtime.backends.stepper import Stepper
 from last_edge.runtime.recognise.model import open_stepper, span_rules
 from last_edge.runtime.recognise.span_score import SpanScore
 from last_edge.runtime.recognise.spans import SpanRules, events_of
@@ -36,18 +37,31 @@ def bundle_answers(
 ) -> list[FrameAnswers]:
     """What a bundle's file says of some recordings."""
     assert (stream := bundle.manifest.stream) is not None
-    stepper, answers = open_stepper(bundle, bundle.graph(precision)), []
-    for clip, points in zip(
-        clips.tolist(), recordings(store, clips, bundle.manifest.input, stream.rate), strict=True
-    ):  # fmt: skip
-        state, logits, elapsed = stepper.start(), [], []
-        for frame in held_still(points, stream.delay):
-            answer, state = stepper.step(frame[None], state)
-            logits.append(answer.logits[0])
-            elapsed.append(float(answer.elapsed[0]))
-        own = slice(stream.delay, None)
-        answers.append(FrameAnswers(clip, softmax(np.stack(logits[own])), np.array(elapsed[own]), stream.delay_s))
-    return answers
+    said = stepper_answers(open_stepper(bundle, bundle.graph(precision)), bundle.manifest, store, clips)
+    return as_frame_answers(said, clips, delay_s=stream.delay_s)
+
+
+def stepper_answers(
+    stepper: Stepper, manifest: Manifest, store: ClipStore, clips: NDArray[np.int64]
+) -> list[NDArray[np.float32]]:
+    """What a graph says of each recording's frames at its own rate, (T, K + 1): the logits, and the seconds behind."""
+    assert (stream := manifest.stream) is not None
+
+    def answer(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        found, _ = stepper.frames(points)
+        return np.concatenate([found.logits, found.elapsed[..., None]], axis=2)
+
+    return rate_answers(answer, store, clips, manifest.input, rate=stream.rate, delay=stream.delay)
+
+
+def as_frame_answers(
+    said: Sequence[NDArray[np.float32]], clips: NDArray[np.int64], *, delay_s: float
+) -> list[FrameAnswers]:
+    """What `stepper_answers` gives, with probabilities in place of logits."""
+    return [
+        FrameAnswers(clip, softmax(own[:, :-1]), own[:, -1].astype(np.float64), delay_s)
+        for clip, own in zip(clips.tolist(), said, strict=True)
+    ]
 
 
 def rules_of(bundle: Bundle) -> SpanRules:

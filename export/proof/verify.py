@@ -236,15 +236,15 @@ def _split(
     store = check_store(bundle, store)
     task = task_of_bundle(bundle.manifest)
     clips = task.clips(store, split)
-    answers = {
-        name: deployed(bundle, name, threads=threads).answers(store, clips) for name in precisions_of(bundle.manifest)
-    }
+    files = {name: deployed(bundle, name, threads=threads) for name in precisions_of(bundle.manifest)}
+    answers = {name: one.answers(store, clips) for name, one in files.items()}
     known: Mapping[str, Answers] = answers
     if any((row.get("pair"), row.get("on")) == ("torch:fp32", split) for row in bundle.manifest.parity):
         known = {**_torch_answers(bundle, store, clips), **answers}
     allowed = task.margins(store.index.label[clips])
     for precision, figures in recorded.items():
-        now = summarise(bundle, precision, answers[precision], store, clips, split=split)
+        events = files[precision].events(store, clips)
+        now = summarise(bundle.manifest, answers[precision], store, clips, split=split, events=events)
         for name in (*task.kept, *(name for name in EVENT_FIGURES if name in figures)):
             said, got = number(figures.get(name)), number(now.get(name))
             detail = f"{TITLES.get(name, name)} {got:g}, recorded {said:g}"

@@ -123,7 +123,8 @@ class Stepper(Backend):
 
     def step(self, points: Points, state: State) -> tuple[StepAnswer, State]:
         """The answer to the next frame (N, V, C) of N people, NaN where missing, and their state, which is after it."""
-        check_shape(points.shape, state.frame.shape, where=self._where)
+        if points.shape != state.frame.shape:
+            check_shape(points.shape, state.frame.shape, where=self._where)
         state.frame[:] = points
         self._session.run_with_iobinding(state.binding)
         state.turn()
@@ -133,11 +134,17 @@ class Stepper(Backend):
 
     def sequences(self, points: Points) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
         """Logits (N, T, K) of whole clips (N, T, V, C) from their beginning, and the state after their last frame."""
-        state, logits = self.start(len(points)), []
+        answer, state = self.frames(points)
+        return answer.logits, state
+
+    def frames(self, points: Points) -> tuple[StepAnswer, dict[str, NDArray[np.float32]]]:
+        """As `sequences`, with the seconds too, (N, T)."""
+        state, answers = self.start(len(points)), []
         for frame in range(points.shape[1]):
             answer, state = self.step(points[:, frame], state)
-            logits.append(answer.logits)
-        return np.stack(logits, axis=1), {name: array.copy() for name, array in state.items()}
+            answers.append(answer)
+        logits, elapsed = (np.stack(parts, axis=1) for parts in zip(*answers, strict=True))
+        return StepAnswer(logits, elapsed), {name: array.copy() for name, array in state.items()}
 
     def __call__(self, points: Points) -> NDArray[np.float32]:
         return np.asarray(self.sequences(points)[0][:, -1])

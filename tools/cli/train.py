@@ -118,12 +118,12 @@ def distill(
     from last_edge.train.checkpoint import read_teacher
     from last_edge.train.processes import is_first
 
-    if answers is None:
-        asked = [read_teacher(path) for path in teachers]
+    asked = [read_teacher(path) for path in teachers]
+    if asked:
         ask_once(request, asked, cache, on_view=view_progress(quiet=screen.silent))
     announce(request, screen)
     with screen.epochs("distill") as report:
-        final = run_distillation(request, teachers, cache=cache, answers=answers, report=report)
+        final = run_distillation(request, asked, cache=cache, answers=answers, report=report)
     if is_first():
         screen.emit(final if screen.json else summary(final, out))
 
