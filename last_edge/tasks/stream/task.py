@@ -53,7 +53,6 @@ class Streaming:
     by_frame = True
 
     def fitted(self, recipe: Recipe, store: ClipStore) -> Recipe:
-        """See `Task`."""
         usual, hint = TrainingConfig(), "--recipe shrec21_stream has values for streams"
         for name in ONLY_CLIPS:
             if getattr(recipe.training, name) != (expected := getattr(usual, name)):
@@ -79,7 +78,6 @@ class Streaming:
         return StreamLearner(plan, recipe, start=start, device=device)
 
     def build(self, name: str, *, spec: InputSpec, outputs: int, options: Mapping[str, Any]) -> nn.Module:
-        """See `Task`."""
         from last_edge.models.registry import create_streamer
 
         model: nn.Module = create_streamer(name, spec=spec, classes=outputs, **options)
@@ -109,7 +107,6 @@ class Streaming:
         return (Graph(model_file("fp32"), name, step, inputs, {part: {0: BATCH_AXIS} for part in inputs}, outputs),)
 
     def usable(self, store: ClipStore, split: str) -> Clips:
-        """See `Task`."""
         return store.recordings(split)
 
     def check_store(self, store: ClipStore, spec: InputSpec, labels: tuple[str, ...]) -> ClipStore:
@@ -126,7 +123,6 @@ class Streaming:
         return stream_labels(store) == labels and len(store.recordings("test")) > 0
 
     def told_apart(self, labels: tuple[str, ...], layout: str) -> str:
-        """See `Task`."""
         return f"streams of {layout}"
 
     def labelled_as(self, store: ClipStore, labels: tuple[str, ...], split: str) -> ClipStore:
@@ -153,13 +149,11 @@ class Streaming:
         return frame_figures(np.asarray(answers).argmax(1), np.asarray(self.wanted(store, clips)), labels)
 
     def in_words(self, figures: Mapping[str, Any]) -> str:
-        """See `Task`."""
         return f"{figures['frames']}% of {figures['n']} frames, {figures['mean_class']}% as a mean over classes"
 
     def measured(
         self, trained: Trained, store: ClipStore, clips: Clips, *, merge_at: str = "", beam: int | None = None
     ) -> dict[str, Any]:
-        """See `Task`."""
         from last_edge.tasks.stream.learner import frame_logits
 
         logits = frame_logits(trained.model, store, clips)
