@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from last_edge.bundle import Bundle, rewrite_bundle, write_bundle
 from last_edge.bundle.manifest import CARD, WEIGHTS
 from last_edge.clips.store import ClipStore
 from last_edge.errors import InputError
+from last_edge.export.bundles.bundle_writer import export_run
 from last_edge.export.onnx import onnx_graph
 from last_edge.export.proof.verify import verify_bundle
 from last_edge.tools.cli import main
@@ -60,6 +62,22 @@ def test_a_changed_byte_and_other_weights_are_found(whole: Path, tmp_path: Path)
     rewrite_bundle(bundle, bundle.manifest, files={WEIGHTS: last.tobytes()})
     failed = {check.name for check in verify_bundle(whole) if not check.holds}
     assert "weights" in failed
+
+
+def test_verify_measures_the_weights_against_the_graph_on_clips(
+    run: Path, exported: Path, store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = Bundle.open(exported).graph("fp32")
+    monkeypatch.setattr(onnx_graph, "to_onnx", lambda *_, **__: graph)
+    export_run(run, tmp_path / "b", store=store, weights=True)
+    found = {check.name: check.holds for check in verify_bundle(tmp_path / "b", store)}
+    assert found["parity torch:fp32 on test"] and all(found.values())
+    bundle = Bundle.open(tmp_path / "b")
+    other = load(bundle.read(WEIGHTS))
+    other["body.head.fc.weight"] *= -1
+    rewrite_bundle(bundle, bundle.manifest, files={WEIGHTS: save(other)})
+    failed = {check.name for check in verify_bundle(tmp_path / "b", store) if not check.holds}
+    assert failed == {"weights", "torch golden", "parity torch:fp32 on test"}
 
 
 def test_a_dry_run_names_the_file(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

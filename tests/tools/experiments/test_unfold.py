@@ -18,7 +18,7 @@ from last_edge.bundle import Bundle, Golden, Manifest, ModelInfo, rewrite_bundle
 from last_edge.bundle.manifest import CARD, WEIGHTS, Provenance
 from last_edge.bundle.zoo import find_bundle
 from last_edge.clips import ClipStore
-from last_edge.clips.writer import writing_store
+from last_edge.clips.writer import append_clips, writing_store
 from last_edge.errors import InputError, UsageError
 from last_edge.export.onnx.onnx_graph import to_onnx
 from last_edge.export.onnx.session import logits_of
@@ -115,7 +115,7 @@ def test_in_training_it_is_the_same_function_of_the_clips_it_was_measured_on(bar
         assert torch.allclose(made.train()(points), settled, atol=1e-3 * float(settled.abs().max()))
 
 
-def test_a_bundle_takes_them_says_what_they_are_and_proves_them(bundle: Path, store: ClipStore) -> None:
+def test_a_bundle_takes_them_says_what_they_are_and_proves_them(bundle: Path, store: ClipStore, tmp_path: Path) -> None:
     before = {name: (bundle / name).read_bytes() for name in ("model.fp32.onnx", "golden.npz")}
     manifest = unfold_bundle(bundle, store)
     assert manifest.unfolded == {"split": "train", "clips": 30, "store_sha256": store.sha256}
@@ -123,6 +123,9 @@ def test_a_bundle_takes_them_says_what_they_are_and_proves_them(bundle: Path, st
     assert {name: (bundle / name).read_bytes() for name in before} == before
     assert "unfolded from the graph" in (bundle / CARD).read_text()
     assert not [check for check in verify_bundle(bundle) if not check.holds]
+    others = append_clips(tmp_path / "others", [store.clip(clip) for clip in range(29)])
+    checks = [check for one in (store, others) for check in verify_bundle(bundle, one)]
+    assert [check.holds for check in checks if check.name == "unfolded weights"] == [True, False]
     opened = Bundle.open(bundle)
     with pytest.raises(UsageError, match="has float weights"):
         unfold_bundle(bundle, store)
