@@ -138,7 +138,7 @@ def inspect(store: ClipStore, *, duplicates: bool = True, near: float = NEAR) ->
         shown_s={
             name: round(float(seconds), 1) for name, seconds in zip(store.labels, shown_s, strict=True) if seconds
         },
-        background_s=round(float((index.length / index.fps)[recordings].sum() - shown_s.sum()), 1),
+        background_s=round(max(float((index.length / index.fps)[recordings].sum() - shown_s.sum()), 0.0), 1),
         subjects=_counts(index.subject),
         splits=splits,
         subjects_by_split={split: len(names) for split, names in people.items()},

@@ -53,6 +53,14 @@ def test_time_of_gestures_and_background(tmp_path):
     assert info.labels_absent_by_split == {"test": ["a", "b", "c"], "train": ["a"]}
 
 
+def test_recordings_that_are_all_gesture_have_no_background(tmp_path):
+    clips = [
+        (make_points(0, frames), {"label": None, "split": "train", "spans": (Annotation(label, 0, frames - 1),)})
+        for frames, label in ((27, "c"), (30, "a"), (43, "c"))
+    ]
+    assert f"{inspect(make_store(tmp_path / 's', clips)).background_s:g}" == "0"
+
+
 def test_missing_points_count_by_clip_and_part(tmp_path):
     absent_hand, half = make_points(0), make_points(1)
     absent_hand[:, :, 33:54] = np.nan
