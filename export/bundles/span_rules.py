@@ -28,8 +28,6 @@ from last_edge.train.recipe import load_recipe
 RULES = SPANS
 """Beside a run's checkpoints."""
 ONS, OFFS, SMOOTHINGS, HOLDS = (0.5, 0.65, 0.8), (0.3, 0.5, 0.75), (0.5, 1.0), (1, 2)
-BORDERS = ((0.0, True), (0.7, False))
-"""Where gestures end and begin: `SpanRules.edge`, `on` where this is less, and `timed`."""
 LEAST, SURE = (0.2, 0.4, 0.6, 0.8), (0.0, 0.4, 0.5, 0.6, 0.7)
 WIDER = (0.0, 0.02, 0.04, 0.08)
 """Seconds that spans are made longer at either end: people who are not known may do or show a gesture for longer."""
@@ -107,16 +105,13 @@ def rules_for(
     answers: Sequence[FrameAnswers], store: ClipStore, *, labels: tuple[str, ...], rate: float,
     false_costs: float = 1.0, report: Report = lambda tried, of: None,
 ) -> Found:  # fmt: skip
-    """The best of a grid: detections less false events and the Jaccard index more."""
+    """The best of a grid: detections less false events and half the Jaccard index more."""
     brief = _brief(store, labels)
     best: tuple[float, SpanRules] | None = None
-    grid = list(itertools.product(BORDERS, ONS, OFFS, SMOOTHINGS, HOLDS))
-    for tried, ((edge, timed), on, off, smoothing, hold) in enumerate(grid):
+    grid = list(itertools.product(ONS, OFFS, SMOOTHINGS, HOLDS))
+    for tried, (on, off, smoothing, hold) in enumerate(grid):
         report(tried, len(grid))
-        plain = SpanRules(
-            labels, rate, on, on * off, hold, smoothing, 0.0, tuple(brief.tolist()), 0.0, 0.0,
-            edge=min(edge, on), timed=timed,
-        )  # fmt: skip
+        plain = SpanRules(labels, rate, on, on * off, hold, smoothing, 0.0, tuple(brief.tolist()), 0.0, 0.0)
         found = {
             each.clip: candidates_of(SpanDecoder(plain, each.delay_s), each.probabilities, each.elapsed_s)
             for each in answers
@@ -178,7 +173,7 @@ def _score(rules: SpanRules, found: dict[int, list[Candidate]], store: ClipStore
 def _value(score: SpanScore, false_costs: float) -> float:
     figures = score.to_dict(fps=1.0)
     wrong = float(figures["false_positives_and_misclassified"] or 0.0)
-    return float(figures["detection"] or 0.0) - false_costs * wrong + float(figures["jaccard"] or 0.0)
+    return float(figures["detection"] or 0.0) - false_costs * wrong + 0.5 * float(figures["jaccard"] or 0.0)
 
 
 def _with_early(rules: SpanRules, answers: Sequence[FrameAnswers], store: ClipStore) -> SpanRules:

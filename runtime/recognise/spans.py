@@ -2,10 +2,10 @@
 
 A gesture is held to be shown once the probability that any gesture is shown reaches `on`, until it has been below
 `off` for `hold` frames. Its label is the one with the greatest sum of probabilities meanwhile. It becomes an event if
-it lasted as long as its label does at least and was sure enough. Its beginning is its first frame, or what the network
-says of the time that has passed since where this is earlier and the rules are `timed`; its end is the last frame that
-reaches `edge`; each is moved by what all are late on average. A label has no shift and no threshold of its own: found
-on the people at hand, they fit nobody else.
+it lasted as long as its label does at least and was sure enough; its beginning is the earlier of its first frame above
+`off` and what the network says of the time that has passed since, its end the last frame above `off`, each moved by
+what all are late on average. A label has no shift and no threshold of its own: found on the people at hand, they fit
+nobody else.
 """
 
 from dataclasses import dataclass
@@ -29,8 +29,7 @@ class SpanRules:
     on, off, hold, smoothing: see the module; smoothing is the newest frame's weight in the exponential mean.
     sure: the least mean probability. least_s: of each label, the least seconds. start_s, end_s: seconds added to the
     beginning and the end. early: mean probability at which a label is told before the gesture ends; early_wrong:
-    share of such answers that were wrong where the rules were found. edge: the probability that any gesture is shown
-    that a gesture's last frame reaches, 0 for `off`. timed: whether a beginning may be earlier than the first frame.
+    share of such answers that were wrong where the rules were found.
     """
 
     labels: tuple[str, ...]
@@ -45,16 +44,12 @@ class SpanRules:
     end_s: float
     early: float = 1.0
     early_wrong: float = 0.0
-    edge: float = 0.0
-    timed: bool = True
     schema_version: int = 1
 
     def __post_init__(self) -> None:
         fits = 0 < self.off <= self.on <= 1 and self.hold >= 1 and 0 < self.smoothing <= 1 and self.rate > 0
-        if not fits or not 0 <= self.edge <= self.on or len(self.least_s) != len(self.labels):
-            expected = (
-                "0 < off <= on <= 1, 0 <= edge <= on, hold >= 1, 0 < smoothing <= 1, least_s with a number a label"
-            )
+        if not fits or len(self.least_s) != len(self.labels):
+            expected = "0 < off <= on <= 1, hold >= 1, 0 < smoothing <= 1, least_s with a number a label"
             raise InputError("rules for spans do not fit together", expected=expected, got=self)
 
 
@@ -132,8 +127,7 @@ class SpanDecoder:
             self._sum += self._mean[:-1]
             self._first_s = self._first_s if self._began else at_s
             self._began.append(at_s - elapsed_s)
-            self._last_s = at_s if shown >= rules.edge else self._last_s
-            self._below = 0
+            self._last_s, self._below = at_s, 0
             self._tell(time_s)
             return None
         self._below += 1
@@ -151,9 +145,7 @@ class SpanDecoder:
     def _so_far(self, time_s: float) -> Candidate:
         """What is shown, as if it ended now."""
         label, rules = int(self._sum.argmax()), self.rules
-        start_s = self._first_s + rules.start_s
-        if rules.timed:
-            start_s = min(self._first_s, float(np.median(self._began[len(self._began) // 2 :]))) + rules.start_s
+        start_s = min(self._first_s, float(np.median(self._began[len(self._began) // 2 :]))) + rules.start_s
         end_s = self._last_s + rules.end_s
         mean = float(self._sum[label]) / len(self._began)
         return Candidate(label, mean, max(start_s, 0.0), max(end_s, start_s, 0.0), time_s, self._told_s)
@@ -171,7 +163,7 @@ class SpanDecoder:
     def _tell(self, time_s: float) -> None:
         label = int(self._sum.argmax())
         mean = float(self._sum[label]) / len(self._began)
-        lasted = self._last_s - (float(np.median(self._began)) if self.rules.timed else self._first_s)
+        lasted = self._last_s - float(np.median(self._began))
         if self.told is None and mean >= max(self.rules.early, self.least) and lasted >= self.rules.least_s[label]:
             self.told, self._told_s = self.rules.labels[label], time_s
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,6 @@ from tests.models.test_deployed import shake
 GESTURES = ("swipe left", "swipe right", "tap")
 LABELS = (*GESTURES, "background")
 OPTIONS = {"delay": 2}
-TIMED = SpanRules(GESTURES, 25.0, 0.9, 0.6, 2, 0.5, 0.0, (0.1, 0.1, 0.1), 0.02, -0.02, early=0.5, early_wrong=0.25)
 SPEC = InputSpec(get_layout("leap20"), centre="frame", scale="limb", resample="pad")
 
 
@@ -95,19 +93,10 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory, run: Path) -> Path:
 @pytest.fixture(scope="session")
 def ruled_path(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path) -> Path:
     """The same bundle with rules for spans, by which most of a recording is one gesture or another."""
-    return with_rules(bundle_path, tmp_path_factory.mktemp("ruled") / "hands", TIMED)
-
-
-@pytest.fixture(scope="session")
-def edged_path(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path) -> Path:
-    """The same with gestures that begin at their first frame and end at the last one that is sure."""
-    rules = replace(TIMED, edge=0.85, timed=False)
-    return with_rules(bundle_path, tmp_path_factory.mktemp("edged") / "hands", rules)
-
-
-def with_rules(bundle_path: Path, path: Path, rules: SpanRules) -> Path:
-    """A copy of a bundle with other rules."""
-    bundle = Bundle.open(bundle_path)
+    bundle, path = Bundle.open(bundle_path), tmp_path_factory.mktemp("ruled") / "hands"
+    rules = SpanRules(
+        GESTURES, 25.0, 0.9, 0.6, 2, 0.5, 0.0, (0.1, 0.1, 0.1), 0.02, -0.02, early=0.5, early_wrong=0.25
+    )  # fmt: skip
     files = {name: bundle.read(name) for name in bundle.manifest.files if name != "card.md"}
     write_bundle(path, bundle.manifest, files={**files, SPANS: records.to_json(rules).encode()})
     return path

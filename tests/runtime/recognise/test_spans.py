@@ -33,25 +33,6 @@ def test_a_gesture_begins_when_the_network_says_and_ends_when_it_stops() -> None
     assert event.probability == pytest.approx(0.9) and event.decided_s == pytest.approx(3.1), "two frames below off"
 
 
-def test_borders_lie_where_the_rules_say() -> None:
-    """The end at the last frame that reaches `edge`; without `timed` the beginning at the first frame."""
-    shown = posterior((10, 0.0, 0.1), (20, 0.9, 0.0), (6, 0.4, 0.0), (10, 0.0, 0.0))
-    elapsed = np.maximum(np.arange(46) - 8, 0) / 10
-    for edge, end in ((0.0, 3.5), (0.3, 3.5), (0.6, 2.9)):
-        for timed, start in ((True, 0.8), (False, 1.0)):
-            (event,) = events_of(replace(RULES, edge=edge, timed=timed), shown, elapsed)
-            assert (event.start_s, event.end_s) == (pytest.approx(start), pytest.approx(end))
-            assert event.decided_s == pytest.approx(3.7), "the gesture is over where it was"
-
-
-def test_a_gesture_told_early_has_lasted_since_its_first_frame_where_time_does_not_count() -> None:
-    shown, elapsed = posterior((10, 0.9, 0), (5, 0, 0)), np.arange(15) / 10 + 0.3
-    for timed, moment in ((True, 0.1), (False, 0.4)):
-        decoder = SpanDecoder(replace(RULES, early=0.8, timed=timed), early=True)
-        pushed = (decoder.push(row, elapsed[frame], frame / 10) for frame, row in enumerate(shown))
-        assert [event.decided_s for event in pushed if event is not None] == [pytest.approx(moment)]
-
-
 def test_a_short_dip_does_not_end_a_gesture_and_a_long_one_does() -> None:
     zeros = np.zeros(40)
     assert len(events_of(RULES, posterior((10, 0, 0.9), (1, 0, 0), (10, 0, 0.9), (5, 0, 0)), zeros[:26])) == 1
@@ -102,7 +83,7 @@ def test_a_label_is_told_early_once_and_forgotten_at_the_end() -> None:
 def test_rules_are_a_file_and_must_fit_together(tmp_path) -> None:  # type: ignore[no-untyped-def]
     records.save(RULES, tmp_path / "spans.json")
     assert records.load(SpanRules, tmp_path / "spans.json") == RULES
-    for change in ({"off": 0.7}, {"edge": 0.7}, {"edge": -0.1}, {"hold": 0}, {"least_s": (0.5,)}, {"smoothing": 0.0}):
+    for change in ({"off": 0.7}, {"hold": 0}, {"least_s": (0.5,)}, {"smoothing": 0.0}):
         with pytest.raises(InputError, match="do not fit together"):
             replace(RULES, **change)
 

@@ -79,7 +79,7 @@ export class SpanDecoder {
 
   // Take a frame's probabilities, background last; the gesture that it decides, or null.
   push(probabilities, elapsed, time) {
-    const { on, off, hold, smoothing, edge = 0 } = this.rules;
+    const { on, off, hold, smoothing } = this.rules;
     const at = time - this.delay;
     this.mean = this.mean
       ? probabilities.map((value, index) => smoothing * value + (1 - smoothing) * this.mean[index])
@@ -90,8 +90,7 @@ export class SpanDecoder {
       this.sum = this.sum.map((value, index) => value + this.mean[index]);
       if (!this.began.length) this.first = at;
       this.began.push(at - elapsed);
-      if (shown >= edge) this.last = at;
-      this.below = 0;
+      Object.assign(this, { last: at, below: 0 });
       return this.tell(time);
     }
     this.below++;
@@ -113,9 +112,9 @@ export class SpanDecoder {
   // The gesture that lasts, once its label is sure and early answers are wanted; else null.
   tell(time) {
     if (!this.early || this.told) return null;
-    const { labels, early, least_s, timed = true } = this.rules;
+    const { labels, early, least_s } = this.rules;
     const { label, ...found } = this.soFar(time);
-    const lasted = this.last - (timed ? median(this.began) : this.first);
+    const lasted = this.last - median(this.began);
     const sure = found.probability >= Math.max(early, this.least) && lasted >= least_s[label];
     if (!sure) return null;
     this.told = labels[label];
@@ -124,10 +123,9 @@ export class SpanDecoder {
 
   // What is shown, as if it ended now; its label by number.
   soFar(time) {
-    const { start_s, end_s, timed = true } = this.rules;
+    const { start_s, end_s } = this.rules;
     const label = this.sum.indexOf(Math.max(...this.sum));
-    const said = timed ? median(this.began.slice(Math.floor(this.began.length / 2))) : Infinity;
-    const begun = Math.min(this.first, said);
+    const begun = Math.min(this.first, median(this.began.slice(Math.floor(this.began.length / 2))));
     const start = Math.max(begun + start_s, 0);
     const end = Math.max(this.last + end_s, start);
     return { label, probability: this.sum[label] / this.began.length, start, end, decided: time };
