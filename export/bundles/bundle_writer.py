@@ -94,7 +94,7 @@ def export_run(
         manifest = dataclasses.replace(
             manifest,
             metrics={
-                "fp32": summarise(manifest, said, store, clips, split=split, events=one.events(store, clips)),
+                "fp32": summarise(draft.manifest, said, store, clips, split=split, events=one.events(store, clips)),
             },
             parity=(*manifest.parity, *rows),
             thresholds=source.thresholds(files, store, threads=threads),

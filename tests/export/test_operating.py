@@ -155,7 +155,7 @@ def test_the_command_fits_by_people_that_the_run_held_out(
     assert main(words) == 0
     told = json.loads(capsys.readouterr().out)
     manifest = Bundle.open(bundle).manifest
-    assert set(told["operating"]) == {"segments", "sliding"}
+    assert set(told["operating"]) == {"segments", "sliding", "spans"}
     assert manifest.thresholds["stream_gestures"] == 3
     assert {"temperature", "energy"} <= set(manifest.thresholds)
     assert main(["thresholds", str(bundle)]) == 0

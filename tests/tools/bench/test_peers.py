@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from last_edge.errors import EXIT_USAGE
 from last_edge.export.onnx.session import logits_of
 from last_edge.inputs import InputSpec
+from last_edge.models.registry import BUILDERS
 from last_edge.skeleton import get_layout
 from last_edge.tools import cli
 from last_edge.tools.bench.peers import PEERS, build
@@ -49,6 +51,7 @@ def test_every_peer_reads_clips_with_missing_points_and_learns_from_them(name: s
 
 
 @pytest.mark.slow
+@patch.dict(BUILDERS)  # the command registers the peers beside our models
 def test_the_command_trains_exports_measures_and_times(
     toy_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,7 +65,7 @@ def test_the_command_trains_exports_measures_and_times(
     assert all(0 < row["p50_ms"] <= row["p95_ms"] and row["frames"] == 16 for row in rows)
     page = (out / "peers.md").read_text()
     assert "two GRU layers of 128" in page and "`last_lite_nano`, from labels alone" in page
-    points = np.random.default_rng(0).normal(size=(2, 24, 5, 3)).astype(np.float32)
+    points = np.random.default_rng(0).normal(size=(2, 16, 5, 3)).astype(np.float32)
     assert logits_of((out / "peer_gru.onnx").read_bytes(), {"landmarks": points}).shape == (2, 3)
     assert cli.main([*words, "--set", "training.epochs=1", "--models", "gru"]) == EXIT_USAGE
     assert "trained by another recipe" in capsys.readouterr().err
