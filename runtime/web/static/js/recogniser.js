@@ -1,8 +1,7 @@
 // Turns points into predictions and events with a sliding window over time: the twin of runtime/recognise/recognise.py.
-import { Decoder, SpanwiseDecoder } from "./decoder.js";
-import { HandVote } from "./hand_vote.js";
+import { HandVote } from "./adapter.js";
+import { Decoder, Rejection, SpanwiseDecoder } from "./decoder.js";
 import { Phases, placeOf } from "./phases.js";
-import { Rejection } from "./rejection.js";
 import { SlidingWindow, fitTimes } from "./window.js";
 
 export class Recogniser {

@@ -1,5 +1,5 @@
 // A last layer of one's own on a model's features: softmax regression, trained in a second, the same every time.
-import { softmax } from "../rejection.js";
+import { softmax } from "../decoder.js";
 
 const STEPS = 300;
 const RATE = 0.05;

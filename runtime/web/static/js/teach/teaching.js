@@ -1,8 +1,7 @@
 // Own gestures in the page: takes of the camera teach a last layer on the model's features, which then runs live.
-import { Adapter } from "../adapter.js";
+import { Adapter, HandVote } from "../adapter.js";
 import { isBackground } from "../decoder.js";
 import { setThreshold, whileDisabled } from "../forms.js";
-import { HandVote } from "../hand_vote.js";
 import { heldOut, trainHead } from "./head.js";
 import { Takes } from "./takes.js";
 import { byId } from "../view.js";
