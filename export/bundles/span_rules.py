@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from last_edge import records
 from last_edge.bundle.manifest import SPANS
 from last_edge.clips.store import ClipStore
+from last_edge.clips.windows import of_people
 from last_edge.errors import InputError, UsageError
 from last_edge.export.proof.span_events import FrameAnswers, annotated, at_threshold, score_of, span_in_frames
 from last_edge.logits import softmax
@@ -91,12 +92,8 @@ def fit_rules(
         if labels != checkpoint.labels:
             raise InputError("the runs have other labels", where=each, expected=checkpoint.labels, got=labels)
         store = STREAMING.check_store(store, checkpoint.spec, labels)
-        clips = held_out(each, store)
-        people = store.index.subject[clips].astype(str)
-        if strange := set(subjects) - set(people.tolist()):
-            known = ", ".join(sorted(set(people.tolist())))
-            raise UsageError("nobody of this name was held out", where=each, got=", ".join(strange), expected=known)
-        answers += run_answers(each, store, clips[np.isin(people, subjects)] if subjects else clips)
+        clips = of_people(store, held_out(each, store), subjects, missing="was held out", where=each)
+        answers += run_answers(each, store, clips)
     rate = cast(LastLiteStream, checkpoint.model).rate
     return rules_for(answers, store, labels=checkpoint.labels[:-1], rate=rate, false_costs=false_costs, report=report)
 

@@ -5,6 +5,7 @@ numpy alone: a device evaluates with it too.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,12 +70,18 @@ def labelled_clips(store: ClipStore, split: str) -> NDArray[np.int64]:
     return clips
 
 
-def of_people(store: ClipStore, clips: NDArray[np.int64], subjects: Sequence[str]) -> NDArray[np.int64]:
-    """Those of some clips that show these people, all where none is named; `UsageError` for one without a clip."""
+def of_people(
+    store: ClipStore, clips: NDArray[np.int64], subjects: Sequence[str], *, missing: str = "in the split",
+    where: Path | None = None,
+) -> NDArray[np.int64]:  # fmt: skip
+    """Those of some clips that show these people, all where none is named; `UsageError` for one without a clip.
+
+    missing, where: what the error says of such a name, and of which artefact.
+    """
     people = store.index.subject[clips].astype(str)
     if strange := set(subjects) - set(people.tolist()):
         got, known = ", ".join(sorted(strange)), ", ".join(sorted(set(people.tolist())))
-        raise UsageError("nobody of this name in the split", got=got, expected=known)
+        raise UsageError(f"nobody of this name {missing}", where=where, got=got, expected=known)
     return clips[np.isin(people, list(subjects))] if subjects else clips
 
 

@@ -219,13 +219,11 @@ def _bias(conv: nn.Module) -> Tensor:
     return torch.zeros(conv.out_channels) if conv.bias is None else conv.bias.detach().float()
 
 
-def _conv(weight: Tensor, bias: Tensor | None, *, groups: int = 1) -> nn.Conv1d:
+def _conv(weight: Tensor, bias: Tensor, *, groups: int = 1) -> nn.Conv1d:
     """A convolution of a weight (C', C / groups, taps): a runtime runs product, bias and ReLU as one node."""
     out, width, taps = weight.shape
-    made = nn.Conv1d(width * groups, out, taps, groups=groups, bias=bias is not None)
-    made.weight.data = weight.detach().float().contiguous()
-    if bias is not None:
-        made.bias.data = bias.detach().float()  # type: ignore[union-attr]
+    made = nn.Conv1d(width * groups, out, taps, groups=groups)
+    made.weight.data, made.bias.data = weight.detach().float().contiguous(), bias.detach().float()  # type: ignore[union-attr]
     return made.requires_grad_(False)
 
 
